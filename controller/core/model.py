@@ -1,0 +1,447 @@
+"""The nouns of the controller: pools, workflow jobs, registrations, HF Jobs, runners, and one snapshot of them all.
+
+All values are frozen. Times named ``*_at`` are seconds on the clock that the field's text names; durations are seconds.
+Ages across two machines' clocks are never subtracted: an :class:`Observation` carries the time of the server that
+answered, so that a job's age is the server's own arithmetic plus our monotonic clock since then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from controller.core.reasons import Reason
+
+T = TypeVar("T")
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+# ------------------------------------------------------------------------------------------------------------- failures
+class Disposition(Enum):
+    """What a failure means for the next try."""
+
+    RETRY = "it may pass: try again after a back-off"
+    WAIT = "we were told to wait"
+    PERSON = "a person must act; slow retries notice when they have"
+    GONE = "the thing does not exist"
+    CAPACITY = "no hardware of this kind now: try another kind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a call failed, in words for the person who can act.
+
+    Attributes:
+        reason: Stable word.
+        message: A sentence with the next step; never a secret.
+        disposition: What it means for the next try.
+        request_id: The upstream's request id, when it sent one.
+        retry_after: Seconds that the upstream asked us to wait.
+        in_doubt: The request may have taken effect although it failed (lost answer, 5xx, timeout after sending).
+    """
+
+    reason: Reason
+    message: str
+    disposition: Disposition = Disposition.RETRY
+    request_id: str | None = None
+    retry_after: float | None = None
+    in_doubt: bool = False
+
+
+# ----------------------------------------------------------------------------------------------------------------- pools
+@dataclass(frozen=True, slots=True, order=True)
+class PoolKey:
+    """A RunnerPool's namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SecretRef:
+    """A Secret by namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+class ScopeKind(StrEnum):
+    """Where runners are registered."""
+
+    REPOSITORY = "repository"
+    ORGANIZATION = "organization"
+    ENTERPRISE = "enterprise"
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Scope:
+    """Where runners are registered: one repository, organization or enterprise.
+
+    Attributes:
+        kind: Which of the three.
+        owner: Organization, user or enterprise slug, lower case.
+        repository: Repository name without its owner, lower case; empty unless ``kind`` is a repository.
+    """
+
+    kind: ScopeKind
+    owner: str
+    repository: str = ""
+
+    @property
+    def path(self) -> str:
+        """The REST prefix, such as ``repos/acme/lib`` (github.md §3.1)."""
+        match self.kind:
+            case ScopeKind.REPOSITORY:
+                return f"repos/{self.owner}/{self.repository}"
+            case ScopeKind.ORGANIZATION:
+                return f"orgs/{self.owner}"
+            case ScopeKind.ENTERPRISE:
+                return f"enterprises/{self.owner}"
+
+    def __str__(self) -> str:
+        """The REST prefix."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class GitHubSource:
+    """One set of credentials on one GitHub host for one owner: in App terms, one installation.
+
+    Everything that is shared between pools on GitHub's side (token, quota, polling) is shared per source.
+
+    Attributes:
+        api_url: REST base without a trailing slash (``https://api.github.com``, ``https://ghe.example/api/v3``).
+        secret: The Secret with the credentials.
+        owner: Owner or enterprise slug, lower case.
+        enterprise: ``owner`` is an enterprise.
+    """
+
+    api_url: str
+    secret: SecretRef
+    owner: str
+    enterprise: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RegistrationScope:
+    """Where one list of registrations comes from."""
+
+    source: GitHubSource
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class HubAccount:
+    """One namespace on the Hub as seen with one token.
+
+    Attributes:
+        endpoint: Base URL without a trailing slash (``https://huggingface.co``).
+        namespace: User or organization that owns and pays for the HF Jobs.
+        secret: The Secret with the token.
+    """
+
+    endpoint: str
+    namespace: str
+    secret: SecretRef
+
+
+class GroupOnlyJobs(StrEnum):
+    """What a pool does about jobs that name only a runner group."""
+
+    IGNORE = "Ignore"
+    SERVE = "Serve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds after which a runner that makes no progress is ended (``spec.deadlines``)."""
+
+    scheduling: float = 600.0
+    registration: float = 300.0
+    idle: float = 120.0
+    lifetime: float = 21_600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretEnv:
+    """One environment variable of the runner that comes from a Secret and travels as an HF secret."""
+
+    name: str
+    secret: SecretRef
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A bucket or repository mounted into the runner (hf-jobs.md §1.1)."""
+
+    type: str
+    source: str
+    mount_path: str
+    revision: str | None = None
+    read_only: bool = True
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerTemplate:
+    """What every HF Job of a pool is made from, flavor apart."""
+
+    image: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    secret_env: tuple[SecretEnv, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    ssh: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A RunnerPool, parsed and validated.
+
+    Attributes:
+        key: Namespace and name, for people.
+        uid: Kubernetes UID: the identity. A pool that is deleted and made again under the same name is another pool.
+        generation: ``metadata.generation`` that these values come from.
+        created_at: ``metadata.creationTimestamp`` as epoch seconds; the older pool wins a tie.
+        url: ``spec.github.url`` as written.
+        source: Credentials and host.
+        scope: Where runners are registered.
+        runner_group: Group name, or None for the default group.
+        include: Lower-case globs over ``owner/repo``; empty for a repository scope.
+        exclude: Lower-case globs over ``owner/repo``.
+        labels: Lower-case, sorted, unique; exactly what runners are registered with.
+        group_only: What to do about jobs that name only a group.
+        hub: Who pays.
+        flavors: In order of preference.
+        template: What HF Jobs are made from.
+        max_runners: Upper bound of live HF Jobs.
+        min_idle: Runners kept idle beside those that serve demand.
+        deadlines: Seconds.
+        paused: Launch nothing.
+        deleting: ``metadata.deletionTimestamp`` is set.
+    """
+
+    key: PoolKey
+    uid: str
+    generation: int
+    created_at: float
+    url: str
+    source: GitHubSource
+    scope: Scope
+    runner_group: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    labels: tuple[str, ...]
+    group_only: GroupOnlyJobs = GroupOnlyJobs.IGNORE
+    hub: HubAccount
+    flavors: tuple[str, ...]
+    template: RunnerTemplate = field(default_factory=RunnerTemplate)
+    max_runners: int = 10
+    min_idle: int = 0
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    paused: bool = False
+    deleting: bool = False
+
+    @property
+    def registrations(self) -> RegistrationScope:
+        """Where this pool's registrations are listed."""
+        return RegistrationScope(self.source, self.scope)
+
+
+# ---------------------------------------------------------------------------------------------------------------- GitHub
+class JobStatus(StrEnum):
+    """A workflow job's status (github.md §2.1)."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    WAITING = "waiting"
+    PENDING = "pending"
+    REQUESTED = "requested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowJob:
+    """GitHub's unit of work.
+
+    Attributes:
+        id: Job id.
+        run_id: Id of the run that holds it.
+        run_attempt: 1 for the first try.
+        repository: ``owner/repo``, lower case.
+        name: As shown by GitHub.
+        labels: Lower-case, sorted; empty when the job names only a group.
+        status: GitHub's word.
+        created_at: Epoch seconds on GitHub's clock; queue age counts from here (github.md §2.1).
+        started_at: Epoch seconds on GitHub's clock; meaningful once a runner took the job.
+        runner_name: Who runs it, or None.
+        html_url: The job's page.
+    """
+
+    id: int
+    run_id: int
+    run_attempt: int
+    repository: str
+    name: str
+    labels: tuple[str, ...]
+    status: JobStatus
+    created_at: float
+    started_at: float | None = None
+    runner_name: str | None = None
+    html_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A self-hosted runner as GitHub lists it.
+
+    Attributes:
+        id: GitHub's runner id.
+        name: Unique within its scope while it exists.
+        online: ``status`` was ``online``. A hint: live runners have been seen offline (github.md §3.4).
+        busy: GitHub's ``busy``. A hint, never a proof.
+        labels: Lower-case, sorted.
+    """
+
+    id: int
+    name: str
+    online: bool
+    busy: bool
+    labels: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------------------------- Hub
+class Stage(StrEnum):
+    """An HF Job's stage (hf-jobs.md §1.2)."""
+
+    SCHEDULING = "SCHEDULING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CANCELED = "CANCELED"
+    ERROR = "ERROR"
+    DELETED = "DELETED"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def ended(self) -> bool:
+        """The stage is terminal. A stage that we do not know counts as live: nothing is concluded from it."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({Stage.COMPLETED, Stage.CANCELED, Stage.ERROR, Stage.DELETED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HFJob:
+    """A job on Hugging Face Jobs.
+
+    Attributes:
+        id: The Hub's id.
+        stage: Where it is.
+        flavor: Hardware name.
+        labels: As set at launch.
+        created_at: Epoch seconds on the Hub's clock.
+        started_at: Epoch seconds on the Hub's clock, absent until it runs.
+        finished_at: Epoch seconds on the Hub's clock; may stay absent for cancelled jobs.
+        timeout: Seconds after which the Hub ends it.
+        message: The Hub's own words about the stage.
+        cancel_reason: Why the platform cancelled it, for instance ``NO_CREDITS``.
+        creator: Name of the user whose token launched it; empty when the answer does not tell.
+        url: The job's page.
+    """
+
+    id: str
+    stage: Stage
+    flavor: str
+    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    timeout: float | None = None
+    message: str | None = None
+    cancel_reason: str | None = None
+    creator: str = ""
+    url: str = ""
+
+    @property
+    def billed_seconds(self) -> float | None:
+        """Seconds between start and end on the Hub's clock, or None while either is unknown."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, self.finished_at - self.started_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    """Hardware on offer (``GET /api/jobs/hardware``).
+
+    Attributes:
+        name: What a launch asks for.
+        pretty_name: For people.
+        usd_per_minute: Price of one minute in US dollars.
+        accelerator: Model of the accelerator, empty for CPU flavors.
+    """
+
+    name: str
+    pretty_name: str = ""
+    usd_per_minute: float = 0.0
+    accelerator: str = ""
+
+
+# ------------------------------------------------------------------------------------------------------------ snapshots
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation(Generic[T]):
+    """One list as it was answered.
+
+    Attributes:
+        items: What it held.
+        asked_at: Monotonic seconds when the first request of the list was sent: the list shows every effect that was
+            acknowledged before, and may miss every later one.
+        server_time: Epoch seconds on the answering server's clock (its ``Date`` header), for ages.
+        failure: Why the newest try failed. ``items`` are then those of the last good one and prove nothing.
+    """
+
+    items: tuple[T, ...] = ()
+    asked_at: float
+    server_time: float
+    failure: Failure | None = None
+
+    @property
+    def complete(self) -> bool:
+        """The newest try succeeded to its last page. Only then does absence mean something."""
+        return self.failure is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that one planning pass may know, taken once.
+
+    A key that is missing was never observed; nothing is concluded from that either.
+
+    Attributes:
+        queues: Unfinished workflow jobs (queued, in_progress and pending) by source and lower-case ``owner/repo``.
+        registrations: By scope.
+        hf_jobs: Live HF Jobs that carry our managed-by label, by account.
+        ended: HF Jobs that left the live list since the last pass, each inspected once, by account.
+        flavors: Hardware on offer by Hub endpoint.
+        faults: What keeps a pool from being served at all (missing Secret, refused token, ...), by pool uid.
+    """
+
+    queues: Mapping[tuple[GitHubSource, str], Observation[WorkflowJob]] = field(default_factory=dict)
+    registrations: Mapping[RegistrationScope, Observation[Registration]] = field(default_factory=dict)
+    hf_jobs: Mapping[HubAccount, Observation[HFJob]] = field(default_factory=dict)
+    ended: Mapping[HubAccount, tuple[HFJob, ...]] = field(default_factory=dict)
+    flavors: Mapping[str, Observation[Flavor]] = field(default_factory=dict)
+    faults: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)

@@ -1,0 +1,160 @@
+"""Every reason that the controller gives, as a stable CamelCase word.
+
+Reasons appear in conditions, Events, metrics, logs and the command line; ``docs/reference/reasons.md`` is generated from
+this module. Changing a word breaks people's alerts: add, don't rename.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, unique
+
+
+@unique
+class Reason(Enum):
+    """A reason; the member's value is one sentence that says what it means and what to do next."""
+
+    # --- all is well
+    Serving = "The pool serves its queue."
+    Reachable = "The last call succeeded."
+    UpToDate = "The controller acts on the newest spec."
+
+    # --- a pool on its way in or out
+    Pending = "The controller has not looked at everything that this pool needs yet; wait a few seconds."
+    Paused = "spec.paused is true: no runner is launched; set it to false to go on."
+    Draining = "The pool is being deleted and waits for its runners to end; nothing is launched."
+
+    # --- what a person must mend in the RunnerPool
+    InvalidSpec = (
+        "The spec has a mistake that the API server could not see; the message says how to write it right."
+    )
+    UnknownFlavor = "The Hub offers no such hardware flavor; the message names the nearest ones."
+    SecretMissing = (
+        "A Secret that the pool names does not exist or may not be read; create it or grant access."
+    )
+    SecretMalformed = (
+        "A Secret lacks a key or holds something unusable; the message names the key, never the value."
+    )
+    PersonalAccount = (
+        "The owner is a personal account, which has no organization runners: use the URL of one repository."
+    )
+    RunnerGroupMissing = "GitHub knows no such runner group, or the credentials may not see it."
+    NoRepositories = "The patterns in github.repositories match no repository that the credentials can see."
+
+    # --- GitHub
+    GitHubUnauthorized = "GitHub refused the credentials; rotate the token or the App's key in the Secret."
+    AppNotInstalled = (
+        "The GitHub App is not installed on this owner or repository; install it, or set installationId."
+    )
+    PermissionMissing = "The credentials lack a permission; the message names it. Grant it, and accept the App's new permission."
+    GitHubNotFound = "GitHub answers 404: the thing is gone, renamed, or not visible to the credentials."
+    GitHubForbidden = "GitHub forbids the call; the message has GitHub's own words."
+    GitHubRateLimited = "GitHub's rate limit is used up; the controller waits until it resets."
+    GitHubSecondaryLimit = (
+        "GitHub asks for fewer requests for a while; the controller waits as long as it was told."
+    )
+    GitHubUnavailable = (
+        "GitHub answers with errors or not at all; nothing is scaled down meanwhile. The controller retries."
+    )
+    GitHubMalformed = (
+        "GitHub sent an answer that cannot be read; nothing is done with it. The controller retries."
+    )
+    RunnerNameTaken = "GitHub already has a runner of this name; the controller uses a new one."
+    RunnersDisabled = (
+        "Self-hosted runners or Actions are disabled for this repository; an administrator must enable them."
+    )
+
+    # --- the Hub
+    HubUnauthorized = "The Hub refused the token; rotate it in the Secret."
+    HubForbidden = "The token may not run Jobs in this namespace; it needs the job.write permission there."
+    HubPaymentRequired = (
+        "The namespace's prepaid credit is used up or missing; add credits on the Hub's billing page."
+    )
+    HubRateLimited = "The Hub's rate limit is used up; the controller waits for the next window."
+    HubUnavailable = (
+        "The Hub answers with errors or not at all; nothing is collected meanwhile. The controller retries."
+    )
+    HubMalformed = (
+        "The Hub sent an answer that cannot be read; nothing is done with it. The controller retries."
+    )
+    HubRejected = "The Hub refused the job's specification; the message has the Hub's own words."
+    HubNotFound = "The Hub knows no such namespace or job, or the token may not see it."
+    FlavorOutOfCapacity = (
+        "The Hub has no free hardware of this flavor; the next flavor is tried, and this one again later."
+    )
+
+    # --- Kubernetes
+    KubernetesUnavailable = "The Kubernetes API answers with errors or not at all; the controller retries."
+    KubernetesForbidden = (
+        "The controller's ServiceAccount may not do this; check the RBAC rules that the chart installs."
+    )
+    KubernetesConflict = "Somebody else changed the object meanwhile; the controller reads it again."
+
+    # --- why a queued workflow job waits
+    RunnerStarting = "A runner for the job is being scheduled or is starting."
+    AtMaxRunners = (
+        "The pool already has maxRunners runners; the job waits for one of them, or raise maxRunners."
+    )
+    BackingOff = "Launches of this pool failed lately; the next try is at the time that the message names."
+    NoMatchingPool = "No pool's labels include all labels of the job; add a pool or correct runs-on."
+    GroupOnly = (
+        "The job names only a runner group, which GitHub's REST API does not show; give it a label, "
+        "or set github.groupOnlyJobs: Serve on the one pool that serves the group."
+    )
+    QueueUnknown = "The repository's queue could not be read; the message says why."
+    NotPickedUp = (
+        "Runners are online and idle, yet GitHub gives them no job: check that the runner group allows this repository "
+        "(public repositories are refused by default)."
+    )
+
+    # --- why a runner ended, or is ended
+    JobCompleted = "The runner ran one workflow job and ended."
+    SurplusUnbilled = "Demand went away before the runner cost anything; it was given back."
+    SurplusStarting = "Demand went away while the runner started; it was given back."
+    IdleDeadline = "The runner was idle longer than deadlines.idle."
+    WarmRecycled = (
+        "A warm runner was replaced so that its next job has at least nine tenths of deadlines.lifetime."
+    )
+    SchedulingDeadline = (
+        "The HF Job stayed in SCHEDULING longer than deadlines.scheduling; the next flavor is tried."
+    )
+    RegistrationDeadline = (
+        "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log "
+        "for a missing tool, a slow image or blocked egress."
+    )
+    LifetimeDeadline = "The runner reached deadlines.lifetime; raise it if the workflow job needs longer."
+    PoolDeleted = "The pool was deleted."
+    PoolChanged = "The pool was edited so that this runner no longer fits it."
+    OrphanedRegistration = "A registration without an HF Job was removed from GitHub."
+    OrphanedHFJob = "An HF Job without a registration was cancelled."
+    EndedUnseen = "The runner ended while nobody watched."
+    RunnerLost = (
+        "The HF Job ended while a workflow job ran on it; GitHub fails that job within about ten minutes."
+    )
+    RunnerFailed = (
+        "The HF Job ended before its runner took a job; the message has the cause from the job's end."
+    )
+    RunnerVersionRefused = (
+        "GitHub refuses this runner version; update the image or the controller's pinned version."
+    )
+    ImageUnsuitable = "The image cannot run the runner; the HF Job's log names what is missing."
+    DownloadFailed = (
+        "The runner archive could not be downloaded or its checksum is wrong; check egress from the Hub."
+    )
+    RegistrationRefused = "GitHub refused the runner's registration; the controller registers a new one."
+    PlatformCancelled = "The Hub cancelled the HF Job by itself; the message has its reason."
+    TimedOut = "The HF Job reached its server-side timeout."
+    LaunchInDoubt = (
+        "A launch got no answer; the controller looks for it by its label before anything is tried again."
+    )
+    InternalError = (
+        "The controller failed in a way that it does not know; please report it with the log lines."
+    )
+
+    @property
+    def meaning(self) -> str:
+        """The sentence behind the word."""
+        return self.value
+
+    def __str__(self) -> str:
+        """The word itself, as it appears in conditions and metrics."""
+        return self.name

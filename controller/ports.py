@@ -1,0 +1,241 @@
+"""What the controller needs from the outside world, declared by its consumers.
+
+Adapters implement these protocols over HTTP; the simulators' port doors implement them directly. Every method that talks
+to somebody raises :class:`UpstreamError`, and nothing else, for whatever the other side does; each has its own timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from controller.core.model import (
+    Failure,
+    Flavor,
+    HFJob,
+    Observation,
+    Registration,
+    Scope,
+    SecretRef,
+    Volume,
+    WorkflowJob,
+)
+
+
+class UpstreamError(Exception):
+    """A call to GitHub, the Hub or Kubernetes failed; ``failure`` says how, and never holds a secret."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.reason}: {failure.message}")
+        self.failure = failure
+
+
+class Clock(Protocol):
+    """Time as the controller sees it."""
+
+    def wall(self) -> float:
+        """Return seconds since the Unix epoch, UTC. May jump."""
+
+    def mono(self) -> float:
+        """Return seconds on a clock that never goes back. Its origin means nothing."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- GitHub
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A workflow run that is not completed.
+
+    Attributes:
+        id: Run id.
+        attempt: 1 for the first try.
+        status: GitHub's word (queued, in_progress, pending, ...).
+        created_at: Epoch seconds on GitHub's clock.
+        updated_at: As GitHub wrote it; compared for equality only.
+    """
+
+    id: int
+    attempt: int
+    status: str
+    created_at: float
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A repository that the credentials can see.
+
+    Attributes:
+        full_name: ``owner/repo``, lower case.
+        pushed_at: As GitHub wrote it; a change makes the repository worth a look, its absence proves nothing.
+        usable: Neither archived nor disabled.
+    """
+
+    full_name: str
+    pushed_at: str = ""
+    usable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JitConfig:
+    """A fresh registration and the secret that lets one Listener become it.
+
+    Attributes:
+        registration: The registration, offline.
+        encoded: Base64 text for the Listener; a secret, single use, kept out of ``repr``.
+    """
+
+    registration: Registration
+    encoded: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """The primary rate limit as the last answer told it; ``resets_at`` is epoch seconds on GitHub's clock."""
+
+    limit: int
+    remaining: int
+    resets_at: float
+
+
+class Queue(Protocol):
+    """GitHub's queue as one source sees it: the poller's needs.
+
+    All calls are conditional where GitHub allows it: an unchanged answer costs no primary quota and returns an equal value.
+    """
+
+    async def repositories(self, owner: str) -> Observation[Repository]:
+        """List the owner's repositories that the credentials can see, to the last page."""
+
+    async def runs(self, repository: str, status: str) -> Observation[Run]:
+        """List a repository's runs of one status, to the last page."""
+
+    async def jobs(self, repository: str, run: Run) -> Observation[WorkflowJob]:
+        """List the jobs of a run's current attempt, to the last page; completed ones included."""
+
+    def quota(self) -> Quota | None:
+        """Return what the last answer said, or None before the first."""
+
+
+class Runners(Protocol):
+    """Registrations as one source may change them: the executor's needs."""
+
+    async def registrations(self, scope: Scope) -> Observation[Registration]:
+        """List all registrations of a scope, to the last page."""
+
+    async def find(self, scope: Scope, name: str) -> Registration | None:
+        """Return the registration of exactly this name, or None. For effects whose answer was lost."""
+
+    async def register(
+        self, scope: Scope, *, name: str, labels: Sequence[str], group: str | None
+    ) -> JitConfig:
+        """Register a runner. Not idempotent and never retried inside.
+
+        A failure with ``in_doubt`` may have registered the name: look with :meth:`find`, deregister what is there (its
+        secret is lost), and use a new name. ``group`` is a group's name, None for the default group.
+        """
+
+    async def deregister(self, scope: Scope, runner_id: int) -> bool:
+        """Remove a registration: the only safe test of idleness (github.md §3.4).
+
+        Returns True when it is gone (204, or 404: it was gone already), so that its Listener can take no job any more.
+        Returns False when GitHub says it runs a job (422): leave it. Idempotent.
+        """
+
+
+class GitHub(Queue, Runners, Protocol):
+    """Everything that one source offers."""
+
+    async def close(self) -> None:
+        """Close connections. Idempotent."""
+
+
+# ------------------------------------------------------------------------------------------------------------------- Hub
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpec:
+    """One HF Job to be made.
+
+    Attributes:
+        image: Docker image, or a Space's URL.
+        command: Replaces the image's entrypoint.
+        flavor: Hardware name.
+        labels: Make the job ours and findable; ``[A-Za-z0-9_-]`` only, 100 characters at most.
+        environment: Readable by everybody in the namespace.
+        secrets: Write-only on the Hub; kept out of ``repr``.
+        timeout: Seconds after which the Hub ends the job, always sent.
+        volumes: Mounts.
+        ssh: Open a debug shell.
+    """
+
+    image: str
+    command: tuple[str, ...]
+    flavor: str
+    labels: Mapping[str, str]
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+    timeout: int
+    volumes: tuple[Volume, ...] = ()
+    ssh: bool = False
+
+
+class Hub(Protocol):
+    """HF Jobs of one account."""
+
+    async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
+        """List live HF Jobs that carry all the labels, to the last page; labels are checked on our side too."""
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
+        """Return HF Jobs of any stage that carry all the labels: for launches whose answer was lost."""
+
+    async def inspect(self, job_id: str) -> HFJob | None:
+        """Return one HF Job, or None when the Hub knows it no more."""
+
+    async def launch(self, spec: LaunchSpec) -> HFJob:
+        """Create an HF Job. Not idempotent and never retried inside.
+
+        A failure with ``in_doubt`` may have created it: look with :meth:`find` by the runner's label.
+        """
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask the Hub to end a job; one that ended already, or is unknown, is no error. Idempotent, asynchronous."""
+
+    async def flavors(self) -> Observation[Flavor]:
+        """List hardware and prices."""
+
+    async def close(self) -> None:
+        """Close connections. Idempotent."""
+
+
+# ------------------------------------------------------------------------------------------------------------ Kubernetes
+class Secrets(Protocol):
+    """Reads the Secrets that pools name."""
+
+    async def read(self, ref: SecretRef) -> Mapping[str, str]:
+        """Return a Secret's decoded keys. Values never reach a log line or an exception.
+
+        Raises:
+            UpstreamError: ``SecretMissing`` (404), ``KubernetesForbidden`` (403), ``KubernetesUnavailable``.
+        """
+
+
+class StatusWriter(Protocol):
+    """Writes a pool's status."""
+
+    async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
+        """Apply the whole status server-side as our field manager; a pool that is gone (or is another uid) is no error."""
+
+
+class Events(Protocol):
+    """Tells people through Kubernetes Events."""
+
+    async def emit(
+        self, *, namespace: str, name: str, uid: str, warning: bool, reason: str, action: str, message: str
+    ) -> None:
+        """Publish one Event about a pool; equal ones are counted up in a series. Failures are logged, never raised."""
+
+
+class Leadership(Protocol):
+    """Whether this process may act."""
+
+    def holds(self) -> bool:
+        """Return whether effects are allowed at this instant; asked before every single one."""
