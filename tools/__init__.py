@@ -1,0 +1,1 @@
+"""Programs for those who work on this repository; no part of the product, which may not import them."""
