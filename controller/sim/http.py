@@ -76,6 +76,10 @@ def json_response(payload: JSON, *, status: int = 200, headers: Mapping[str, str
 class Site(Protocol):
     """A simulated service behind one origin."""
 
+    @property
+    def router(self) -> Router:
+        """The route table; the exchange names requests and aims faults by its templates."""
+
     def handle(self, request: Request) -> Response:
         """Answer one request; synchronous, so that an effect is whole or absent."""
 
