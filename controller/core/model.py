@@ -157,6 +157,18 @@ class HubAccount:
     secret: SecretRef
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Footprint:
+    """A place where a pool has, or had, runners: one list of registrations and one list of HF Jobs.
+
+    A pool that is edited to another repository or namespace keeps its older footprints (in its status, so that they
+    survive a restart) until both lists are seen without it.
+    """
+
+    registrations: RegistrationScope
+    account: HubAccount
+
+
 class GroupOnlyJobs(StrEnum):
     """What a pool does about jobs that name only a runner group."""
 
@@ -231,6 +243,8 @@ class Pool:
         deadlines: Seconds.
         paused: Launch nothing.
         deleting: ``metadata.deletionTimestamp`` is set.
+        former: Older footprints that may still hold runners of this pool.
+        last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None if it never launched.
     """
 
     key: PoolKey
@@ -253,11 +267,13 @@ class Pool:
     deadlines: Deadlines = field(default_factory=Deadlines)
     paused: bool = False
     deleting: bool = False
+    former: tuple[Footprint, ...] = ()
+    last_launch_at: float | None = None
 
     @property
-    def registrations(self) -> RegistrationScope:
-        """Where this pool's registrations are listed."""
-        return RegistrationScope(self.source, self.scope)
+    def footprint(self) -> Footprint:
+        """Where runners that this spec launches leave their two halves."""
+        return Footprint(RegistrationScope(self.source, self.scope), self.hub)
 
 
 # ---------------------------------------------------------------------------------------------------------------- GitHub
@@ -423,6 +439,11 @@ class Observation(Generic[T]):
         """The newest try succeeded to its last page. Only then does absence mean something."""
         return self.failure is None
 
+    @property
+    def usable(self) -> bool:
+        """Good enough to launch by: complete, or incomplete for a reason that passes by itself."""
+        return self.failure is None or self.failure.disposition in (Disposition.RETRY, Disposition.WAIT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -435,8 +456,10 @@ class Snapshot:
         registrations: By scope.
         hf_jobs: Live HF Jobs that carry our managed-by label, by account.
         ended: HF Jobs that left the live list since the last pass, each inspected once, by account.
+        repositories: Lower-case ``owner/repo`` names that a source can see; only for sources whose pools use globs.
         flavors: Hardware on offer by Hub endpoint.
         faults: What keeps a pool from being served at all (missing Secret, refused token, ...), by pool uid.
+        pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
     """
 
     queues: Mapping[tuple[GitHubSource, str], Observation[WorkflowJob]] = field(default_factory=dict)
@@ -444,4 +467,6 @@ class Snapshot:
     hf_jobs: Mapping[HubAccount, Observation[HFJob]] = field(default_factory=dict)
     ended: Mapping[HubAccount, tuple[HFJob, ...]] = field(default_factory=dict)
     flavors: Mapping[str, Observation[Flavor]] = field(default_factory=dict)
+    repositories: Mapping[GitHubSource, Observation[str]] = field(default_factory=dict)
     faults: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
+    pools_known: bool = False

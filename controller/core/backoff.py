@@ -1,0 +1,110 @@
+"""Launches that keep failing are tried ever more slowly, one at a time, with the cause kept (invariant 10).
+
+A failure belongs to a flavor (no capacity, a scheduling deadline) or, under the key ``""``, to the whole pool (an image
+that cannot run, a refused credential). After a failure the next launch is a probe: until one runner comes online, no
+second one is started beside it, so a pool of a hundred queued jobs pays for one broken image at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.core.model import Disposition, Failure
+from controller.core.reasons import Reason
+
+POOL = ""
+"""Key of the back-off that holds for every flavor of a pool."""
+
+DELAYS = (5.0, 15.0, 60.0, 180.0, 600.0)
+"""Seconds before the next try, by the number of failures in a row: at most 11 tries in an hour."""
+
+STALLED_AFTER = 4
+"""Failures in a row after which a person is asked to look."""
+
+_FLAVOR_REASONS = frozenset({Reason.FlavorOutOfCapacity, Reason.SchedulingDeadline, Reason.UnknownFlavor})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Failures in a row.
+
+    Attributes:
+        failures: How many.
+        until: Monotonic seconds before which nothing is launched.
+        failure: The newest cause.
+    """
+
+    failures: int
+    until: float
+    failure: Failure
+
+
+def key_of(failure: Failure, flavor: str) -> str:
+    """Return whether a failure concerns its flavor or the whole pool."""
+    return flavor if failure.reason in _FLAVOR_REASONS else POOL
+
+
+def after_failure(known: Backoff | None, failure: Failure, now: float) -> Backoff:
+    """Return the back-off after one more failure.
+
+    Failures of launches that were under way together count once: nothing new was tried between them.
+    """
+    if known is not None and now < known.until:
+        return Backoff(failures=known.failures, until=known.until, failure=failure)
+    failures = known.failures + 1 if known else 1
+    delay = DELAYS[min(failures, len(DELAYS)) - 1]
+    if failure.disposition is Disposition.WAIT and failure.retry_after is not None:
+        delay = failure.retry_after
+    elif failure.retry_after is not None:
+        delay = max(delay, failure.retry_after)
+    return Backoff(failures=failures, until=now + delay, failure=failure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which flavors to launch, and what kept the rest from being launched."""
+
+    flavors: tuple[str, ...]
+    held_by: Backoff | None = None
+
+
+def choose_flavors(
+    wanted: int,
+    flavors: tuple[str, ...],
+    backoffs: Mapping[str, Backoff],
+    unproven: Mapping[str, int],
+    now: float,
+) -> Choice:
+    """Choose a flavor for each of ``wanted`` launches: the first in order of preference that may be tried.
+
+    Args:
+        wanted: How many runners are missing.
+        flavors: In order of preference; only those that the Hub offers.
+        backoffs: By flavor, and by :data:`POOL`.
+        unproven: Runners by flavor that have not come online yet.
+        now: Monotonic seconds.
+    """
+    pool = backoffs.get(POOL)
+    if pool is not None:
+        if now < pool.until or any(unproven.values()):
+            return Choice(flavors=(), held_by=pool)
+        wanted = min(wanted, 1)
+    chosen: list[str] = []
+    waiting = dict(unproven)
+    held: Backoff | None = None
+    for _ in range(wanted):
+        flavor = None
+        for candidate in flavors:
+            known = backoffs.get(candidate)
+            if known is None or (now >= known.until and not waiting.get(candidate)):
+                flavor = candidate
+                break
+            held = held or known
+        if flavor is None:
+            break
+        chosen.append(flavor)
+        waiting[flavor] = waiting.get(flavor, 0) + 1
+    if len(chosen) < wanted:
+        return Choice(flavors=tuple(chosen), held_by=held)
+    return Choice(flavors=tuple(chosen), held_by=pool)

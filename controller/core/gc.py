@@ -1,0 +1,155 @@
+"""Which runners must end, and why.
+
+Every retirement deregisters at GitHub first and cancels the HF Job only when GitHub says that the registration is gone, so
+a runner that took a job in the meantime is left alone (invariant 2). What is decided here is therefore a wish, never a kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from controller.core.demand import Demand
+from controller.core.lifecycle import Effect, Halves, Phase, Runner, Track
+from controller.core.model import HubAccount, Pool, RegistrationScope, Snapshot, WorkflowJob
+from controller.core.naming import LABEL_SPEC, spec_digest
+from controller.core.reasons import Reason
+
+ENDING_GRACE = 300.0
+"""Seconds for a runner that finished its job to end by itself: upload of logs, the container's stop, slow lists."""
+
+STRAY_GRACE = 300.0
+"""Seconds for which a runner without a pool is watched before it is retired."""
+
+WARM_SHARE = 0.1
+"""Share of ``deadlines.lifetime`` that a warm runner may spend idle before it is replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retire:
+    """End one runner: deregister, and cancel its HF Job only if that succeeded.
+
+    Attributes:
+        name: The runner.
+        pool_uid: Its pool, empty for a stray.
+        scope: Where its registration is, or would be.
+        account: Where its HF Job is; None when it has none.
+        registration_id: GitHub's id; None makes the executor look for the name first.
+        hf_job_id: The Hub's id; None when there is no live HF Job.
+        flavor: Hardware, for the log.
+        reason: Why.
+    """
+
+    name: str
+    pool_uid: str
+    scope: RegistrationScope
+    account: HubAccount | None
+    registration_id: int | None
+    hf_job_id: str | None
+    flavor: str = ""
+    reason: Reason
+
+
+def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, now: float) -> Reason | None:
+    """Return why a runner must end now, or None.
+
+    The evidence rules: what shows itself (a stage, an age) counts at once; what is concluded from absence counts only
+    after :data:`~controller.core.lifecycle.LIST_LAG`, from complete lists (:func:`~controller.core.lifecycle.join_runners`).
+    """
+    if runner.phase in (Phase.BUSY, Phase.REGISTERED):
+        return None
+    if runner.phase is Phase.ORPHANED:
+        return _orphan(runner, demand)
+    if runner.phase is Phase.LOST:
+        return Reason.OrphanedRegistration  # GitHub refuses with 422 until the dead runner's lease is over
+    if pool.deleting:
+        return Reason.PoolDeleted
+    if runner.phase is Phase.FINISHED:
+        return Reason.EndedUnseen if now - runner.track.since > ENDING_GRACE else None
+    if not _fits(pool, runner):
+        return Reason.PoolChanged
+    return _past_deadline(pool, runner, demand, now)
+
+
+def _orphan(runner: Runner, demand: Demand) -> Reason | None:
+    if runner.registration is not None:
+        return Reason.OrphanedRegistration
+    # An HF Job whose registration is gone may still be working: some records go when the job starts (live-facts 10).
+    # Its workflow job would show as in progress, so every repository must have been read before it is given up.
+    return Reason.OrphanedHFJob if demand.complete and not demand.unreadable else None
+
+
+def _fits(pool: Pool, runner: Runner) -> bool:
+    if (
+        runner.registration is not None
+        and runner.registration.labels
+        and runner.registration.labels != pool.labels
+    ):
+        return False
+    if runner.footprint != pool.footprint:
+        return False
+    if runner.hf_job is None:
+        return True
+    made_from = runner.hf_job.labels.get(LABEL_SPEC)
+    return runner.flavor in pool.flavors and made_from in (None, spec_digest(pool))
+
+
+def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float) -> Reason | None:
+    deadlines = pool.deadlines
+    in_phase = now - runner.track.since
+    match runner.phase:
+        case Phase.SCHEDULING if runner.age > deadlines.scheduling:
+            return Reason.SchedulingDeadline
+        case Phase.STARTING if runner.age > deadlines.registration:
+            return Reason.RegistrationDeadline
+        case Phase.IDLE if in_phase > deadlines.idle and demand.oldest_wait > deadlines.idle:
+            return Reason.NotPickedUp
+        case Phase.IDLE if in_phase > max(deadlines.idle, deadlines.lifetime * WARM_SHARE):
+            return Reason.WarmRecycled
+        case _:
+            return None
+
+
+def stray_retirements(
+    strays: Mapping[str, Halves],
+    snapshot: Snapshot,
+    tracks: Mapping[str, Track],
+    *,
+    running: Mapping[str, WorkflowJob],
+    now: float,
+) -> tuple[list[Retire], dict[str, Track]]:
+    """Return retirements for runners of this controller whose pool does not exist, and the tracks that time them.
+
+    Only when every pool of the cluster is known: before that, each runner would look like a stray. An HF Job whose
+    registration cannot be found in any list that some pool still gives us is left to its own deadlines: without the
+    registration nobody can ask GitHub whether it is busy.
+    """
+    found: list[Retire] = []
+    kept: dict[str, Track] = {}
+    for name in sorted(strays):
+        halves = strays[name]
+        track = tracks.get(name) or Track(phase=Phase.ORPHANED, since=now)
+        kept[name] = track
+        busy = name in running or (halves.in_flight is not None and halves.in_flight.effect is Effect.RETIRE)
+        if busy or not snapshot.pools_known or halves.registration is None:
+            continue
+        if now - track.since <= STRAY_GRACE or now < track.retry_at:
+            continue
+        scope, registration = halves.registration
+        view = snapshot.registrations[scope]
+        account = halves.hf_job[0] if halves.hf_job else None
+        if not view.complete or (account is None and not all(v.complete for v in snapshot.hf_jobs.values())):
+            continue
+        kept[name] = replace(track, retry_at=now + STRAY_GRACE)
+        found.append(
+            Retire(
+                name=name,
+                pool_uid="",
+                scope=scope,
+                account=account,
+                registration_id=registration.id,
+                hf_job_id=halves.hf_job[1].id if halves.hf_job else None,
+                reason=Reason.PoolDeleted,
+            )
+        )
+    return found, kept

@@ -1,0 +1,68 @@
+"""Which jobs a pool may serve.
+
+GitHub gives a job to any runner that has all of the job's labels, compared without case (github.md §2.2), so a job matches
+a pool iff its labels are a subset of the pool's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from fnmatch import translate
+from functools import lru_cache
+
+# Labels of GitHub-hosted images: jobs that ask for them are GitHub's, never ours.
+# https://docs.github.com/actions/reference/runners/github-hosted-runners
+HOSTED = re.compile(r"(ubuntu|windows|macos)-(latest|slim|[0-9][0-9a-z.-]*)(-[a-z0-9.-]+)?")
+
+
+def normalized(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return labels as the controller compares them: lower case, unique, sorted."""
+    return tuple(sorted({label.strip().lower() for label in labels}))
+
+
+@lru_cache(maxsize=65_536)
+def label_set(labels: tuple[str, ...]) -> frozenset[str]:
+    """Return a set of normalized labels, made once per distinct tuple."""
+    return frozenset(labels)
+
+
+def hosted(labels: Sequence[str]) -> bool:
+    """Return whether a job asks for a GitHub-hosted image."""
+    return any(HOSTED.fullmatch(label) for label in labels)
+
+
+def nearest(word: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
+    """Return the known words most like ``word``, best first, for error messages."""
+    return get_close_matches(word, sorted(known), n=limit, cutoff=0.4)
+
+
+@lru_cache(maxsize=4_096)
+def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")
+
+
+def is_glob(pattern: str) -> bool:
+    """Return whether a repository pattern needs the list of repositories to be resolved."""
+    return any(c in pattern for c in "*?[")
+
+
+def full_pattern(pattern: str, owner: str) -> str:
+    """Return a pattern over ``owner/repo``; one without an owner is meant within ``owner``."""
+    return pattern.lower() if "/" in pattern else f"{owner}/{pattern}".lower()
+
+
+@lru_cache(maxsize=1_024)
+def covered(
+    include: tuple[str, ...], exclude: tuple[str, ...], repositories: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the repositories that the patterns select, sorted.
+
+    Exact names are selected whether or not they are in ``repositories``: a private repository may be hidden from a list,
+    and its own answer says more than its absence.
+    """
+    wanted, unwanted = _matcher(tuple(p for p in include if is_glob(p))), _matcher(exclude)
+    names = {p for p in include if not is_glob(p)}
+    names.update(r for r in repositories if wanted.match(r))
+    return tuple(sorted(r for r in names if not unwanted.match(r)))

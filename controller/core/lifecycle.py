@@ -1,0 +1,412 @@
+"""Runners: registrations joined with HF Jobs by name, and the phase that each is in.
+
+Nothing is remembered that cannot be lost. A :class:`Track` only holds since when something has been so, on our monotonic
+clock; after a restart every track starts anew, which postpones deadlines once and never acts too early.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from controller.core.model import (
+    Footprint,
+    HFJob,
+    HubAccount,
+    Observation,
+    Pool,
+    Registration,
+    RegistrationScope,
+    Snapshot,
+    Stage,
+    WorkflowJob,
+)
+from controller.core.naming import (
+    LABEL_CONTROLLER,
+    LABEL_MANAGED_BY,
+    LABEL_POOL_UID,
+    LABEL_RUNNER,
+    MANAGED_BY,
+    controller_digest,
+    digest,
+    label_value,
+    origin,
+)
+
+LIST_LAG = 60.0
+"""Seconds for which a thing that we made, and that a list does not show, is taken for not listed yet (simulation.md §2, row 9)."""
+
+
+class Phase(StrEnum):
+    """Where a runner is in its life (DESIGN, "Words")."""
+
+    REGISTERED = "Registered"
+    SCHEDULING = "Scheduling"
+    STARTING = "Starting"
+    IDLE = "Idle"
+    BUSY = "Busy"
+    FINISHED = "Finished"
+    LOST = "Lost"
+    ORPHANED = "Orphaned"
+
+
+CAN_TAKE_A_JOB = frozenset({Phase.REGISTERED, Phase.SCHEDULING, Phase.STARTING, Phase.IDLE})
+
+
+class Effect(StrEnum):
+    """What the executor is doing to a runner."""
+
+    LAUNCH = "launch"
+    RETIRE = "retire"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """An effect that may not show in the lists yet.
+
+    Attributes:
+        name: The runner.
+        pool_uid: Its pool.
+        footprint: Where its halves are, or will be.
+        effect: What is being done.
+        flavor: Of the launch.
+        since: Monotonic seconds when it began.
+        settled_at: Monotonic seconds when it was acknowledged; None while it runs.
+        hf_job: The HF Job that a settled launch made.
+    """
+
+    name: str
+    pool_uid: str
+    footprint: Footprint
+    effect: Effect
+    flavor: str = ""
+    since: float
+    settled_at: float | None = None
+    hf_job: HFJob | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """Since when a runner has been as it is, all on our monotonic clock.
+
+    Attributes:
+        phase: At the last pass.
+        since: When it entered the phase.
+        online_at: When it was first seen online.
+        taken_at: When it was first seen with a job, or past one.
+        alone_since: Since when its other half has been missing from lists that would show it.
+        retry_at: No retirement is tried before; GitHub said that it was busy.
+        refusals: How often GitHub said so.
+    """
+
+    phase: Phase
+    since: float
+    online_at: float | None = None
+    taken_at: float | None = None
+    alone_since: float | None = None
+    retry_at: float = 0.0
+    refusals: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """One ephemeral, single-use runner: a registration joined with an HF Job by name.
+
+    Attributes:
+        name: The join key.
+        phase: Where it is in its life.
+        footprint: Where its halves are.
+        registration: GitHub's half, or None.
+        hf_job: The Hub's half while it is live, or None.
+        workflow_job: The job that runs on it, when GitHub's queue names it.
+        flavor: Hardware, empty when unknown.
+        age: Seconds that the HF Job has been in its stage, on the Hub's clock where it tells.
+        track: Since when.
+        retiring: The executor is ending it.
+        fresh: The lists that this rests on are complete and newer than our last effect on it.
+    """
+
+    name: str
+    phase: Phase
+    footprint: Footprint
+    registration: Registration | None
+    hf_job: HFJob | None
+    workflow_job: WorkflowJob | None
+    flavor: str
+    age: float
+    track: Track
+    retiring: bool = False
+    fresh: bool = False
+
+    @property
+    def live(self) -> bool:
+        """It has, or may soon have, an HF Job, and counts against ``maxRunners``."""
+        return self.hf_job is not None or self.phase is Phase.REGISTERED
+
+    @property
+    def billed(self) -> bool:
+        """Its HF Job runs, and costs."""
+        return self.hf_job is not None and self.hf_job.stage is not Stage.SCHEDULING
+
+
+@dataclass(slots=True)
+class Halves:
+    """What was seen under one runner's name."""
+
+    registration: tuple[RegistrationScope, Registration] | None = None
+    hf_job: tuple[HubAccount, HFJob] | None = None
+    in_flight: InFlight | None = None
+
+
+@dataclass(slots=True)
+class Census:
+    """Every half that carries our mark, by pool uid and runner name; ``strays`` belong to no pool."""
+
+    by_pool: dict[str, dict[str, Halves]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(Halves))
+    )
+    strays: dict[str, Halves] = field(default_factory=lambda: defaultdict(Halves))
+
+
+def take_census(
+    pools: Sequence[Pool], snapshot: Snapshot, in_flight: Mapping[str, InFlight], controller_id: str
+) -> Census:
+    """Sort everything that is ours by pool; what is not ours is not even looked at (invariant 6).
+
+    A registration is ours by the digests in its name. An HF Job is ours by its labels; anybody in the namespace can set
+    labels, so a job must also carry a runner name of our form for the same pool.
+    """
+    census = Census()
+    mine = controller_digest(controller_id)
+    uid_by_digest = {digest(pool.uid): pool.uid for pool in pools}
+    uid_by_label = {label_value(pool.uid): pool.uid for pool in pools}
+    uids = {pool.uid for pool in pools}
+    for scope, registrations in snapshot.registrations.items():
+        for registration in registrations.items:
+            made_by = origin(registration.name)
+            if made_by is None or made_by.controller != mine:
+                continue
+            uid = uid_by_digest.get(made_by.pool)
+            halves = census.strays if uid is None else census.by_pool[uid]
+            halves[registration.name].registration = (scope, registration)
+    for account, jobs in snapshot.hf_jobs.items():
+        for job in jobs.items:
+            name = job.labels.get(LABEL_RUNNER, "")
+            made_by = origin(name)
+            if (
+                made_by is None
+                or made_by.controller != mine
+                or job.labels.get(LABEL_MANAGED_BY) != MANAGED_BY
+                or job.labels.get(LABEL_CONTROLLER) != controller_id
+                or job.stage.ended
+            ):
+                continue
+            uid = uid_by_label.get(job.labels.get(LABEL_POOL_UID, ""))
+            if uid is not None and digest(uid) != made_by.pool:
+                continue
+            halves = census.strays if uid is None else census.by_pool[uid]
+            halves[name].hf_job = (account, job)
+    for name, effect in in_flight.items():
+        halves = census.by_pool[effect.pool_uid] if effect.pool_uid in uids else census.strays
+        halves[name].in_flight = effect
+    return census
+
+
+def join_runners(
+    pool: Pool,
+    halves_by_name: Mapping[str, Halves],
+    snapshot: Snapshot,
+    *,
+    running: Mapping[str, WorkflowJob],
+    tracks: Mapping[str, Track],
+    now: float,
+) -> list[Runner]:
+    """Return the pool's runners, by name.
+
+    Must not be made async: what is compared here is one instant's view.
+    """
+    views = _Views(pool, snapshot)
+    return [
+        _join(
+            pool,
+            name,
+            halves_by_name[name],
+            views=views,
+            workflow_job=running.get(name),
+            track=tracks.get(name),
+            now=now,
+        )
+        for name in sorted(halves_by_name)
+    ]
+
+
+class _Views:
+    """The lists that speak about one pool."""
+
+    def __init__(self, pool: Pool, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._footprints = (pool.footprint, *pool.former)
+
+    def registrations(self, known: RegistrationScope | None) -> float | None:
+        """Return since when (asked at) the lists prove that a name has no registration, or None when they don't."""
+        scopes = [known] if known else [f.registrations for f in self._footprints]
+        return _proof([self._snapshot.registrations.get(scope) for scope in scopes])
+
+    def hf_jobs(self, known: HubAccount | None) -> float | None:
+        """Return since when (asked at) the lists prove that a name has no live HF Job, or None when they don't."""
+        accounts = [known] if known else [f.account for f in self._footprints]
+        return _proof([self._snapshot.hf_jobs.get(account) for account in accounts])
+
+    def age(self, account: HubAccount, job: HFJob, now: float) -> float:
+        """Return how long an HF Job has been in its stage: the Hub's own arithmetic plus our clock since it answered."""
+        seen = self._snapshot.hf_jobs[account]
+        began = job.created_at if job.started_at is None else job.started_at
+        return max(0.0, seen.server_time - began) + max(0.0, now - seen.asked_at)
+
+
+def _proof(lists: Sequence[Observation[HFJob] | Observation[Registration] | None]) -> float | None:
+    asked = [seen.asked_at if seen is not None and seen.complete else None for seen in lists]
+    if not asked or any(at is None for at in asked):
+        return None
+    return min(at for at in asked if at is not None)
+
+
+def _join(
+    pool: Pool,
+    name: str,
+    halves: Halves,
+    *,
+    views: _Views,
+    workflow_job: WorkflowJob | None,
+    track: Track | None,
+    now: float,
+) -> Runner:
+    effect = halves.in_flight
+    scope, registration = halves.registration or (None, None)
+    account, hf_job = halves.hf_job or (None, None)
+    if hf_job is None and effect is not None and effect.hf_job is not None and effect.effect is Effect.LAUNCH:
+        hf_job = effect.hf_job  # acknowledged, and not listed yet
+    home = effect.footprint if effect else pool.footprint
+    footprint = Footprint(scope or home.registrations, account or home.account)
+
+    alone_since = _alone(
+        track,
+        registration=registration,
+        hf_job=hf_job,
+        no_registration=views.registrations(scope) if registration is None else None,
+        no_hf_job=views.hf_jobs(account) if hf_job is None else None,
+        known_since=track.since if track else now,
+    )
+    launching = effect is not None and effect.effect is Effect.LAUNCH and effect.settled_at is None
+    phase = _phase(
+        registration=registration,
+        hf_job=hf_job,
+        workflow_job=workflow_job,
+        was_online=track is not None and track.online_at is not None,
+        launching=launching,
+        alone_for=None if alone_since is None else now - alone_since,
+    )
+
+    if track is None:
+        track = Track(phase=phase, since=now)
+    elif track.phase is not phase:
+        track = replace(track, phase=phase, since=now)
+    online_at = track.online_at if track.online_at is not None or not _online(registration) else now
+    taken = phase in (Phase.BUSY, Phase.LOST, Phase.FINISHED)
+    taken_at = track.taken_at if track.taken_at is not None or not taken else now
+    if (online_at, taken_at, alone_since) != (track.online_at, track.taken_at, track.alone_since):
+        track = replace(track, online_at=online_at, taken_at=taken_at, alone_since=alone_since)
+
+    return Runner(
+        name=name,
+        phase=phase,
+        footprint=footprint,
+        registration=registration,
+        hf_job=hf_job,
+        workflow_job=workflow_job,
+        flavor=hf_job.flavor if hf_job else effect.flavor if effect else "",
+        age=views.age(account, hf_job, now) if account and hf_job else now - track.since,
+        track=track,
+        retiring=effect is not None and effect.effect is Effect.RETIRE,
+        fresh=effect is None,
+    )
+
+
+def _online(registration: Registration | None) -> bool:
+    return registration is not None and (registration.online or registration.busy)
+
+
+def _alone(
+    track: Track | None,
+    *,
+    registration: Registration | None,
+    hf_job: HFJob | None,
+    no_registration: float | None,
+    no_hf_job: float | None,
+    known_since: float,
+) -> float | None:
+    """Return since when one half has been without the other, as far as lists prove it.
+
+    Only a list that was asked for after the runner became known can prove a gap: with an older one, the other half may
+    have been made since. A gap that cannot be proved this time keeps the time that it had.
+    """
+    if (registration is None) == (hf_job is None):
+        return None
+    proof = no_hf_job if hf_job is None else no_registration
+    before = track.alone_since if track else None
+    if proof is None or proof < known_since:
+        return before
+    return before if before is not None else proof
+
+
+def _phase(
+    *,
+    registration: Registration | None,
+    hf_job: HFJob | None,
+    workflow_job: WorkflowJob | None,
+    was_online: bool,
+    launching: bool,
+    alone_for: float | None,
+) -> Phase:
+    if hf_job is None:
+        if launching or alone_for is None or registration is None:
+            return Phase.REGISTERED
+        if workflow_job is not None or registration.busy:
+            return Phase.LOST
+        if alone_for > LIST_LAG:
+            return Phase.ORPHANED
+        return Phase.FINISHED if was_online else Phase.REGISTERED
+    if workflow_job is not None or (registration is not None and registration.busy):
+        return Phase.BUSY
+    if registration is not None and registration.online:
+        return Phase.IDLE
+    # A runner that was online and shows offline, or not at all, is ending, or is working unseen (github.md §3.4, §3.2):
+    # it is no capacity either way.
+    if was_online:
+        return Phase.FINISHED
+    if registration is None and alone_for is not None and alone_for > LIST_LAG:
+        return Phase.ORPHANED
+    return Phase.SCHEDULING if hf_job.stage is Stage.SCHEDULING else Phase.STARTING
+
+
+def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown: bool) -> bool:
+    """Return whether an effect may still be invisible, and must go on counting.
+
+    A settled launch counts until a complete list that was asked for later shows its HF Job, or until the list's lag is
+    over without it: then it ended between two lists. A settled retirement counts until such a list shows it no more.
+
+    Args:
+        effect: What was done.
+        seen: The newest list of the effect's account.
+        shown: The list shows the runner's HF Job, live.
+    """
+    if effect.settled_at is None:
+        return True
+    if seen is None or not seen.complete or seen.asked_at <= effect.settled_at:
+        return True
+    overdue = seen.asked_at - effect.settled_at > LIST_LAG
+    if effect.effect is Effect.LAUNCH:
+        return effect.hf_job is not None and not shown and not overdue
+    return shown and not overdue

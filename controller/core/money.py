@@ -1,0 +1,48 @@
+"""What runners cost, from the Hub's own times and prices.
+
+The Hub bills by the minute while an HF Job starts or runs, and not while it is scheduled (hf-jobs.md §2). It reports no
+cost, so these are estimates: seconds times price, without rounding to whole minutes (the rounding is not documented).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from controller.core.model import Deadlines, Flavor, HFJob, Observation
+
+SAFETY_SECONDS = 60
+"""Added to every server-side timeout, so that our own deadlines come first."""
+
+
+def timeout_seconds(deadlines: Deadlines) -> int:
+    """Return the server-side timeout of a launch.
+
+    The lifetime counts from the container's start; whether the Hub's timeout does, or counts from the creation, is not
+    documented (hf-jobs.md §3), so the scheduling deadline is added and no job is cut short either way.
+    """
+    return math.ceil(deadlines.scheduling + deadlines.lifetime) + SAFETY_SECONDS
+
+
+def prices(flavors: Mapping[str, Observation[Flavor]]) -> Mapping[str, Mapping[str, float]]:
+    """Return US dollars per second by endpoint and flavor."""
+    return {
+        endpoint: {flavor.name: flavor.usd_per_minute / 60 for flavor in seen.items}
+        for endpoint, seen in flavors.items()
+    }
+
+
+def running_seconds(job: HFJob, server_now: float) -> float:
+    """Return the seconds that a live HF Job has been billed for, on the Hub's clock."""
+    return 0.0 if job.started_at is None else max(0.0, server_now - job.started_at)
+
+
+def cheapest(flavors: Sequence[str], usd_per_second: Mapping[str, float]) -> float:
+    """Return the price of the preferred flavor, for comparing pools; infinite while unknown."""
+    return usd_per_second.get(flavors[0], math.inf) if flavors else math.inf
+
+
+def worst_case(job: HFJob, server_now: float, usd_per_second: float, fallback_timeout: float) -> float:
+    """Return what an HF Job can still cost in US dollars if nobody ever looks at it again."""
+    timeout = job.timeout if job.timeout is not None else fallback_timeout
+    return max(0.0, timeout - running_seconds(job, server_now)) * usd_per_second

@@ -1,0 +1,39 @@
+"""How a runner ended, read from what its HF Job left behind.
+
+The bootstrap reports through its exit code, because the Hub shows nothing else of an ended job's inside
+(``docs/bootstrap.md``); ``run.sh`` is not used since it hides every failure (github.md §3.6).
+"""
+
+from __future__ import annotations
+
+import re
+
+from controller.core.model import HFJob, Stage
+from controller.core.reasons import Reason
+
+_EXIT_CODE = re.compile(r"exit code: (\d+)")
+_TIMEOUT = "Job timeout"
+
+EXIT_REASONS: dict[int, Reason] = {}
+"""Exit codes of the bootstrap and what they mean; 0 is a workflow job that ran to its end."""
+
+
+def exit_code(job: HFJob) -> int | None:
+    """Return the exit code that the Hub's message names (hf-jobs.md §1.2), 0 for COMPLETED, None when it tells none."""
+    if job.stage is Stage.COMPLETED:
+        return 0
+    found = _EXIT_CODE.search(job.message or "")
+    return int(found[1]) if found else None
+
+
+def ended_because(job: HFJob) -> Reason:
+    """Return why an HF Job ended, as far as it tells; meaningful for terminal stages."""
+    if job.cancel_reason:
+        return Reason.PlatformCancelled
+    if job.stage is Stage.COMPLETED:
+        return Reason.JobCompleted
+    if _TIMEOUT in (job.message or ""):
+        return Reason.TimedOut
+    if job.stage is Stage.CANCELED:
+        return Reason.EndedUnseen
+    return EXIT_REASONS.get(exit_code(job) or -1, Reason.RunnerFailed)

@@ -1,0 +1,707 @@
+"""The planning pass: everything that is known in, everything to do out.
+
+:func:`plan` is a pure function. It looks at all pools at once, because matching, caps and prices need the whole picture,
+and it acts only on evidence that is complete and newer than our own last effects.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from controller.core import backoff as backoffs
+from controller.core.backoff import Backoff
+from controller.core.demand import Demand, match_demand, name_jobs
+from controller.core.gc import Retire, retire_reason, stray_retirements
+from controller.core.labels import nearest
+from controller.core.lifecycle import (
+    CAN_TAKE_A_JOB,
+    Effect,
+    InFlight,
+    Phase,
+    Runner,
+    Track,
+    join_runners,
+    take_census,
+)
+from controller.core.model import (
+    Disposition,
+    Failure,
+    HFJob,
+    Observation,
+    Pool,
+    Registration,
+    Snapshot,
+    WorkflowJob,
+)
+from controller.core.money import prices, running_seconds, timeout_seconds, worst_case
+from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
+from controller.core.outcomes import ended_because
+from controller.core.reasons import Reason
+
+GIVE_BACK_HOLD = 20.0
+"""Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
+
+FLAP_WINDOW = 120.0
+
+REFUSAL_DELAYS = (30.0, 60.0, 120.0, 300.0)
+"""Seconds before a registration that GitHub called busy is tried again; such calls are dear to GitHub (github.md §3.4)."""
+
+_NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen, Reason.LifetimeDeadline})
+"""Ends that say nothing against the next launch: our own deadlines, and cancellations that we asked for."""
+
+_REPEATS = frozenset({Reason.RunnerVersionRefused, Reason.PlatformCancelled})
+"""Ends that will meet the next runner too, however far this one came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start one runner of a pool on a flavor."""
+
+    pool: Pool
+    flavor: str
+
+
+Action = Launch | Retire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How an effect ended, told by the executor once.
+
+    Attributes:
+        name: The runner.
+        pool_uid: Its pool.
+        effect: What was tried.
+        flavor: Of a launch.
+        failure: Why it failed, None when it succeeded.
+        busy: A retirement met a busy runner and left it.
+    """
+
+    name: str
+    pool_uid: str
+    effect: Effect
+    flavor: str = ""
+    failure: Failure | None = None
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMemory:
+    """What a pass tells the next one about a pool; losing it delays things and breaks nothing.
+
+    Attributes:
+        backoffs: By flavor and :data:`controller.core.backoff.POOL`.
+        surplus_since: Monotonic seconds since when capacity has exceeded demand.
+        gave_back_at: Monotonic seconds of the newest give-back.
+        draining_since: Monotonic seconds when the pool was first seen deleting.
+        billed_seconds: Of HF Jobs that ended since this process started, by flavor.
+        spent_usd: Their estimated cost.
+        completed: Workflow jobs that ran to their end.
+    """
+
+    backoffs: Mapping[str, Backoff] = field(default_factory=dict)
+    surplus_since: float | None = None
+    gave_back_at: float | None = None
+    draining_since: float | None = None
+    billed_seconds: Mapping[str, float] = field(default_factory=dict)
+    spent_usd: float = 0.0
+    completed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What one pass hands to the next."""
+
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    pools: Mapping[str, PoolMemory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that people should be told once: an Event, a log line, a metric."""
+
+    pool_uid: str
+    reason: Reason
+    message: str
+    warning: bool = False
+    runner: str = ""
+    hf_job: HFJob | None = None
+    workflow_job: WorkflowJob | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Why some queued jobs wait."""
+
+    reason: Reason
+    count: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolReport:
+    """One pool after a pass, for its status and the metrics.
+
+    Attributes:
+        pool: The pool.
+        demand: What it is asked for.
+        runners: What it has.
+        launching: How many launches this pass adds.
+        waiting: Every queued job, by the reason that it waits.
+        failures: What keeps the pool from being served, worst first.
+        backoff: The launch back-off that holds, if any.
+        github: Why GitHub could not be read; None when it could.
+        hub: Why the Hub could not be read; None when it could.
+        observed: Everything that the pool needs was seen at least once.
+        drained: The pool is being deleted and has nothing left anywhere.
+        usd_per_hour: What its billed runners cost now.
+        worst_case_usd: What its runners can still cost if the controller never looks again.
+        memory: What was accounted so far.
+    """
+
+    pool: Pool
+    demand: Demand
+    runners: Sequence[Runner]
+    launching: int
+    waiting: Sequence[Waiting]
+    failures: Sequence[Failure]
+    backoff: Backoff | None
+    github: Failure | None
+    hub: Failure | None
+    observed: bool
+    drained: bool
+    usd_per_hour: float
+    worst_case_usd: float
+    memory: PoolMemory
+
+    def count(self, *phases: Phase) -> int:
+        """Return how many runners are in these phases."""
+        return sum(1 for runner in self.runners if runner.phase in phases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInput:
+    """Everything that one pass may know.
+
+    Attributes:
+        pools: Every pool, valid ones only.
+        snapshot: What exists.
+        in_flight: Effects that may not show yet, by runner name.
+        results: Effects that ended since the last pass.
+        memory: From the last pass.
+        now: Monotonic seconds.
+        wall: Epoch seconds; used only to compare with a pool's own ``last_launch_at``.
+        controller_id: Who we are.
+    """
+
+    pools: Sequence[Pool]
+    snapshot: Snapshot
+    in_flight: Mapping[str, InFlight] = field(default_factory=dict)
+    results: Sequence[Result] = ()
+    memory: Memory = field(default_factory=Memory)
+    now: float
+    wall: float
+    controller_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do, what to say, and what to remember."""
+
+    actions: Sequence[Action]
+    reports: Mapping[str, PoolReport]
+    notices: Sequence[Notice]
+    memory: Memory
+
+
+def plan(given: PlanInput) -> Plan:
+    """Decide what to do now. Pure: equal inputs give equal plans."""
+    usd = prices(given.snapshot.flavors)
+    demand, running = match_demand(given.pools, given.snapshot, usd)
+    census = take_census(given.pools, given.snapshot, given.in_flight, given.controller_id)
+    ended = _ended_by_pool(given)
+    results: dict[str, list[Result]] = {}
+    for result in given.results:
+        results.setdefault(result.pool_uid, []).append(result)
+
+    actions: list[Action] = []
+    notices: list[Notice] = []
+    reports: dict[str, PoolReport] = {}
+    tracks: dict[str, Track] = {}
+    memories: dict[str, PoolMemory] = {}
+    for pool in sorted(given.pools, key=lambda p: (p.created_at, p.uid)):
+        one = _PoolPass(
+            given,
+            pool,
+            demand[pool.uid],
+            runners=join_runners(
+                pool,
+                census.by_pool.get(pool.uid, {}),
+                given.snapshot,
+                running=running,
+                tracks=given.memory.tracks,
+                now=given.now,
+            ),
+            usd=usd.get(pool.hub.endpoint, {}),
+        )
+        one.account(ended.get(pool.uid, ()), running)
+        one.learn(results.get(pool.uid, ()))
+        one.retire()
+        one.launch()
+        actions += one.actions
+        notices += one.notices
+        reports[pool.uid] = one.report()
+        memories[pool.uid] = one.memory
+        tracks.update(one.tracks)
+    stray_actions, stray_tracks = stray_retirements(
+        census.strays, given.snapshot, given.memory.tracks, running=running, now=given.now
+    )
+    actions += stray_actions
+    tracks.update(stray_tracks)
+    return Plan(
+        actions=actions, reports=reports, notices=notices, memory=Memory(tracks=tracks, pools=memories)
+    )
+
+
+def _ended_by_pool(given: PlanInput) -> Mapping[str, list[HFJob]]:
+    uid_by_label = {label_value(pool.uid): pool.uid for pool in given.pools}
+    found: dict[str, list[HFJob]] = {}
+    for jobs in given.snapshot.ended.values():
+        for job in jobs:
+            uid = uid_by_label.get(job.labels.get(LABEL_POOL_UID, ""))
+            if uid is not None:
+                found.setdefault(uid, []).append(job)
+    return found
+
+
+class _PoolPass:
+    """One pool within one pass: a scratch pad, made and thrown away inside :func:`plan`."""
+
+    def __init__(
+        self,
+        given: PlanInput,
+        pool: Pool,
+        demand: Demand,
+        *,
+        runners: list[Runner],
+        usd: Mapping[str, float],
+    ) -> None:
+        self.given, self.pool, self.demand, self.runners, self.usd = given, pool, demand, runners, usd
+        self.memory = given.memory.pools.get(pool.uid, PoolMemory())
+        self.backoffs = dict(self.memory.backoffs)
+        self.actions: list[Action] = []
+        self.notices: list[Notice] = []
+        self.held_by: Backoff | None = None
+        self.unproven: Counter[str] = Counter()
+        self.launched = 0
+        self.retiring = {runner.name for runner in runners if runner.retiring}
+        if pool.deleting and self.memory.draining_since is None:
+            self.memory = replace(self.memory, draining_since=given.now)
+
+        views = given.snapshot
+        self.github_view = views.registrations.get(pool.footprint.registrations)
+        self.hub_view = views.hf_jobs.get(pool.hub)
+        self.flavors_view = views.flavors.get(pool.hub.endpoint)
+        self._tracks = {runner.name: runner.track for runner in runners}
+
+    # ------------------------------------------------------------------------------------------------- what was learnt
+    def account(self, ended: Sequence[HFJob], running: Mapping[str, WorkflowJob]) -> None:
+        """Book HF Jobs that ended, tell what went wrong, and let failures slow the next launches down."""
+        for job in ended:
+            name = job.labels.get(LABEL_RUNNER, "")
+            track = self.given.memory.tracks.get(name)
+            self._book(job)
+            workflow_job = running.get(name)
+            registration = next((r.registration for r in self.runners if r.name == name), None)
+            reason = ended_because(job)
+            interrupted = workflow_job is not None and reason is not Reason.JobCompleted
+            if interrupted or (
+                registration is not None and registration.busy and reason is not Reason.JobCompleted
+            ):
+                self._notice(
+                    Reason.RunnerLost, _lost(job, reason), warning=True, job=job, workflow_job=workflow_job
+                )
+                continue
+            was_online = track is not None and track.online_at is not None
+            # A JIT runner's record goes with its job, so a record that is still there after a "success" never served.
+            unserved = registration is not None and not was_online
+            if reason is Reason.JobCompleted and not unserved:
+                self.memory = replace(self.memory, completed=self.memory.completed + 1)
+                self._succeeded(job.flavor)
+            elif reason not in _NO_FAILURE:
+                self._failed(
+                    job, Reason.RunnerFailed if reason is Reason.JobCompleted else reason, was_online
+                )
+
+    def _book(self, job: HFJob) -> None:
+        seconds = job.billed_seconds
+        if (
+            seconds is None
+        ):  # a cancelled job may tell no end (hf-jobs.md §1.2): it was gone when we last looked
+            view = self.hub_view
+            seconds = running_seconds(job, view.server_time) if view else 0.0
+        if seconds <= 0:
+            return
+        billed = dict(self.memory.billed_seconds)
+        billed[job.flavor] = billed.get(job.flavor, 0.0) + seconds
+        cost = seconds * self.usd.get(job.flavor, 0.0)
+        self.memory = replace(self.memory, billed_seconds=billed, spent_usd=self.memory.spent_usd + cost)
+
+    def _failed(self, job: HFJob, reason: Reason, was_online: bool) -> None:
+        detail = job.cancel_reason or job.message or f"stage {job.stage}"
+        message = f"HF Job {job.id} on {job.flavor}: {detail}. {reason.meaning}"
+        failure = Failure(reason=reason, message=message)
+        # A runner that came online proves its image: what ended it later need not end the next one.
+        if not was_online or reason in _REPEATS:
+            self._remember_failure(failure, job.flavor)
+        self._notice(reason, message, warning=True, job=job)
+
+    def _succeeded(self, flavor: str) -> None:
+        self.backoffs.pop(flavor, None)
+        self.backoffs.pop(backoffs.POOL, None)
+
+    def _remember_failure(self, failure: Failure, flavor: str) -> None:
+        key = backoffs.key_of(failure, flavor)
+        self.backoffs[key] = backoffs.after_failure(self.backoffs.get(key), failure, self.given.now)
+
+    def learn(self, results: Sequence[Result]) -> None:
+        """Take in how our own effects ended, and which runners proved themselves by coming online."""
+        for runner in self.runners:
+            if runner.track.online_at == self.given.now:
+                self._succeeded(runner.flavor)
+        for result in results:
+            if result.effect is Effect.LAUNCH and result.failure is not None:
+                self._remember_failure(result.failure, result.flavor)
+            elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
+                self._postpone(result.name)
+
+    def _postpone(self, name: str) -> None:
+        track = self._tracks.get(name)
+        if track is not None:
+            delay = REFUSAL_DELAYS[min(track.refusals, len(REFUSAL_DELAYS) - 1)]
+            self._tracks[name] = replace(track, retry_at=self.given.now + delay, refusals=track.refusals + 1)
+
+    # ------------------------------------------------------------------------------------------------------ what to end
+    def retire(self) -> None:
+        """End what must not go on: past a deadline, without its other half, unfit, or surplus."""
+        for runner in self.runners:
+            if not self._may_retire(runner):
+                continue
+            reason = retire_reason(self.pool, runner, demand=self.demand, now=self.given.now)
+            if reason is not None:
+                self._retire(runner, reason)
+        if self._evidence_complete():
+            self._give_back_surplus()
+            self._end_idle_surplus()
+        else:
+            self.memory = replace(self.memory, surplus_since=None)
+
+    def _may_retire(self, runner: Runner) -> bool:
+        track = self._tracks[runner.name]
+        return runner.name not in self.retiring and runner.fresh and self.given.now >= track.retry_at
+
+    def _retire(self, runner: Runner, reason: Reason) -> None:
+        self.retiring.add(runner.name)
+        self.actions.append(
+            Retire(
+                pool_uid=self.pool.uid,
+                name=runner.name,
+                scope=runner.footprint.registrations,
+                account=runner.footprint.account,
+                registration_id=runner.registration.id if runner.registration else None,
+                hf_job_id=runner.hf_job.id if runner.hf_job else None,
+                flavor=runner.flavor,
+                reason=reason,
+            )
+        )
+        if reason in (Reason.SchedulingDeadline, Reason.RegistrationDeadline, Reason.NotPickedUp):
+            where = f"HF Job {runner.hf_job.id} on {runner.flavor}" if runner.hf_job else runner.name
+            failure = Failure(reason=reason, message=f"{where}: {reason.meaning}")
+            self._remember_failure(failure, runner.flavor)
+            self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
+
+    def _give_back_surplus(self) -> None:
+        """Give back capacity that nobody wants any more, the cheapest to lose first.
+
+        Only on complete evidence: a queue that could not be read may hold the demand (invariant 3). Idle runners are not
+        touched here: they are paid for already, and wait for the next job until ``deadlines.idle``.
+        """
+        spare = [
+            r
+            for r in self._capacity()
+            if r.phase in (Phase.SCHEDULING, Phase.STARTING) and self._may_retire(r)
+        ]
+        excess = self._excess()
+        if excess <= 0:
+            self.memory = replace(self.memory, surplus_since=None)
+            return
+        since = self.memory.surplus_since if self.memory.surplus_since is not None else self.given.now
+        self.memory = replace(self.memory, surplus_since=since)
+        flapping = (
+            self.memory.gave_back_at is not None and self.given.now - self.memory.gave_back_at < FLAP_WINDOW
+        )
+        if flapping and self.given.now - since < GIVE_BACK_HOLD:
+            return
+        spare.sort(key=lambda r: (r.phase is not Phase.SCHEDULING, r.age, r.name))
+        for runner in spare[:excess]:
+            unbilled = runner.phase is Phase.SCHEDULING
+            self._retire(runner, Reason.SurplusUnbilled if unbilled else Reason.SurplusStarting)
+            self.memory = replace(self.memory, gave_back_at=self.given.now)
+
+    def _end_idle_surplus(self) -> None:
+        """End idle runners that have waited for longer than ``deadlines.idle``, but for those that are wanted."""
+        now, deadline = self.given.now, self.pool.deadlines.idle
+        idle = [
+            r
+            for r in self._capacity()
+            if r.phase is Phase.IDLE and now - r.track.since > deadline and self._may_retire(r)
+        ]
+        idle.sort(key=lambda r: (r.track.since, r.name))
+        for runner in idle[: max(0, self._excess())]:
+            self._retire(runner, Reason.IdleDeadline)
+
+    def _excess(self) -> int:
+        """Return by how many runners the capacity exceeds what is wanted, or what ``maxRunners`` allows."""
+        ending = sum(1 for runner in self.runners if runner.live and runner.name in self.retiring)
+        over_cap = self._live() - ending - self.pool.max_runners
+        return max(len(self._capacity()) - self._want(), over_cap)
+
+    def _evidence_complete(self) -> bool:
+        return (
+            self.demand.complete
+            and self.github_view is not None
+            and self.github_view.complete
+            and self.hub_view is not None
+            and self.hub_view.complete
+        )
+
+    # --------------------------------------------------------------------------------------------------- what to launch
+    def _capacity(self) -> list[Runner]:
+        """Return runners that can still take a job."""
+        return [r for r in self.runners if r.phase in CAN_TAKE_A_JOB and r.name not in self.retiring]
+
+    def _live(self) -> int:
+        return sum(1 for runner in self.runners if runner.live)
+
+    def _taken_unseen(self) -> int:
+        """Return how many queued jobs our runners have taken since the queue was read.
+
+        1. The queue is read: job J is queued.  2. Our idle runner R takes J.  3. The runners are read: R is busy.
+        Until the queue is read again, J would look unserved although R has it, and a second runner would be launched.
+        """
+        return sum(
+            1
+            for runner in self.runners
+            if runner.workflow_job is None
+            and runner.track.taken_at is not None
+            and runner.track.taken_at > self.demand.asked_at
+        )
+
+    def _want(self) -> int:
+        queued = max(0, len(self.demand.queued) - self._taken_unseen())
+        return queued + self.pool.min_idle
+
+    def _ready_to_launch(self) -> bool:
+        """Return whether the pool may launch and what exists is known, so that nothing is launched twice.
+
+        The list of HF Jobs must be complete now: it bounds the spending. Registrations must have been seen once.
+        """
+        return (
+            not (self.pool.paused or self.pool.deleting or self.given.snapshot.faults.get(self.pool.uid))
+            and self.hub_view is not None
+            and self.hub_view.complete
+            and self.github_view is not None
+            and self.github_view.usable
+        )
+
+    def launch(self) -> None:
+        """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
+        self.unproven = Counter(r.flavor for r in self._capacity() if r.track.online_at is None)
+        if not self._ready_to_launch():
+            return
+        missing = self._want() - len(self._capacity())
+        room = self.pool.max_runners - self._live()
+        wanted = max(0, min(missing, room))
+        flavors, _ = self._offered()
+        choice = backoffs.choose_flavors(wanted, flavors, self.backoffs, self.unproven, self.given.now)
+        self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
+        self.launched = len(choice.flavors)
+        self.actions += [Launch(self.pool, flavor) for flavor in choice.flavors]
+
+    def _offered(self) -> tuple[tuple[str, ...], Failure | None]:
+        """Return the pool's flavors that the Hub offers, and a failure that names the others."""
+        view = self.flavors_view
+        if view is None or not view.items:
+            return (
+                self.pool.flavors,
+                None,
+            )  # the list of hardware is for prices and typing errors, not for permission
+        known = {flavor.name for flavor in view.items}
+        unknown = [flavor for flavor in self.pool.flavors if flavor not in known]
+        if not unknown:
+            return self.pool.flavors, None
+        hints = "; ".join(
+            f"{flavor!r} is not offered"
+            + (f", did you mean {' or '.join(near)}?" if (near := nearest(flavor, known)) else "")
+            for flavor in unknown
+        )
+        offered = tuple(flavor for flavor in self.pool.flavors if flavor in known)
+        message = f"spec.flavors: {hints}" + (f". Serving with {', '.join(offered)}" if offered else "")
+        return offered, Failure(reason=Reason.UnknownFlavor, message=message, disposition=Disposition.PERSON)
+
+    # -------------------------------------------------------------------------------------------------------- the report
+    def report(self) -> PoolReport:
+        """Sum the pass up."""
+        self.memory = replace(self.memory, backoffs=self.backoffs)
+        _, unknown_flavor = self._offered()
+        failures = [*self.given.snapshot.faults.get(self.pool.uid, ())]
+        if unknown_flavor:
+            failures.append(unknown_flavor)
+        github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
+        rate, worst = self._money()
+        return PoolReport(
+            pool=self.pool,
+            demand=self.demand,
+            runners=self.runners,
+            launching=self.launched,
+            waiting=self._waiting(failures),
+            failures=failures,
+            backoff=self.held_by or self.backoffs.get(backoffs.POOL),
+            github=github,
+            hub=hub,
+            observed=self.github_view is not None and self.hub_view is not None and self._queue_seen(),
+            drained=self._drained(),
+            usd_per_hour=rate,
+            worst_case_usd=worst,
+            memory=self.memory,
+        )
+
+    def _queue_seen(self) -> bool:
+        return self.demand.complete or bool(self.demand.unreadable)
+
+    def _money(self) -> tuple[float, float]:
+        rate = worst = 0.0
+        timeout = float(timeout_seconds(self.pool.deadlines))
+        for runner in self.runners:
+            price = self.usd.get(runner.flavor, 0.0)
+            if runner.billed:
+                rate += price * 3600
+            if runner.hf_job is not None:
+                server_now = (
+                    (self.hub_view.server_time + self.given.now - self.hub_view.asked_at)
+                    if self.hub_view
+                    else 0
+                )
+                worst += worst_case(runner.hf_job, server_now, price, timeout)
+        return rate, worst
+
+    def _waiting(self, failures: Sequence[Failure]) -> list[Waiting]:
+        """Give every queued job a reason (invariant 4)."""
+        found: list[Waiting] = []
+        queued = max(0, len(self.demand.queued) - self._taken_unseen())
+        coming = min(queued, len(self._capacity()) + self.launched)
+        if coming:
+            found.append(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"))
+        rest = queued - coming
+        if rest:
+            found.append(self._why_not_served(rest, failures))
+        if self.demand.group_only:
+            found.append(
+                _waiting(Reason.GroupOnly, len(self.demand.group_only), name_jobs(self.demand.group_only))
+            )
+        if self.demand.unmatched:
+            found.append(
+                _waiting(Reason.NoMatchingPool, len(self.demand.unmatched), name_jobs(self.demand.unmatched))
+            )
+        for repository, failure in self.demand.unreadable[:5]:
+            found.append(
+                Waiting(reason=Reason.QueueUnknown, count=0, message=f"{repository}: {failure.message}")
+            )
+        return found
+
+    def _why_not_served(self, count: int, failures: Sequence[Failure]) -> Waiting:
+        if self.pool.deleting:
+            return _waiting(Reason.Draining, count)
+        if self.pool.paused:
+            return _waiting(Reason.Paused, count)
+        blocking = [*failures, _failure_of(self.hub_view), _failure_of(self.github_view)]
+        for failure in blocking:
+            if failure is not None and not (failure.reason is Reason.UnknownFlavor and self._offered()[0]):
+                return Waiting(reason=failure.reason, count=count, message=failure.message)
+        if self.hub_view is None or self.github_view is None:
+            return _waiting(Reason.Pending, count)
+        if self.held_by is not None:
+            seconds = max(0, round(self.held_by.until - self.given.now))
+            cause = self.held_by.failure
+            when = (
+                f"next try in {seconds} s"
+                if seconds
+                else "one runner is tried at a time until one comes online"
+            )
+            return Waiting(
+                reason=Reason.BackingOff,
+                count=count,
+                message=f"{when}, because {cause.reason}: {cause.message}",
+            )
+        return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
+
+    def _drained(self) -> bool:
+        """Return whether a deleted pool may go: nothing of it is left, and lists newer than its deletion prove it."""
+        since = self.memory.draining_since
+        if not self.pool.deleting or since is None:
+            return False
+        places = (self.pool.footprint, *self.pool.former)
+        views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
+        hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
+        proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
+        if proved:
+            return not self.runners
+        if not self.given.snapshot.faults.get(self.pool.uid) or self.runners:
+            return False
+        # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.
+        launched = self.pool.last_launch_at
+        return launched is None or self.given.wall - launched > timeout_seconds(self.pool.deadlines)
+
+    @property
+    def tracks(self) -> Mapping[str, Track]:
+        """The tracks for the next pass."""
+        return self._tracks
+
+    def _notice(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        warning: bool = False,
+        job: HFJob | None = None,
+        runner: str = "",
+        workflow_job: WorkflowJob | None = None,
+    ) -> None:
+        self.notices.append(
+            Notice(
+                pool_uid=self.pool.uid,
+                reason=reason,
+                message=message,
+                warning=warning,
+                runner=runner or (job.labels.get(LABEL_RUNNER, "") if job else ""),
+                hf_job=job,
+                workflow_job=workflow_job,
+            )
+        )
+
+
+def _failure_of(view: Observation[Registration] | Observation[HFJob] | None) -> Failure | None:
+    return view.failure if view is not None else None
+
+
+def _waiting(reason: Reason, count: int, detail: str = "") -> Waiting:
+    return Waiting(
+        reason=reason, count=count, message=f"{detail}. {reason.meaning}" if detail else reason.meaning
+    )
+
+
+def _lost(job: HFJob, reason: Reason) -> str:
+    detail = job.cancel_reason or job.message or f"stage {job.stage}"
+    return f"HF Job {job.id} on {job.flavor} ended ({reason}: {detail}) while a workflow job ran. {Reason.RunnerLost.meaning}"
