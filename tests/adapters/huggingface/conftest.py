@@ -1,0 +1,28 @@
+"""The adapter in front of a scripted Hub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx2
+import pytest
+
+from controller.adapters.huggingface.jobs import HubJobs
+from controller.adapters.huggingface.session import open_session
+from tests.adapters.huggingface.scripted import ACCOUNT, TOKEN, ScriptedHub
+
+
+@pytest.fixture
+def hub() -> ScriptedHub:
+    return ScriptedHub()
+
+
+@pytest.fixture
+async def make_jobs(hub: ScriptedHub) -> AsyncIterator[Callable[..., HubJobs]]:
+    async with open_session(transport=httpx2.MockTransport(hub.handle)) as session:
+        yield lambda token=TOKEN: HubJobs(account=ACCOUNT, token=token, session=session, clock=hub.clock)
+
+
+@pytest.fixture
+def jobs(make_jobs: Callable[..., HubJobs]) -> HubJobs:
+    return make_jobs()

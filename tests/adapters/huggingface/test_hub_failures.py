@@ -1,0 +1,376 @@
+"""Every way in which the Hub fails ends as a named reason, and says whether the request may have taken effect."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.utils import hf_raise_for_status
+
+from controller.adapters.huggingface import errors
+from controller.adapters.huggingface.errors import HubError, means_no_capacity, refusal
+from controller.adapters.huggingface.jobs import HubJobs
+from controller.adapters.huggingface.session import DEADLINE, PAUSE, open_session
+from controller.core.model import Disposition
+from controller.core.reasons import Reason
+from controller.ports import LaunchSpec, UpstreamError
+from controller.sim.clock import LoopClock
+from controller.sim.loop import run_virtual
+from tests.adapters.huggingface.scripted import ACCOUNT, TOKEN, Reply, ScriptedHub, job, raw, reply
+
+SPEC = LaunchSpec(
+    image="ubuntu:24.04",
+    command=("/bin/true",),
+    flavor="t4-small",
+    labels={"runner": "r1"},
+    environment={},
+    secrets={"JIT": "eyJqaXQiOiJzZWNyZXQifQ"},
+    timeout=3600,
+)
+
+
+async def failure_of(call: Any) -> HubError:
+    with pytest.raises(HubError) as caught:
+        await call
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "disposition"),
+    [
+        (400, Reason.HubRejected, Disposition.PERSON),
+        (401, Reason.HubUnauthorized, Disposition.PERSON),
+        (402, Reason.HubPaymentRequired, Disposition.PERSON),
+        (403, Reason.HubForbidden, Disposition.PERSON),
+        (404, Reason.HubNotFound, Disposition.PERSON),
+        (413, Reason.HubRejected, Disposition.PERSON),
+        (429, Reason.HubRateLimited, Disposition.WAIT),
+        (500, Reason.HubUnavailable, Disposition.RETRY),
+        (503, Reason.HubUnavailable, Disposition.RETRY),
+        (504, Reason.HubUnavailable, Disposition.RETRY),
+    ],
+)
+async def test_a_refused_launch_has_the_reason_of_its_status(
+    hub: ScriptedHub, jobs: HubJobs, status: int, reason: Reason, disposition: Disposition
+) -> None:
+    hub.answer(reply({"error": "the Hub's own words"}, status=status))
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert (failure.reason, failure.disposition) == (reason, disposition)
+    assert "the Hub's own words" in failure.message
+    assert "POST /api/jobs/acme" in failure.message
+    assert reason.meaning in failure.message
+    assert failure.request_id == "Root=1-abc"
+    assert failure.in_doubt is (status >= 500)
+    assert len(hub.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "in_doubt"),
+    [
+        (httpx2.ConnectError("refused"), False),
+        (httpx2.ConnectTimeout("no route"), False),
+        (httpx2.PoolTimeout("all busy"), False),
+        (OfflineModeIsEnabled("HF_HUB_OFFLINE is set"), False),
+        (httpx2.ReadTimeout("silence"), True),
+        (httpx2.WriteTimeout("stuck"), True),
+        (httpx2.ReadError("reset"), True),
+        (httpx2.WriteError("reset"), True),
+        (httpx2.RemoteProtocolError("closed without an answer"), True),
+        (httpx2.ProxyError("502"), True),
+        (OSError("who knows"), True),
+    ],
+)
+async def test_only_a_connection_never_made_proves_that_nothing_was_launched(
+    hub: ScriptedHub, jobs: HubJobs, error: Exception, in_doubt: bool
+) -> None:
+    hub.answer(error)
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert failure.reason is Reason.HubUnavailable
+    assert failure.in_doubt is in_doubt
+    assert len(hub.requests) == 1, "a launch is never repeated"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        raw(b"<html>maintenance</html>", content_type="text/html"),
+        raw(b'{"id": "6920'),
+        raw(b""),
+        raw(b"[" * 100_000),
+        reply([]),
+        reply({"status": {"stage": "RUNNING"}}),
+        reply({"id": "no-date", "status": {"stage": "RUNNING"}}),
+        raw(b"not gzip", content_encoding="gzip"),
+    ],
+    ids=["html", "truncated", "empty", "deep", "list", "no id", "no date", "encoding"],
+)
+async def test_an_unreadable_answer_leaves_a_launch_in_doubt(
+    hub: ScriptedHub, jobs: HubJobs, answer: Reply
+) -> None:
+    hub.answer(answer)
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert failure.reason is Reason.HubMalformed
+    assert failure.in_doubt
+
+
+async def test_an_endless_body_is_cut_off(
+    hub: ScriptedHub, jobs: HubJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.adapters.huggingface.session.LARGEST_BODY", 1000)
+    hub.answer(raw(b"x" * 2000))
+    failure = (await failure_of(jobs.live({}))).failure
+    assert failure.reason is Reason.HubMalformed
+    assert "longer than 1000 bytes" in failure.message
+
+
+async def test_a_redirect_is_not_followed_because_it_would_carry_the_secrets_along(
+    hub: ScriptedHub, jobs: HubJobs
+) -> None:
+    hub.answer(raw(status=307, location="https://elsewhere.example/api/jobs/acme"))
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert "elsewhere.example" in failure.message
+    assert "huggingface.endpoint" in failure.message
+    assert not failure.in_doubt
+    assert len(hub.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 409, 422, 503])
+@pytest.mark.parametrize(
+    "words",
+    ["Scheduling failure: not enough hardware capacity", "unable to schedule", "No GPU capacity for h200x8"],
+)
+async def test_scarce_hardware_asks_for_another_flavor(
+    hub: ScriptedHub, jobs: HubJobs, status: int, words: str
+) -> None:
+    hub.answer(reply({"error": words}, status=status))
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert (failure.reason, failure.disposition) == (Reason.FlavorOutOfCapacity, Disposition.CAPACITY)
+    assert words in failure.message
+
+
+@pytest.mark.parametrize(
+    "words", ["Invalid flavor: t4", "capacity must be a number", "labels.pool: invalid", ""]
+)
+def test_other_words_are_not_taken_for_scarce_hardware(words: str) -> None:
+    assert not means_no_capacity(words)
+
+
+async def test_a_bad_flavor_is_rejected_in_the_hubs_own_words(hub: ScriptedHub, jobs: HubJobs) -> None:
+    hub.answer(reply({"error": 'Invalid enum value, received "t4"'}, status=400))
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert failure.reason is Reason.HubRejected
+    assert 'Invalid enum value, received "t4"' in failure.message
+
+
+# ------------------------------------------------------------------------------------------------------------- words
+BODIES: list[tuple[dict[str, str], bytes]] = [
+    ({}, b'{"error": "said in the body"}'),
+    ({}, b'{"error": ["one", "two"]}'),
+    ({}, b'{"errors": [{"message": "first"}, {"message": "second"}]}'),
+    ({"X-Error-Message": "said in the header"}, b""),
+    ({"X-Error-Message": "said in both"}, b'{"error": "said in both"}'),
+    ({"content-type": "text/plain"}, b"plain words"),
+]
+
+
+@pytest.mark.parametrize(("headers", "body"), BODIES)
+@pytest.mark.parametrize("status", [400, 402, 403, 500])
+def test_the_words_and_the_id_are_those_that_huggingface_hub_finds(
+    headers: dict[str, str], body: bytes, status: int
+) -> None:
+    response = httpx2.Response(
+        status,
+        headers={"x-request-id": "Root=1-xyz", **headers},
+        content=body,
+        request=httpx2.Request("POST", "https://hub.example/api/jobs/acme"),
+    )
+    with pytest.raises(httpx2.HTTPError) as theirs:
+        hf_raise_for_status(response)
+    ours = refusal(call="POST /x", status=status, headers=response.headers, body=body, effect=True).failure
+    for words in (theirs.value.server_message or "").splitlines():  # type: ignore[attr-defined]
+        assert words in ours.message
+    assert ours.request_id == theirs.value.request_id  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"null",
+        b'"text"',
+        b'{"errors": ["x", 1]}',
+        b'{"error": {"a": 1}}',
+        b'{"error": [1]}',
+        b"\xff\xfe",
+    ],
+)
+def test_no_error_body_breaks_the_reading_of_errors(body: bytes) -> None:
+    failure = refusal(call="GET /x", status=500, headers={}, body=body, effect=False).failure
+    assert failure.reason is Reason.HubUnavailable
+
+
+def test_a_page_of_html_is_not_repeated_to_people() -> None:
+    failure = refusal(
+        call="GET /x", status=502, headers={}, body=b" <!DOCTYPE html><h1>Bad gateway</h1>", effect=False
+    ).failure
+    assert "<" not in failure.message
+
+
+# ----------------------------------------------------------------------------------------------------------- secrets
+async def test_a_secret_that_the_hub_repeats_is_masked(hub: ScriptedHub, jobs: HubJobs) -> None:
+    jit = SPEC.secrets["JIT"]
+    hub.answer(reply({"error": f"invalid secret {jit} for token {TOKEN}"}, status=400))
+    error = await failure_of(jobs.launch(SPEC))
+    for text in (str(error), repr(error), repr(error.failure)):
+        assert jit not in text
+        assert TOKEN not in text
+    assert "***" in error.failure.message
+
+
+async def test_no_error_shows_the_token_or_its_request(hub: ScriptedHub, jobs: HubJobs) -> None:
+    hub.answer(httpx2.LocalProtocolError(f"Illegal header value b'Bearer {TOKEN}'"))
+    error = await failure_of(jobs.launch(SPEC))
+    assert TOKEN not in f"{error} {error!r} {error.__cause__!r}"
+    assert TOKEN not in repr(jobs)
+    assert TOKEN not in repr(vars(jobs))
+
+
+@pytest.mark.parametrize("token", ["", "  \n", "hf_two words", "hf_newline\nX-Evil: 1", "hf_ünicode"])
+def test_a_token_that_no_header_can_carry_is_refused_by_the_secrets_name(
+    make_jobs: Callable[..., HubJobs], token: str
+) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        make_jobs(token)
+    assert caught.value.failure.reason is Reason.SecretMalformed
+    assert "ci/hf-token" in caught.value.failure.message
+    assert "hf_two" not in caught.value.failure.message
+
+
+async def test_white_space_around_the_token_is_dropped(
+    hub: ScriptedHub, make_jobs: Callable[..., HubJobs]
+) -> None:
+    hub.answer(reply([]))
+    await make_jobs(f"{TOKEN}\n").live({})
+    assert hub.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+    assert hub.requests[0].headers["user-agent"].startswith("hf-runner-controller/")
+
+
+# ----------------------------------------------------------------------------------------------------------- repeats
+@pytest.mark.parametrize("first", [httpx2.ReadError("reset"), httpx2.ConnectError("no"), reply(status=502)])
+async def test_a_read_is_repeated_once_after_a_quick_failure(
+    hub: ScriptedHub, jobs: HubJobs, first: Reply
+) -> None:
+    hub.answer(first, reply([job()]))
+    assert [j.id for j in (await jobs.live({})).items] == [job()["id"]]
+    assert len(hub.requests) == 2
+
+
+@pytest.mark.parametrize("error", [httpx2.ReadTimeout("slow"), reply(status=429), reply(status=403)])
+async def test_a_read_is_not_repeated_when_that_could_only_wait_or_fail_again(
+    hub: ScriptedHub, jobs: HubJobs, error: Reply
+) -> None:
+    hub.answer(error)
+    await failure_of(jobs.live({}))
+    assert len(hub.requests) == 1
+
+
+async def test_a_read_is_repeated_only_once(hub: ScriptedHub, jobs: HubJobs) -> None:
+    hub.answer(reply(status=500))
+    await failure_of(jobs.live({}))
+    assert len(hub.requests) == 2
+
+
+def test_an_answer_that_drips_for_ever_ends_at_the_deadline() -> None:
+    class Drip(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            while True:
+                await asyncio.sleep(10)
+                yield b" "
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Drip()))
+        async with open_session(transport=transport) as session:
+            jobs = HubJobs(account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time))
+            error = await failure_of(jobs.launch(SPEC))
+        assert error.failure.reason is Reason.HubUnavailable
+        assert error.failure.in_doubt
+        assert loop.time() == pytest.approx(DEADLINE)
+
+    run_virtual(scenario())
+
+
+# ------------------------------------------------------------------------------------------------------- rate limits
+WINDOW = {"RateLimit": '"api";r=0;t=42', "RateLimit_Policy": '"fixed window";"api";q=1000;w=300'}
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        (WINDOW, 42.0),
+        ({"Retry_After": "7"}, 7.0),
+        ({**WINDOW, "Retry_After": "7"}, 7.0),
+        ({"Retry_After": "Sat, 21 Nov 2026 10:00:30 GMT", "Date": "Sat, 21 Nov 2026 10:00:00 GMT"}, 30.0),
+        ({"Retry_After": "999999"}, errors.LONGEST_WAIT),
+        ({"Retry_After": "soon"}, errors.DEFAULT_WAIT),
+        ({}, errors.DEFAULT_WAIT),
+    ],
+)
+async def test_a_rate_limit_closes_the_account_for_as_long_as_the_hub_says(
+    hub: ScriptedHub, jobs: HubJobs, headers: dict[str, str], wait: float
+) -> None:
+    hub.answer(reply(status=429, **headers), reply([]))
+    first = (await failure_of(jobs.live({}))).failure
+    assert (first.reason, first.disposition, first.retry_after) == (
+        Reason.HubRateLimited,
+        Disposition.WAIT,
+        wait,
+    )
+    hub.clock.advance(wait - 1)
+    second = (await failure_of(jobs.launch(SPEC))).failure
+    assert second.reason is Reason.HubRateLimited
+    assert second.retry_after == pytest.approx(1)
+    assert not second.in_doubt
+    assert len(hub.requests) == 1, "nothing is sent while the window is closed"
+    hub.clock.advance(1)
+    assert (await jobs.live({})).complete
+
+
+async def test_a_limit_on_launches_alone_leaves_lists_alone(hub: ScriptedHub, jobs: HubJobs) -> None:
+    hub.answer(reply(status=429, RateLimit='"api";r=950;t=42', Retry_After="20"), reply([]))
+    await failure_of(jobs.launch(SPEC))
+    assert (await jobs.live({})).complete
+    await failure_of(jobs.launch(SPEC))
+    assert len(hub.requests) == 2
+
+
+async def test_a_closed_account_holds_up_no_other_account(
+    hub: ScriptedHub, make_jobs: Callable[..., HubJobs]
+) -> None:
+    hub.answer(reply(status=429), reply([]))
+    await failure_of(make_jobs().live({}))
+    assert (await make_jobs("hf_another").live({})).complete
+
+
+def test_the_pause_before_a_repeat_is_not_blocking() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        replies = [httpx2.Response(500), httpx2.Response(200, json=[])]
+        transport = httpx2.MockTransport(lambda _: replies.pop(0))
+        async with open_session(transport=transport) as session:
+            jobs = HubJobs(account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time))
+            observed = await jobs.live({})
+        assert observed.complete
+        assert loop.time() == pytest.approx(PAUSE)
+
+    run_virtual(scenario())
+
+
+def test_a_launch_shows_its_secrets_to_nobody() -> None:
+    assert SPEC.secrets["JIT"] not in repr(SPEC)
+    assert json.dumps({"seen": repr(SPEC)}).count("JIT") == 0
