@@ -62,7 +62,8 @@ def _up(directory: Path) -> int:
     assert holder.stdout is not None
     line = holder.stdout.readline()  # it ends with the holder, whose start is bounded in time
     if not line:
-        raise ControlPlaneError((directory / "up.log").read_text(encoding="utf-8").strip())
+        say((directory / "up.log").read_text(encoding="utf-8").strip())
+        return 1
     print(line, end="")
     return 0
 
@@ -76,11 +77,10 @@ def _hold(directory: Path) -> int:
             raise ControlPlaneError(
                 f"one is running in {directory}: stop it with down --dir {directory}"
             ) from None
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         pid.truncate(0)
         pid.write(f"{os.getpid()}\n")
         pid.flush()
-        with ControlPlane(programs=assets(), directory=directory) as plane:
+        with ControlPlane(programs=assets(), kubeconfig=directory / "kubeconfig") as plane:
             print(plane.kubeconfig, flush=True)
             while True:
                 signal.pause()
@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for verb in ("up", "hold", "down"):
         verbs.add_parser(verb).add_argument("--dir", type=Path, required=True)
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of every clean-up
     try:
         match options.verb:
             case "assets":

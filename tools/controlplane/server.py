@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import secrets
-import shutil
 import socket
 import ssl
 import tempfile
@@ -21,6 +20,7 @@ from tools.controlplane.sources import ControlPlaneError
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterator
     from types import TracebackType
 
 _START_SECONDS = 60.0  # warm, a start takes about 3 s; this is for a machine that is busy with something else
@@ -33,16 +33,15 @@ class ControlPlane:
     ends, and with the thread that called ``start()``.
     """
 
-    def __init__(self, *, programs: Path, directory: Path | None = None) -> None:
+    def __init__(self, *, programs: Path, kubeconfig: Path | None = None) -> None:
         """Prepare; nothing runs and nothing is written before ``start()``.
 
         Args:
             programs: The directory with kube-apiserver and etcd, from ``assets()``.
-            directory: Where its files go; its own former files there are replaced. By default a temporary directory
-                that ``stop()`` removes.
+            kubeconfig: Where to write the administrator's kubeconfig; by default a temporary file.
         """
         self._programs = programs.resolve()
-        self._given = directory
+        self._given = kubeconfig
         self._stack = contextlib.ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._directory = Path()
@@ -57,7 +56,7 @@ class ControlPlane:
     @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig; only there while it runs."""
-        return self._directory / "kubeconfig"
+        return self._given or self._directory / "kubeconfig"
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,17 +74,8 @@ class ControlPlane:
             ControlPlaneError: A process ended or was not ready in time; the message has the end of its log.
         """
         try:
-            if self._given is None:
-                self._directory = Path(
-                    self._stack.enter_context(
-                        tempfile.TemporaryDirectory(prefix="controlplane-", ignore_cleanup_errors=True)
-                    )
-                )
-            else:
-                self._directory = self._given.resolve()
-                self._directory.mkdir(parents=True, exist_ok=True)
-                for name in ("etcd", "certs"):
-                    shutil.rmtree(self._directory / name, ignore_errors=True)
+            temporary = tempfile.TemporaryDirectory(prefix="controlplane-", ignore_cleanup_errors=True)
+            self._directory = Path(self._stack.enter_context(temporary))
             self._start()
         except BaseException:
             self.stop()
@@ -93,8 +83,9 @@ class ControlPlane:
         return self.kubeconfig
 
     def stop(self) -> None:
-        """End both processes and remove the temporary directory. May be called at any time, more than once."""
+        """End both processes and remove all files. May be called at any time, more than once."""
         self._stack.close()
+        self._running.clear()
 
     def service_account_kubeconfig(self, *, namespace: str, name: str) -> Path:
         """Write a kubeconfig for a ServiceAccount, which is made where it is missing, and return its path.
@@ -124,7 +115,7 @@ class ControlPlane:
             f"--listen-peer-urls=unix://{directory}/peer.sock",
             "--unsafe-no-fsync",
         )
-        self._port = _free_port()
+        self._port = self._stack.enter_context(_reserved_port())
         self._spawn(
             "kube-apiserver",
             f"--etcd-servers={etcd}",
@@ -133,6 +124,7 @@ class ControlPlane:
             "--advertise-address=127.0.0.1",
             "--endpoint-reconciler-type=none",  # the default one refuses to publish a loopback address
             f"--secure-port={self._port}",
+            "--permit-port-sharing",  # with the socket that reserves it
             f"--service-account-key-file={directory}/service-account.key",
             f"--service-account-signing-key-file={directory}/service-account.key",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -141,6 +133,7 @@ class ControlPlane:
             "--service-cluster-ip-range=10.0.0.0/24",
         )
         self._await_ready()
+        self._stack.callback(self.kubeconfig.unlink, missing_ok=True)
         self._write_kubeconfig(self.kubeconfig, user="admin", token=self._token)
 
     def _spawn(self, name: str, *flags: str) -> None:
@@ -219,10 +212,13 @@ def _write_private(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def _reserved_port() -> Iterator[int]:
+    """Keep a free port ours: bound here without listening, so that only one who shares it may listen on it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def _new_ec_key() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import os
 import platform
 import re
@@ -118,14 +119,12 @@ def assets(env: Mapping[str, str] = os.environ, archive: Archive | None = None) 
     ):
         if found := present_assets(env):
             return found
-        new = Path(tempfile.mkdtemp(prefix=f".{cache.name}-", dir=cache.parent))
-        try:
-            _fill(new, env, archive or pinned_archive())
-            shutil.rmtree(cache, ignore_errors=True)  # a whole one was returned above
-            new.chmod(0o755)
-            new.rename(cache)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+        new = cache.with_name(f".{cache.name}.new")
+        for leftover in (new, cache):  # of one that was interrupted; a whole cache was returned above
+            shutil.rmtree(leftover, ignore_errors=True)
+        new.mkdir()
+        _fill(new, env, archive or pinned_archive())
+        new.rename(cache)
     return cache
 
 
@@ -142,7 +141,7 @@ def _fill(directory: Path, env: Mapping[str, str], archive: Archive | None) -> N
         try:
             # Without Go a slow download is the only way, so it may take its time.
             return _download(archive, directory, seconds=_DOWNLOAD_SECONDS * (1 if go else 20))
-        except (OSError, ControlPlaneError, tarfile.TarError) as error:
+        except (OSError, http.client.HTTPException, tarfile.TarError, ControlPlaneError) as error:
             failures.append(f"download: {archive.url}: {error}")
             say(failures[-1])
     if go is None:
@@ -175,7 +174,7 @@ def _download(archive: Archive, directory: Path, *, seconds: float) -> None:
     digest = hashlib.sha512()
     with tempfile.TemporaryFile() as file:
         with urllib.request.urlopen(archive.url, timeout=_CONNECT_SECONDS) as response:
-            while chunk := response.read(1 << 20):
+            while chunk := response.read(1 << 16):
                 if time.monotonic() > deadline:
                     raise ControlPlaneError(f"slower than {seconds:.0f} s")
                 digest.update(chunk)

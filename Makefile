@@ -1,0 +1,103 @@
+# The two commands that a fresh machine needs are `make demo` and `make test`; `make help` lists the others.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough and can make a virtual environment. Tried by running it: a pyenv shim is on PATH
+# whether or not its version is installed.
+PYTHON := $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 python3 python3.14 python; do \
+	"$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done))
+BIN := .venv/bin
+# The environment is made again when what it is made from has changed, not when a checkout touches a file.
+STAMP := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml | cksum | tr ' ' '-')
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+IMAGE ?= hf-runner-controller:dev
+BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: $(STAMP) ## Run the operator against simulated GitHub and Hub; KUBECONFIG=FILE uses that cluster
+ifeq ($(origin KUBECONFIG),command line)
+	@$(BIN)/hf-runner-controller demo --kubeconfig '$(KUBECONFIG)'
+else
+	@$(BIN)/python -m tools.controlplane run -- $(BIN)/hf-runner-controller demo --kubeconfig {}
+endif
+
+.PHONY: test
+test: lint unit ## Check everything: lint, types, layers, and all tests
+
+.PHONY: unit
+unit: $(STAMP) controlplane ## Run all tests, those that need a Kubernetes API server too
+	@$(PYTEST) $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(STAMP) ## Run the tests that need no Kubernetes API server
+	@$(PYTEST) -m "not controlplane" $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Check format, style, types, layers, shell scripts and the generated CRD
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m controller.api.crd --check crds
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
+		echo 'left out: shellcheck is missing; install it with: sudo apt-get install -y shellcheck' >&2; test "$${CI:-}" != true; fi
+
+.PHONY: format
+format: $(STAMP) ## Format the code and mend what can be mended
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+.PHONY: bench
+bench: $(STAMP) controlplane ## Print the figures of docs/benchmarks.md, measured here
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: crds
+crds: $(STAMP) ## Generate crds/ from the typed models in controller/api
+	@$(BIN)/python -m controller.api.crd --write crds
+
+.PHONY: controlplane
+controlplane: python ## Get kube-apiserver and etcd: from the cache, by download, or by go build
+	@$(PYTHON) -m tools.controlplane assets >/dev/null
+
+.PHONY: venv
+venv: $(STAMP) ## Make the virtual environment .venv from the hash-locked requirements
+
+.PHONY: lock
+lock: $(STAMP) ## Write requirements/ from pyproject.toml; UPGRADE=1 takes the newest versions
+	$(PIP) install --quiet --require-hashes -r requirements/lock.txt
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) --group lock -o requirements/lock.txt
+
+.PHONY: image
+image: ## Build the container image IMAGE with docker, podman or buildah; BASE=NAME replaces its base image
+	@test -n '$(BUILDER)' || { echo 'make: no docker, podman or buildah; install one with: sudo apt-get install -y buildah' >&2; exit 1; }
+	'$(BUILDER)' build $(if $(BASE),--build-arg 'BASE=$(BASE)') -t '$(IMAGE)' .
+
+.PHONY: clean
+clean: ## Remove what the other targets made here (the control plane's cache stays)
+	@rm -rf .venv .demo dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: python
+python:
+	@test -n '$(PYTHON)' || { printf '%s\n' 'make: no Python 3.11 or newer that can make a virtual environment.' \
+		'Install one with: sudo apt-get install -y python3 python3-venv   (or: brew install python@3.13)' >&2; exit 1; }
+
+$(STAMP): | python
+	@echo 'making .venv from requirements/dev.txt with $(PYTHON)' >&2
+	@test -x $(BIN)/python || '$(PYTHON)' -m venv .venv
+	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.made-from-* && touch $@
