@@ -58,7 +58,7 @@ format: $(STAMP) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix
 
 .PHONY: bench
-bench: $(STAMP) controlplane ## Print the figures of docs/benchmarks.md, measured here
+bench: $(STAMP) controlplane ## Print the figures of speed and size, measured on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: crds
