@@ -18,6 +18,10 @@ class Reason(Enum):
     Reachable = "The last call succeeded."
     UpToDate = "The controller acts on the newest spec."
 
+    Readable = "Every repository of the pool was read."
+    LaunchesSucceed = "No launch has failed since the last runner that came online."
+    LabelsDistinct = "No other pool serves the same repositories with the same labels."
+
     # --- a pool on its way in or out
     Pending = "The controller has not looked at everything that this pool needs yet; wait a few seconds."
     Paused = "spec.paused is true: no runner is launched; set it to false to go on."
@@ -38,6 +42,10 @@ class Reason(Enum):
         "The owner is a personal account, which has no organization runners: use the URL of one repository."
     )
     RunnerGroupMissing = "GitHub knows no such runner group, or the credentials may not see it."
+    LabelsOverlap = (
+        "Another pool matches the same jobs: they go to the pool whose preferred flavor is cheapest, then to the older "
+        "one. Give each pool a label of its own if that is not meant."
+    )
     NoRepositories = "The patterns in github.repositories match no repository that the credentials can see."
 
     # --- GitHub
@@ -45,6 +53,7 @@ class Reason(Enum):
     AppNotInstalled = (
         "The GitHub App is not installed on this owner or repository; install it, or set installationId."
     )
+    AppSuspended = "The GitHub App's installation is suspended; an owner must unsuspend it."
     PermissionMissing = "The credentials lack a permission; the message names it. Grant it, and accept the App's new permission."
     GitHubNotFound = "GitHub answers 404: the thing is gone, renamed, or not visible to the credentials."
     GitHubForbidden = "GitHub forbids the call; the message has GitHub's own words."
@@ -57,6 +66,10 @@ class Reason(Enum):
     )
     GitHubMalformed = (
         "GitHub sent an answer that cannot be read; nothing is done with it. The controller retries."
+    )
+    GitHubListMoved = "A list at GitHub changed while its pages were read, twice: rows may be missing. The controller reads it again."
+    GitHubRejected = (
+        "GitHub takes a request itself for wrong; the message has GitHub's own words. Please report it."
     )
     RunnerNameTaken = "GitHub already has a runner of this name; the controller uses a new one."
     RunnersDisabled = (

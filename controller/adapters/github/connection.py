@@ -1,0 +1,68 @@
+"""One source's GitHub, put together."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+
+from controller.adapters.github.accounts import Accounts
+from controller.adapters.github.auth import Credentials
+from controller.adapters.github.client import MAX_IN_FLIGHT, Client, Meter
+from controller.adapters.github.limits import POINTS_PER_MINUTE
+from controller.adapters.github.queue import GitHubQueue
+from controller.adapters.github.runners import GitHubRunners
+from controller.core.model import GitHubSource
+from controller.ports import Clock
+
+
+class GitHubConnection(GitHubQueue, GitHubRunners):
+    """Implements :class:`controller.ports.GitHub` for one source; needs no start, and :meth:`close` at its end.
+
+    Args:
+        source: Host and owner.
+        credentials: From :func:`.auth.credentials_from_secret`; a rotated Secret needs a new connection.
+        clock: Time.
+        transport: Where requests go instead of the network, for simulators; closed with the connection.
+        tls: Shared between connections, since making one costs 16 ms and a megabyte; None makes one.
+        points_per_minute: Bound of the pace: 900 on github.com; None where the server has no limits, as a GitHub Enterprise
+            Server unless its administrator wants them.
+        max_in_flight: Requests at a time.
+        allow_http: Allow plain http to hosts other than this machine.
+        meter: Told of every answer and the seconds that it took.
+
+    Raises:
+        ValueError: Plain http where it is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: GitHubSource,
+        credentials: Credentials,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+        tls: ssl.SSLContext | None = None,
+        points_per_minute: int | None = POINTS_PER_MINUTE,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        allow_http: bool = False,
+        meter: Meter | None = None,
+    ) -> None:
+        client = Client(
+            source=source,
+            credentials=credentials,
+            clock=clock,
+            transport=transport,
+            tls=tls,
+            points_per_minute=points_per_minute,
+            max_in_flight=max_in_flight,
+            allow_http=allow_http,
+            meter=meter,
+        )
+        accounts = Accounts(client)
+        GitHubQueue.__init__(self, client, accounts)
+        GitHubRunners.__init__(self, client, accounts)
+
+    async def close(self) -> None:
+        """Close connections. Idempotent."""
+        await self._client.close()

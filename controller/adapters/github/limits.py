@@ -1,0 +1,261 @@
+"""How fast we may ask: our own pace under the documented limits, and what GitHub said when it had enough of us.
+
+GitHub has two kinds of limits (github.md §1.5). The primary ones are hourly quotas, one per *resource*, which every answer
+reports. The secondary ones are not reported: points per minute, requests at a time. So those are kept by :class:`Pacer`,
+and :class:`Quotas` remembers refusals of either kind, so that nothing is sent that would only be refused again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from controller.adapters.github.answer import Answer
+from controller.adapters.github.errors import RateLimitedError, mutates
+from controller.core.reasons import Reason
+from controller.ports import Clock, Quota
+
+POINTS_PER_MINUTE = 900
+"""REST points per minute of one source: GET 1, mutations 5.
+https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits"""
+
+WINDOW = 60.0
+"""Seconds over which points count."""
+
+CORE = "core"
+REGISTRATION = "actions_runner_registration"
+"""Resource of ``generate-jitconfig``; where GitHub charges it elsewhere, its answers say so and we follow."""
+
+SECONDARY_FLOOR = 60.0
+SECONDARY_CEILING = 900.0
+"""Seconds to wait after a secondary limit that names no ``Retry-After``: the floor is GitHub's advice, then doubled."""
+
+LONGEST_RESET = 3_660.0
+"""Seconds: no primary window is longer than an hour, whatever a broken header says."""
+
+ODD_REFUSAL = 60.0
+"""Seconds to leave one URL alone whose quota is said to be used up while the headers say that it is not."""
+
+
+def points(method: str) -> int:
+    """Return what a request counts for the secondary limit."""
+    return 5 if mutates(method) else 1
+
+
+class Pacer:
+    """Keeps the points of any minute, and the requests at a time, below a bound; effects go before reads.
+
+    A request counts from its sending until a minute after its answer, so however long it was on its way, GitHub cannot see
+    more points in a minute than the bound. Reads leave a sixth of the points and a quarter of the places to effects, so
+    that a burst of polling, or ten hanging polls, never hold up a launch.
+
+    Args:
+        clock: Monotonic time.
+        points_per_minute: The bound, or None where no limit is on (GitHub Enterprise Server by default).
+        max_in_flight: Requests at a time; GitHub allows 100 for all clients together and advises few.
+    """
+
+    def __init__(self, *, clock: Clock, points_per_minute: int | None, max_in_flight: int) -> None:
+        if max_in_flight < 2 or (points_per_minute is not None and points_per_minute < 6):
+            raise ValueError("a pacer needs at least 2 places and 6 points a minute")
+        self._clock = clock
+        self._places = (max_in_flight - max(1, max_in_flight // 4), max_in_flight)
+        bound = points_per_minute
+        self._bounds = None if bound is None else (bound - bound // 6, bound)
+        self._in_flight = 0
+        self._points_in_flight = 0
+        self._answered: deque[tuple[float, int]] = deque()  # (counts until, points)
+        self._points_answered = 0
+        # One queue for reads, one for effects: index 0 and 1 here and in the bounds.
+        self._waiting: tuple[deque[tuple[int, asyncio.Future[None]]], ...] = (deque(), deque())
+        self._timer: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def turn(self, *, cost: int, effect: bool) -> AsyncIterator[None]:
+        """Wait until a request of ``cost`` points may be sent; the request is the context's body."""
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place = (cost, granted)
+        self._waiting[effect].append(place)
+        self._grant()
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self._leave(cost)  # granted and cancelled in one turn of the loop: nothing was sent
+            else:
+                self._waiting[effect].remove(place)
+                self._grant()
+            raise
+        try:
+            yield
+        finally:
+            self._answered.append((self._clock.mono() + WINDOW, cost))
+            self._points_answered += cost
+            self._leave(cost)
+
+    def _leave(self, cost: int) -> None:
+        self._in_flight -= 1
+        self._points_in_flight -= cost
+        self._grant()
+
+    def _fits(self, cost: int, kind: int) -> bool:
+        if self._in_flight >= self._places[kind]:
+            return False
+        return self._bounds is None or self._points() + cost <= self._bounds[kind]
+
+    def _points(self) -> int:
+        return self._points_in_flight + self._points_answered
+
+    def _grant(self) -> None:
+        """Let go whoever may go now: effects first, each kind in its order."""
+        now = self._clock.mono()
+        while self._answered and self._answered[0][0] <= now:
+            self._points_answered -= self._answered.popleft()[1]
+        for kind in (1, 0):
+            queue = self._waiting[kind]
+            while queue and self._fits(queue[0][0], kind):
+                cost, granted = queue.popleft()
+                self._in_flight += 1
+                self._points_in_flight += cost
+                granted.set_result(None)
+            if queue:
+                self._come_back(now)
+                return
+
+    def _come_back(self, now: float) -> None:
+        """Look again when the oldest points lapse; a place that becomes free looks again by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._answered:
+            # At least a millisecond, so that a loop whose timers are coarser than the clock does not spin.
+            delay = max(self._answered[0][0] - now, 0.001)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._grant)
+
+
+class Quotas:
+    """What GitHub's answers said about its limits."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._by_resource: dict[str, Quota] = {}
+        self._until: dict[str, float] = {}  # resource -> monotonic time of its reset, while it is used up
+        self._charged_to = {False: CORE, True: REGISTRATION}
+        self._pause_set_at = 0.0
+        self._paused_until = 0.0
+        self._strikes = 0
+
+    def quota(self) -> Quota | None:
+        """Return the newest word on the ``core`` quota."""
+        return self._by_resource.get(CORE)
+
+    def check(self, *, method: str, url: str, registration: bool) -> None:
+        """Refuse a request that GitHub would refuse.
+
+        Raises:
+            RateLimitedError: Nothing was sent.
+        """
+        now = self._clock.mono()
+        if now < self._paused_until:
+            raise _secondary(self._paused_until - now, method=method, url=url)
+        resource = self._charged_to[registration]
+        if now < self._until.get(resource, 0.0):
+            raise self._used_up(resource, method=method, url=url)
+
+    def learn(self, answer: Answer, *, registration: bool) -> RateLimitedError | None:
+        """Take in an answer's headers; return the error if it is a refusal for a limit's sake."""
+        self._read_headers(answer, registration=registration)
+        if answer.status not in (403, 429):
+            if answer.status < 400 and answer.asked_at >= self._paused_until:
+                self._strikes = 0
+            return None
+        said = answer.message.lower()
+        used_up = answer.number("x-ratelimit-remaining") == 0
+        if "secondary rate limit" in said or "abuse detection" in said:
+            return self._pause(answer)
+        if used_up and ("rate limit" in said or answer.status == 429):
+            resource = self._charged_to[registration]
+            now = self._clock.mono()
+            if self._until.get(resource, 0.0) <= now:  # the headers did not say until when
+                self._until[resource] = now + SECONDARY_FLOOR
+            return self._used_up(resource, method=answer.method, url=answer.url, answer=answer)
+        if "retry-after" in answer.headers or answer.status == 429:
+            return self._pause(answer)
+        if "rate limit" in said:
+            return _odd(answer)
+        return None
+
+    def _read_headers(self, answer: Answer, *, registration: bool) -> None:
+        limit, remaining, reset = (
+            answer.number(f"x-ratelimit-{part}") for part in ("limit", "remaining", "reset")
+        )
+        if limit is None or remaining is None or reset is None:
+            return
+        resource = answer.headers.get("x-ratelimit-resource", CORE)
+        self._charged_to[registration] = resource
+        known = self._by_resource.get(resource)
+        if known is not None and known.resets_at == reset:
+            remaining = min(remaining, known.remaining)  # answers may overtake each other
+        self._by_resource[resource] = Quota(limit=int(limit), remaining=int(remaining), resets_at=reset)
+        if remaining > 0:
+            self._until.pop(resource, None)
+            return
+        wait = min(max(reset - answer.server_time, 0.0) + 1.0, LONGEST_RESET)
+        self._until[resource] = self._clock.mono() + wait
+
+    def _used_up(
+        self, resource: str, *, method: str, url: str, answer: Answer | None = None
+    ) -> RateLimitedError:
+        wait = max(0.0, self._until[resource] - self._clock.mono())
+        known = self._by_resource.get(resource)
+        text = f"GitHub's quota {resource!r}"
+        if known is not None:
+            reset = datetime.fromtimestamp(known.resets_at, UTC)
+            text += f" of {known.limit} requests is used up until {reset:%H:%M:%S} UTC"
+        else:
+            text += " is used up"
+        return RateLimitedError(
+            f"{text}; calls wait.", method=method, url=url, answer=answer, retry_after=wait
+        )
+
+    def _pause(self, answer: Answer) -> RateLimitedError:
+        """Note a secondary limit: the whole source waits.
+
+        Several requests may be on their way when the limit strikes: their refusals are one strike, not many.
+        """
+        now = self._clock.mono()
+        if answer.asked_at >= self._pause_set_at:
+            self._strikes += 1
+            self._pause_set_at = now
+        told = answer.number("retry-after")
+        own = min(SECONDARY_FLOOR * 2.0 ** (self._strikes - 1), SECONDARY_CEILING)
+        wait = own if told is None else max(told, 1.0)
+        self._paused_until = max(self._paused_until, now + wait)
+        return _secondary(self._paused_until - now, method=answer.method, url=answer.url, answer=answer)
+
+
+def _secondary(wait: float, *, method: str, url: str, answer: Answer | None = None) -> RateLimitedError:
+    return RateLimitedError(
+        f"GitHub asked for fewer requests; all calls with these credentials wait {wait:.0f} s.",
+        method=method,
+        url=url,
+        answer=answer,
+        reason=Reason.GitHubSecondaryLimit,
+        retry_after=wait,
+    )
+
+
+def _odd(answer: Answer) -> RateLimitedError:
+    """One URL is refused for a quota that is not used up (seen on runs lists, github.md §1.5): no reason to stop the rest."""
+    return RateLimitedError(
+        f"{answer.method} {answer.url} was refused for a rate limit ({answer.message}) although quota is left; "
+        "this URL waits.",
+        method=answer.method,
+        url=answer.url,
+        answer=answer,
+        reason=Reason.GitHubForbidden,
+        retry_after=ODD_REFUSAL,
+    )

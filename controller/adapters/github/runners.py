@@ -1,0 +1,158 @@
+"""Registrations: listing, making and removing self-hosted runners (github.md §3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from controller.adapters.github.accounts import Accounts
+from controller.adapters.github.client import Client
+from controller.adapters.github.errors import GitHubError, NotFoundError, RejectedError
+from controller.adapters.github.pages import parsed
+from controller.core.labels import normalized
+from controller.core.model import Observation, Registration, Scope
+from controller.ports import JitConfig, UpstreamError
+
+WORK_FOLDER = "_work"
+"""GitHub's default."""
+
+
+class GitHubRunners:
+    """Implements :class:`controller.ports.Runners`."""
+
+    def __init__(self, client: Client, accounts: Accounts) -> None:
+        self._client = client
+        self._accounts = accounts
+
+    async def registrations(self, scope: Scope) -> Observation[Registration]:
+        """List all registrations of a scope."""
+        try:
+            return await self._list(scope)
+        except GitHubError as error:
+            failed = error
+        raise await self._accounts.explained(scope, failed)
+
+    async def find(self, scope: Scope, name: str) -> Registration | None:
+        """Return the registration of exactly this name.
+
+        GitHub filters by the exact name; an old server that does not is read to its end.
+
+        Raises:
+            UpstreamError: As any call; ``GitHubListMoved`` when absence could not be shown.
+        """
+        seen = await self._list(scope, name=name)
+        found = next((r for r in seen.items if r.name == name), None)
+        if found is None and seen.failure is not None:
+            raise UpstreamError(seen.failure)
+        return found
+
+    async def register(
+        self, scope: Scope, *, name: str, labels: Sequence[str], group: str | None
+    ) -> JitConfig:
+        """Register a runner; see :meth:`controller.ports.Runners.register`.
+
+        A 404 may mean that the remembered group is gone, and proves that there was no effect: the group is then looked up
+        again, and the call repeated once.
+        """
+        failed: GitHubError
+        try:
+            return await self._register(scope, name=name, labels=labels, group=group)
+        except NotFoundError as error:
+            failed = error
+        if self._accounts.forget_groups(scope):
+            try:
+                return await self._register(scope, name=name, labels=labels, group=group)
+            except NotFoundError as error:
+                failed = error
+        raise await self._accounts.explained(scope, failed)
+
+    async def deregister(self, scope: Scope, runner_id: int) -> bool:
+        """Remove a registration; see :meth:`controller.ports.Runners.deregister`.
+
+        GitHub also answers 404 to who lost the right to see the scope. Taking that for "gone" would have a busy runner
+        cancelled, so a 404 counts only where the scope's list can be read.
+        """
+        try:
+            await self._client.call(
+                "DELETE", "{scope}/actions/runners/{id}", effect=True, scope=scope.path, id=runner_id
+            )
+        except NotFoundError:
+            pass
+        except RejectedError as error:
+            if error.status == 422 and _says_busy(error.github_message):
+                return False
+            raise
+        else:
+            return True
+        await self._client.call("GET", "{scope}/actions/runners?per_page=1", effect=True, scope=scope.path)
+        return True
+
+    async def runner_version(self, scope: Scope) -> str | None:
+        """Return the newest runner version that GitHub offers for Linux, such as ``2.336.0``, or None for none.
+
+        Raises:
+            GitHubError: As any call.
+        """
+        answer = await self._client.call("GET", "{scope}/actions/runners/downloads", scope=scope.path)
+        return parsed(answer, _linux_version)
+
+    async def _register(
+        self, scope: Scope, *, name: str, labels: Sequence[str], group: str | None
+    ) -> JitConfig:
+        body = {
+            "name": name,
+            "runner_group_id": await self._accounts.group_id(scope, group),
+            "labels": list(labels),
+            "work_folder": WORK_FOLDER,
+        }
+        answer = await self._client.call(
+            "POST",
+            "{scope}/actions/runners/generate-jitconfig",
+            body=body,
+            effect=True,
+            registration=True,
+            scope=scope.path,
+        )
+        return parsed(answer, _jit_config)
+
+    async def _list(self, scope: Scope, *, name: str | None = None) -> Observation[Registration]:
+        return await self._client.listed(
+            "{scope}/actions/runners",
+            params={} if name is None else {"name": name},
+            rows="runners",
+            parse=_registration,
+            key=lambda registration: registration.id,
+            fresh=name is not None,
+            scope=scope.path,
+        )
+
+
+def _says_busy(message: str) -> bool:
+    """Tell "is currently running a job" and "is still running a job" (github.md §3.3) from other 422s."""
+    return "running a job" in message.lower()
+
+
+def _registration(row: Any) -> Registration:  # noqa: ANN401 -- JSON
+    return Registration(
+        id=int(row["id"]),
+        name=str(row["name"]),
+        online=row["status"] == "online",
+        busy=bool(row["busy"]),
+        labels=normalized(label["name"] for label in row["labels"]),
+    )
+
+
+def _jit_config(found: Any) -> JitConfig:  # noqa: ANN401 -- JSON
+    encoded = found["encoded_jit_config"]
+    if not isinstance(encoded, str) or not encoded:
+        raise TypeError("encoded_jit_config")
+    return JitConfig(registration=_registration(found["runner"]), encoded=encoded)
+
+
+def _linux_version(rows: Any) -> str | None:  # noqa: ANN401 -- JSON
+    for row in rows:
+        if row["os"] == "linux" and row["architecture"] == "x64":
+            found = re.search(r"-(\d+\.\d+\.\d+)\.tar\.gz\Z", row["filename"])
+            return found[1] if found else None
+    return None
