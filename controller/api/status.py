@@ -1,0 +1,239 @@
+"""``RunnerPool.status``: what the controller tells people about a pool.
+
+It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``, which tell
+where runners of an edited or broken pool may still be, and that only after a restart (:mod:`controller.api.convert`). Amounts of money are strings of
+decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 4 and kstatus trip over them).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from controller.api.rules import KeyedBy
+from controller.core.lifecycle import Phase
+
+NEVER_SEEN: Final = -1
+"""``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo CD then wait
+instead of taking a missing status for success (charts.md §6)."""
+
+MAX_RUNNERS_SHOWN: Final = 20
+MAX_PLACES: Final = 16
+MAX_MESSAGE: Final = 1024
+
+Count = Annotated[int, Field(ge=0)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Dollars = Annotated[str, Field(max_length=20, pattern=r"^[0-9]+[.][0-9]{2,6}$")]
+Word = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
+Sentence = Annotated[str, Field(max_length=MAX_MESSAGE)]
+Link = Annotated[str, Field(max_length=1024)]
+
+
+def dollars(amount: float) -> str:
+    """Return US dollars with two to four decimals: ``0.40``, ``17.20``, ``0.0042``."""
+    text = f"{amount:.4f}"
+    return text[:-2] + text[-2:].rstrip("0")
+
+
+def timestamp(epoch: float) -> str:
+    """Return epoch seconds as Kubernetes writes times: RFC 3339, UTC, whole seconds."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class StatusPart(BaseModel):
+    """Base of all status models: camelCase outside, Python names inside."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class Condition(StatusPart):
+    """One aspect of the pool's state, in the form of all Kubernetes conditions."""
+
+    type: Annotated[str, Field(max_length=316, pattern=r"^[A-Za-z][A-Za-z0-9]*$")] = Field(
+        description="Aspect: Ready, Reconciling, Stalled, GitHubReachable, HubReachable and others."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="The metadata.generation that this was found for."
+    )
+    last_transition_time: Time = Field(description="When status last changed.")
+    reason: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z][A-Za-z0-9]*$")] = Field(
+        description="Why, as a stable CamelCase word."
+    )
+    message: Annotated[str, Field(max_length=4096)] = Field(
+        description="Why, as a sentence with the next step."
+    )
+
+
+class Counts(StatusPart):
+    """Workflow jobs that wait, and runners by phase."""
+
+    queued: Count = Field(default=0, description="Queued workflow jobs that this pool is to serve.")
+    group_only: Count = Field(
+        default=0,
+        description="Queued jobs in the pool's repositories that name only a runner group, and that groupOnlyJobs: Ignore leaves waiting.",
+    )
+    unservable: Count = Field(
+        default=0, description="Queued jobs that no pool's labels cover, and to which this pool is nearest."
+    )
+    starting: Count = Field(
+        default=0,
+        description="Runners launched that cannot take a workflow job yet: registered, scheduling and booting.",
+    )
+    registered: Count = Field(default=0, description="Of starting: known to GitHub, HF Job not created yet.")
+    scheduling: Count = Field(default=0, description="Of starting: the HF Job waits for hardware, unbilled.")
+    booting: Count = Field(
+        default=0, description="Of starting: the HF Job runs, the runner is not online yet."
+    )
+    idle: Count = Field(default=0, description="Runners that wait for a workflow job.")
+    busy: Count = Field(default=0, description="Runners that run a workflow job.")
+    ending: Count = Field(default=0, description="Runners that are being ended.")
+    live: Count = Field(default=0, description="HF Jobs that are alive; never more than maxRunners.")
+
+
+class Waiting(StatusPart):
+    """Queued workflow jobs that wait for one reason."""
+
+    reason: Word = Field(description="Why they wait.")
+    count: Count = Field(description="How many.")
+    message: Sentence = Field(default="", description="What to do about it.")
+    oldest: Time | None = Field(default=None, description="Since when the oldest one is queued.")
+
+
+class Runner(StatusPart):
+    """One runner."""
+
+    name: Annotated[str, Field(max_length=64)] = Field(description="Name at GitHub and of the HF Job.")
+    phase: Word = Field(description=f"Where it is in its life: {', '.join(Phase)}.")
+    flavor: Annotated[str, Field(max_length=63)] = Field(default="", description="Hardware flavor.")
+    hf_job_id: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Id of the HF Job."
+    )
+    hf_job_url: Link | None = Field(default=None, description="Page of the HF Job, with its log.")
+    workflow_job_url: Link | None = Field(
+        default=None, description="Page of the workflow job that it runs or ran."
+    )
+    since: Time | None = Field(default=None, description="When the phase began.")
+    reason: Word | None = Field(default=None, description="Why it ended or is being ended.")
+    message: Sentence | None = Field(default=None, description="The same as a sentence.")
+
+
+class Backoff(StatusPart):
+    """Launches that failed in a row."""
+
+    failures: Count = Field(description="Launches that failed since the last one that worked.")
+    until: Time | None = Field(default=None, description="When the next one is tried.")
+    reason: Word = Field(description="Why the last one failed, as a stable CamelCase word.")
+    message: Sentence = Field(description="The same as a sentence with the next step.")
+    request_id: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="Request id of GitHub or the Hub, for their support."
+    )
+
+
+class FlavorStatus(StatusPart):
+    """One flavor of the pool."""
+
+    name: Annotated[str, Field(max_length=63)] = Field(description="Hardware flavor.")
+    usd_per_hour: Dollars | None = Field(
+        default=None, description="Price of one hour; absent while it is not known."
+    )
+    live: Count = Field(default=0, description="HF Jobs of this flavor that are alive.")
+    backoff: Backoff | None = Field(
+        default=None, description="Failures of launches that are this flavor's own."
+    )
+
+
+class Cost(StatusPart):
+    """Money, as an estimate from list prices."""
+
+    usd_per_hour: Dollars | None = Field(
+        default=None, description="What the billed runners cost per hour now."
+    )
+    max_usd_per_hour: Dollars | None = Field(
+        default=None,
+        description="maxRunners times the dearest flavor: what the pool can cost per hour at most.",
+    )
+    worst_case_usd: Dollars | None = Field(
+        default=None,
+        description="What the live HF Jobs can still cost if the controller dies now: each until its server-side timeout.",
+    )
+    spent_usd: Dollars | None = Field(
+        default=None, description="What the HF Jobs cost that ended since the controller started."
+    )
+
+
+class Place(StatusPart):
+    """Where the pool has runners, or had: one scope at GitHub and one namespace on the Hub."""
+
+    api_url: Link = Field(description="Base of GitHub's REST API.")
+    scope: Annotated[
+        str, Field(max_length=256, pattern=r"^(repos/[^/]+/[^/]+|(orgs|enterprises)/[^/]+)$")
+    ] = Field(
+        description="Where runners are registered: repos/OWNER/REPOSITORY, orgs/OWNER or enterprises/NAME."
+    )
+    credentials_secret: Annotated[str, Field(max_length=253)] = Field(
+        description="Secret with GitHub's credentials."
+    )
+    endpoint: Link = Field(description="Base address of the Hub.")
+    namespace: Annotated[str, Field(max_length=96)] = Field(description="Who owns the HF Jobs.")
+    token_secret: Annotated[str, Field(max_length=253)] = Field(description="Secret with the Hub's token.")
+
+
+class RunnerPoolStatus(StatusPart):
+    """What a pool is and does."""
+
+    observed_generation: int = Field(
+        default=NEVER_SEEN,
+        description="The metadata.generation that this status was made for; -1 before the first look.",
+    )
+    conditions: Annotated[list[Condition], Field(max_length=32), KeyedBy("type")] | None = Field(
+        default=None,
+        description="Ready: the pool serves its queue. Reconciling: a change is being applied. Stalled: a person must act. "
+        "The others name one part each.",
+    )
+    flavor_names: Annotated[str, Field(max_length=1100)] | None = Field(
+        default=None, description="spec.flavors in order, joined by commas."
+    )
+    flavor: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None, description="The flavor that the next launch will ask for."
+    )
+    counts: Counts | None = Field(default=None, description="Workflow jobs that wait, and runners by phase.")
+    queue: Annotated[list[Waiting], Field(max_length=16), KeyedBy("reason")] | None = Field(
+        default=None, description="Why queued workflow jobs wait."
+    )
+    runners: Annotated[list[Runner], Field(max_length=MAX_RUNNERS_SHOWN), KeyedBy("name")] | None = Field(
+        default=None,
+        description=f"The newest {MAX_RUNNERS_SHOWN} runners; `hf-runner-controller runners` lists all.",
+    )
+    flavors: Annotated[list[FlavorStatus], Field(max_length=16), KeyedBy("name")] | None = Field(
+        default=None, description="Prices, back-off and failures by flavor."
+    )
+    backoff: Backoff | None = Field(
+        default=None,
+        description="Failures of launches that no other flavor would mend, such as an image that cannot run.",
+    )
+    last_launch_at: Time | None = Field(
+        default=None,
+        description="When the newest runner was launched; tells how long one may live on if credentials vanish.",
+    )
+    places: Annotated[list[Place], Field(max_length=MAX_PLACES)] | None = Field(
+        default=None,
+        description="Where the pool has runners, or had: an edited pool is tidied up at its former places too.",
+    )
+    cost: Cost | None = Field(
+        default=None, description="Money, as an estimate from list prices; absent while a price is not known."
+    )
+
+    def to_object(self) -> dict[str, Any]:
+        """Return the value for ``status``: JSON types, names as in manifests, absent fields left out."""
+        return self.model_dump(by_alias=True, exclude_none=True)
