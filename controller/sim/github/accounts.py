@@ -1,0 +1,314 @@
+"""Owners, repositories, runner groups, Apps and their installations: what exists before any workflow runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from controller.sim.github.errors import not_found
+from controller.sim.github.model import (
+    App,
+    Blocked,
+    Enterprise,
+    Installation,
+    Level,
+    Owner,
+    Repository,
+    RunnerGroup,
+    Scope,
+)
+from controller.sim.github.state import Store, verb
+
+APP_PERMISSIONS: Mapping[str, Level] = {
+    "actions": "read",
+    "metadata": "read",
+    "administration": "write",
+    "organization_self_hosted_runners": "write",
+}
+"""What the controller's App needs at most: organization scope does without ``administration``."""
+
+
+class Accounts:
+    """Set-up verbs. Adding what exists already is an error of the scenario and raises ValueError."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.time = store.time
+        self.apps: dict[int, App] = {}
+        self.installations: dict[int, Installation] = {}
+
+    @verb
+    def add_organization(self, login: str, *, enterprise: str | None = None) -> Owner:
+        """Create an organization, and its enterprise where that is new."""
+        if enterprise is not None and enterprise.lower() not in self._store.enterprises:
+            self.add_enterprise(enterprise)
+        return self._add_owner(login, "Organization", enterprise)
+
+    @verb
+    def add_user(self, login: str) -> Owner:
+        """Create a personal account."""
+        return self._add_owner(login, "User", None)
+
+    @verb
+    def add_enterprise(self, slug: str) -> Enterprise:
+        """Create an enterprise account."""
+        _must_be_new(slug.lower(), self._store.enterprises)
+        row = Enterprise(id=self._store.next_id("enterprise", 3_001), slug=slug.lower())
+        self._store.enterprises[row.slug] = row
+        return row
+
+    def _add_owner(self, login: str, kind: Literal["Organization", "User"], enterprise: str | None) -> Owner:
+        _must_be_new(login.lower(), self._store.owners)
+        owner = Owner(
+            id=self._store.next_id("owner", 5_000_001),
+            login=login,
+            kind=kind,
+            enterprise=enterprise and enterprise.lower(),
+        )
+        self._store.owners[login.lower()] = owner
+        return owner
+
+    @verb
+    def add_repository(self, full_name: str, *, private: bool = True, archived: bool = False) -> Repository:
+        """Create ``owner/name``; an unknown owner becomes an organization."""
+        login, _, name = full_name.partition("/")
+        if not name or "/" in name:
+            raise ValueError(f"{full_name!r} is not owner/name")
+        _must_be_new(full_name.lower(), self._store.repository_ids)
+        if login.lower() not in self._store.owners:
+            self.add_organization(login)
+        row = Repository(
+            id=self._store.next_id("repository", 900_000_001),
+            owner=self._store.owners[login.lower()].login,
+            name=name,
+            private=private,
+            archived=archived,
+            created_at=self.time.now,
+            pushed_at=self.time.now,
+        )
+        self._store.repositories[row.id] = row
+        self._store.repository_ids[full_name.lower()] = row.id
+        return row
+
+    @verb
+    def change_repository(self, /, full_name: str, **changes: Any) -> Repository:  # noqa: ANN401 - fields of Repository
+        """Set fields: ``archived``, ``disabled``, ``private``, ``actions_enabled``, ``runners_enabled``."""
+        row = self._store.repository(full_name)
+        changed = replace(row, **changes)
+        self._store.repositories[row.id] = changed
+        return changed
+
+    @verb
+    def block_repository(self, full_name: str, *, status: int = 403, message: str = "Forbidden") -> None:
+        """Answer everybody who asks for a repository with this, until :meth:`unblock_repository`."""
+        self.change_repository(full_name, blocked=Blocked(status=status, message=message))
+
+    @verb
+    def unblock_repository(self, full_name: str) -> None:
+        """Let requests for the repository through again."""
+        self.change_repository(full_name, blocked=None)
+
+    @verb
+    def rename_repository(self, full_name: str, name: str) -> Repository:
+        """Rename within the owner; requests for the old name are answered 301 from now on."""
+        row = self._store.repository(full_name)
+        changed = replace(row, name=name)
+        _must_be_new(changed.full_name.lower(), self._store.repository_ids)
+        del self._store.repository_ids[row.full_name.lower()]
+        self._store.former_names[row.full_name.lower()] = row.id
+        self._store.repository_ids[changed.full_name.lower()] = row.id
+        self._store.repositories[row.id] = changed
+        return changed
+
+    @verb
+    def remove_repository(self, full_name: str) -> None:
+        """Delete a repository: its routes answer 404 from now on."""
+        row = self._store.repository(full_name)
+        del self._store.repository_ids[row.full_name.lower()]
+
+    # -- runner groups --------------------------------------------------------------------------------------------
+
+    @verb
+    def add_group(
+        self,
+        scope: Scope,
+        name: str,
+        *,
+        visibility: Literal["all", "private", "selected"] = "all",
+        selected: Iterable[str] = (),
+        allows_public_repositories: bool = False,
+        workflows: Iterable[str] = (),
+        hosted: bool = False,
+    ) -> RunnerGroup:
+        """Create a runner group of an organization or enterprise."""
+        self.groups(scope)
+        row = RunnerGroup(
+            id=self._store.next_id("group", 2),
+            scope=scope,
+            name=name,
+            visibility=visibility,
+            selected=frozenset(item.lower() for item in selected),
+            allows_public_repositories=allows_public_repositories,
+            workflows=tuple(workflows),
+            hosted=hosted,
+        )
+        self._store.groups[scope, row.id] = row
+        return row
+
+    @verb
+    def change_group(self, /, scope: Scope, group_id: int, **changes: Any) -> RunnerGroup:  # noqa: ANN401 - fields of RunnerGroup
+        """Set fields of a group, the default one (id 1) too."""
+        row = replace(self.group(scope, group_id), **changes)
+        self._store.groups[scope, group_id] = row
+        return row
+
+    @verb
+    def groups(self, scope: Scope) -> list[RunnerGroup]:
+        """Return the groups of a scope by id; every scope has ``Default``, id 1."""
+        if (scope, 1) not in self._store.groups:
+            default = RunnerGroup(id=1, scope=scope, name="Default", default=True)
+            self._store.groups[scope, 1] = default
+        return [
+            group for (owner, _), group in sorted(self._store.groups.items(), key=_by_id) if owner == scope
+        ]
+
+    @verb
+    def group(self, scope: Scope, group_id: int) -> RunnerGroup:
+        """Return one group.
+
+        Raises:
+            Refusal: 404.
+        """
+        found = next((group for group in self.groups(scope) if group.id == group_id), None)
+        if found is None:
+            raise not_found()
+        return found
+
+    @verb
+    def group_repositories(self, group: RunnerGroup) -> list[Repository]:
+        """Return the repositories that an organization's group may serve, by id."""
+        rows = [row for row in self.repositories_of(group.scope.name) if self.group_serves(group, row)]
+        return sorted(rows, key=lambda row: row.id)
+
+    def group_serves(self, group: RunnerGroup, repository: Repository) -> bool:
+        """Whether a group's runners may take jobs of a repository (workflow restrictions aside)."""
+        scope = group.scope
+        if scope.kind == "repo":
+            return repository.full_name.lower() == scope.name
+        owner = self._store.owners[repository.owner.lower()]
+        if not repository.private and (not group.allows_public_repositories or group.visibility == "private"):
+            return False
+        if scope.kind == "org":
+            return owner.login.lower() == scope.name and (
+                group.visibility != "selected" or repository.full_name.lower() in group.selected
+            )
+        return owner.enterprise == scope.name and (
+            group.visibility != "selected" or owner.login.lower() in group.selected
+        )
+
+    @verb
+    def repositories_of(self, login: str) -> list[Repository]:
+        """Return an account's repositories, or all of an enterprise's, newest first."""
+        return [
+            self._store.repositories[key]
+            for key in sorted(self._store.repository_ids.values(), reverse=True)
+            if self._belongs(self._store.repositories[key], login.lower())
+        ]
+
+    def _belongs(self, repository: Repository, login: str) -> bool:
+        owner = self._store.owners[repository.owner.lower()]
+        return login in (owner.login.lower(), owner.enterprise)
+
+    # -- Apps -----------------------------------------------------------------------------------------------------
+
+    @verb
+    def add_app(
+        self,
+        *,
+        public_key: str,
+        slug: str = "hf-runner-controller",
+        owner: str = "hf",
+        permissions: Mapping[str, Level] = APP_PERMISSIONS,
+    ) -> App:
+        """Create a GitHub App with this PEM public key."""
+        if owner.lower() not in self._store.owners:
+            self.add_organization(owner)
+        app_id = self._store.next_id("app", 100_001)
+        app = App(
+            id=app_id,
+            client_id=f"Iv23li{self._store.keyed('client', app_id)[:14]}",
+            slug=slug,
+            owner=owner,
+            public_key=public_key,
+            permissions=dict(permissions),
+            created_at=self.time.now,
+        )
+        self.apps[app.id] = app
+        return app
+
+    @verb
+    def install(
+        self,
+        app_id: int,
+        account: str,
+        *,
+        repositories: Iterable[str] | None = None,
+        permissions: Mapping[str, Level] | None = None,
+    ) -> Installation:
+        """Install an App on an organization, a user or (its slug) an enterprise.
+
+        Raises:
+            Refusal: 404, no such account.
+        """
+        key = account.lower()
+        if key in self._store.owners:
+            target: Literal["Organization", "User", "Enterprise"] = self._store.owners[key].kind
+        elif key in self._store.enterprises:
+            target = "Enterprise"
+        else:
+            raise not_found()
+        row = Installation(
+            id=self._store.next_id("installation", 60_000_001),
+            app_id=app_id,
+            account=account,
+            target=target,
+            permissions=dict(self.apps[app_id].permissions if permissions is None else permissions),
+            repositories=None if repositories is None else frozenset(name.lower() for name in repositories),
+            created_at=self.time.now,
+        )
+        self.installations[row.id] = row
+        return row
+
+    @verb
+    def change_installation(self, /, installation_id: int, **changes: Any) -> Installation:  # noqa: ANN401 - fields of Installation
+        """Set fields: ``permissions``, ``repositories``, ``suspended_at``. Live tokens feel it at once."""
+        row = replace(self.installations[installation_id], **changes)
+        self.installations[installation_id] = row
+        return row
+
+    @verb
+    def uninstall(self, installation_id: int) -> None:
+        """Remove an installation; its tokens die with it."""
+        del self.installations[installation_id]
+
+    @verb
+    def installation_of(self, app_id: int, account: str) -> Installation:
+        """Find an App's installation on an account.
+
+        Raises:
+            Refusal: 404.
+        """
+        for row in self.installations.values():
+            if row.app_id == app_id and row.account.lower() == account.lower():
+                return row
+        raise not_found()
+
+
+def _by_id(item: tuple[tuple[Scope, int], RunnerGroup]) -> int:
+    return item[1].id
+
+
+def _must_be_new(key: str, rows: Mapping[str, object]) -> None:
+    if key in rows:
+        raise ValueError(f"{key} exists already")

@@ -1,0 +1,176 @@
+"""The HTTP face of the simulated GitHub: who asks, what it costs, what may be cached, how refusals read.
+
+The routes themselves are in ``routes`` (GitHub's) and ``control`` (``/_sim/``, ours).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from email.utils import formatdate
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from controller.sim.github.control import Control
+from controller.sim.github.errors import DOCS, Refusal
+from controller.sim.github.inquiry import Answer, Inquiry, Route
+from controller.sim.github.model import ANONYMOUS, Caller
+from controller.sim.github.render import Render
+from controller.sim.github.routes import table
+from controller.sim.github.routing import GitHubRouter, prefix_of
+from controller.sim.github.world import GitHubWorld
+from controller.sim.http import Request, Response
+
+API_VERSIONS = ("2022-11-28", "2026-03-10")
+MUTATION_POINTS = 5
+NO_USER_AGENT = (
+    "Request forbidden by administrative rules. Please make sure your request has a User-Agent header "
+    "(https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required)."
+)
+VARY = "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept, X-Requested-With"
+
+
+class GitHubSite:
+    """GitHub behind one origin: the API at ``/`` and, as an Enterprise Server, at ``/api/v3``.
+
+    Args:
+        world: Whose verbs the routes call.
+    """
+
+    def __init__(self, world: GitHubWorld) -> None:
+        self.world = world
+        self.router = GitHubRouter(world.store)
+        self._renders: dict[tuple[str, str], Render] = {}
+        for method, template, route in table(world):
+            self.router.add(method, template, partial(self._serve, route))
+        self._control = Control(world)
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        self.world.time.advance()
+        other = self._control.handle(request)
+        if other is not None:
+            return other
+        if not request.headers.get("user-agent"):
+            return Response(status=403, headers={"Content-Type": "text/html"}, body=NO_USER_AGENT.encode())
+        found = self.router.match(request)
+        if found is None:
+            return self._serve(Route(answer=_nowhere), request)
+        return found[1](request, **found[2])
+
+    def _serve(self, route: Route, request: Request, **parts: str) -> Response:
+        caller, answer = ANONYMOUS, Answer()
+        points = 1 if request.method in ("GET", "HEAD") else MUTATION_POINTS
+        limited = not prefix_of(request.path) or self.world.knobs.ghes_rate_limits
+        try:
+            caller = self.world.access.authenticate(request.headers.get("authorization", ""))
+            if limited:
+                self.world.limits.check(caller, route.resource, points=points, free=route.free)
+            answer = route.answer(self._inquire(route, request, caller, parts))
+        except Refusal as refusal:
+            answer = self._refused(refusal, request)
+        body = b"" if answer.payload is None else json.dumps(answer.payload, separators=(",", ":")).encode()
+        headers = {**self._common(request), **answer.headers}
+        if route.need is not None:
+            headers["X-Accepted-GitHub-Permissions"] = str(route.need)
+        if answer.payload is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+        status = answer.status
+        cost = 0 if route.free else 1
+        if request.method == "GET" and status == 200:
+            headers |= {
+                "ETag": etag(request, body),
+                "Cache-Control": "private, max-age=60, s-maxage=60",
+                "Vary": VARY,
+            }
+            if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+                status, body = 304, b""
+                cost = 0
+                points = points if self.world.knobs.not_modified_costs_points else 0
+        if limited:
+            self.world.limits.charge(caller, route.resource, points=points, requests=cost)
+            headers |= self.world.limits.headers(caller, route.resource)
+        return Response(status=status, headers=headers, body=body)
+
+    def _inquire(self, route: Route, request: Request, caller: Caller, parts: Mapping[str, str]) -> Inquiry:
+        version = request.headers.get("x-github-api-version", API_VERSIONS[0])
+        if version not in API_VERSIONS:
+            raise Refusal(400, f"{version!r} is not a supported API version.")
+        if route.app and caller.kind != "app":
+            raise Refusal(401, "A JSON web token could not be decoded")
+        if not route.app and caller.kind == "app":
+            raise Refusal(401, "Requires authentication")
+        repository = None
+        if route.need is not None:
+            if "owner" in parts:
+                name = f"{parts['owner']}/{parts['repo']}"
+                repository = self.world.access.repository(caller, name, route.need)
+            else:
+                account = parts.get("org") or parts.get("enterprise") or parts.get("username", "")
+                self.world.access.account(caller, account, route.need)
+        return Inquiry(
+            request=request,
+            caller=caller,
+            parts=parts,
+            render=self._render(request),
+            api_version=version,
+            path=self.router.canonical(request.path),
+            repository=repository,
+        )
+
+    def _render(self, request: Request) -> Render:
+        key = (request.origin, prefix_of(request.path))
+        if key not in self._renders:
+            self._renders[key] = Render(store=self.world.store, origin=key[0], prefix=key[1])
+        return self._renders[key]
+
+    def _common(self, request: Request) -> dict[str, str]:
+        now = self.world.time.now
+        trace = self.world.store.keyed("request", self.world.store.next_id("request")).upper()
+        headers = {
+            "Date": formatdate(now, usegmt=True),
+            "X-GitHub-Request-Id": f"{trace[:4]}:{trace[4:10]}:{trace[10:17]}:{trace[17:24]}:{int(now):X}",
+            "X-GitHub-Media-Type": "github.v3; format=json",
+            "X-GitHub-Api-Version-Selected": request.headers.get("x-github-api-version", API_VERSIONS[0]),
+        }
+        if prefix_of(request.path):
+            headers["X-GitHub-Enterprise-Version"] = self.world.knobs.ghes_version
+        return headers
+
+    def _refused(self, refusal: Refusal, request: Request) -> Answer:
+        payload: dict[str, Any] = {
+            "message": refusal.message,
+            "documentation_url": DOCS,
+            "status": str(refusal.status),
+        }
+        headers = dict(refusal.headers)
+        if refusal.errors is not None:
+            payload["errors"] = refusal.errors
+        if refusal.redirect is not None:
+            path = request.path.removeprefix(prefix_of(request.path))
+            rest = "/".join(path.split("/")[4:])
+            url = f"{self._render(request).api}{refusal.redirect}" + (f"/{rest}" if rest else "")
+            query = urlencode(request.query)
+            headers["Location"] = url + (f"?{query}" if query else "")
+            payload = {"message": refusal.message, "url": headers["Location"], "documentation_url": DOCS}
+        return Answer(payload=payload, status=refusal.status, headers=headers)
+
+
+def etag(request: Request, body: bytes) -> str:
+    """Return the weak tag: it depends on the credentials, so a new token changes every one (seen).
+
+    The formula is the undocumented one that others inferred: SHA-256 over the values of three headers and the body.
+    """
+    varies = "".join(request.headers.get(name, "") + ":" for name in ("accept", "authorization", "cookie"))
+    return f'W/"{hashlib.sha256(varies.encode() + body).hexdigest()}"'
+
+
+def _matches(if_none_match: str, tag: str) -> bool:
+    asked = [item.strip().removeprefix("W/") for item in if_none_match.split(",")]
+    return tag.removeprefix("W/") in asked or "*" in asked
+
+
+def _nowhere(_: Inquiry) -> Answer:
+    raise Refusal(404, "Not Found")
