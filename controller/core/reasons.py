@@ -101,6 +101,12 @@ class Reason(Enum):
         "The controller's ServiceAccount may not do this; check the RBAC rules that the chart installs."
     )
     KubernetesConflict = "Somebody else changed the object meanwhile; the controller reads it again."
+    KubernetesNotFound = (
+        "The Kubernetes API knows no such object or resource; if it is RunnerPool itself, install the CRD."
+    )
+    KubernetesRejected = (
+        "The Kubernetes API refused what the controller sent; install the CRD of the controller's own version."
+    )
 
     # --- why a queued workflow job waits
     RunnerStarting = "A runner for the job is being scheduled or is starting."
