@@ -32,7 +32,7 @@ def render() -> str:
         (
             "`kubectl explain rp.spec` prints the same descriptions. The rules below the tables are checked when a pool is "
             "applied, by the API server itself, with these sentences. What only the controller can see (does the Secret exist, "
-            "is the flavor on offer) becomes a condition in `status`."
+            "is the flavor on offer) becomes a condition in `status`. The rules need Kubernetes 1.28 or newer."
         ),
         "",
     ]
