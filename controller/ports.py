@@ -13,7 +13,9 @@ from typing import Protocol
 from controller.core.model import (
     Failure,
     Flavor,
+    GitHubSource,
     HFJob,
+    HubAccount,
     Observation,
     Registration,
     Scope,
@@ -239,3 +241,20 @@ class Leadership(Protocol):
 
     def holds(self) -> bool:
         """Return whether effects are allowed at this instant; asked before every single one."""
+
+
+class Connections(Protocol):
+    """Clients for whatever credentials a pool names.
+
+    Returned clients read the Secret when they are used, notice when it changed, and raise :class:`UpstreamError` with
+    ``SecretMissing`` or ``SecretMalformed`` like any other failure: a rotated Secret needs no restart.
+    """
+
+    def github(self, source: GitHubSource) -> GitHub:
+        """Return the client of one source; the same object each time, so that token, quota and cache are shared."""
+
+    def hub(self, account: HubAccount) -> Hub:
+        """Return the client of one account; the same object each time."""
+
+    async def secret(self, ref: SecretRef) -> Mapping[str, str]:
+        """Read a Secret, at most some seconds old."""

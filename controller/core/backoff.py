@@ -32,11 +32,13 @@ class Backoff:
     Attributes:
         failures: How many.
         until: Monotonic seconds before which nothing is launched.
+        at: Monotonic seconds of the newest failure.
         failure: The newest cause.
     """
 
     failures: int
     until: float
+    at: float
     failure: Failure
 
 
@@ -51,14 +53,14 @@ def after_failure(known: Backoff | None, failure: Failure, now: float) -> Backof
     Failures of launches that were under way together count once: nothing new was tried between them.
     """
     if known is not None and now < known.until:
-        return Backoff(failures=known.failures, until=known.until, failure=failure)
+        return Backoff(failures=known.failures, until=known.until, at=now, failure=failure)
     failures = known.failures + 1 if known else 1
     delay = DELAYS[min(failures, len(DELAYS)) - 1]
     if failure.disposition is Disposition.WAIT and failure.retry_after is not None:
         delay = failure.retry_after
     elif failure.retry_after is not None:
         delay = max(delay, failure.retry_after)
-    return Backoff(failures=failures, until=now + delay, failure=failure)
+    return Backoff(failures=failures, until=now + delay, at=now, failure=failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
 from controller.core.lifecycle import Effect, Halves, Phase, Runner, Track
-from controller.core.model import HubAccount, Pool, RegistrationScope, Snapshot, WorkflowJob
+from controller.core.model import Footprint, HubAccount, Pool, RegistrationScope, Snapshot, WorkflowJob
 from controller.core.naming import LABEL_SPEC, spec_digest
 from controller.core.reasons import Reason
 
@@ -48,6 +48,11 @@ class Retire:
     hf_job_id: str | None
     flavor: str = ""
     reason: Reason
+
+    @property
+    def footprint(self) -> Footprint | None:
+        """Where the runner's halves are, None when it has no HF Job."""
+        return Footprint(self.scope, self.account) if self.account else None
 
 
 def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, now: float) -> Reason | None:

@@ -69,7 +69,7 @@ class InFlight:
     Attributes:
         name: The runner.
         pool_uid: Its pool.
-        footprint: Where its halves are, or will be.
+        footprint: Where its halves are, or will be; None when only a registration is being removed.
         effect: What is being done.
         flavor: Of the launch.
         since: Monotonic seconds when it began.
@@ -79,7 +79,7 @@ class InFlight:
 
     name: str
     pool_uid: str
-    footprint: Footprint
+    footprint: Footprint | None
     effect: Effect
     flavor: str = ""
     since: float
@@ -288,7 +288,7 @@ def _join(
     account, hf_job = halves.hf_job or (None, None)
     if hf_job is None and effect is not None and effect.hf_job is not None and effect.effect is Effect.LAUNCH:
         hf_job = effect.hf_job  # acknowledged, and not listed yet
-    home = effect.footprint if effect else pool.footprint
+    home = (effect.footprint if effect else None) or pool.footprint
     footprint = Footprint(scope or home.registrations, account or home.account)
 
     alone_since = _alone(

@@ -34,6 +34,6 @@ def ended_because(job: HFJob) -> Reason:
         return Reason.JobCompleted
     if _TIMEOUT in (job.message or ""):
         return Reason.TimedOut
-    if job.stage is Stage.CANCELED:
+    if job.stage in (Stage.CANCELED, Stage.DELETED, Stage.UNKNOWN):
         return Reason.EndedUnseen
     return EXIT_REASONS.get(exit_code(job) or -1, Reason.RunnerFailed)

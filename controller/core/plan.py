@@ -133,11 +133,19 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Why some queued jobs wait."""
+    """Why some queued jobs wait.
+
+    Attributes:
+        reason: Why.
+        count: How many.
+        message: A sentence with the next step.
+        until: Monotonic seconds when the next try is due, if that is what they wait for.
+    """
 
     reason: Reason
     count: int
     message: str
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +162,8 @@ class PoolReport:
         backoff: The launch back-off that holds, if any.
         github: Why GitHub could not be read; None when it could.
         hub: Why the Hub could not be read; None when it could.
+        github_seen_at: Monotonic seconds of GitHub's newest good list, None before the first.
+        hub_seen_at: Likewise for the Hub.
         observed: Everything that the pool needs was seen at least once.
         drained: The pool is being deleted and has nothing left anywhere.
         usd_per_hour: What its billed runners cost now.
@@ -170,6 +180,8 @@ class PoolReport:
     backoff: Backoff | None
     github: Failure | None
     hub: Failure | None
+    github_seen_at: float | None
+    hub_seen_at: float | None
     observed: bool
     drained: bool
     usd_per_hour: float
@@ -571,6 +583,8 @@ class _PoolPass:
             backoff=self.held_by or self.backoffs.get(backoffs.POOL),
             github=github,
             hub=hub,
+            github_seen_at=_seen_at(self.github_view),
+            hub_seen_at=_seen_at(self.hub_view),
             observed=self.github_view is not None and self.hub_view is not None and self._queue_seen(),
             drained=self._drained(),
             usd_per_hour=rate,
@@ -633,17 +647,14 @@ class _PoolPass:
         if self.hub_view is None or self.github_view is None:
             return _waiting(Reason.Pending, count)
         if self.held_by is not None:
-            seconds = max(0, round(self.held_by.until - self.given.now))
             cause = self.held_by.failure
-            when = (
-                f"next try in {seconds} s"
-                if seconds
-                else "one runner is tried at a time until one comes online"
-            )
+            held = self.held_by.until > self.given.now
+            how = "Launches pause" if held else "One runner is tried at a time until one comes online"
             return Waiting(
                 reason=Reason.BackingOff,
                 count=count,
-                message=f"{when}, because {cause.reason}: {cause.message}",
+                message=f"{how}, because {cause.reason}: {cause.message}",
+                until=self.held_by.until if held else None,
             )
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 
@@ -694,6 +705,11 @@ class _PoolPass:
 
 def _failure_of(view: Observation[Registration] | Observation[HFJob] | None) -> Failure | None:
     return view.failure if view is not None else None
+
+
+def _seen_at(view: Observation[Registration] | Observation[HFJob] | None) -> float | None:
+    """Return when the items were asked for; a list that never succeeded has none."""
+    return None if view is None else view.asked_at
 
 
 def _waiting(reason: Reason, count: int, detail: str = "") -> Waiting:

@@ -1,0 +1,259 @@
+"""Clients by credentials: opened when first used, reopened when their Secret changes.
+
+A pool names Secrets; everything else names pools' sources and accounts. Here the two meet, so that nobody else holds a
+token, and a rotated Secret is picked up within :data:`FRESH_FOR` seconds, or at once after a 401.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from controller.core.model import (
+    Flavor,
+    GitHubSource,
+    HFJob,
+    HubAccount,
+    Observation,
+    Registration,
+    Scope,
+    SecretRef,
+    WorkflowJob,
+)
+from controller.core.reasons import Reason
+from controller.ports import (
+    Clock,
+    GitHub,
+    Hub,
+    JitConfig,
+    LaunchSpec,
+    Quota,
+    Repository,
+    Run,
+    Secrets,
+    UpstreamError,
+)
+
+FRESH_FOR = 30.0
+"""Seconds for which a Secret is not read again."""
+
+_REFUSED = frozenset({Reason.GitHubUnauthorized, Reason.HubUnauthorized, Reason.AppNotInstalled})
+
+ClientT = TypeVar("ClientT", GitHub, Hub)
+R = TypeVar("R")
+
+
+class SecretCache:
+    """Secrets, each read at most once per :data:`FRESH_FOR` seconds, by one reader at a time."""
+
+    def __init__(self, *, secrets: Secrets, clock: Clock) -> None:
+        self._secrets = secrets
+        self._clock = clock
+        self._read: dict[SecretRef, tuple[float, Mapping[str, str]]] = {}
+        self._locks: dict[SecretRef, asyncio.Lock] = {}
+
+    async def read(self, ref: SecretRef) -> Mapping[str, str]:
+        """Return a Secret's data; a failure is not kept, so that the next call asks again.
+
+        While Kubernetes is out of reach, what was read last goes on being used: a running pool must not stop for it.
+        """
+        async with self._locks.setdefault(ref, asyncio.Lock()):
+            known = self._read.get(ref)
+            if known is not None and self._clock.mono() - known[0] < FRESH_FOR:
+                return known[1]
+            try:
+                data = await self._secrets.read(ref)
+            except UpstreamError as error:
+                if known is not None and error.failure.reason is Reason.KubernetesUnavailable:
+                    return known[1]
+                raise
+            self._read[ref] = (self._clock.mono(), data)
+            return data
+
+    def expire(self, ref: SecretRef) -> None:
+        """Read a Secret again at the next call: what it held was refused."""
+        known = self._read.get(ref)
+        if known is not None:
+            self._read[ref] = (float("-inf"), known[1])
+
+
+class _Reopening(Generic[ClientT]):
+    """One client that follows its Secret."""
+
+    def __init__(
+        self, *, ref: SecretRef, cache: SecretCache, open_client: Callable[[Mapping[str, str]], ClientT]
+    ) -> None:
+        self._ref = ref
+        self._cache = cache
+        self._open: Callable[[Mapping[str, str]], ClientT] = open_client
+        self._data: Mapping[str, str] | None = None
+        self._client: ClientT | None = None
+        self._former: ClientT | None = None
+
+    async def call(self, use: Callable[[ClientT], Awaitable[R]]) -> R:
+        """Use the client that belongs to the Secret as it is now."""
+        data = await self._cache.read(self._ref)
+        if self._client is None or data != self._data:
+            opened = self._open(data)
+            # Calls may still be under way through the client of the last Secret: it is closed one rotation later.
+            spent, self._former = self._former, self._client
+            self._client, self._data = opened, data
+            if spent is not None:
+                await spent.close()
+        try:
+            return await use(self._client)
+        except UpstreamError as error:
+            if error.failure.reason in _REFUSED:
+                self._cache.expire(self._ref)
+            raise
+
+    @property
+    def client(self) -> ClientT | None:
+        """The client, None before its first use."""
+        return self._client
+
+    async def close(self) -> None:
+        """Close what is open."""
+        for client in (self._former, self._client):
+            if client is not None:
+                await client.close()
+
+
+class SourceClient(GitHub):
+    """A source's client behind its Secret."""
+
+    def __init__(self, behind: _Reopening[GitHub]) -> None:
+        self._behind = behind
+
+    async def repositories(self, owner: str) -> Observation[Repository]:
+        """See :class:`controller.ports.Queue`."""
+        return await self._behind.call(lambda github: github.repositories(owner))
+
+    async def runs(self, repository: str, status: str) -> Observation[Run]:
+        """See :class:`controller.ports.Queue`."""
+        return await self._behind.call(lambda github: github.runs(repository, status))
+
+    async def jobs(self, repository: str, run: Run) -> Observation[WorkflowJob]:
+        """See :class:`controller.ports.Queue`."""
+        return await self._behind.call(lambda github: github.jobs(repository, run))
+
+    def quota(self) -> Quota | None:
+        """See :class:`controller.ports.Queue`."""
+        return self._behind.client.quota() if self._behind.client else None
+
+    async def registrations(self, scope: Scope) -> Observation[Registration]:
+        """See :class:`controller.ports.Runners`."""
+        return await self._behind.call(lambda github: github.registrations(scope))
+
+    async def find(self, scope: Scope, name: str) -> Registration | None:
+        """See :class:`controller.ports.Runners`."""
+        return await self._behind.call(lambda github: github.find(scope, name))
+
+    async def register(
+        self, scope: Scope, *, name: str, labels: Sequence[str], group: str | None
+    ) -> JitConfig:
+        """See :class:`controller.ports.Runners`."""
+        return await self._behind.call(
+            lambda github: github.register(scope, name=name, labels=labels, group=group)
+        )
+
+    async def deregister(self, scope: Scope, runner_id: int) -> bool:
+        """See :class:`controller.ports.Runners`."""
+        return await self._behind.call(lambda github: github.deregister(scope, runner_id))
+
+    async def close(self) -> None:
+        """Close the client behind."""
+        await self._behind.close()
+
+
+class AccountClient(Hub):
+    """An account's client behind its Secret."""
+
+    def __init__(self, behind: _Reopening[Hub]) -> None:
+        self._behind = behind
+
+    async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
+        """See :class:`controller.ports.Hub`."""
+        return await self._behind.call(lambda hub: hub.live(labels))
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
+        """See :class:`controller.ports.Hub`."""
+        return await self._behind.call(lambda hub: hub.find(labels))
+
+    async def inspect(self, job_id: str) -> HFJob | None:
+        """See :class:`controller.ports.Hub`."""
+        return await self._behind.call(lambda hub: hub.inspect(job_id))
+
+    async def launch(self, spec: LaunchSpec) -> HFJob:
+        """See :class:`controller.ports.Hub`."""
+        return await self._behind.call(lambda hub: hub.launch(spec))
+
+    async def cancel(self, job_id: str) -> None:
+        """See :class:`controller.ports.Hub`."""
+        await self._behind.call(lambda hub: hub.cancel(job_id))
+
+    async def flavors(self) -> Observation[Flavor]:
+        """See :class:`controller.ports.Hub`."""
+        return await self._behind.call(lambda hub: hub.flavors())
+
+    async def close(self) -> None:
+        """Close the client behind."""
+        await self._behind.close()
+
+
+class SecretConnections:
+    """Implements :class:`controller.ports.Connections` over Kubernetes Secrets."""
+
+    def __init__(
+        self,
+        *,
+        cache: SecretCache,
+        open_github: Callable[[GitHubSource, Mapping[str, str]], GitHub],
+        open_hub: Callable[[HubAccount, Mapping[str, str]], Hub],
+    ) -> None:
+        """Build the directory.
+
+        Args:
+            cache: Reads Secrets.
+            open_github: Makes a client from a Secret's data; raises ``SecretMalformed``.
+            open_hub: Likewise.
+        """
+        self._cache = cache
+        self._open_github = open_github
+        self._open_hub = open_hub
+        self._github: dict[GitHubSource, SourceClient] = {}
+        self._hub: dict[HubAccount, AccountClient] = {}
+
+    def github(self, source: GitHubSource) -> GitHub:
+        """Return the client of one source."""
+        if source not in self._github:
+            behind: _Reopening[GitHub] = _Reopening(
+                ref=source.secret, cache=self._cache, open_client=lambda data: self._open_github(source, data)
+            )
+            self._github[source] = SourceClient(behind)
+        return self._github[source]
+
+    def hub(self, account: HubAccount) -> Hub:
+        """Return the client of one account."""
+        if account not in self._hub:
+            behind: _Reopening[Hub] = _Reopening(
+                ref=account.secret, cache=self._cache, open_client=lambda data: self._open_hub(account, data)
+            )
+            self._hub[account] = AccountClient(behind)
+        return self._hub[account]
+
+    async def secret(self, ref: SecretRef) -> Mapping[str, str]:
+        """Read a Secret."""
+        return await self._cache.read(ref)
+
+    async def keep(self, sources: set[GitHubSource], accounts: set[HubAccount]) -> None:
+        """Close and forget clients that no pool needs any more."""
+        for source in sorted(set(self._github) - sources):
+            await self._github.pop(source).close()
+        for account in sorted(set(self._hub) - accounts):
+            await self._hub.pop(account).close()
+
+    async def close(self) -> None:
+        """Close every client."""
+        await self.keep(set(), set())

@@ -1,0 +1,385 @@
+"""What a pool's ``status`` says after a pass (``docs/reference/runnerpool.md``).
+
+Written so that ``kubectl wait``, Helm 4, Flux and Argo CD judge a pool rightly (charts.md §6): ``Ready`` sums up,
+``Reconciling`` is true only while a change is taken in, and ``Stalled`` means that a person must act.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from controller.core.backoff import POOL, STALLED_AFTER, Backoff
+from controller.core.lifecycle import Phase, Runner
+from controller.core.model import (
+    Disposition,
+    Failure,
+    Footprint,
+    GitHubSource,
+    HubAccount,
+    Pool,
+    RegistrationScope,
+    Scope,
+    ScopeKind,
+    SecretRef,
+)
+from controller.core.overlap import Overlap
+from controller.core.plan import PoolReport, Waiting
+from controller.core.reasons import Reason
+
+MOST_RUNNERS = 20
+MOST_MESSAGE = 1024
+PATIENCE = 90.0
+"""Seconds for which a service may be out of reach before a pool is called not ready: conditions must not flap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """One moment on both clocks.
+
+    Attributes:
+        mono: Monotonic seconds.
+        wall: Epoch seconds of the same moment.
+    """
+
+    mono: float
+    wall: float
+
+    def iso(self, mono: float) -> str:
+        """Return a monotonic time as RFC 3339 text, in whole seconds."""
+        return iso(self.wall - (self.mono - mono))
+
+
+def iso(epoch: float) -> str:
+    """Return epoch seconds as RFC 3339 text, in whole seconds."""
+    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def build_status(
+    report: PoolReport,
+    *,
+    previous: Mapping[str, Any],
+    overlaps: Sequence[Overlap],
+    usd_per_second: Mapping[str, float],
+    start: Instant,
+    now: Instant,
+) -> dict[str, Any]:
+    """Return a pool's whole status.
+
+    Args:
+        report: The pool after the pass.
+        previous: The status before, for times of transitions.
+        overlaps: Pools that match the same jobs.
+        usd_per_second: Prices by flavor.
+        start: A moment that ties the monotonic clock to the wall clock once, so that times do not wobble.
+        now: This pass.
+    """
+    pool = report.pool
+    aspects = _aspects(report, overlaps, now)
+    return {
+        "observedGeneration": pool.generation,
+        "conditions": _conditions(aspects, previous.get("conditions") or (), pool.generation, now.wall),
+        "flavorNames": ",".join(pool.flavors),
+        "counts": _counts(report),
+        "queue": [_waiting(waiting, start) for waiting in report.waiting][:16],
+        "runners": [_runner(runner, start) for runner in _newest(report.runners)],
+        "flavors": [_flavor(name, report, usd_per_second, start) for name in pool.flavors],
+        **_cost(report, usd_per_second),
+        "footprints": [_footprint(f) for f in (pool.footprint, *pool.former)],
+        **({"lastLaunchTime": iso(pool.last_launch_at)} if pool.last_launch_at is not None else {}),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ conditions
+@dataclass(frozen=True, slots=True)
+class _Aspect:
+    type: str
+    holds: bool | None
+    reason: Reason
+    message: str
+
+
+def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> list[_Aspect]:
+    stalled = _what_needs_a_person(report)
+    return [
+        _ready(report, stalled, now),
+        _Aspect("Reconciling", not report.observed or report.pool.deleting, *_progress(report)),
+        _Aspect("Stalled", stalled is not None, *(stalled or _fine(Reason.Serving))),
+        _reachable("GitHubReachable", report.github, seen=report.observed),
+        _reachable("HubReachable", report.hub, seen=report.observed),
+        _repositories(report),
+        _launches(report),
+        _labels(overlaps),
+    ]
+
+
+def _fine(reason: Reason) -> tuple[Reason, str]:
+    return reason, reason.meaning
+
+
+def _told(failure: Failure) -> tuple[Reason, str]:
+    request = f" (request id {failure.request_id})" if failure.request_id else ""
+    return failure.reason, failure.message + request
+
+
+def _what_needs_a_person(report: PoolReport) -> tuple[Reason, str] | None:
+    for failure in (*report.failures, report.github, report.hub):
+        if failure is not None and failure.disposition is Disposition.PERSON:
+            return _told(failure)
+    for known in report.memory.backoffs.values():
+        if known.failure.disposition is Disposition.PERSON or known.failures >= STALLED_AFTER:
+            reason, message = _told(known.failure)
+            return reason, f"{known.failures} launches in a row failed: {message}"
+    return None
+
+
+def _progress(report: PoolReport) -> tuple[Reason, str]:
+    if report.pool.deleting:
+        busy = report.count(Phase.BUSY)
+        waits = (
+            f" {busy} running workflow jobs are waited for, each up to deadlines.lifetime." if busy else ""
+        )
+        return Reason.Draining, Reason.Draining.meaning + waits
+    return _fine(Reason.UpToDate if report.observed else Reason.Pending)
+
+
+def _ready(report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant) -> _Aspect:
+    if report.pool.deleting:
+        return _Aspect("Ready", False, *_progress(report))
+    if stalled is not None:
+        return _Aspect("Ready", False, *stalled)
+    for failure, since in ((report.github, report.github_seen_at), (report.hub, report.hub_seen_at)):
+        if failure is not None and (since is None or now.mono - since > PATIENCE):
+            return _Aspect("Ready", False, *_told(failure))
+    if not report.observed:
+        return _Aspect("Ready", False, *_fine(Reason.Pending))
+    return _Aspect("Ready", True, *_fine(Reason.Paused if report.pool.paused else Reason.Serving))
+
+
+def _reachable(type_: str, failure: Failure | None, *, seen: bool) -> _Aspect:
+    if failure is not None:
+        return _Aspect(type_, False, *_told(failure))
+    return (
+        _Aspect(type_, True, *_fine(Reason.Reachable))
+        if seen
+        else _Aspect(type_, None, *_fine(Reason.Pending))
+    )
+
+
+def _repositories(report: PoolReport) -> _Aspect:
+    unreadable = report.demand.unreadable
+    if unreadable:
+        first = unreadable[0][1]
+        named = "; ".join(f"{repository}: {failure.message}" for repository, failure in unreadable[:3])
+        more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
+        return _Aspect("RepositoriesReadable", False, first.reason, named + more)
+    if report.demand.complete and not report.demand.reach:
+        return _Aspect("RepositoriesReadable", False, *_fine(Reason.NoRepositories))
+    if not report.demand.complete:
+        return _Aspect("RepositoriesReadable", None, *_fine(Reason.Pending))
+    return _Aspect("RepositoriesReadable", True, *_fine(Reason.Readable))
+
+
+def _launches(report: PoolReport) -> _Aspect:
+    worst = max(report.memory.backoffs.items(), key=lambda item: (item[1].failures, item[0]), default=None)
+    if worst is None:
+        return _Aspect("LaunchesSucceed", True, *_fine(Reason.LaunchesSucceed))
+    flavor, known = worst
+    where = f" on {flavor}" if flavor != POOL else ""
+    reason, message = _told(known.failure)
+    return _Aspect("LaunchesSucceed", False, reason, f"{known.failures} in a row{where}: {message}")
+
+
+def _labels(overlaps: Sequence[Overlap]) -> _Aspect:
+    if not overlaps:
+        return _Aspect("LabelsDistinct", True, *_fine(Reason.LabelsDistinct))
+    named = "; ".join(
+        f"jobs that ask for {', '.join(o.labels)} go to {o.other if o.goes_first else 'this pool'} rather than to "
+        f"{'this pool' if o.goes_first else o.other}"
+        for o in overlaps
+    )
+    return _Aspect("LabelsDistinct", False, Reason.LabelsOverlap, f"{named}. {Reason.LabelsOverlap.meaning}")
+
+
+def _conditions(
+    aspects: Sequence[_Aspect], previous: Sequence[Mapping[str, Any]], generation: int, wall: float
+) -> list[dict[str, Any]]:
+    before = {condition.get("type"): condition for condition in previous}
+    found = []
+    for aspect in aspects:
+        status = {True: "True", False: "False", None: "Unknown"}[aspect.holds]
+        known = before.get(aspect.type, {})
+        same = known.get("status") == status and "lastTransitionTime" in known
+        found.append(
+            {
+                "type": aspect.type,
+                "status": status,
+                "observedGeneration": generation,
+                "lastTransitionTime": known["lastTransitionTime"] if same else iso(wall),
+                "reason": str(aspect.reason),
+                "message": aspect.message[:MOST_MESSAGE],
+            }
+        )
+    return found
+
+
+def rejected_status(
+    *, generation: int, message: str, previous: Mapping[str, Any], deleting: bool, wall: float
+) -> dict[str, Any]:
+    """Return the status of an object whose spec cannot be followed; what it said of its runners stays."""
+    aspects = [
+        _Aspect("Ready", False, Reason.InvalidSpec, message),
+        _Aspect("Reconciling", deleting, *_fine(Reason.Draining if deleting else Reason.UpToDate)),
+        _Aspect("Stalled", True, Reason.InvalidSpec, message),
+    ]
+    kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
+    conditions = _conditions(aspects, previous.get("conditions") or (), generation, wall)
+    return {**kept, "observedGeneration": generation, "conditions": conditions}
+
+
+# ---------------------------------------------------------------------------------------------------------------- the rest
+def _counts(report: PoolReport) -> dict[str, int]:
+    phases = Counter(runner.phase for runner in report.runners)
+    starting = phases[Phase.REGISTERED] + phases[Phase.SCHEDULING] + phases[Phase.STARTING]
+    return {
+        "queued": len(report.demand.queued),
+        "groupOnly": len(report.demand.group_only),
+        "unservable": len(report.demand.unmatched),
+        "starting": starting,
+        "registered": phases[Phase.REGISTERED],
+        "scheduling": phases[Phase.SCHEDULING],
+        "booting": phases[Phase.STARTING],
+        "idle": phases[Phase.IDLE],
+        "busy": phases[Phase.BUSY],
+        "ending": phases[Phase.FINISHED] + phases[Phase.LOST] + phases[Phase.ORPHANED],
+        "live": sum(1 for runner in report.runners if runner.live),
+    }
+
+
+def _waiting(waiting: Waiting, start: Instant) -> dict[str, Any]:
+    when = f" The next try is at {start.iso(waiting.until)}." if waiting.until is not None else ""
+    return {
+        "reason": str(waiting.reason),
+        "count": waiting.count,
+        "message": (waiting.message + when)[:MOST_MESSAGE],
+    }
+
+
+def _newest(runners: Sequence[Runner]) -> list[Runner]:
+    return sorted(runners, key=lambda r: (-r.track.since, r.name))[:MOST_RUNNERS]
+
+
+def _runner(runner: Runner, start: Instant) -> dict[str, Any]:
+    shown = {
+        "name": runner.name,
+        "phase": str(runner.phase),
+        "flavor": runner.flavor,
+        "since": start.iso(runner.track.since),
+    }
+    if runner.hf_job is not None:
+        shown |= {"hfJobId": runner.hf_job.id, "hfJobUrl": runner.hf_job.url}
+    if runner.workflow_job is not None and runner.workflow_job.html_url:
+        shown["workflowJobUrl"] = runner.workflow_job.html_url
+    return {key: value for key, value in shown.items() if value}
+
+
+def _flavor(
+    name: str, report: PoolReport, usd_per_second: Mapping[str, float], start: Instant
+) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": name,
+        "live": sum(1 for r in report.runners if r.live and r.flavor == name),
+    }
+    if name in usd_per_second:
+        shown["usdPerHour"] = dollars(usd_per_second[name] * 3600)
+    known = report.memory.backoffs.get(name)
+    if known is not None:
+        shown |= _backoff(known, start)
+    return shown
+
+
+def _backoff(known: Backoff, start: Instant) -> dict[str, Any]:
+    error: dict[str, Any] = {
+        "reason": str(known.failure.reason),
+        "message": known.failure.message[:MOST_MESSAGE],
+        "time": start.iso(known.at),
+    }
+    if known.failure.request_id:
+        error["requestId"] = known.failure.request_id
+    return {
+        "consecutiveFailures": known.failures,
+        "backoffUntil": start.iso(known.until),
+        "lastError": error,
+    }
+
+
+def _cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> dict[str, Any]:
+    if any(flavor not in usd_per_second for flavor in report.pool.flavors):
+        return {}
+    dearest = max(usd_per_second[flavor] for flavor in report.pool.flavors) * 3600
+    return {
+        "cost": {
+            "usdPerHour": dollars(report.usd_per_hour),
+            "maxUsdPerHour": dollars(dearest * report.pool.max_runners),
+            "worstCaseUsd": dollars(report.worst_case_usd),
+        }
+    }
+
+
+def dollars(amount: float) -> str:
+    """Return US dollars as decimal text; small amounts keep four digits, since an HF Job may cost less than a cent."""
+    return f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
+
+
+def _footprint(place: Footprint) -> dict[str, Any]:
+    source, scope, account = place.registrations.source, place.registrations.scope, place.account
+    return {
+        "apiUrl": source.api_url,
+        "scope": scope.path,
+        "credentialsSecret": source.secret.name,
+        "endpoint": account.endpoint,
+        "namespace": account.namespace,
+        "tokenSecret": account.secret.name,
+    }
+
+
+def read_footprints(status: Mapping[str, Any], pool: Pool) -> tuple[tuple[Footprint, ...], float | None]:
+    """Return a pool's former footprints and the time of its last launch from its status; what is unreadable is skipped."""
+    kinds = {
+        "repos": ScopeKind.REPOSITORY,
+        "orgs": ScopeKind.ORGANIZATION,
+        "enterprises": ScopeKind.ENTERPRISE,
+    }
+    found: list[Footprint] = []
+    for entry in status.get("footprints") or ():
+        try:
+            kind, owner, *rest = entry["scope"].split("/")
+            scope = Scope(kind=kinds[kind], owner=owner, repository=rest[0] if rest else "")
+            source = GitHubSource(
+                api_url=entry["apiUrl"],
+                secret=SecretRef(pool.key.namespace, entry["credentialsSecret"]),
+                owner=owner,
+                enterprise=scope.kind is ScopeKind.ENTERPRISE,
+            )
+            account = HubAccount(
+                endpoint=entry["endpoint"],
+                namespace=entry["namespace"],
+                secret=SecretRef(pool.key.namespace, entry["tokenSecret"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError):
+            continue
+        place = Footprint(RegistrationScope(source, scope), account)
+        if place != pool.footprint:
+            found.append(place)
+    return tuple(found), parse_iso(status.get("lastLaunchTime"))
+
+
+def parse_iso(text: object) -> float | None:
+    """Return RFC 3339 text as epoch seconds, None for anything else."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp() if isinstance(text, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,287 @@
+"""Carries actions out: bounded, one at a time per runner, each step safe to be the last one before a crash.
+
+A launch:
+
+1. register at GitHub (a name that was never used before);
+2. create the HF Job with the registration's secret.
+
+Killed before 1: nothing happened. Killed between 1 and 2: a registration without an HF Job, which garbage collection
+deregisters. Killed after 2: a runner like any other, adopted at the next start. A lost answer to 1 is looked up by name
+and undone; one to 2 is looked up by the runner's label and adopted (invariant 7). Neither is ever sent again.
+
+A retirement:
+
+1. deregister at GitHub; "busy" ends it here (invariant 2);
+2. cancel the HF Job, which can take no job any more.
+
+Killed between: an HF Job whose Listener notices that it was deregistered and exits; garbage collection cancels it if not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from controller.core.gc import Retire
+from controller.core.lifecycle import Effect, InFlight
+from controller.core.model import Disposition, Failure, Flavor, HFJob, Pool
+from controller.core.naming import LABEL_RUNNER, ours, runner_name
+from controller.core.plan import Action, Launch, Result
+from controller.core.reasons import Reason
+from controller.execute.spec import RunnerVersion, launch_spec
+from controller.ports import Clock, Connections, GitHub, Hub, JitConfig, Leadership, UpstreamError
+
+log = logging.getLogger(__name__)
+
+EFFECT_TIMEOUT = 180.0
+"""Seconds for one whole effect. Every call has its own shorter timeout; this one catches what they miss."""
+
+
+class Fenced(Exception):  # noqa: N818 - not a failure: somebody else leads now
+    """This process may not act any more."""
+
+
+class Executor:
+    """Runs actions as tasks and remembers what may not show in the lists yet."""
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        clock: Clock,
+        leadership: Leadership,
+        controller_id: str,
+        token: Callable[[], str],
+        runner: RunnerVersion,
+        offer: Callable[[str, str], Flavor | None],
+        settled: Callable[[], None],
+        parallel: int = 16,
+    ) -> None:
+        """Build an executor.
+
+        Args:
+            connections: Clients by credentials.
+            clock: Time.
+            leadership: Asked before every effect.
+            controller_id: Who we are.
+            token: Returns a new token of 10 characters of ``[a-z0-9]`` each time.
+            runner: The archive for images without a runner.
+            offer: Flavor by endpoint and name, None while unknown.
+            settled: Called when an effect ended, so that the next pass comes soon.
+            parallel: Effects under way at once per credential and kind.
+        """
+        self._connections = connections
+        self._clock = clock
+        self._leadership = leadership
+        self._controller_id = controller_id
+        self._token = token
+        self._runner = runner
+        self._offer = offer
+        self._settled = settled
+        self._in_flight: dict[str, InFlight] = {}
+        self._results: list[Result] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Launches and retirements queue apart and per credential, so that a hanging Hub delays no other account
+        # and a burst of launches no retirement (invariant 10).
+        self._gates: defaultdict[object, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(parallel))
+
+    # ---------------------------------------------------------------------------------------------- for the reconcile loop
+    @property
+    def in_flight(self) -> Mapping[str, InFlight]:
+        """Effects that run, or that the lists may not show yet, by runner name."""
+        return dict(self._in_flight)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Drop effects that the lists show by now."""
+        for name in names:
+            self._in_flight.pop(name, None)
+
+    def take_results(self) -> Sequence[Result]:
+        """Hand over how effects ended since the last call."""
+        taken, self._results = self._results, []
+        return taken
+
+    def submit(self, actions: Sequence[Action]) -> None:
+        """Start actions. A runner that has an effect under way gets no second one."""
+        for action in actions:
+            match action:
+                case Launch(pool, flavor):
+                    name = runner_name(pool, self._controller_id, self._token())
+                    effect = InFlight(
+                        name=name,
+                        pool_uid=pool.uid,
+                        footprint=pool.footprint,
+                        effect=Effect.LAUNCH,
+                        flavor=flavor,
+                        since=self._clock.mono(),
+                    )
+                    self._start(effect, partial(self._launch, name, pool, flavor))
+                case Retire():
+                    known = self._in_flight.get(action.name)
+                    if known is None or known.settled_at is not None:
+                        effect = InFlight(
+                            name=action.name,
+                            pool_uid=action.pool_uid,
+                            footprint=action.footprint,
+                            effect=Effect.RETIRE,
+                            flavor=action.flavor,
+                            since=self._clock.mono(),
+                        )
+                        self._start(effect, partial(self._retire, action))
+
+    async def close(self, grace: float) -> None:
+        """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------------------- the effects
+    def _start(self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]]) -> None:
+        self._in_flight[effect.name] = effect
+        task = asyncio.create_task(self._run(effect, work), name=f"{effect.effect}:{effect.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]]) -> None:
+        """Run one effect to its end and keep its result; whatever goes wrong concerns this runner alone."""
+        hf_job: HFJob | None = None
+        failure: Failure | None = None
+        busy = False
+        place = (effect.effect, effect.footprint)
+        try:
+            async with self._gates[place], asyncio.timeout(EFFECT_TIMEOUT):
+                hf_job = await work()
+        except _Busy:
+            busy = True
+        except Fenced:
+            failure = Failure(reason=Reason.Pending, message="another replica leads now")
+        except UpstreamError as error:
+            failure = error.failure
+        except TimeoutError:
+            failure = Failure(
+                reason=Reason.LaunchInDoubt, message=Reason.LaunchInDoubt.meaning, in_doubt=True
+            )
+        except Exception:
+            log.exception("effect failed", extra={"runner": effect.name, "effect": str(effect.effect)})
+            failure = Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning)
+        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy)
+
+    def _settle(self, effect: InFlight, *, hf_job: HFJob | None, failure: Failure | None, busy: bool) -> None:
+        if busy or (failure is not None and not failure.in_doubt):
+            self._in_flight.pop(effect.name, None)
+        else:
+            # Also after a doubtful failure: what it may have made counts until a newer list tells.
+            self._in_flight[effect.name] = replace(effect, settled_at=self._clock.mono(), hf_job=hf_job)
+        self._results.append(
+            Result(
+                name=effect.name,
+                pool_uid=effect.pool_uid,
+                effect=effect.effect,
+                flavor=effect.flavor,
+                failure=failure,
+                busy=busy,
+            )
+        )
+        self._settled()
+
+    def _may_act(self) -> None:
+        """Raise :class:`Fenced` unless this process leads at this instant (invariant 8)."""
+        if not self._leadership.holds():
+            raise Fenced
+
+    async def _launch(self, name: str, pool: Pool, flavor: str) -> HFJob:
+        github, hub = self._connections.github(pool.source), self._connections.hub(pool.hub)
+        secret_env = await self._secret_env(
+            pool
+        )  # before any effect: a missing Secret must leave nothing to undo
+        self._may_act()
+        try:
+            jit = await github.register(pool.scope, name=name, labels=pool.labels, group=pool.runner_group)
+        except UpstreamError as error:
+            if error.failure.in_doubt or error.failure.reason is Reason.RunnerNameTaken:
+                await self._undo_registration(github, pool, name, None)
+            raise
+        self._may_act()
+        spec = launch_spec(
+            pool,
+            name=name,
+            flavor=flavor,
+            offer=self._offer(pool.hub.endpoint, flavor),
+            jit=jit,
+            secret_env=secret_env,
+            controller_id=self._controller_id,
+            runner=self._runner,
+        )
+        try:
+            return await hub.launch(spec)
+        except UpstreamError as error:
+            found = await self._find_launched(hub, name) if error.failure.in_doubt else None
+            if found is not None:
+                return found
+            # Nothing is there, or not yet: without its registration a late HF Job can take no workflow job, its Listener
+            # exits, and garbage collection cancels it if even that fails.
+            await self._undo_registration(github, pool, name, jit)
+            raise
+
+    async def _secret_env(self, pool: Pool) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for variable in pool.template.secret_env:
+            data = await self._connections.secret(variable.secret)
+            if variable.key not in data:
+                message = f"Secret {variable.secret} has no key {variable.key!r}, which spec.secretEnv names"
+                raise UpstreamError(
+                    Failure(reason=Reason.SecretMalformed, message=message, disposition=Disposition.PERSON)
+                )
+            found[variable.name] = data[variable.key]
+        return found
+
+    async def _find_launched(self, hub: Hub, name: str) -> HFJob | None:
+        """Look for the HF Job of a launch whose answer was lost.
+
+        When even the question fails, nothing is undone: :class:`UpstreamError` goes up with its doubt, the registration
+        stays usable for the job that may exist, and garbage collection sorts it out from complete lists.
+        """
+        labels = {**ours(self._controller_id), LABEL_RUNNER: name}
+        try:
+            jobs = await hub.find(labels)
+        except UpstreamError as error:
+            raise UpstreamError(replace(error.failure, in_doubt=True)) from error
+        live = [job for job in jobs if not job.stage.ended]
+        return live[0] if live else None
+
+    async def _undo_registration(self, github: GitHub, pool: Pool, name: str, jit: JitConfig | None) -> None:
+        """Remove the registration of a launch that failed; failing at that is garbage collection's business."""
+        try:
+            registration = jit.registration if jit else await github.find(pool.scope, name)
+            if registration is not None:
+                self._may_act()
+                await github.deregister(pool.scope, registration.id)
+        except UpstreamError as error:
+            log.warning(
+                "registration left for garbage collection",
+                extra={"runner": name, "reason": str(error.failure.reason)},
+            )
+
+    async def _retire(self, action: Retire) -> None:
+        github = self._connections.github(action.scope.source)
+        runner_id = action.registration_id
+        if runner_id is None:
+            found = await github.find(action.scope.scope, action.name)
+            runner_id = found.id if found else None
+        if runner_id is not None:
+            self._may_act()
+            if not await github.deregister(action.scope.scope, runner_id):
+                raise _Busy
+        if action.hf_job_id is not None and action.account is not None:
+            self._may_act()
+            await self._connections.hub(action.account).cancel(action.hf_job_id)
+
+
+class _Busy(Exception):  # noqa: N818 - an answer, not a failure
+    """GitHub says that the runner runs a job."""

@@ -1,0 +1,190 @@
+"""All observers: one per source, scope, account and endpoint, shared by every pool that needs it.
+
+Work per tick grows with what is observed, not with the number of pools. Each observer runs in a task of its own, so that
+one that hangs or fails keeps only what it observes in the dark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from controller.core.demand import wanted_repositories
+from controller.core.model import (
+    Failure,
+    GitHubSource,
+    HFJob,
+    HubAccount,
+    Observation,
+    Pool,
+    RegistrationScope,
+    Snapshot,
+)
+from controller.core.naming import ours
+from controller.observe.hub import FlavorObserver, HubObserver
+from controller.observe.queue import QueueObserver
+from controller.observe.registrations import RegistrationObserver
+from controller.ports import Clock, Connections
+
+log = logging.getLogger(__name__)
+
+RESTART_AFTER = 5.0
+"""Seconds before an observer that failed in a way nobody foresaw is started again."""
+
+K = TypeVar("K")
+
+
+class Observatory:
+    """Observes what the pools need, and hands out snapshots."""
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        clock: Clock,
+        controller_id: str,
+        pools_known: Callable[[], bool],
+        changed: Callable[[], None],
+    ) -> None:
+        """Build an observatory that observes nothing yet.
+
+        Args:
+            connections: Clients by credentials.
+            clock: Time.
+            controller_id: Whose HF Jobs are ours.
+            pools_known: Whether every pool of the cluster has been seen.
+            changed: Called when something new was seen.
+        """
+        self._connections = connections
+        self._clock = clock
+        self._labels = ours(controller_id)
+        self._pools_known = pools_known
+        self._changed = changed
+        self.queues: dict[GitHubSource, QueueObserver] = {}
+        self.registrations: dict[RegistrationScope, RegistrationObserver] = {}
+        self.accounts: dict[HubAccount, HubObserver] = {}
+        self.endpoints: dict[str, FlavorObserver] = {}
+        self._tasks: dict[object, asyncio.Task[None]] = {}
+        self._watched: tuple[object, ...] = ()
+
+    # ------------------------------------------------------------------------------------------------- what is observed
+    def watch(self, pools: Sequence[Pool], busy_accounts: Mapping[HubAccount, bool]) -> None:
+        """Observe what these pools need, and nothing else. Idempotent, and cheap when nothing changed."""
+        basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude) for p in pools)
+        if basis != self._watched:
+            self._watched = basis
+            self._follow(pools)
+        for account, busy in busy_accounts.items():
+            if account in self.accounts:
+                self.accounts[account].heat(hot=busy)
+
+    def _follow(self, pools: Sequence[Pool]) -> None:
+        places = [place for pool in pools for place in (pool.footprint, *pool.former)]
+        sources = sorted({pool.source for pool in pools})
+        self._keep(self.queues, sources, self._open_queue)
+        for source in sources:
+            self.queues[source].want(wanted_repositories([p for p in pools if p.source == source]))
+        self._keep(self.registrations, sorted({p.registrations for p in places}), self._open_registrations)
+        accounts = sorted({p.account for p in places})
+        self._keep(self.accounts, accounts, self._open_account)
+        payers = {account.endpoint: account for account in reversed(accounts)}
+        self._keep(self.endpoints, sorted(payers), lambda endpoint: self._open_endpoint(payers[endpoint]))
+
+    def _keep(self, known: dict[K, Any], wanted: Iterable[K], opened: Callable[[K], Any]) -> None:
+        keys = list(wanted)
+        for key in [key for key in known if key not in keys]:
+            del known[key]
+            self._tasks.pop((id(known), key)).cancel()
+        for key in keys:
+            if key not in known:
+                known[key] = opened(key)
+                task = asyncio.create_task(_supervised(known[key].run, str(key)), name=f"observe:{key}")
+                self._tasks[id(known), key] = task
+
+    def _open_queue(self, source: GitHubSource) -> QueueObserver:
+        return QueueObserver(
+            source=source, queue=self._connections.github(source), clock=self._clock, changed=self._changed
+        )
+
+    def _open_registrations(self, where: RegistrationScope) -> RegistrationObserver:
+        return RegistrationObserver(
+            where=where,
+            runners=self._connections.github(where.source),
+            clock=self._clock,
+            changed=self._changed,
+        )
+
+    def _open_account(self, account: HubAccount) -> HubObserver:
+        return HubObserver(
+            hub=self._connections.hub(account), labels=self._labels, clock=self._clock, changed=self._changed
+        )
+
+    def _open_endpoint(self, payer: HubAccount) -> FlavorObserver:
+        return FlavorObserver(source=self._connections.hub(payer), clock=self._clock, changed=self._changed)
+
+    async def close(self) -> None:
+        """Stop observing."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------------------- what is seen
+    def snapshot(self) -> Snapshot:
+        """Return everything that is known now."""
+        return Snapshot(
+            queues={
+                (source, repository): seen
+                for source, observer in self.queues.items()
+                for repository, seen in observer.observations().items()
+            },
+            registrations=_seen(self.registrations),
+            hf_jobs=_seen(self.accounts),
+            ended={account: observer.ended() for account, observer in self.accounts.items()},
+            flavors=_seen(self.endpoints),
+            repositories={
+                source: seen
+                for source, observer in self.queues.items()
+                if (seen := observer.repositories()) is not None
+            },
+            pools_known=self._pools_known(),
+        )
+
+    def acknowledge(self, snapshot: Snapshot) -> None:
+        """Drop ended HF Jobs that a pass has accounted."""
+        for account, jobs in snapshot.ended.items():
+            if account in self.accounts:
+                self.accounts[account].acknowledge(job.id for job in jobs)
+
+    # ---------------------------------------------------------------------------------------------------- what it is told
+    def launched(self, account: HubAccount, job: HFJob) -> None:
+        """Take in an HF Job that was just launched, so that its end is not missed between two lists."""
+        if account in self.accounts:
+            self.accounts[account].note(job)
+
+    def heat(self, scopes: Mapping[RegistrationScope, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+        """Say where something of ours may live: there it pays to look more often. Hints only."""
+        for scope, hot in scopes.items():
+            if scope in self.registrations:
+                self.registrations[scope].heat(hot=hot)
+        for source, names in repositories.items():
+            if source in self.queues:
+                self.queues[source].keep_hot(names)
+
+
+def _seen(observers: Mapping[K, Any]) -> dict[K, Any]:
+    return {key: seen for key, observer in observers.items() if (seen := observer.observation) is not None}
+
+
+async def _supervised(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    """Run an observer for ever: a bug in one must not stop it for good, nor anybody else at all."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("observer failed", extra={"observer": name, "reason": "InternalError"})
+        await asyncio.sleep(RESTART_AFTER)

@@ -1,0 +1,158 @@
+"""Every RunnerPool that the watch has shown, parsed.
+
+The registry is a cache of what Kubernetes holds: it may be filled late, twice or in any order, and losing it loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller.api.convert import to_pool
+from controller.api.runnerpool import InvalidPool
+from controller.core.model import Footprint, Pool, PoolKey
+from controller.core.status import read_footprints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A RunnerPool whose spec the controller cannot follow.
+
+    Attributes:
+        key: Namespace and name.
+        uid: Kubernetes UID.
+        generation: Of the bad spec.
+        message: All mistakes, each with its path.
+        deleting: It is being deleted.
+        follows: The newest valid spec of the same object, which goes on being served.
+    """
+
+    key: PoolKey
+    uid: str
+    generation: int
+    message: str
+    deleting: bool
+    follows: Pool | None
+
+
+class PoolRegistry:
+    """RunnerPools by key."""
+
+    def __init__(self, *, allow_http: bool, changed: Callable[[], None]) -> None:
+        """Build an empty registry.
+
+        Args:
+            allow_http: Accept plain http for hosts beyond loopback (``--allow-http``, for simulators).
+            changed: Called when a pool's spec or existence changed.
+        """
+        self._allow_http = allow_http
+        self._changed = changed
+        self._pools: dict[PoolKey, Pool] = {}
+        self._rejected: dict[PoolKey, Rejected] = {}
+        self._statuses: dict[str, Mapping[str, Any]] = {}
+        self._drained: set[str] = set()
+        self.synced = False
+
+    def upsert(self, body: Mapping[str, Any]) -> None:
+        """Take in an object as the watch or a list shows it. Idempotent; never raises for a bad spec."""
+        metadata = body.get("metadata", {})
+        key = PoolKey(metadata.get("namespace", "default"), metadata["name"])
+        uid = metadata.get("uid", "")
+        known = self._pools.get(key)
+        if known is not None and known.uid != uid:
+            known = None  # deleted and made again under the same name: another pool
+        status = self._statuses.setdefault(uid, body.get("status") or {})
+        try:
+            pool = to_pool(body, allow_http=self._allow_http)
+        except InvalidPool as error:
+            self._reject(key, uid, metadata, str(error), known)
+            return
+        former, launched = (known.former, known.last_launch_at) if known else read_footprints(status, pool)
+        if known is not None and known.footprint != pool.footprint:
+            former = (*former, known.footprint)
+        former = tuple(place for place in dict.fromkeys(former) if place != pool.footprint)
+        pool = replace(pool, former=former, last_launch_at=launched)
+        healed = self._rejected.pop(key, None) is not None
+        self._pools[key] = pool
+        if pool != known or healed:
+            self._changed()
+
+    def _reject(
+        self, key: PoolKey, uid: str, metadata: Mapping[str, Any], message: str, known: Pool | None
+    ) -> None:
+        """Go on serving the newest valid spec, and only take over whether the object is being deleted."""
+        deleting = "deletionTimestamp" in metadata
+        follows = replace(known, deleting=deleting) if known else None
+        if follows is None:
+            self._pools.pop(key, None)
+        else:
+            self._pools[key] = follows
+        rejected = Rejected(
+            key=key,
+            uid=uid,
+            generation=metadata.get("generation", 0),
+            message=message,
+            deleting=deleting,
+            follows=follows,
+        )
+        if self._rejected.get(key) != rejected:
+            self._rejected[key] = rejected
+            self._changed()
+
+    def remove(self, key: PoolKey) -> None:
+        """Forget an object that is gone. Idempotent."""
+        gone = self._pools.pop(key, None) or self._rejected.get(key)
+        self._rejected.pop(key, None)
+        if gone is not None:
+            self._statuses.pop(gone.uid, None)
+            self._drained.discard(gone.uid)
+            self._changed()
+
+    def replace_all(self, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """Take in a complete list: what it lacks is gone, although the watch never said so (kopf.md §0.7)."""
+        listed = {PoolKey(b["metadata"].get("namespace", "default"), b["metadata"]["name"]) for b in bodies}
+        for key in sorted({*self._pools, *self._rejected} - listed):
+            self.remove(key)
+        for body in bodies:
+            self.upsert(body)
+        self.synced = True
+
+    @property
+    def pools(self) -> Sequence[Pool]:
+        """Pools to serve, by key."""
+        return [self._pools[key] for key in sorted(self._pools)]
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """Objects whose newest spec is not followed, by key."""
+        return [self._rejected[key] for key in sorted(self._rejected)]
+
+    def status_at_first_sight(self, uid: str) -> Mapping[str, Any]:
+        """Return the status that an object had when this process first saw it."""
+        return self._statuses.get(uid, {})
+
+    def note_launch(self, uid: str, wall: float) -> None:
+        """Remember when a pool last launched; its status keeps it beyond this process."""
+        self._replace(uid, lambda pool: replace(pool, last_launch_at=wall))
+
+    def leave_footprint(self, uid: str, place: Footprint) -> None:
+        """Forget an older footprint that lists have shown to be empty."""
+        self._replace(uid, lambda pool: replace(pool, former=tuple(f for f in pool.former if f != place)))
+
+    def _replace(self, uid: str, change: Callable[[Pool], Pool]) -> None:
+        for key, pool in self._pools.items():
+            if pool.uid == uid:
+                self._pools[key] = change(pool)
+                return
+
+    def mark_drained(self, uid: str) -> None:
+        """Note that a deleted pool has nothing left anywhere."""
+        self._drained.add(uid)
+
+    def may_go(self, key: PoolKey, uid: str) -> bool:
+        """Return whether the finalizer may be released: the pool is drained, or was never one that could launch."""
+        if uid in self._drained:
+            return True
+        rejected = self._rejected.get(key)
+        return rejected is not None and rejected.uid == uid and rejected.follows is None

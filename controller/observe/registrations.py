@@ -1,0 +1,92 @@
+"""Lists the registrations of one scope, often while runners live there and seldom otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from controller.core.model import Failure, Observation, Registration, RegistrationScope
+from controller.ports import Clock, Runners, UpstreamError
+
+HOT, COLD = 10.0, 300.0
+"""Seconds between two lists while something of ours may live in the scope, and while nothing does."""
+
+RETRY_AT_MOST = 120.0
+
+
+class RegistrationObserver:
+    """Keeps the newest list of one scope.
+
+    Nothing is concluded here: a failed list keeps the items of the last good one beside the failure.
+    """
+
+    def __init__(
+        self, *, where: RegistrationScope, runners: Runners, clock: Clock, changed: Callable[[], None]
+    ) -> None:
+        self.where = where
+        self._runners = runners
+        self._clock = clock
+        self._changed = changed
+        self._seen: Observation[Registration] | None = None
+        self._hot = False
+        self._failures = 0
+        self._wake = asyncio.Event()
+
+    @property
+    def observation(self) -> Observation[Registration] | None:
+        """The newest list, None before the first answer."""
+        return self._seen
+
+    def heat(self, *, hot: bool) -> None:
+        """Say whether something of ours may live in the scope; a scope that turns hot is listed at once."""
+        if hot and not self._hot:
+            self._wake.set()
+        self._hot = hot
+
+    def nudge(self) -> None:
+        """List sooner: a hint."""
+        self._wake.set()
+
+    async def step(self) -> float:
+        """List once; return the seconds until the next time."""
+        asked_at = self._clock.mono()
+        before = self._seen
+        try:
+            self._seen = await self._runners.registrations(self.where.scope)
+        except UpstreamError as error:
+            self._failures += 1
+            self._seen = self._failed(error.failure, asked_at)
+        else:
+            self._failures = 0
+        if before is None or (before.items, before.failure) != (self._seen.items, self._seen.failure):
+            self._changed()
+        return self._pause(self._seen.failure)
+
+    def _failed(self, failure: Failure, asked_at: float) -> Observation[Registration]:
+        if self._seen is None:
+            return Observation(asked_at=asked_at, server_time=self._clock.wall(), failure=failure)
+        return Observation(
+            items=self._seen.items,
+            asked_at=self._seen.asked_at,
+            server_time=self._seen.server_time,
+            failure=failure,
+        )
+
+    def _pause(self, failure: Failure | None) -> float:
+        if failure is None:
+            return HOT if self._hot else COLD
+        waited = min(RETRY_AT_MOST, HOT * 2 ** min(self._failures - 1, 6))
+        return max(waited, failure.retry_after or 0.0)
+
+    async def run(self) -> None:
+        """List for ever."""
+        while True:
+            pause = await self.step()
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            # A hint may come right after a list; two lists within a second would tell nothing more.
+            await asyncio.sleep(1.0)

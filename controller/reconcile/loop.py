@@ -1,0 +1,233 @@
+"""One pass after another: snapshot, plan, execute, publish."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from controller.core.lifecycle import LIST_LAG, InFlight, Runner, still_in_flight
+from controller.core.model import Footprint, HubAccount, Pool, Snapshot
+from controller.core.money import prices
+from controller.core.naming import LABEL_RUNNER
+from controller.core.overlap import Overlap, find_overlaps
+from controller.core.plan import Launch, Memory, Plan, PlanInput, plan
+from controller.core.status import Instant, build_status, rejected_status
+from controller.execute.executor import Executor
+from controller.observe.pools import PoolRegistry
+from controller.ports import Clock, Leadership
+from controller.reconcile.publish import Publisher
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 5.0
+"""Seconds between passes when nothing wakes the loop: deadlines and back-offs are this exact."""
+
+BREATH = 0.1
+"""Seconds between two passes at least, so that a storm of hints becomes one pass."""
+
+
+class Observatory(Protocol):
+    """What the loop needs of the observers."""
+
+    def watch(self, pools: Sequence[Pool], busy_accounts: Mapping[HubAccount, bool]) -> None:
+        """Observe what these pools need, and nothing else."""
+
+    def snapshot(self) -> Snapshot:
+        """Return everything that is known now."""
+
+    def acknowledge(self, snapshot: Snapshot) -> None:
+        """Drop what a pass has accounted: ended HF Jobs are handed over until then."""
+
+
+class Recorder(Protocol):
+    """Where a pass is measured."""
+
+    def passed(self, done: Plan, seconds: float) -> None:
+        """Record one pass."""
+
+
+class Reconciler:
+    """Runs passes while this process leads."""
+
+    def __init__(
+        self,
+        *,
+        registry: PoolRegistry,
+        observatory: Observatory,
+        executor: Executor,
+        publisher: Publisher,
+        leadership: Leadership,
+        clock: Clock,
+        controller_id: str,
+        recorder: Recorder,
+        wake: asyncio.Event,
+    ) -> None:
+        self._registry = registry
+        self._observatory = observatory
+        self._executor = executor
+        self._publisher = publisher
+        self._leadership = leadership
+        self._clock = clock
+        self._controller_id = controller_id
+        self._recorder = recorder
+        self._wake = wake
+        self._memory = Memory()
+        self._start = Instant(mono=clock.mono(), wall=clock.wall())
+        self._moved_at: dict[tuple[str, Footprint], float] = {}
+        self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
+        self.last_plan: Plan | None = None
+        self.last_pass_at: float | None = None
+
+    async def run(self) -> None:
+        """Pass for ever. A pass that fails is logged and followed by the next one: nothing is lost with it."""
+        while True:
+            if self._leadership.holds():
+                try:
+                    await self.step()
+                except Exception:
+                    log.exception("pass failed", extra={"reason": "InternalError"})
+            await asyncio.sleep(BREATH)
+            try:
+                async with asyncio.timeout(INTERVAL):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            finally:
+                self._wake.clear()
+
+    async def step(self) -> Plan:
+        """Make one pass."""
+        began = self._clock.mono()
+        pools = self._registry.pools
+        snapshot = self._observatory.snapshot()
+        self._settle(snapshot)
+        done = plan(
+            PlanInput(
+                pools=pools,
+                snapshot=snapshot,
+                in_flight=self._executor.in_flight,
+                results=self._executor.take_results(),
+                memory=self._memory,
+                now=began,
+                wall=self._clock.wall(),
+                controller_id=self._controller_id,
+            )
+        )
+        # From here on the pass counts: what it accounted must not be accounted again by the next one.
+        self._memory = done.memory
+        self._observatory.acknowledge(snapshot)
+        self._executor.submit(done.actions)
+        for action in done.actions:
+            if isinstance(action, Launch):
+                self._registry.note_launch(action.pool.uid, self._clock.wall())
+        self._note_endings(done, snapshot)
+        self._observatory.watch(self._registry.pools, _busy_accounts(done))
+        self.last_plan, self.last_pass_at = done, self._clock.mono()
+        self._recorder.passed(done, self._clock.mono() - began)
+        await self._publish(done, snapshot)
+        return done
+
+    def _settle(self, snapshot: Snapshot) -> None:
+        """Forget effects that the lists show by now."""
+        shown = {
+            account: {job.labels.get(LABEL_RUNNER) for job in seen.items if not job.stage.ended}
+            for account, seen in snapshot.hf_jobs.items()
+        }
+        ended = {job.labels.get(LABEL_RUNNER) for jobs in snapshot.ended.values() for job in jobs}
+        self._executor.forget(
+            [
+                name
+                for name, effect in self._executor.in_flight.items()
+                if effect.settled_at is not None and (name in ended or not _matters(effect, snapshot, shown))
+            ]
+        )
+
+    def _note_endings(self, done: Plan, snapshot: Snapshot) -> None:
+        """Release what is empty: deleted pools, and footprints of pools that moved."""
+        for uid, report in done.reports.items():
+            if report.drained:
+                self._registry.mark_drained(uid)
+            for place in report.pool.former:
+                if self._left(uid, place, report.runners, snapshot):
+                    self._registry.leave_footprint(uid, place)
+
+    def _left(self, uid: str, place: Footprint, runners: Sequence[Runner], snapshot: Snapshot) -> bool:
+        """Return whether nothing is left at a place from which a pool moved, by lists newer than the move."""
+        moved_at = self._moved_at.setdefault((uid, place), self._clock.mono())
+        registrations = snapshot.registrations.get(place.registrations)
+        hf_jobs = snapshot.hf_jobs.get(place.account)
+        if registrations is None or hf_jobs is None or not (registrations.complete and hf_jobs.complete):
+            return False
+        if min(registrations.asked_at, hf_jobs.asked_at) - moved_at < LIST_LAG:
+            return False
+        under_way = any(effect.footprint == place for effect in self._executor.in_flight.values())
+        return not under_way and not any(runner.footprint == place for runner in runners)
+
+    async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
+        usd = prices(snapshot.flavors)
+        overlaps = self._find_overlaps(done, usd)
+        now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
+        statuses = {
+            uid: (
+                report.pool.key,
+                build_status(
+                    report,
+                    previous=self._previous(uid),
+                    overlaps=overlaps.get(uid, ()),
+                    usd_per_second=usd.get(report.pool.hub.endpoint, {}),
+                    start=self._start,
+                    now=now,
+                ),
+            )
+            for uid, report in done.reports.items()
+        }
+        for rejected in self._registry.rejected:
+            statuses[rejected.uid] = (
+                rejected.key,
+                rejected_status(
+                    generation=rejected.generation,
+                    message=rejected.message,
+                    previous=self._previous(rejected.uid),
+                    deleting=rejected.deleting,
+                    wall=now.wall,
+                ),
+            )
+        await self._publisher.publish(statuses)
+        await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
+
+    def _previous(self, uid: str) -> Mapping[str, Any]:
+        return self._publisher.previous(uid, self._registry.status_at_first_sight(uid))
+
+    def _find_overlaps(
+        self, done: Plan, usd: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, tuple[Overlap, ...]]:
+        """Compare pools only when pools, their repositories or prices changed: it is quadratic in the worst case."""
+        reach = {uid: report.demand.reach for uid, report in done.reports.items()}
+        basis = (
+            tuple((r.pool.uid, r.pool.generation) for r in done.reports.values()),
+            tuple(reach.values()),
+            usd,
+        )
+        if self._overlaps[0] != basis:
+            found = find_overlaps([report.pool for report in done.reports.values()], reach, usd)
+            self._overlaps = (basis, found)
+        return self._overlaps[1]
+
+
+def _matters(effect: InFlight, snapshot: Snapshot, shown: Mapping[HubAccount, set[str | None]]) -> bool:
+    account = effect.footprint.account if effect.footprint else None
+    if account is None:
+        return False
+    return still_in_flight(effect, snapshot.hf_jobs.get(account), shown=effect.name in shown.get(account, ()))
+
+
+def _busy_accounts(done: Plan) -> Mapping[HubAccount, bool]:
+    """Return for each account whether something lives or is wanted there, which is worth looking at more often."""
+    busy: dict[HubAccount, bool] = {}
+    for report in done.reports.values():
+        wanted = bool(report.runners or report.demand.queued or report.pool.min_idle or report.pool.deleting)
+        for place in (report.pool.footprint, *report.pool.former):
+            busy[place.account] = busy.get(place.account, False) or wanted
+    return busy

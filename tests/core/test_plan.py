@@ -1,0 +1,637 @@
+"""What the planner does with one snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.core.backoff import DELAYS, POOL, Backoff
+from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
+from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase
+from controller.core.model import Disposition, Failure, GroupOnlyJobs, Stage
+from controller.core.plan import Launch, Memory, Plan, PoolMemory, Result
+from controller.core.reasons import Reason
+
+from .build import (
+    ACCOUNT,
+    NOW,
+    OUTAGE,
+    REFUSED,
+    REPO,
+    SERVER,
+    SOURCE,
+    hf_job,
+    job,
+    name_of,
+    pool,
+    registration,
+    remembering,
+    run_plan,
+    running,
+    seen,
+    snapshot,
+    started,
+)
+
+
+def launches(done: Plan) -> list[str]:
+    return [action.flavor for action in done.actions if isinstance(action, Launch)]
+
+
+def retirements(done: Plan) -> dict[str, Reason]:
+    return {action.name: action.reason for action in done.actions if isinstance(action, Retire)}
+
+
+def waits(done: Plan, name: str = "t4") -> dict[Reason, int]:
+    return {waiting.reason: waiting.count for waiting in done.reports[f"uid-{name}"].waiting}
+
+
+class TestLaunching:
+    def test_a_queued_job_gets_one_runner(self) -> None:
+        done = run_plan([pool()], snapshot(jobs=[job()]))
+        assert launches(done) == ["t4-small"]
+        assert waits(done) == {Reason.RunnerStarting: 1}
+
+    def test_nothing_queued_means_nothing_to_do(self) -> None:
+        done = run_plan([pool()], snapshot())
+        assert list(done.actions) == []
+
+    def test_a_runner_that_is_scheduled_starting_or_idle_is_capacity_enough(self) -> None:
+        p = pool()
+        for view in (
+            snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[hf_job(p)]),
+            snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[started(p)]),
+            snapshot(jobs=[job()], registrations=[registration(p, online=True)], hf_jobs=[started(p)]),
+        ):
+            assert launches(run_plan([p], view)) == []
+
+    def test_a_busy_runner_is_no_capacity_for_the_next_job(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[running(1, name_of(p)), job(2)],
+            registrations=[registration(p, online=True, busy=True)],
+            hf_jobs=[started(p)],
+        )
+        assert launches(run_plan([p], view)) == ["t4-small"]
+
+    def test_a_job_that_our_runner_took_after_the_queue_was_read_is_not_launched_for_again(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=seen([job()], at=NOW - 9),
+            registrations=seen([registration(p, online=True, busy=True)], at=NOW - 1),
+            hf_jobs=[started(p)],
+        )
+        assert launches(run_plan([p], view)) == []
+
+    def test_max_runners_is_never_exceeded_and_the_rest_is_told_why_it_waits(self) -> None:
+        done = run_plan([pool(max_runners=2)], snapshot(jobs=[job(n) for n in range(5)]))
+        assert len(launches(done)) == 2
+        assert waits(done) == {Reason.RunnerStarting: 2, Reason.AtMaxRunners: 3}
+
+    def test_a_runner_that_is_being_retired_still_counts_against_max_runners(self) -> None:
+        p = pool(max_runners=1)
+        view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[hf_job(p)])
+        retiring = InFlight(
+            name=name_of(p), pool_uid=p.uid, footprint=p.footprint, effect=Effect.RETIRE, since=NOW - 1
+        )
+        assert launches(run_plan([p], view, in_flight={retiring.name: retiring})) == []
+
+    def test_a_launch_under_way_counts_as_capacity(self) -> None:
+        p = pool()
+        launching = InFlight(
+            name=name_of(p),
+            pool_uid=p.uid,
+            footprint=p.footprint,
+            effect=Effect.LAUNCH,
+            flavor="t4-small",
+            since=NOW,
+        )
+        assert launches(run_plan([p], snapshot(jobs=[job()]), in_flight={launching.name: launching})) == []
+
+    def test_a_launch_that_is_acknowledged_and_not_listed_yet_counts_as_capacity(self) -> None:
+        p = pool()
+        launched = InFlight(
+            name=name_of(p),
+            pool_uid=p.uid,
+            footprint=p.footprint,
+            effect=Effect.LAUNCH,
+            flavor="t4-small",
+            since=NOW - 2,
+            settled_at=NOW - 1,
+            hf_job=hf_job(p),
+        )
+        done = run_plan([p], snapshot(jobs=[job()]), in_flight={launched.name: launched})
+        assert launches(done) == []
+        assert done.reports[p.uid].count(Phase.SCHEDULING) == 1
+
+    def test_min_idle_runners_are_kept_beside_those_that_serve_demand(self) -> None:
+        assert len(launches(run_plan([pool(min_idle=2)], snapshot(jobs=[job()])))) == 3
+
+    @pytest.mark.parametrize("missing", ["jobs", "registrations", "hf_jobs"])
+    def test_nothing_is_launched_before_everything_was_seen_once(self, missing: str) -> None:
+        view = snapshot(**{"jobs": [job()], missing: None})
+        assert launches(run_plan([pool()], view)) == []
+
+    def test_nothing_is_launched_while_the_hub_cannot_be_read_because_the_list_bounds_the_spending(
+        self,
+    ) -> None:
+        view = snapshot(jobs=[job()], hf_jobs=seen(failure=OUTAGE))
+        done = run_plan([pool()], view)
+        assert launches(done) == []
+        assert waits(done) == {Reason.GitHubUnavailable: 1}
+
+    def test_a_passing_failure_of_the_list_of_runners_does_not_keep_jobs_waiting(self) -> None:
+        view = snapshot(jobs=[job()], registrations=seen(failure=OUTAGE))
+        assert launches(run_plan([pool()], view)) == ["t4-small"]
+
+    def test_jobs_of_a_queue_that_could_not_be_refreshed_are_not_launched_for(self) -> None:
+        done = run_plan([pool()], snapshot(jobs=seen([job()], failure=OUTAGE)))
+        assert launches(done) == []
+        assert Reason.QueueUnknown in waits(done)
+
+    def test_a_job_that_waits_longer_than_github_allows_is_a_zombie_and_no_demand(self) -> None:
+        old = job(created_at=SERVER - 25 * 3600)
+        assert launches(run_plan([pool()], snapshot(jobs=[old]))) == []
+
+    def test_a_paused_pool_launches_nothing_and_says_so(self) -> None:
+        done = run_plan([pool(paused=True)], snapshot(jobs=[job()]))
+        assert launches(done) == []
+        assert waits(done) == {Reason.Paused: 1}
+
+    def test_a_pool_with_a_fault_launches_nothing_and_names_the_fault(self) -> None:
+        p = pool()
+        done = run_plan([p], snapshot(jobs=[job()], faults={p.uid: (REFUSED,)}))
+        assert launches(done) == []
+        assert waits(done) == {Reason.GitHubUnauthorized: 1}
+
+
+class TestFlavors:
+    def test_an_unknown_flavor_is_named_with_the_nearest_ones_and_a_known_one_is_used(self) -> None:
+        p = pool(flavors=("t4-smal", "t4-medium"))
+        done = run_plan([p], snapshot(jobs=[job()]))
+        assert launches(done) == ["t4-medium"]
+        (failure,) = done.reports[p.uid].failures
+        assert failure.reason is Reason.UnknownFlavor
+        assert "'t4-smal'" in failure.message
+        assert "t4-small" in failure.message
+
+    def test_a_pool_with_only_unknown_flavors_launches_nothing_and_says_why_its_jobs_wait(self) -> None:
+        done = run_plan([pool(flavors=("tpu",))], snapshot(jobs=[job()]))
+        assert launches(done) == []
+        assert waits(done) == {Reason.UnknownFlavor: 1}
+
+    def test_a_flavor_that_is_out_of_capacity_gives_way_to_the_next_one(self) -> None:
+        p = pool(flavors=("t4-small", "t4-medium"))
+        no_room = Failure(
+            reason=Reason.FlavorOutOfCapacity, message="no capacity", disposition=Disposition.CAPACITY
+        )
+        result = Result(name="x", pool_uid=p.uid, effect=Effect.LAUNCH, flavor="t4-small", failure=no_room)
+        done = run_plan([p], snapshot(jobs=[job()]), results=[result])
+        assert launches(done) == ["t4-medium"]
+
+    def test_the_preferred_flavor_is_probed_with_one_runner_when_its_back_off_is_over(self) -> None:
+        p = pool(flavors=("t4-small", "t4-medium"))
+        held = Backoff(failures=2, until=NOW - 1, at=NOW - 60, failure=OUTAGE)
+        memory = Memory(pools={p.uid: PoolMemory(backoffs={"t4-small": held})})
+        done = run_plan([p], snapshot(jobs=[job(n) for n in range(3)]), memory=memory)
+        assert launches(done) == ["t4-small", "t4-medium", "t4-medium"]
+
+
+class TestBackingOff:
+    def failed(self, p_uid: str = "uid-t4", reason: Reason = Reason.HubRejected) -> Result:
+        failure = Failure(reason=reason, message="no such image")
+        return Result(name="x", pool_uid=p_uid, effect=Effect.LAUNCH, flavor="t4-small", failure=failure)
+
+    def test_a_failed_launch_holds_the_pool_back_and_the_cause_is_kept(self) -> None:
+        p = pool()
+        done = run_plan([p], snapshot(jobs=[job()]), results=[self.failed()])
+        assert launches(done) == []
+        (waiting,) = done.reports[p.uid].waiting
+        assert waiting.reason is Reason.BackingOff
+        assert "no such image" in waiting.message
+        assert waiting.until == NOW + DELAYS[0]
+
+    def test_a_hundred_launches_that_fail_together_count_as_one_failure(self) -> None:
+        p = pool(max_runners=100)
+        done = run_plan([p], snapshot(), results=[self.failed()] * 100)
+        assert done.reports[p.uid].memory.backoffs[POOL].failures == 1
+
+    def test_after_a_failure_one_runner_is_tried_at_a_time(self) -> None:
+        p = pool(max_runners=50)
+        held = Backoff(failures=1, until=NOW - 1, at=NOW - 6, failure=OUTAGE)
+        memory = Memory(pools={p.uid: PoolMemory(backoffs={POOL: held})})
+        jobs = [job(n) for n in range(50)]
+        assert len(launches(run_plan([p], snapshot(jobs=jobs), memory=memory))) == 1
+        view = snapshot(jobs=jobs, registrations=[registration(p)], hf_jobs=[started(p)])
+        assert launches(run_plan([p], view, memory=memory)) == []
+
+    def test_a_runner_that_comes_online_ends_the_back_off(self) -> None:
+        p = pool()
+        held = Backoff(failures=3, until=NOW + 60, at=NOW - 6, failure=OUTAGE)
+        memory = Memory(pools={p.uid: PoolMemory(backoffs={POOL: held, "t4-small": held})})
+        view = snapshot(
+            jobs=[job(1), job(2)], registrations=[registration(p, online=True)], hf_jobs=[started(p)]
+        )
+        assert launches(run_plan([p], view, memory=memory)) == ["t4-small"]
+
+    def test_one_failing_pool_does_not_hold_another_one_back(self) -> None:
+        a, b = pool("a", labels=("a",)), pool("b", labels=("b",))
+        view = snapshot(jobs=[job(1, labels=("a",)), job(2, labels=("b",))])
+        done = run_plan([a, b], view, results=[self.failed(a.uid)])
+        assert [action.pool.uid for action in done.actions if isinstance(action, Launch)] == [b.uid]
+
+    def test_an_image_that_never_works_is_launched_at_most_twelve_times_in_an_hour(self) -> None:
+        p, memory, count, now = pool(), Memory(), 0, NOW
+        while now < NOW + 3600:
+            done = run_plan([p], snapshot(jobs=[job()]), memory=memory, now=now)
+            memory = done.memory
+            if launches(done):
+                count += 1
+                done = run_plan([p], snapshot(), memory=memory, now=now, results=[self.failed()])
+                memory = done.memory
+            now += 1
+        assert 5 < count <= 12
+
+
+class TestRetiring:
+    def test_a_busy_runner_is_left_alone_whatever_its_age(self) -> None:
+        p = pool()
+        view = snapshot(
+            registrations=[registration(p, online=True, busy=True)], hf_jobs=[started(p, seconds_ago=90_000)]
+        )
+        assert retirements(run_plan([p], view)) == {}
+
+    def test_a_runner_whose_job_is_in_progress_is_left_alone_although_github_calls_it_idle(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[running(1, name_of(p))],
+            registrations=[registration(p, online=True, busy=False)],
+            hf_jobs=[started(p, seconds_ago=90_000)],
+        )
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=0.0, online_at=0.0)
+        assert retirements(run_plan([p], view, memory=memory)) == {}
+
+    def test_an_hf_job_that_is_scheduled_for_too_long_is_given_up_and_its_flavor_held_back(self) -> None:
+        p = pool()
+        stuck = hf_job(p, created_at=SERVER - 601)
+        view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[stuck])
+        done = run_plan([p], view)
+        assert retirements(done) == {name_of(p): Reason.SchedulingDeadline}
+        assert done.reports[p.uid].memory.backoffs["t4-small"].failure.reason is Reason.SchedulingDeadline
+        assert [notice.reason for notice in done.notices] == [Reason.SchedulingDeadline]
+
+    def test_a_runner_that_never_comes_online_is_given_up(self) -> None:
+        p = pool()
+        view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[started(p, seconds_ago=301)])
+        assert retirements(run_plan([p], view)) == {name_of(p): Reason.RegistrationDeadline}
+
+    def test_an_idle_runner_waits_for_the_idle_deadline_and_is_then_ended(self) -> None:
+        p = pool()
+        view = snapshot(registrations=[registration(p, online=True)], hf_jobs=[started(p)])
+        fresh = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 119, online_at=NOW - 119)
+        stale = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
+        assert retirements(run_plan([p], view, memory=fresh)) == {}
+        assert retirements(run_plan([p], view, memory=stale)) == {name_of(p): Reason.IdleDeadline}
+
+    def test_min_idle_runners_outlive_the_idle_deadline(self) -> None:
+        p = pool(min_idle=1)
+        view = snapshot(registrations=[registration(p, online=True)], hf_jobs=[started(p)])
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
+        assert retirements(run_plan([p], view, memory=memory)) == {}
+
+    def test_a_warm_runner_is_replaced_before_its_next_job_could_run_out_of_lifetime(self) -> None:
+        p = pool(min_idle=1)
+        view = snapshot(registrations=[registration(p, online=True)], hf_jobs=[started(p)])
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 361, online_at=NOW - 361)
+        assert retirements(run_plan([p], view, memory=memory)) == {name_of(p): Reason.WarmRecycled}
+
+    def test_an_idle_runner_that_gets_none_of_the_waiting_jobs_is_ended_and_the_cause_suspected(self) -> None:
+        p = pool()
+        waiting = job(created_at=SERVER - 300)
+        view = snapshot(jobs=[waiting], registrations=[registration(p, online=True)], hf_jobs=[started(p)])
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
+        assert retirements(run_plan([p], view, memory=memory)) == {name_of(p): Reason.NotPickedUp}
+
+    def test_a_scheduled_runner_whose_job_was_cancelled_is_given_back_at_once(self) -> None:
+        p = pool()
+        view = snapshot(registrations=[registration(p)], hf_jobs=[hf_job(p)])
+        assert retirements(run_plan([p], view)) == {name_of(p): Reason.SurplusUnbilled}
+
+    def test_demand_that_flaps_does_not_thrash(self) -> None:
+        p = pool()
+        view = snapshot(registrations=[registration(p)], hf_jobs=[hf_job(p)])
+        memory = Memory(pools={p.uid: PoolMemory(gave_back_at=NOW - 30)})
+        first = run_plan([p], view, memory=memory)
+        assert retirements(first) == {}
+        later = run_plan([p], view, memory=first.memory, now=NOW + 21)
+        assert retirements(later) == {name_of(p): Reason.SurplusUnbilled}
+
+    @pytest.mark.parametrize("broken", ["jobs", "registrations", "hf_jobs"])
+    def test_nothing_is_given_back_or_collected_on_an_incomplete_view(self, broken: str) -> None:
+        p = pool()
+        lists = {"jobs": (), "registrations": (registration(p, online=True),), "hf_jobs": (started(p),)}
+        view = snapshot(**{**lists, broken: seen(lists[broken], failure=OUTAGE)})
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
+        assert retirements(run_plan([p], view, memory=memory)) == {}
+
+    def test_a_repository_that_is_gone_for_good_keeps_no_idle_runner_alive(self) -> None:
+        p = pool()
+        gone = Failure(reason=Reason.GitHubNotFound, message="404", disposition=Disposition.GONE)
+        view = snapshot(
+            jobs=seen(failure=gone), registrations=[registration(p, online=True)], hf_jobs=[started(p)]
+        )
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
+        assert retirements(run_plan([p], view, memory=memory)) == {name_of(p): Reason.IdleDeadline}
+
+    def test_a_runner_that_github_called_busy_is_not_asked_about_again_at_once(self) -> None:
+        p = pool()
+        view = snapshot(registrations=[registration(p)], hf_jobs=[hf_job(p)])
+        busy = Result(name=name_of(p), pool_uid=p.uid, effect=Effect.RETIRE, busy=True)
+        done = run_plan([p], view, results=[busy])
+        assert retirements(done) == {}
+        assert retirements(run_plan([p], view, memory=done.memory, now=NOW + 29)) == {}
+        assert retirements(run_plan([p], view, memory=done.memory, now=NOW + 31)) != {}
+
+    def test_runners_beyond_a_lowered_max_runners_are_given_back_but_for_the_busy_ones(self) -> None:
+        p = pool(max_runners=1)
+        view = snapshot(
+            jobs=[job(3), running(1, name_of(p, "busy"))],
+            registrations=[registration(p, "busy", online=True, busy=True), registration(p, "wait")],
+            hf_jobs=[started(p, "busy"), hf_job(p, "wait")],
+        )
+        assert retirements(run_plan([p], view)) == {name_of(p, "wait"): Reason.SurplusUnbilled}
+
+
+class TestChangedPools:
+    def test_a_free_runner_with_labels_of_an_older_spec_is_replaced(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[job()],
+            registrations=[registration(p, online=True, labels=("hf-old",))],
+            hf_jobs=[started(p)],
+        )
+        assert retirements(run_plan([p], view)) == {name_of(p): Reason.PoolChanged}
+
+    def test_a_free_runner_made_from_an_older_image_is_replaced_and_a_busy_one_finishes(self) -> None:
+        old = pool()
+        new = replace(old, template=replace(old.template, image="ubuntu:26.04"))
+        free = snapshot(jobs=[job()], registrations=[registration(old, online=True)], hf_jobs=[started(old)])
+        busy = snapshot(registrations=[registration(old, online=True, busy=True)], hf_jobs=[started(old)])
+        assert retirements(run_plan([new], free)) == {name_of(old): Reason.PoolChanged}
+        assert retirements(run_plan([new], busy)) == {}
+
+    def test_a_pool_edited_to_another_repository_ends_its_free_runners_where_they_are_registered(
+        self,
+    ) -> None:
+        old = pool()
+        new = replace(old, scope=replace(old.scope, repository="other"), former=(old.footprint,))
+        view = snapshot(registrations=[registration(old, online=True)], hf_jobs=[started(old)])
+        (action,) = run_plan([new], view).actions
+        assert isinstance(action, Retire)
+        assert (action.scope, action.reason) == (old.footprint.registrations, Reason.PoolChanged)
+
+
+class TestDeletedPools:
+    def test_free_runners_are_ended_and_a_busy_one_is_waited_for(self) -> None:
+        p = pool(deleting=True)
+        view = snapshot(
+            jobs=[job(9), running(1, name_of(p, "busy"))],
+            registrations=[
+                registration(p, "busy", online=True, busy=True),
+                registration(p, "free", online=True),
+            ],
+            hf_jobs=[started(p, "busy"), started(p, "free")],
+        )
+        done = run_plan([p], view)
+        assert retirements(done) == {name_of(p, "free"): Reason.PoolDeleted}
+        assert launches(done) == []
+        assert not done.reports[p.uid].drained
+
+    def test_it_may_go_once_lists_newer_than_the_deletion_show_nothing(self) -> None:
+        p = pool(deleting=True)
+        first = run_plan([p], snapshot())
+        assert not first.reports[p.uid].drained
+        newer = snapshot(jobs=seen(at=NOW + 5), registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
+        assert run_plan([p], newer, memory=first.memory, now=NOW + 6).reports[p.uid].drained
+
+    def test_it_may_not_go_while_a_list_fails(self) -> None:
+        p = pool(deleting=True)
+        first = run_plan([p], snapshot())
+        newer = snapshot(registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5, failure=OUTAGE))
+        assert not run_plan([p], newer, memory=first.memory, now=NOW + 6).reports[p.uid].drained
+
+    def test_it_may_not_go_while_a_launch_is_under_way(self) -> None:
+        p = pool(deleting=True)
+        launching = InFlight(
+            name=name_of(p), pool_uid=p.uid, footprint=p.footprint, effect=Effect.LAUNCH, since=NOW
+        )
+        first = run_plan([p], snapshot())
+        newer = snapshot(registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
+        done = run_plan([p], newer, memory=first.memory, in_flight={launching.name: launching}, now=NOW + 6)
+        assert not done.reports[p.uid].drained
+
+    def test_with_refused_credentials_it_goes_at_once_if_it_never_launched_and_else_when_all_has_timed_out(
+        self,
+    ) -> None:
+        view = snapshot(registrations=None, hf_jobs=None)
+        for launched_at, drained in ((None, True), (SERVER - 60, False), (SERVER - 90_000, True)):
+            p = pool(deleting=True, last_launch_at=launched_at)
+            done = run_plan([p], replace(view, faults={p.uid: (REFUSED,)}))
+            assert done.reports[p.uid].drained is drained
+
+
+class TestOrphans:
+    def test_a_registration_without_hf_job_is_removed_only_after_the_lists_had_time_to_show_one(self) -> None:
+        p = pool()
+
+        def view(at: float) -> object:
+            return snapshot(registrations=seen([registration(p)], at=at), hf_jobs=seen(at=at))
+
+        first = run_plan([p], view(NOW - 1))  # type: ignore[arg-type]
+        assert retirements(first) == {}
+        second = run_plan([p], view(NOW + 5), memory=first.memory, now=NOW + 6)  # type: ignore[arg-type]
+        assert retirements(second) == {}
+        later = NOW + 6 + LIST_LAG
+        third = run_plan([p], view(later), memory=second.memory, now=later + 1)  # type: ignore[arg-type]
+        assert retirements(third) == {name_of(p): Reason.OrphanedRegistration}
+
+    def orphaned_hf_job(self, jobs: object) -> Plan:
+        p, memory, at = pool(), Memory(), NOW
+        done = run_plan([p], snapshot(hf_jobs=[started(p)]))
+        for _ in range(4):
+            memory, at = done.memory, at + 30
+            view = snapshot(
+                jobs=jobs,  # type: ignore[arg-type]
+                registrations=seen(at=at - 1),
+                hf_jobs=seen([started(p)], at=at - 1),
+            )
+            done = run_plan([p], view, memory=memory, now=at)
+        return done
+
+    def test_an_hf_job_without_registration_is_cancelled(self) -> None:
+        assert retirements(self.orphaned_hf_job(seen(at=NOW + 120))) == {
+            name_of(pool()): Reason.OrphanedHFJob
+        }
+
+    def test_an_hf_job_without_registration_is_left_while_a_repository_cannot_be_read(self) -> None:
+        assert retirements(self.orphaned_hf_job(seen(at=NOW, failure=OUTAGE))) == {}
+
+    def test_an_hf_job_without_registration_whose_workflow_job_is_in_progress_is_left(self) -> None:
+        assert retirements(self.orphaned_hf_job([running(1, name_of(pool()))])) == {}
+
+    def test_a_runner_that_was_online_has_time_to_end_by_itself(self) -> None:
+        p = pool()
+        view = snapshot(hf_jobs=[started(p)])
+        for ago, expected in ((ENDING_GRACE - 1, {}), (ENDING_GRACE + 1, {name_of(p): Reason.EndedUnseen})):
+            memory = remembering(
+                name_of(p), phase=Phase.FINISHED, since=NOW - ago, online_at=0.0, taken_at=0.0
+            )
+            assert retirements(run_plan([p], view, memory=memory)) == expected
+
+    def test_things_of_another_controller_are_not_even_counted(self) -> None:
+        p = pool()
+        theirs = hf_job(p, labels={**hf_job(p).labels, "controller": "somebody-else"})
+        foreign = registration(p, name="my-own-runner")
+        done = run_plan([p], snapshot(registrations=[foreign], hf_jobs=[theirs]))
+        assert list(done.actions) == []
+        assert list(done.reports[p.uid].runners) == []
+
+    def test_an_hf_job_with_our_labels_and_a_name_that_we_do_not_give_is_not_ours(self) -> None:
+        p = pool()
+        forged = hf_job(p, labels={**hf_job(p).labels, "runner": "crypto-miner"})
+        assert list(run_plan([p], snapshot(hf_jobs=[forged])).reports[p.uid].runners) == []
+
+    def test_a_runner_whose_pool_is_gone_is_retired_after_its_grace(self) -> None:
+        gone, left = pool("gone"), pool()
+        view = snapshot(registrations=[registration(gone)], hf_jobs=[hf_job(gone)])
+        first = run_plan([left], view)
+        assert retirements(first) == {}
+        later = run_plan([left], view, memory=first.memory, now=NOW + STRAY_GRACE + 1)
+        assert retirements(later) == {name_of(gone): Reason.PoolDeleted}
+
+    def test_no_runner_is_a_stray_before_every_pool_is_known(self) -> None:
+        gone = pool("gone")
+        view = snapshot(registrations=[registration(gone)], hf_jobs=[hf_job(gone)], pools_known=False)
+        first = run_plan([pool()], view)
+        assert retirements(run_plan([pool()], view, memory=first.memory, now=NOW + 9_999)) == {}
+
+
+class TestEndings:
+    def ended(self, *, message: str | None = None, stage: Stage = Stage.ERROR, **changes: object) -> object:
+        return replace(
+            started(pool(), seconds_ago=60),
+            stage=stage,
+            finished_at=SERVER,
+            message=message,
+            **changes,  # type: ignore[arg-type]
+        )
+
+    def test_a_finished_job_is_counted_and_paid_for_once(self) -> None:
+        p = pool()
+        done = run_plan([p], snapshot(ended=[self.ended(stage=Stage.COMPLETED)]))  # type: ignore[list-item]
+        memory = done.reports[p.uid].memory
+        assert memory.completed == 1
+        assert memory.billed_seconds == {"t4-small": 60.0}
+        assert memory.spent_usd == pytest.approx(0.0067)
+        assert list(done.notices) == []
+
+    def test_a_runner_that_ends_before_it_came_online_is_a_failed_launch(self) -> None:
+        p = pool()
+        broken = self.ended(message="Job failed with exit code: 127. Reason: Error")
+        done = run_plan([p], snapshot(jobs=[job()], ended=[broken]))  # type: ignore[list-item]
+        assert launches(done) == []
+        (notice,) = done.notices
+        assert notice.warning
+        assert "exit code: 127" in notice.message
+
+    def test_a_success_that_leaves_its_registration_behind_never_served(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[job()],
+            registrations=[registration(p)],
+            ended=[self.ended(stage=Stage.COMPLETED)],  # type: ignore[list-item]
+        )
+        done = run_plan([p], view)
+        assert done.reports[p.uid].memory.completed == 0
+        assert done.reports[p.uid].memory.backoffs[POOL].failure.reason is Reason.RunnerFailed
+
+    def test_an_hf_job_that_dies_while_its_workflow_job_runs_is_reported_as_lost_with_the_cause(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[running(7, name_of(p))],
+            registrations=[registration(p, online=True, busy=True)],
+            ended=[self.ended(message="Job failed with exit code: 137. Reason: OOMKilled")],  # type: ignore[list-item]
+        )
+        done = run_plan([p], view)
+        (notice,) = done.notices
+        assert notice.reason is Reason.RunnerLost
+        assert notice.workflow_job is not None
+        assert "OOMKilled" in notice.message
+
+    def test_a_cancellation_by_the_platform_slows_launches_down_even_if_the_runner_was_online(self) -> None:
+        p = pool()
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 5, online_at=NOW - 5)
+        broke = self.ended(stage=Stage.CANCELED, cancel_reason="NO_CREDITS")
+        done = run_plan([p], snapshot(jobs=[job()], ended=[broke]), memory=memory)  # type: ignore[list-item]
+        assert launches(done) == []
+        assert done.reports[p.uid].memory.backoffs[POOL].failure.reason is Reason.PlatformCancelled
+
+
+class TestUnserved:
+    def test_a_job_that_no_pool_matches_is_counted_once_and_named(self) -> None:
+        a, b = pool("a", labels=("gpu", "t4")), pool("b", labels=("cpu",))
+        done = run_plan([a, b], snapshot(jobs=[job(labels=("gpu", "h200"))]))
+        assert waits(done, "a") == {Reason.NoMatchingPool: 1}
+        assert waits(done, "b") == {}
+        assert "h200" in done.reports["uid-a"].waiting[0].message
+
+    def test_jobs_for_githubs_own_machines_are_nobodys_business(self) -> None:
+        done = run_plan(
+            [pool()], snapshot(jobs=[job(labels=("ubuntu-latest",)), job(2, labels=("macos-15-xlarge",))])
+        )
+        assert waits(done) == {}
+
+    def test_a_job_that_names_only_a_group_is_counted_and_not_launched_for(self) -> None:
+        done = run_plan([pool()], snapshot(jobs=[job(labels=())]))
+        assert launches(done) == []
+        assert waits(done) == {Reason.GroupOnly: 1}
+
+    def test_a_pool_that_serves_its_group_launches_for_a_job_without_labels(self) -> None:
+        p = pool(group_only=GroupOnlyJobs.SERVE)
+        assert launches(run_plan([p], snapshot(jobs=[job(labels=())]))) == ["t4-small"]
+
+
+class TestMoney:
+    def test_the_worst_case_is_every_timeout_run_to_its_end(self) -> None:
+        p = pool()
+        view = snapshot(registrations=[registration(p)], hf_jobs=[started(p, seconds_ago=60)])
+        report = run_plan([p], view).reports[p.uid]
+        assert report.usd_per_hour == pytest.approx(0.0067 * 60)
+        assert report.worst_case_usd == pytest.approx((4260 - 61) * 0.0067 / 60)  # one second since the list
+
+    def test_a_scheduled_hf_job_costs_nothing_yet(self) -> None:
+        p = pool()
+        view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[hf_job(p)])
+        assert run_plan([p], view).reports[p.uid].usd_per_hour == 0
+
+
+def test_equal_inputs_give_equal_plans_in_any_order_of_pools() -> None:
+    pools = [pool(n, labels=(n,), created_at=1.0) for n in "abcdef"]
+    jobs = [job(i, labels=(n,)) for i, n in enumerate("fedcba")]
+    assert run_plan(pools, snapshot(jobs=jobs)) == run_plan(reversed(pools), snapshot(jobs=jobs))
+
+
+def test_a_repository_that_two_sources_poll_counts_once() -> None:
+    other = replace(SOURCE, secret=replace(SOURCE.secret, name="other"))
+    a, b = pool("a"), pool("b", source=other, created_at=200.0)
+    view = snapshot(jobs=[job()])
+    view = replace(
+        view,
+        queues={**view.queues, (other, REPO): seen([job()])},
+        registrations={**view.registrations, b.footprint.registrations: seen()},
+        hf_jobs={ACCOUNT: seen()},
+    )
+    assert [action.pool.uid for action in run_plan([a, b], view).actions if isinstance(action, Launch)] == [
+        a.uid
+    ]
