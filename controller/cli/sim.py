@@ -1,0 +1,64 @@
+"""``hf-runner-controller sim``: the simulated GitHub and Hub, to try the controller against without an account."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from controller.sim.serve import HostPort, Origins, serve
+
+
+def _address(_: click.Context, __: click.Parameter, text: str | None) -> HostPort | None:
+    if text is None:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65_535:
+        raise click.BadParameter(f"{text!r} is not HOST:PORT; write 127.0.0.1:8801, or port 0 for a free one")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    variables = {}
+    for text in texts:
+        name, equals, variables[name] = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    return variables
+
+
+@click.command("sim")
+@click.option(
+    "--github", metavar="HOST:PORT", callback=_address, help="Serve GitHub here; port 0 takes a free one."
+)
+@click.option(
+    "--hub",
+    metavar="HOST:PORT",
+    callback=_address,
+    help="Serve the Hub here. Its jobs run as local processes.",
+)
+@click.option(
+    "--job-env",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_variables,
+    help="Set in the environment of every job; may be repeated.",
+)
+def sim_command(github: HostPort | None, hub: HostPort | None, job_env: dict[str, str]) -> None:
+    """Serve the simulated GitHub and Hub until interrupted.
+
+    Prints one line per site (``github http://127.0.0.1:8801``) once it answers. ``POST /_sim/...`` sets tokens, workflow jobs
+    and faults; ``GET /_sim/report`` says what happened. Anybody who can connect can run commands here: bind the loopback.
+    """
+    if github is None and hub is None:
+        raise click.UsageError("nothing to serve: give --github HOST:PORT, --hub HOST:PORT, or both")
+    try:
+        asyncio.run(serve(github=github, hub=hub, job_environment=job_env, ready=_announce))
+    except OSError as error:
+        raise click.ClickException(f"cannot serve: {error}") from error
+
+
+def _announce(origins: Origins) -> None:
+    for name, origin in (("github", origins.github), ("hub", origins.hub)):
+        if origin is not None:
+            click.echo(f"{name} {origin}")
