@@ -1,0 +1,458 @@
+"""Watches GitHub's queue for one source: every wanted repository at its own pace, under one budget.
+
+Three modules: :mod:`.queue_schedule` decides when to look and for what, :mod:`.queue_runs` what the answers mean, and this
+one does the asking. A look at one repository is a task of its own, so that a slow one delays no other; a failure is kept
+with the repository it befell, and one that all share stops the source once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from controller.core.labels import covered, is_glob
+from controller.core.model import Disposition, Failure, GitHubSource, Observation, WorkflowJob
+from controller.core.reasons import Reason
+from controller.observe.queue_runs import RepositoryRuns
+from controller.observe.queue_schedule import (
+    ALL_STATUSES,
+    SOURCE_WIDE,
+    Cadence,
+    Gate,
+    Heat,
+    Pressure,
+    Watch,
+    back_off,
+    due,
+    fraction,
+    interval,
+    pressure,
+    statuses,
+)
+from controller.ports import Clock, Queue, Repository, Run, UpstreamError
+
+LONGEST_SLEEP = 30.0
+"""Seconds after which the loop looks around without a reason: only so that a mistake of ours cannot stop it."""
+
+SPREAD = 0.02
+"""Seconds between the first looks at new repositories: 500 are spread over ten seconds, the newest pushes first."""
+
+_log = logging.getLogger(__name__)
+
+
+class Patterns(NamedTuple):
+    """Which repositories one pool covers: lower-case globs over ``owner/repo``. A plain pair does as well."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """Figures about one source's polling.
+
+    Attributes:
+        repositories: How many are hot, warm and cold.
+        calls: Lists asked for since the start, by kind (``repositories``, ``runs``, ``jobs``); a list may take several
+            requests.
+        looks: Looks at repositories since the start.
+        failures: Of those, how many failed, by reason.
+        oldest: Age in seconds of the oldest view, None without any.
+        barren_runs: Runs that are listed for long and have no jobs.
+        unread_runs: Runs whose jobs cannot be read.
+        pressure: How much quota is left.
+    """
+
+    repositories: Mapping[Heat, int]
+    calls: Mapping[str, int]
+    looks: int
+    failures: Mapping[Reason, int]
+    oldest: float | None
+    barren_runs: int
+    unread_runs: int
+    pressure: Pressure
+
+
+@dataclass(slots=True, kw_only=True)
+class _Repository:
+    watch: Watch
+    runs: RepositoryRuns
+    seen: Observation[WorkflowJob] | None = None
+
+
+class QueueObserver:
+    """Keeps the unfinished workflow jobs of all wanted repositories of one source.
+
+    Args:
+        source: Whose repositories globs select from.
+        queue: Its client.
+        clock: Time.
+        changed: Called when something that a planning pass may want to know is different.
+        cadence: How often to look.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: GitHubSource,
+        queue: Queue,
+        clock: Clock,
+        changed: Callable[[], None],
+        cadence: Cadence | None = None,
+    ) -> None:
+        self._source = source
+        self._queue = queue
+        self._clock = clock
+        self._changed = changed
+        self._cadence = cadence or Cadence()
+        self._wanted: frozenset[tuple[tuple[str, ...], tuple[str, ...]]] = frozenset()
+        self._repositories: dict[str, _Repository] = {}
+        self._visible: Observation[str] | None = None
+        self._pushed: dict[str, str] = {}
+        self._discovery = Watch(name=f"{source.owner} (repositories)", next_at=clock.mono())
+        self._gate = Gate()
+        self._wake = asyncio.Event()
+        self._view: Mapping[str, Observation[WorkflowJob]] | None = {}
+        self._calls: Counter[str] = Counter()
+        self._failures: Counter[Reason] = Counter()
+        self._looks = 0
+        self._server_ahead = 0.0  # GitHub's clock less our monotonic one
+
+    # ------------------------------------------------------------------------------------------------ what callers see
+    def want(self, patterns: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
+        """Say which repositories matter from now on: pairs of included and excluded globs, see :class:`Patterns`.
+
+        Cheap when nothing changed.
+        """
+        wanted = frozenset(patterns)
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        self._resolve()
+
+    def keep_hot(self, repositories: Iterable[str]) -> None:
+        """Say where something of ours is at work: there it pays to look often."""
+        now = self._clock.mono()
+        for name in repositories:
+            known = self._repositories.get(name)
+            if known is not None:
+                was = known.watch.heat(now)
+                self._heat(known.watch, now)
+                if was is not Heat.HOT:
+                    self._hurry(known.watch, now)
+
+    def nudge(self, repository: str) -> bool:
+        """Look at a repository soon: a hint that work has come. Returns whether it is watched."""
+        known = self._repositories.get(repository.lower())
+        if known is None:
+            return False
+        now = self._clock.mono()
+        self._heat(known.watch, now)
+        known.watch.hinted = known.watch.running
+        self._hurry(known.watch, now)
+        return True
+
+    def _hurry(self, watch: Watch, now: float) -> None:
+        """Look soon, yet no sooner than a back-off allows."""
+        soon = max(now, watch.looked_at + self._cadence.least)
+        if not watch.failures and soon < watch.next_at:
+            watch.next_at = soon
+            self._wake.set()
+
+    @property
+    def failure(self) -> Failure | None:
+        """What stops the whole source at present."""
+        return self._gate.failure
+
+    def repositories(self) -> Observation[str] | None:
+        """Return the names that globs select from, or None where none was needed or answered yet."""
+        if self._visible is None or not self._uses_globs:
+            return None
+        if self._gate.failure is not None and self._visible.failure is None:
+            return replace(self._visible, failure=self._gate.failure)
+        return self._visible
+
+    def observations(self) -> Mapping[str, Observation[WorkflowJob]]:
+        """Return the unfinished jobs by lower-case ``owner/repo``, without the repositories never read.
+
+        While the source is stopped every view shows why: what is not refreshed must not look complete.
+        """
+        if self._view is None:
+            stopped = self._gate.failure
+            self._view = {
+                name: replace(known.seen, failure=stopped) if stopped and known.seen.complete else known.seen
+                for name, known in sorted(self._repositories.items())
+                if known.seen is not None
+            }
+        return self._view
+
+    def stats(self) -> QueueStats:
+        """Return figures."""
+        now = self._clock.mono()
+        heats = Counter(known.watch.heat(now) for known in self._repositories.values())
+        views = [known.seen.asked_at for known in self._repositories.values() if known.seen is not None]
+        return QueueStats(
+            repositories={heat: heats[heat] for heat in Heat},
+            calls=dict(sorted(self._calls.items())),
+            looks=self._looks,
+            failures=dict(self._failures),
+            oldest=now - min(views) if views else None,
+            barren_runs=sum(known.runs.barren for known in self._repositories.values()),
+            unread_runs=sum(known.runs.unread for known in self._repositories.values()),
+            pressure=self._pressure(),
+        )
+
+    # --------------------------------------------------------------------------------------------------------- the loop
+    async def run(self) -> None:
+        """Watch for ever."""
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                self._wake.clear()
+                for look in self._start():
+                    looks.create_task(look)
+                try:
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def step(self) -> float:
+        """Do what is due now, wait for it, and return the seconds until something is due again."""
+        async with asyncio.TaskGroup() as looks:
+            for look in self._start():
+                looks.create_task(look)
+        return self._pause()
+
+    def _start(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the looks to begin now, marked as running."""
+        now = self._clock.mono()
+        places = self._places(now)
+        started: list[Coroutine[Any, Any, None]] = []
+        under = self._pressure()
+        if places and self._uses_globs and due([self._discovery], now, Pressure.NONE):
+            self._discovery.running = True
+            started.append(self._guarded(self._discovery, self._discover()))
+            places -= 1
+        watches = (known.watch for known in self._repositories.values())
+        ready = due(watches, now, under) if places else []
+        if self._gate.failure is not None:
+            ready.sort(
+                key=lambda watch: watch.failures
+            )  # who failed least knows best whether the source is back
+        for watch in ready[:places]:
+            watch.running = True
+            started.append(self._guarded(watch, self._look(self._repositories[watch.name])))
+        return started
+
+    def _places(self, now: float) -> int:
+        running = sum(known.watch.running for known in self._repositories.values()) + self._discovery.running
+        if self._gate.failure is not None:
+            return 0 if now < self._gate.until or running else 1
+        return self._cadence.polls - running
+
+    def _pause(self) -> float:
+        now = self._clock.mono()
+        if self._gate.failure is not None and now < self._gate.until:
+            return min(self._gate.until - now, LONGEST_SLEEP)
+        if self._places(now) <= 0:
+            return LONGEST_SLEEP  # whoever is running wakes the loop at its end
+        last = self._pressure() is Pressure.LAST
+        watches = [known.watch for known in self._repositories.values()]
+        times = [w.next_at for w in watches if not w.running and not (last and w.heat(now) is not Heat.HOT)]
+        if self._uses_globs and not self._discovery.running:
+            times.append(self._discovery.next_at)
+        return min(max(min(times, default=now + LONGEST_SLEEP) - now, 0.0), LONGEST_SLEEP)
+
+    async def _guarded(self, watch: Watch, look: Coroutine[Any, Any, None]) -> None:
+        """Run one look; whatever it meets stays with it."""
+        try:
+            await look
+        except UpstreamError as error:
+            self._failed(watch, error.failure)
+        except Exception as error:  # noqa: BLE001 -- one look's fault must not end all the others
+            _log.exception("a look at %s failed in a way that the controller does not know", watch.name)
+            message = f"{type(error).__name__} while looking at {watch.name}; see the log."
+            self._failed(watch, Failure(reason=Reason.InternalError, message=message))
+        finally:
+            watch.running = False
+            self._wake.set()
+
+    # --------------------------------------------------------------------------------------------------------- one look
+    async def _look(self, known: _Repository) -> None:
+        watch, runs = known.watch, known.runs
+        started = self._clock.mono()
+        asked_for = statuses(watch, started, self._cadence, runs.statuses())
+        if asked_for == ALL_STATUSES:
+            watch.swept_at, watch.sweep_next = started, False
+        elif watch.looks == 0:
+            # Nobody knows when a repository was last swept: spread them, or 500 would be swept at once.
+            watch.swept_at = started - fraction(watch.name, "sweep") * self._cadence.sweep
+        lists = {status: await self._runs(watch.name, status) for status in asked_for}
+        watch.sweep_next = runs.listed(lists, self._clock.mono())
+        reading, more = runs.to_read(self._clock.mono())
+        async with asyncio.TaskGroup() as jobs:
+            tasks = [jobs.create_task(self._read(known, run)) for run in reading]
+        failures = [failure for task in tasks if (failure := task.result()) is not None]
+        if failures and len(failures) == len(tasks):
+            raise UpstreamError(failures[0])
+        self._succeeded(known, more=more)
+
+    async def _runs(self, repository: str, status: str) -> Observation[Run]:
+        self._calls["runs"] += 1
+        return await self._queue.runs(repository, status)
+
+    async def _read(self, known: _Repository, run: Run) -> Failure | None:
+        """Read the jobs of one run. Its failure is its own: the other runs of the repository are served all the same."""
+        self._calls["jobs"] += 1
+        try:
+            seen = await self._queue.jobs(known.watch.name, run)
+        except UpstreamError as error:
+            known.runs.unreadable(run, error.failure, self._clock.mono())
+            gone = error.failure.disposition is Disposition.GONE
+            return None if gone else error.failure
+        known.runs.read(run, seen, self._clock.mono())
+        return None
+
+    def _succeeded(self, known: _Repository, *, more: bool) -> None:
+        now = self._clock.mono()
+        watch = known.watch
+        seen = known.runs.observation()
+        self._server_ahead = seen.server_time - seen.asked_at
+        watch.looks += 1
+        self._looks += 1
+        watch.looked_at, watch.failures, watch.failure = now, 0, None
+        if known.runs.at_work:
+            self._heat(watch, now)
+        elif known.runs.waits:
+            watch.warm_until = max(watch.warm_until, now + self._cadence.warm_for)
+        if more or watch.hinted:
+            pause = self._cadence.least if watch.hinted else 0.0
+        else:
+            pause = interval(watch, now, self._cadence, cold=self._cold(now), under=self._pressure())
+        watch.hinted = False
+        watch.next_at = now + pause
+        opened = self._open_gate(now)
+        before = known.seen
+        known.seen = seen
+        self._view = None
+        if opened or before is None or before.failure is not None or before.items != seen.items:
+            self._changed()
+
+    def _failed(self, watch: Watch, failure: Failure) -> None:
+        now = self._clock.mono()
+        self._failures[failure.reason] += 1
+        watch.looked_at, watch.hinted = now, False
+        watch.failures += 1
+        watch.failure = failure
+        watch.next_at = now + back_off(watch, failure, self._cadence)
+        if watch is self._discovery:
+            self._visible = _still(self._visible, failure, now, now + self._server_ahead)
+        else:
+            self._looks += 1
+            known = self._repositories.get(watch.name)
+            if known is not None and known.watch is watch:
+                known.seen = _still(known.seen, failure, now, now + self._server_ahead)
+        was_open = self._gate.failure is None
+        self._gate.failed(failure, now)
+        if was_open and self._gate.failure is not None:
+            _log.warning("GitHub source %s stops for a while: %s", self._source.owner, failure.message)
+        if failure.reason not in SOURCE_WIDE and failure.reason is not Reason.GitHubUnavailable:
+            self._open_gate(now)  # an answer about one repository: the source works
+        self._view = None
+        self._changed()
+
+    def _open_gate(self, now: float) -> bool:
+        """Note that the source answers. Repositories that only suffered from its outage are looked at again soon."""
+        if not self._gate.passed():
+            return False
+        _log.info("GitHub source %s answers again", self._source.owner)
+        for known in self._repositories.values():
+            watch = known.watch
+            if watch.failure is not None and watch.failure.reason is Reason.GitHubUnavailable:
+                watch.next_at = min(watch.next_at, now + self._cadence.least * fraction(watch.name, "back"))
+        self._view = None
+        return True
+
+    # -------------------------------------------------------------------------------------------------- which there are
+    @property
+    def _uses_globs(self) -> bool:
+        return any(is_glob(glob) for include, _ in self._wanted for glob in include)
+
+    async def _discover(self) -> None:
+        self._calls["repositories"] += 1
+        found = await self._queue.repositories(self._source.owner)
+        now = self._clock.mono()
+        watch = self._discovery
+        watch.looks += 1
+        watch.looked_at, watch.failures, watch.failure = now, 0, None
+        slower = 1.0 if self._pressure() is Pressure.NONE else 2.0
+        spread = 1 + self._cadence.jitter * (2 * fraction(watch.name, watch.looks) - 1)
+        watch.next_at = now + self._cadence.discovery * slower * spread
+        names = {repository.full_name for repository in found.items if repository.usable}
+        if found.failure is not None and self._visible is not None:
+            names.update(self._visible.items)  # the list moved under us: absence means nothing
+        before, self._visible = (
+            self._visible,
+            Observation(
+                items=tuple(sorted(names)),
+                asked_at=found.asked_at,
+                server_time=found.server_time,
+                failure=found.failure,
+            ),
+        )
+        self._note_pushes(found.items, now)
+        opened = self._open_gate(now)
+        if before is None or (before.items, before.failure) != (self._visible.items, self._visible.failure):
+            self._resolve()
+        elif opened:
+            self._changed()
+
+    def _note_pushes(self, found: Iterable[Repository], now: float) -> None:
+        """A push often brings a run: look soon at repositories pushed to since the last list."""
+        pushed = {repository.full_name: repository.pushed_at for repository in found}
+        for name, at in pushed.items():
+            known = self._repositories.get(name)
+            if known is not None and name in self._pushed and self._pushed[name] != at:
+                self._heat(known.watch, now)
+                self._hurry(known.watch, now)
+        self._pushed = pushed
+
+    def _resolve(self) -> None:
+        """Watch what the patterns select, and nothing else."""
+        visible = self._visible.items if self._visible else ()
+        names = {name for include, exclude in self._wanted for name in covered(include, exclude, visible)}
+        for name in set(self._repositories) - names:
+            del self._repositories[name]
+        now = self._clock.mono()
+        new = sorted(names - set(self._repositories))
+        new.sort(key=lambda name: self._pushed.get(name, ""), reverse=True)
+        for place, name in enumerate(new):
+            watch = Watch(name=name, next_at=now + place * SPREAD)
+            self._repositories[name] = _Repository(watch=watch, runs=RepositoryRuns())
+        self._view = None
+        self._wake.set()
+        self._changed()
+
+    # ----------------------------------------------------------------------------------------------------------- shared
+    def _heat(self, watch: Watch, now: float) -> None:
+        watch.hot_until = max(watch.hot_until, now + self._cadence.hot_for)
+        watch.warm_until = max(watch.warm_until, now + self._cadence.warm_for)
+
+    def _cold(self, now: float) -> int:
+        return sum(known.watch.heat(now) is Heat.COLD for known in self._repositories.values())
+
+    def _pressure(self) -> Pressure:
+        return pressure(self._queue.quota(), self._clock.mono() + self._server_ahead)
+
+
+def _still(
+    seen: Observation[Any] | None, failure: Failure, now: float, server_time: float
+) -> Observation[Any]:
+    """Return the last view with a failure; an empty one where there was none."""
+    if seen is None:
+        return Observation(asked_at=now, server_time=server_time, failure=failure)
+    return replace(seen, failure=failure)

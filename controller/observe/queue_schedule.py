@@ -1,0 +1,256 @@
+"""When to look at which repository, and for what: the pure half of :mod:`controller.observe.queue`.
+
+A repository is *hot* while its workflows are at work, *warm* for some hours after, and *cold* otherwise (github.md §1.8).
+What limits us is not the quota, since an unchanged list is free of it, but the requests per minute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from hashlib import blake2b
+
+from controller.core.model import Disposition, Failure
+from controller.core.reasons import Reason
+from controller.ports import Quota
+
+QUEUED, IN_PROGRESS, PENDING = "queued", "in_progress", "pending"
+ALL_STATUSES = ("requested", "waiting", PENDING, QUEUED, IN_PROGRESS)
+"""Statuses of runs that are not completed, in the order of a run's life: lists that are read in this order cannot lose a run
+that moves on meanwhile."""
+
+SOURCE_WIDE = frozenset(
+    {
+        Reason.GitHubUnauthorized,
+        Reason.AppNotInstalled,
+        Reason.AppSuspended,
+        Reason.GitHubRateLimited,
+        Reason.GitHubSecondaryLimit,
+        Reason.SecretMissing,
+        Reason.SecretMalformed,
+        Reason.KubernetesForbidden,
+        Reason.KubernetesUnavailable,
+    }
+)
+"""Failures that every other repository of the source would meet too."""
+
+
+class Heat(IntEnum):
+    """How often a repository is looked at; lower goes first."""
+
+    HOT = 0
+    WARM = 1
+    COLD = 2
+
+
+class Pressure(Enum):
+    """How much of the hourly quota is left."""
+
+    NONE = "half or more"
+    HALF = "less than half: look half as often"
+    LAST = "less than a tenth: look at hot repositories only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cadence:
+    """Seconds, unless said otherwise.
+
+    Attributes:
+        hot: Between two looks at a hot repository.
+        warm: At a warm one.
+        cold: At a cold one, when there are many.
+        cold_per_minute: Requests per minute that cold repositories may cost together. Few are therefore looked at more
+            often, at most as often as warm ones: somebody with ten repositories should not wait five minutes.
+        jitter: Share by which an interval varies, so that repositories spread.
+        hot_for: After the last sign of work.
+        warm_for: After the last sign of work.
+        pending_every: Looks, of which one asks for pending runs too.
+        sweep: Between two looks for runs of every status.
+        cold_sweep: The same for a cold repository.
+        discovery: Between two lists of repositories.
+        least: Between two looks at one repository, whatever hints come in.
+        retry: First wait after a failure, then doubled.
+        retry_at_most: Longest wait after a failure that may pass by itself.
+        retry_person: Longest wait after one that a person must mend.
+        polls: Repositories looked at at a time.
+    """
+
+    hot: float = 12.0
+    warm: float = 60.0
+    cold: float = 300.0
+    cold_per_minute: int = 120
+    jitter: float = 0.2
+    hot_for: float = 600.0
+    warm_for: float = 6 * 3_600.0
+    pending_every: int = 4
+    sweep: float = 600.0
+    cold_sweep: float = 3_600.0
+    discovery: float = 300.0
+    least: float = 2.0
+    retry: float = 15.0
+    retry_at_most: float = 120.0
+    retry_person: float = 900.0
+    polls: int = 12
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """One repository's place in the schedule; times are monotonic seconds.
+
+    Attributes:
+        name: Lower-case ``owner/repo``.
+        next_at: When to look next.
+        hot_until: See :class:`Heat`.
+        warm_until: See :class:`Heat`.
+        looks: How often it was looked at.
+        looked_at: When last.
+        swept_at: When last for runs of every status.
+        sweep_next: The next look must be for every status: a run is missing.
+        failures: In a row.
+        failure: Why the last look failed.
+        running: A look is under way.
+        hinted: Somebody asked for a look while one was under way.
+    """
+
+    name: str
+    next_at: float
+    hot_until: float = -math.inf
+    warm_until: float = -math.inf
+    looks: int = 0
+    looked_at: float = -math.inf
+    swept_at: float = -math.inf
+    sweep_next: bool = False
+    failures: int = 0
+    failure: Failure | None = None
+    running: bool = False
+    hinted: bool = False
+
+    def heat(self, now: float) -> Heat:
+        """Return how often to look."""
+        if now < self.hot_until:
+            return Heat.HOT
+        return Heat.WARM if now < self.warm_until else Heat.COLD
+
+
+def fraction(*key: object) -> float:
+    """Return a number in [0, 1) that only depends on the key: jitter without randomness."""
+    digest = blake2b("|".join(map(str, key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+def pressure(quota: Quota | None, server_now: float) -> Pressure:
+    """Return how much is left; nothing is known of a window that has ended."""
+    if quota is None or quota.limit <= 0 or server_now >= quota.resets_at:
+        return Pressure.NONE
+    left = quota.remaining / quota.limit
+    if left < 0.1:
+        return Pressure.LAST
+    return Pressure.HALF if left < 0.5 else Pressure.NONE
+
+
+def statuses(watch: Watch, now: float, cadence: Cadence, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the statuses to ask for, one request each.
+
+    Queued runs hold the demand and in_progress ones the running jobs, and each may hold the other's (github.md §1.2). A
+    status that a known run has is always asked for, so that no run is lost from sight by changing from one to another.
+    """
+    period = cadence.cold_sweep if watch.heat(now) is Heat.COLD else cadence.sweep
+    if watch.sweep_next or now - watch.swept_at >= period:
+        return ALL_STATUSES
+    wanted = {QUEUED, IN_PROGRESS, *known}
+    if watch.looks % cadence.pending_every == cadence.pending_every - 1:
+        wanted.add(PENDING)
+    return tuple(s for s in ALL_STATUSES if s in wanted)
+
+
+def interval(watch: Watch, now: float, cadence: Cadence, *, cold: int, under: Pressure) -> float:
+    """Return the seconds from one look to the next.
+
+    Args:
+        watch: The repository.
+        now: Monotonic seconds.
+        cadence: Settings.
+        cold: How many cold repositories there are.
+        under: How much quota is left.
+    """
+    match watch.heat(now):
+        case Heat.HOT:
+            base = cadence.hot
+        case Heat.WARM:
+            base = cadence.warm
+        case Heat.COLD:
+            requests = 2 * cold  # two statuses each
+            base = min(cadence.cold, max(cadence.warm, 60.0 * requests / cadence.cold_per_minute))
+    if under is not Pressure.NONE:
+        base *= 2
+    return base * (1 + cadence.jitter * (2 * fraction(watch.name, watch.looks) - 1))
+
+
+def back_off(watch: Watch, failure: Failure, cadence: Cadence) -> float:
+    """Return the seconds to leave a repository alone after ``watch.failures`` failures in a row."""
+    lasting = failure.disposition in (Disposition.PERSON, Disposition.GONE)
+    most = cadence.retry_person if lasting else cadence.retry_at_most
+    wait = min(most, cadence.retry * 2.0 ** min(watch.failures - 1, 16))
+    spread = 1 + cadence.jitter * (2 * fraction(watch.name, "failed", watch.failures) - 1)
+    return max(wait * spread, failure.retry_after or 0.0)
+
+
+def due(watches: Iterable[Watch], now: float, under: Pressure) -> list[Watch]:
+    """Return the repositories to look at now, most urgent first."""
+    ready = [
+        (w.heat(now), w.next_at, w.name, w)
+        for w in watches
+        if w.next_at <= now and not w.running and not (under is Pressure.LAST and w.heat(now) is not Heat.HOT)
+    ]
+    return [w for _, _, _, w in sorted(ready, key=lambda entry: entry[:3])]
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """Whether the source as a whole may be asked.
+
+    A failure that all repositories share closes it once, for all of them. When its time is over, one request goes through:
+    it opens the gate for the others, or closes it for longer.
+
+    Attributes:
+        failure: Why it is closed, None while it is open.
+        until: Monotonic time until which nothing is asked.
+        tries: Closings in a row.
+        misses: Failures of single repositories in a row, without a success between.
+    """
+
+    failure: Failure | None = None
+    until: float = -math.inf
+    tries: int = 0
+    misses: int = 0
+
+    FIRST = 5.0
+    LONGEST = 300.0
+    LONGEST_OUTAGE = 60.0
+    MISSES = 5
+
+    def failed(self, failure: Failure, now: float) -> bool:
+        """Take in a failure; return whether it is the source's rather than one repository's."""
+        shared = failure.reason in SOURCE_WIDE
+        if not shared:
+            # One repository's 5xx is its own; five in a row are an outage, and asking 500 repositories would not help it.
+            self.misses += failure.reason is Reason.GitHubUnavailable
+            if self.misses < self.MISSES:
+                return False
+        told = failure.retry_after or 0.0
+        if self.failure is not None and now < self.until:
+            self.until = max(self.until, now + told)  # others were on their way when it closed
+            return shared
+        self.tries += 1
+        longest = self.LONGEST if shared else self.LONGEST_OUTAGE
+        self.until = now + max(told, min(longest, self.FIRST * 2.0 ** min(self.tries - 1, 16)))
+        self.failure = failure
+        return shared
+
+    def passed(self) -> bool:
+        """Take in a proof that the source answers; return whether that opens the gate."""
+        was_closed = self.failure is not None
+        self.failure, self.tries, self.misses = None, 0, 0
+        return was_closed
