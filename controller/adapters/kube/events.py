@@ -127,7 +127,12 @@ class KubernetesEvents:
             key = next(iter(self._due))
             del self._due[key]
             series = self._series.get(key)
-            if series is not None and not await self._send(series):
+            try:
+                again = series is not None and not await self._send(series)
+            except asyncio.CancelledError:
+                self._due.setdefault(key)  # run() is stopped: left for the last flush()
+                raise
+            if again:
                 self._due.setdefault(key)
                 await asyncio.sleep(RETRY_PAUSE)
 
