@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +17,9 @@ from controller.ports import UpstreamError
 
 GROUPS_AGE = 600.0
 """Seconds for which looked-up runner groups are believed; a group that turns out to be gone is looked up at once."""
+
+MISSING_AGE = 30.0
+"""Seconds after which a group that was not among them is looked for again."""
 
 REPOSITORY_GROUP = 1
 """Repositories have one group, and this is its id (github.md §3.1)."""
@@ -33,27 +39,39 @@ class Accounts:
         self._client = client
         self._personal: dict[str, bool] = {}
         self._groups: dict[Scope, tuple[float, tuple[_Group, ...]]] = {}
+        self._looking_up: dict[Scope, asyncio.Lock] = {}
 
-    async def is_personal(self, owner: str) -> bool:
-        """Return whether an owner is a personal account.
+    def known_personal(self, owner: str) -> bool:
+        """Return whether an owner turned out to be a personal account, without asking."""
+        return self._personal.get(owner, False)
+
+    async def is_personal(self, owner: str, *, otherwise: GitHubError) -> bool:
+        """Return whether an owner is a personal account; asked once, as an account does not change its kind.
+
+        Args:
+            owner: Login.
+            otherwise: The 404 that made us ask: it is what counts when this cannot be told either.
 
         Raises:
-            GitHubError: As any call.
+            GitHubError: ``otherwise``.
         """
         if owner not in self._personal:
-            answer = await self._client.call("GET", "users/{owner}", owner=owner)
-            self._personal[owner] = parsed(answer, lambda found: bool(found["type"] == "User"))
+            try:
+                answer = await self._client.call("GET", "users/{owner}", owner=owner)
+                self._personal[owner] = parsed(answer, lambda found: bool(found["type"] == "User"))
+            except GitHubError:
+                unknown = True
+            else:
+                unknown = False
+            if unknown:
+                raise otherwise
         return self._personal[owner]
 
     async def explained(self, scope: Scope, error: GitHubError) -> GitHubError:
         """Return a better error for a 404 of an organization's route: personal accounts have none of those."""
         if scope.kind is not ScopeKind.ORGANIZATION or not isinstance(error, NotFoundError):
             return error
-        try:
-            personal = await self.is_personal(scope.owner)
-        except UpstreamError:
-            return error
-        if not personal:
+        if not await self.is_personal(scope.owner, otherwise=error):
             return error
         return NotFoundError(
             f"{scope.owner} is a personal account and has no organization runners: "
@@ -80,32 +98,48 @@ class Accounts:
                     f"a repository has no runner groups, so none called {name!r}: use the owner's URL"
                 )
             return REPOSITORY_GROUP
-        groups = await self._known_groups(scope)
-        for group in groups:
-            if group.default if name is None else group.name == name:
-                return group.id
-        for group in groups:  # GitHub keeps names apart by case; people don't
-            if name is not None and group.name.lower() == name.lower():
-                return group.id
-        names = ", ".join(sorted(group.name for group in groups)) or "none"
-        raise _missing(f"{scope} has no runner group {name or 'by default'!r}; the credentials see: {names}")
+        # One look-up for a whole burst of registrations.
+        async with self._looking_up.setdefault(scope, asyncio.Lock()):
+            found = _pick(await self._known_groups(scope, younger_than=GROUPS_AGE), name)
+            if found is None:  # somebody may have made it since
+                groups = await self._known_groups(scope, younger_than=MISSING_AGE)
+                found = _pick(groups, name)
+                if found is None:
+                    names = ", ".join(sorted(group.name for group in groups)) or "none"
+                    what = f"runner group {name!r}" if name else "default runner group"
+                    raise _missing(f"{scope} has no {what}; the credentials see: {names}")
+        return found
 
-    async def _known_groups(self, scope: Scope) -> tuple[_Group, ...]:
+    async def _known_groups(self, scope: Scope, *, younger_than: float) -> tuple[_Group, ...]:
         now = self._client.clock.mono()
-        looked_at, groups = self._groups.get(scope, (0.0, ()))
-        if scope in self._groups and now - looked_at < GROUPS_AGE:
+        looked_at, groups = self._groups.get(scope, (-math.inf, ()))
+        if now - looked_at < younger_than:
             return groups
-        seen = await self._client.listed(
-            "{scope}/actions/runner-groups",
-            params={},
-            rows="runner_groups",
-            parse=_group,
-            key=lambda group: group.id,
-            fresh=True,
-            scope=scope.path,
-        )
+        try:
+            seen = await self._client.listed(
+                "{scope}/actions/runner-groups",
+                params={},
+                rows="runner_groups",
+                parse=_group,
+                key=lambda group: group.id,
+                fresh=True,
+                scope=scope.path,
+            )
+        except GitHubError:
+            if not groups:
+                raise
+            return groups  # old ones do: a registration with a wrong group is refused without an effect
         self._groups[scope] = now, seen.items
         return seen.items
+
+
+def _pick(groups: Sequence[_Group], name: str | None) -> int | None:
+    """Return the id of the group of this name, of the default one for None; case decides only between several."""
+    if name is None:
+        return next((group.id for group in groups if group.default), None)
+    exact = [group.id for group in groups if group.name == name]
+    alike = [group.id for group in groups if group.name.lower() == name.lower()]
+    return next(iter(exact + alike), None)
 
 
 def _group(row: Any) -> _Group:  # noqa: ANN401 -- JSON

@@ -144,6 +144,7 @@ class Quotas:
         self._by_resource: dict[str, Quota] = {}
         self._until: dict[str, float] = {}  # resource -> monotonic time of its reset, while it is used up
         self._charged_to = {False: CORE, True: REGISTRATION}
+        self._registrations_until = 0.0
         self._pause_set_at = 0.0
         self._paused_until = 0.0
         self._strikes = 0
@@ -164,6 +165,8 @@ class Quotas:
         resource = self._charged_to[registration]
         if now < self._until.get(resource, 0.0):
             raise self._used_up(resource, method=method, url=url)
+        if registration and now < self._registrations_until:
+            raise _too_many_registrations(self._registrations_until - now, method=method, url=url)
 
     def learn(self, answer: Answer, *, registration: bool) -> RateLimitedError | None:
         """Take in an answer's headers; return the error if it is a refusal for a limit's sake."""
@@ -182,7 +185,13 @@ class Quotas:
             if self._until.get(resource, 0.0) <= now:  # the headers did not say until when
                 self._until[resource] = now + SECONDARY_FLOOR
             return self._used_up(resource, method=answer.method, url=answer.url, answer=answer)
-        if "retry-after" in answer.headers or answer.status == 429:
+        told = answer.number("retry-after")
+        if registration and answer.status == 429:
+            # 1,500 registrations per five minutes and owner (github.md §1.5): no reason to stop polling.
+            wait = SECONDARY_FLOOR if told is None else told
+            self._registrations_until = self._clock.mono() + wait
+            return _too_many_registrations(wait, method=answer.method, url=answer.url, answer=answer)
+        if told is not None or answer.status == 429:
             return self._pause(answer)
         if "rate limit" in said:
             return _odd(answer)
@@ -244,6 +253,18 @@ def _secondary(wait: float, *, method: str, url: str, answer: Answer | None = No
         url=url,
         answer=answer,
         reason=Reason.GitHubSecondaryLimit,
+        retry_after=wait,
+    )
+
+
+def _too_many_registrations(
+    wait: float, *, method: str, url: str, answer: Answer | None = None
+) -> RateLimitedError:
+    return RateLimitedError(
+        f"GitHub wants no more runner registrations for now; the next ones wait {wait:.0f} s.",
+        method=method,
+        url=url,
+        answer=answer,
         retry_after=wait,
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.client import SEARCH_CAP, Client
+from controller.adapters.github.errors import NotFoundError
 from controller.core.labels import normalized
 from controller.core.model import JobStatus, Observation, WorkflowJob
 from controller.ports import Quota, Repository, Run
@@ -24,27 +26,37 @@ class GitHubQueue:
     async def repositories(self, owner: str) -> Observation[Repository]:
         """List the owner's repositories that the credentials can see.
 
-        An App lists its installation. A token lists the organization, or what its user owns: only that list holds private
-        repositories of a personal account.
+        An App lists its installation. A token lists the organization; for a personal account it lists what its user can
+        reach, since only that list holds private repositories.
         """
-        params: dict[str, str | int] = {}
-        rows: str | None = None
         if self._client.has_app:
-            route, rows = "installation/repositories", "repositories"
+            seen = await self._list_repositories("installation/repositories", rows="repositories")
         elif self._client.source.enterprise:
-            route, params = "user/repos", {"affiliation": "organization_member"}
-        elif await self._accounts.is_personal(owner):
-            route, params = "user/repos", {"affiliation": "owner,collaborator"}
+            seen = await self._list_repositories("user/repos", affiliation="organization_member")
+        elif self._accounts.known_personal(owner):
+            seen = await self._list_repositories("user/repos", affiliation="owner,collaborator")
         else:
-            route, params = "orgs/{owner}/repos", {"type": "all", "sort": "pushed"}
-        seen = await self._client.listed(
-            route, params=params, rows=rows, parse=_repository, key=lambda r: r.full_name, owner=owner
-        )
+            seen = await self._of_organization(owner)
         if self._client.source.enterprise:
             return seen
         mine = tuple(r for r in seen.items if r.full_name.startswith(f"{owner.lower()}/"))
-        return Observation(
-            items=mine, asked_at=seen.asked_at, server_time=seen.server_time, failure=seen.failure
+        return replace(seen, items=mine)
+
+    async def _of_organization(self, owner: str) -> Observation[Repository]:
+        failed: NotFoundError
+        try:
+            return await self._list_repositories("orgs/{owner}/repos", owner=owner, type="all", sort="pushed")
+        except NotFoundError as error:
+            failed = error
+        if not await self._accounts.is_personal(owner, otherwise=failed):
+            raise failed
+        return await self._list_repositories("user/repos", affiliation="owner,collaborator")
+
+    async def _list_repositories(
+        self, route: str, *, rows: str | None = None, owner: str = "", **params: str
+    ) -> Observation[Repository]:
+        return await self._client.listed(
+            route, params=params, rows=rows, parse=_repository, key=lambda r: r.full_name, owner=owner
         )
 
     async def runs(self, repository: str, status: str) -> Observation[Run]:

@@ -28,7 +28,7 @@ class GitHubRunners:
     async def registrations(self, scope: Scope) -> Observation[Registration]:
         """List all registrations of a scope."""
         try:
-            return await self._list(scope)
+            return await self._list_registrations(scope)
         except GitHubError as error:
             failed = error
         raise await self._accounts.explained(scope, failed)
@@ -41,7 +41,7 @@ class GitHubRunners:
         Raises:
             UpstreamError: As any call; ``GitHubListMoved`` when absence could not be shown.
         """
-        seen = await self._list(scope, name=name)
+        seen = await self._list_registrations(scope, name=name)
         found = next((r for r in seen.items if r.name == name), None)
         if found is None and seen.failure is not None:
             raise UpstreamError(seen.failure)
@@ -116,7 +116,9 @@ class GitHubRunners:
         )
         return parsed(answer, _jit_config)
 
-    async def _list(self, scope: Scope, *, name: str | None = None) -> Observation[Registration]:
+    async def _list_registrations(
+        self, scope: Scope, *, name: str | None = None
+    ) -> Observation[Registration]:
         return await self._client.listed(
             "{scope}/actions/runners",
             params={} if name is None else {"name": name},
