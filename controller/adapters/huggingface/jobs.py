@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -14,7 +14,7 @@ import httpx2
 
 from controller.adapters.huggingface.errors import HubError, malformed
 from controller.adapters.huggingface.flavors import Hardware
-from controller.adapters.huggingface.session import JSON, Wire
+from controller.adapters.huggingface.session import JSON, Answer, Wire
 from controller.core.model import Disposition, Failure, Flavor, HFJob, HubAccount, Observation, Stage
 from controller.core.reasons import Reason
 from controller.ports import Clock, LaunchSpec, UpstreamError
@@ -24,9 +24,6 @@ LIVE = (Stage.SCHEDULING, Stage.RUNNING)
 
 MOST_PAGES = 200
 """Pages of one list; the page size is unknown, and one account had 826 jobs on several (hf-jobs.md §1.3)."""
-
-SEARCH_BACK = 86_400.0
-"""Seconds that :meth:`HubJobs.find` looks back: a launch in doubt is looked for within minutes, or after an outage."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 # What makes an image a Space, as huggingface_hub has it (hf-jobs.md §1.1).
@@ -88,18 +85,16 @@ class HubJobs:
         )
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
-        """Return HF Jobs of any stage that carry all the labels, newest first, created in the last :data:`SEARCH_BACK`.
+        """Return HF Jobs of any stage that carry all the labels, newest first.
+
+        The history has no end, and neither how the Hub joins several labels nor its order is sure (hf-jobs.md §1.3). So only
+        the last label is asked for, and the others are checked here: name the most telling one last.
 
         Raises:
             HubError: Also when an entry cannot be read: it may be the one.
         """
-
-        def old(page: _Page) -> bool:
-            oldest = page.server_time - SEARCH_BACK
-            return bool(page.entries) and all((_created(e) or oldest) < oldest for e in page.entries)
-
         jobs: dict[str, HFJob] = {}
-        for page in await self._walk(_label_query(labels), enough=old):
+        for page in await self._walk(_label_query(labels)[-1:]):
             found, broken = self._ours(page, labels)
             if broken is not None:
                 raise HubError(broken)
@@ -145,18 +140,16 @@ class HubJobs:
     def _job(self, job_id: str) -> str:
         return f"{self._path}/{quote(job_id, safe='')}"
 
-    async def _walk(
-        self, query: Sequence[tuple[str, str]], *, enough: Callable[[_Page], bool] = lambda _: False
-    ) -> list[_Page]:
-        """Follow a list to its end, or to the first page that is enough."""
+    async def _walk(self, query: Sequence[tuple[str, str]]) -> list[_Page]:
+        """Follow a list to its end."""
         answer = await self._wire.get(self._path, query=query)
-        pages, seen = [_page(answer.payload, answer.call, answer.server_time)], {""}
-        while answer.next is not None and not enough(pages[-1]):
+        pages, seen = [_page(answer)], {""}
+        while answer.next is not None:
             if answer.next in seen or len(pages) >= MOST_PAGES:
                 raise malformed(call=answer.call, why="its pages do not end")
             seen.add(answer.next)
             answer = await self._wire.get(self._path, query=answer.next)
-            pages.append(_page(answer.payload, answer.call, answer.server_time))
+            pages.append(_page(answer))
         return pages
 
     def _ours(self, page: _Page, labels: Mapping[str, str]) -> tuple[list[HFJob], Failure | None]:
@@ -186,14 +179,14 @@ class _Page:
     server_time: float
 
 
-def _page(payload: JSON, call: str, server_time: float) -> _Page:
-    if not isinstance(payload, list):
-        raise malformed(call=call, why="it is no list")
-    return _Page(entries=payload, call=call, server_time=server_time)
+def _page(answer: Answer) -> _Page:
+    if not isinstance(answer.payload, list):
+        raise malformed(call=answer.call, why="it is no list")
+    return _Page(entries=answer.payload, call=answer.call, server_time=answer.server_time)
 
 
 def _label_query(labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [("label", f"{key}={value}") for key, value in sorted(labels.items())]
+    return [("label", f"{key}={value}") for key, value in labels.items()]
 
 
 def job_spec(spec: LaunchSpec) -> dict[str, JSON]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controller.adapters.huggingface.errors import HubError
-from controller.adapters.huggingface.jobs import MOST_PAGES, SEARCH_BACK, HubJobs, job_spec
+from controller.adapters.huggingface.jobs import MOST_PAGES, HubJobs, job_spec
 from controller.core.model import Stage, Volume
 from controller.core.reasons import Reason
 from controller.ports import LaunchSpec
@@ -259,18 +259,21 @@ async def test_a_launch_in_doubt_is_found_in_any_stage_newest_first(hub: Scripte
     assert str(hub.requests[0].url) == "https://hub.example/api/jobs/acme?label=runner%3Dr1"
 
 
-async def test_the_search_stops_where_a_whole_page_is_too_old(hub: ScriptedHub, jobs: HubJobs) -> None:
-    date, ancient = "Sat, 21 Nov 2026 10:00:00 GMT", "2026-11-20T09:59:59Z"
-    assert SEARCH_BACK == 86_400
+async def test_only_the_last_label_is_asked_for_and_the_others_are_checked_here(
+    hub: ScriptedHub, jobs: HubJobs
+) -> None:
+    foreign = job("foreign", labels={"managed-by": "them", "runner": "r1"})
+    hub.answer(page([foreign, job("ours")]))
+    assert [j.id for j in await jobs.find({"managed-by": "us", "runner": "r1"})] == ["ours"]
+    assert str(hub.requests[0].url) == "https://hub.example/api/jobs/acme?label=runner%3Dr1"
+
+
+async def test_a_search_is_as_long_as_its_pages_whatever_their_order(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(
-        page(
-            [job("a"), job("b", createdAt=ancient)], "https://hub.example/api/jobs/acme?cursor=2", Date=date
-        ),
-        page([job("c", createdAt=ancient)], "https://hub.example/api/jobs/acme?cursor=3", Date=date),
-        page([job("never asked for")]),
+        page([job("old", createdAt="2020-01-01T00:00:00Z")], "https://hub.example/api/jobs/acme?cursor=2"),
+        page([job("new")]),
     )
-    assert [j.id for j in await jobs.find(OURS)] == ["a", "b", "c"]
-    assert len(hub.requests) == 2
+    assert [j.id for j in await jobs.find(OURS)] == ["new", "old"]
 
 
 async def test_a_search_with_an_unreadable_entry_proves_nothing(hub: ScriptedHub, jobs: HubJobs) -> None:
