@@ -46,6 +46,9 @@ class Reason(Enum):
         "Another pool matches the same jobs: they go to the pool whose preferred flavor is cheapest, then to the older "
         "one. Give each pool a label of its own if that is not meant."
     )
+    RunnerGroupFull = (
+        "The runner group holds as many runners as GitHub allows; remove those that are offline for good."
+    )
     NoRepositories = "The patterns in github.repositories match no repository that the credentials can see."
 
     # --- GitHub
@@ -104,9 +107,7 @@ class Reason(Enum):
     KubernetesNotFound = (
         "The Kubernetes API knows no such object or resource; if it is RunnerPool itself, install the CRD."
     )
-    KubernetesRejected = (
-        "The Kubernetes API refused what the controller sent; install the CRD of the controller's own version."
-    )
+    KubernetesRejected = "The Kubernetes API refused what the controller sent; install the CRD of the controller's own version."
 
     # --- why a queued workflow job waits
     RunnerStarting = "A runner for the job is being scheduled or is starting."
