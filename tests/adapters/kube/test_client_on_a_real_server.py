@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from kubernetes.aio.config import incluster_config
 
 from controller.adapters.kube.client import Client, KubernetesError, connect, pools_path
 from controller.adapters.kube.pools import RESTARTS, list_pools
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from tests.adapters.kube.cluster import Cluster
+
+if TYPE_CHECKING:
+    from tools.controlplane import ControlPlane
 
 pytestmark = pytest.mark.controlplane
 
@@ -106,6 +112,29 @@ async def test_a_token_that_was_replaced_in_the_kubeconfig_is_read_again(
         assert "expired" not in str(caught.value)
         path.write_text(yaml.safe_dump(good))
         assert (await made.request_json("GET", "/api/v1/namespaces"))["items"]
+
+
+async def test_a_pod_uses_its_service_account_and_notices_a_rotated_token(
+    api_server: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = read(api_server.service_account_kubeconfig(namespace="default", name="in-cluster"))
+    authority, token = tmp_path / "ca.crt", tmp_path / "token"
+    authority.write_bytes(b64decode(account["clusters"][0]["cluster"]["certificate-authority-data"]))
+    token.write_text("expired")
+    server = urlsplit(account["clusters"][0]["cluster"]["server"])
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(server.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    async with await connect() as pod:
+        with pytest.raises(KubernetesError) as caught:
+            await pod.request_json("GET", "/api/v1/namespaces")
+        assert caught.value.status == 401
+        token.write_text(account["users"][0]["user"]["token"])
+        with pytest.raises(KubernetesError, match="system:serviceaccount:default:in-cluster") as caught:
+            await pod.request_json("GET", "/api/v1/namespaces")
+        assert caught.value.status == 403
 
 
 async def test_the_packages_own_apis_work_with_our_client(client: Client) -> None:
