@@ -158,6 +158,9 @@ def error_for(answer: Answer) -> GitHubError:
         case status if status >= 500:
             doubt = mutates(answer.method)
             return _error(ServerError, answer, "the controller retries", in_doubt=doubt)
+        case _ if "max limit" in said:
+            hint = "remove runners that are offline for good, or use another group"
+            return _error(RejectedError, answer, hint, reason=Reason.RunnerGroupFull)
         case _:
             return _error(
                 RejectedError, answer, "GitHub takes the request itself for wrong; please report it"

@@ -187,9 +187,10 @@ async def test_exhausted_registrations_leave_polling_alone() -> None:
 async def test_registrations_charged_to_core_are_counted_there() -> None:
     scene = Scene(core_limit=6, registration_bucket=False)
     github = scene.connect()
+    while (quota := github.quota()) is None or quota.remaining:
+        await github.register(ACME, name=f"r-{scene.count(JIT)}", labels=LABELS, group=None)
     with pytest.raises(UpstreamError) as caught:
-        for n in range(10):
-            await github.register(ACME, name=f"r-{n}", labels=LABELS, group=None)
+        await github.register(ACME, name="one-more", labels=LABELS, group=None)
     assert caught.value.failure.reason is Reason.GitHubRateLimited
     assert scene.count(JIT, 403) == 0
     with pytest.raises(UpstreamError):
@@ -214,13 +215,15 @@ async def test_too_many_registrations_per_five_minutes_leave_polling_alone() -> 
 @pytest.mark.parametrize("status", [403, 429])
 @virtual
 async def test_a_secondary_limit_stops_the_whole_source_as_long_as_told(status: int) -> None:
-    scene = Scene(secondary_points_per_minute=5, secondary_limit_status=status, secondary_retry_after=42)
+    scene = Scene(secondary_points_per_minute=6, secondary_limit_status=status, secondary_retry_after=42)
     github = scene.connect()
+    for _ in range(6):
+        await github.runs("acme/lib", "queued")
     with pytest.raises(UpstreamError) as caught:
-        for _ in range(6):
-            await github.runs("acme/lib", "queued")
+        await github.runs("acme/lib", "queued")
     assert caught.value.failure.reason is Reason.GitHubSecondaryLimit
     assert caught.value.failure.retry_after == 42
+    assert scene.count(RUNS, status) == 1
     asked = len(scene.exchange.log)
     with pytest.raises(UpstreamError) as caught:
         await github.register(ACME, name="r", labels=LABELS, group=None)
