@@ -14,8 +14,27 @@ from controller.core.reasons import Reason
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 _TIMEOUT = "Job timeout"
 
-EXIT_REASONS: dict[int, Reason] = {}
-"""Exit codes of the bootstrap and what they mean; 0 is a workflow job that ran to its end."""
+EXIT_REASONS = {
+    64: Reason.RunnerFailed,
+    65: Reason.ImageUnsuitable,
+    66: Reason.ImageUnsuitable,
+    67: Reason.DownloadFailed,
+    68: Reason.DownloadFailed,
+    69: Reason.DownloadFailed,
+    70: Reason.ImageUnsuitable,
+    71: Reason.RegistrationRefused,
+    72: Reason.RegistrationDeadline,
+    73: Reason.RunnerVersionRefused,
+    74: Reason.RegistrationRefused,
+    75: Reason.IdleDeadline,
+    76: Reason.EndedUnseen,
+    77: Reason.EndedUnseen,
+    78: Reason.RunnerFailed,
+    79: Reason.RunnerFailed,
+    80: Reason.RunnerVersionRefused,
+    81: Reason.RunnerFailed,
+}
+"""The bootstrap's exit codes (``docs/bootstrap.md``); 0 is a workflow job that ran to its end."""
 
 
 def exit_code(job: HFJob) -> int | None:

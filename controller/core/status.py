@@ -14,23 +14,13 @@ from typing import Any
 
 from controller.core.backoff import POOL, STALLED_AFTER, Backoff
 from controller.core.lifecycle import Phase, Runner
-from controller.core.model import (
-    Disposition,
-    Failure,
-    Footprint,
-    GitHubSource,
-    HubAccount,
-    Pool,
-    RegistrationScope,
-    Scope,
-    ScopeKind,
-    SecretRef,
-)
+from controller.core.model import Disposition, Failure, Footprint
 from controller.core.overlap import Overlap
 from controller.core.plan import PoolReport, Waiting
 from controller.core.reasons import Reason
 
 MOST_RUNNERS = 20
+MOST_PLACES = 16
 MOST_MESSAGE = 1024
 PATIENCE = 90.0
 """Seconds for which a service may be out of reach before a pool is called not ready: conditions must not flap."""
@@ -84,12 +74,13 @@ def build_status(
         "conditions": _conditions(aspects, previous.get("conditions") or (), pool.generation, now.wall),
         "flavorNames": ",".join(pool.flavors),
         "counts": _counts(report),
-        "queue": [_waiting(waiting, start) for waiting in report.waiting][:16],
+        "queue": _queue(report.waiting, start),
         "runners": [_runner(runner, start) for runner in _newest(report.runners)],
         "flavors": [_flavor(name, report, usd_per_second, start) for name in pool.flavors],
+        **_pool_backoff(report, start),
         **_cost(report, usd_per_second),
-        "footprints": [_footprint(f) for f in (pool.footprint, *pool.former)],
-        **({"lastLaunchTime": iso(pool.last_launch_at)} if pool.last_launch_at is not None else {}),
+        "places": [_place(f) for f in (pool.footprint, *pool.former)][:MOST_PLACES],
+        **({"lastLaunchAt": iso(pool.last_launch_at)} if pool.last_launch_at is not None else {}),
     }
 
 
@@ -259,13 +250,18 @@ def _counts(report: PoolReport) -> dict[str, int]:
     }
 
 
-def _waiting(waiting: Waiting, start: Instant) -> dict[str, Any]:
-    when = f" The next try is at {start.iso(waiting.until)}." if waiting.until is not None else ""
-    return {
-        "reason": str(waiting.reason),
-        "count": waiting.count,
-        "message": (waiting.message + when)[:MOST_MESSAGE],
-    }
+def _queue(waiting: Sequence[Waiting], start: Instant) -> list[dict[str, Any]]:
+    """Return one entry for each reason: the list is a map by reason."""
+    found: dict[Reason, dict[str, Any]] = {}
+    for one in waiting:
+        when = f" The next try is at {start.iso(one.until)}." if one.until is not None else ""
+        known = found.get(one.reason)
+        if known is None:
+            found[one.reason] = {"reason": str(one.reason), "count": one.count, "message": one.message + when}
+        else:
+            known["count"] += one.count
+            known["message"] += f" {one.message}{when}"
+    return [{**entry, "message": entry["message"][:MOST_MESSAGE]} for entry in found.values()]
 
 
 def _newest(runners: Sequence[Runner]) -> list[Runner]:
@@ -295,25 +291,26 @@ def _flavor(
     }
     if name in usd_per_second:
         shown["usdPerHour"] = dollars(usd_per_second[name] * 3600)
-    known = report.memory.backoffs.get(name)
-    if known is not None:
-        shown |= _backoff(known, start)
+    if (known := report.memory.backoffs.get(name)) is not None:
+        shown["backoff"] = _backoff(known, start)
     return shown
 
 
+def _pool_backoff(report: PoolReport, start: Instant) -> dict[str, Any]:
+    known = report.memory.backoffs.get(POOL)
+    return {} if known is None else {"backoff": _backoff(known, start)}
+
+
 def _backoff(known: Backoff, start: Instant) -> dict[str, Any]:
-    error: dict[str, Any] = {
+    shown: dict[str, Any] = {
+        "failures": known.failures,
+        "until": start.iso(known.until),
         "reason": str(known.failure.reason),
         "message": known.failure.message[:MOST_MESSAGE],
-        "time": start.iso(known.at),
     }
     if known.failure.request_id:
-        error["requestId"] = known.failure.request_id
-    return {
-        "consecutiveFailures": known.failures,
-        "backoffUntil": start.iso(known.until),
-        "lastError": error,
-    }
+        shown["requestId"] = known.failure.request_id
+    return shown
 
 
 def _cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> dict[str, Any]:
@@ -325,6 +322,7 @@ def _cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> dict[str, 
             "usdPerHour": dollars(report.usd_per_hour),
             "maxUsdPerHour": dollars(dearest * report.pool.max_runners),
             "worstCaseUsd": dollars(report.worst_case_usd),
+            "spentUsd": dollars(report.memory.spent_usd),
         }
     }
 
@@ -334,7 +332,7 @@ def dollars(amount: float) -> str:
     return f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
 
 
-def _footprint(place: Footprint) -> dict[str, Any]:
+def _place(place: Footprint) -> dict[str, Any]:
     source, scope, account = place.registrations.source, place.registrations.scope, place.account
     return {
         "apiUrl": source.api_url,
@@ -344,42 +342,3 @@ def _footprint(place: Footprint) -> dict[str, Any]:
         "namespace": account.namespace,
         "tokenSecret": account.secret.name,
     }
-
-
-def read_footprints(status: Mapping[str, Any], pool: Pool) -> tuple[tuple[Footprint, ...], float | None]:
-    """Return a pool's former footprints and the time of its last launch from its status; what is unreadable is skipped."""
-    kinds = {
-        "repos": ScopeKind.REPOSITORY,
-        "orgs": ScopeKind.ORGANIZATION,
-        "enterprises": ScopeKind.ENTERPRISE,
-    }
-    found: list[Footprint] = []
-    for entry in status.get("footprints") or ():
-        try:
-            kind, owner, *rest = entry["scope"].split("/")
-            scope = Scope(kind=kinds[kind], owner=owner, repository=rest[0] if rest else "")
-            source = GitHubSource(
-                api_url=entry["apiUrl"],
-                secret=SecretRef(pool.key.namespace, entry["credentialsSecret"]),
-                owner=owner,
-                enterprise=scope.kind is ScopeKind.ENTERPRISE,
-            )
-            account = HubAccount(
-                endpoint=entry["endpoint"],
-                namespace=entry["namespace"],
-                secret=SecretRef(pool.key.namespace, entry["tokenSecret"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError):
-            continue
-        place = Footprint(RegistrationScope(source, scope), account)
-        if place != pool.footprint:
-            found.append(place)
-    return tuple(found), parse_iso(status.get("lastLaunchTime"))
-
-
-def parse_iso(text: object) -> float | None:
-    """Return RFC 3339 text as epoch seconds, None for anything else."""
-    try:
-        return datetime.fromisoformat(str(text)).timestamp() if isinstance(text, str) else None
-    except ValueError:
-        return None

@@ -28,7 +28,7 @@ from functools import partial
 
 from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import Disposition, Failure, Flavor, HFJob, Pool
+from controller.core.model import Disposition, Failure, Flavor, HFJob, HubAccount, Pool
 from controller.core.naming import LABEL_RUNNER, ours, runner_name
 from controller.core.plan import Action, Launch, Result
 from controller.core.reasons import Reason
@@ -58,7 +58,9 @@ class Executor:
         token: Callable[[], str],
         runner: RunnerVersion,
         offer: Callable[[str, str], Flavor | None],
+        launched: Callable[[HubAccount, HFJob], None],
         settled: Callable[[], None],
+        allow_http: bool = False,
         parallel: int = 16,
     ) -> None:
         """Build an executor.
@@ -71,7 +73,9 @@ class Executor:
             token: Returns a new token of 10 characters of ``[a-z0-9]`` each time.
             runner: The archive for images without a runner.
             offer: Flavor by endpoint and name, None while unknown.
+            launched: Called with each HF Job that was launched.
             settled: Called when an effect ended, so that the next pass comes soon.
+            allow_http: Runners may download their archive over plain http, from a simulator.
             parallel: Effects under way at once per credential and kind.
         """
         self._connections = connections
@@ -81,7 +85,9 @@ class Executor:
         self._token = token
         self._runner = runner
         self._offer = offer
+        self._launched = launched
         self._settled = settled
+        self._allow_http = allow_http
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -217,17 +223,21 @@ class Executor:
             secret_env=secret_env,
             controller_id=self._controller_id,
             runner=self._runner,
+            allow_http=self._allow_http,
         )
         try:
-            return await hub.launch(spec)
+            hf_job = await hub.launch(spec)
         except UpstreamError as error:
             found = await self._find_launched(hub, name) if error.failure.in_doubt else None
             if found is not None:
+                self._launched(pool.hub, found)
                 return found
             # Nothing is there, or not yet: without its registration a late HF Job can take no workflow job, its Listener
             # exits, and garbage collection cancels it if even that fails.
             await self._undo_registration(github, pool, name, jit)
             raise
+        self._launched(pool.hub, hf_job)
+        return hf_job
 
     async def _secret_env(self, pool: Pool) -> Mapping[str, str]:
         found: dict[str, str] = {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from controller.adapters.huggingface.bootstrap import bootstrap_job
+from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION, bootstrap_job
 from controller.core.model import Flavor, Pool
 from controller.core.money import timeout_seconds
 from controller.core.naming import hf_labels
@@ -14,6 +14,9 @@ from controller.ports import JitConfig, LaunchSpec
 CPU_IMAGE = "ubuntu:24.04"
 GPU_IMAGE = "nvidia/cuda:12.9.2-runtime-ubuntu24.04"
 """Images of pools that name none: the same that Hugging Face's own dispatcher uses (usecases.md §5)."""
+
+DOWNLOADS = "https://github.com/actions/runner/releases/download"
+"""Where GitHub publishes the runner."""
 
 IDLE_MARGIN = 180
 """Seconds that the bootstrap's own idle watch waits beyond ``deadlines.idle``: the controller deregisters first, which is
@@ -30,9 +33,9 @@ class RunnerVersion:
         base_url: Where ``v{version}/actions-runner-linux-{arch}-{version}.tar.gz`` is.
     """
 
-    version: str
-    sha256: Mapping[str, str]
-    base_url: str = "https://github.com/actions/runner/releases/download"
+    version: str = RUNNER_VERSION
+    sha256: Mapping[str, str] = field(default_factory=lambda: RUNNER_SHA256)
+    base_url: str = DOWNLOADS
 
 
 def launch_spec(
@@ -45,6 +48,7 @@ def launch_spec(
     secret_env: Mapping[str, str],
     controller_id: str,
     runner: RunnerVersion,
+    allow_http: bool = False,
 ) -> LaunchSpec:
     """Return the HF Job for one runner.
 
@@ -57,6 +61,7 @@ def launch_spec(
         secret_env: ``spec.secretEnv``, resolved.
         controller_id: Who we are.
         runner: The archive for images that bring no runner.
+        allow_http: It may come over plain http.
     """
     default_image = GPU_IMAGE if offer is not None and offer.accelerator else CPU_IMAGE
     job = bootstrap_job(
@@ -75,6 +80,7 @@ def launch_spec(
         hub_url=pool.hub.endpoint,
         hf_namespace=pool.hub.namespace,
         ssh=pool.template.ssh,
+        allow_http=allow_http,
     )
     return LaunchSpec(
         image=pool.template.image or default_image,

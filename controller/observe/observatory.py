@@ -9,23 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from controller.core.demand import wanted_repositories
 from controller.core.model import (
-    Failure,
+    Footprint,
     GitHubSource,
     HFJob,
     HubAccount,
-    Observation,
     Pool,
     RegistrationScope,
+    ScopeKind,
     Snapshot,
 )
 from controller.core.naming import ours
 from controller.observe.hub import FlavorObserver, HubObserver
-from controller.observe.queue import QueueObserver
+from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.registrations import RegistrationObserver
 from controller.ports import Clock, Connections
 
@@ -71,22 +69,19 @@ class Observatory:
         self._watched: tuple[object, ...] = ()
 
     # ------------------------------------------------------------------------------------------------- what is observed
-    def watch(self, pools: Sequence[Pool], busy_accounts: Mapping[HubAccount, bool]) -> None:
+    def watch(self, pools: Sequence[Pool]) -> None:
         """Observe what these pools need, and nothing else. Idempotent, and cheap when nothing changed."""
         basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude) for p in pools)
         if basis != self._watched:
             self._watched = basis
             self._follow(pools)
-        for account, busy in busy_accounts.items():
-            if account in self.accounts:
-                self.accounts[account].heat(hot=busy)
 
     def _follow(self, pools: Sequence[Pool]) -> None:
         places = [place for pool in pools for place in (pool.footprint, *pool.former)]
         sources = sorted({pool.source for pool in pools})
         self._keep(self.queues, sources, self._open_queue)
         for source in sources:
-            self.queues[source].want(wanted_repositories([p for p in pools if p.source == source]))
+            self.queues[source].want(_patterns(pool) for pool in pools if pool.source == source)
         self._keep(self.registrations, sorted({p.registrations for p in places}), self._open_registrations)
         accounts = sorted({p.account for p in places})
         self._keep(self.accounts, accounts, self._open_account)
@@ -106,7 +101,10 @@ class Observatory:
 
     def _open_queue(self, source: GitHubSource) -> QueueObserver:
         return QueueObserver(
-            source=source, queue=self._connections.github(source), clock=self._clock, changed=self._changed
+            source=source,
+            queue=self._connections.github(source),
+            clock=self._clock,
+            changed=self._changed,
         )
 
     def _open_registrations(self, where: RegistrationScope) -> RegistrationObserver:
@@ -166,14 +164,28 @@ class Observatory:
         if account in self.accounts:
             self.accounts[account].note(job)
 
-    def heat(self, scopes: Mapping[RegistrationScope, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
-        """Say where something of ours may live: there it pays to look more often. Hints only."""
+    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+        """Say where something of ours may live or is wanted: there it pays to look more often. Hints only."""
+        for source, names in repositories.items():
+            if source in self.queues:
+                self.queues[source].keep_hot(sorted(names))
+        scopes: dict[RegistrationScope, bool] = {}
+        accounts: dict[HubAccount, bool] = {}
+        for place, hot in busy.items():
+            scopes[place.registrations] = scopes.get(place.registrations, False) or hot
+            accounts[place.account] = accounts.get(place.account, False) or hot
         for scope, hot in scopes.items():
             if scope in self.registrations:
                 self.registrations[scope].heat(hot=hot)
-        for source, names in repositories.items():
-            if source in self.queues:
-                self.queues[source].keep_hot(names)
+        for account, hot in accounts.items():
+            if account in self.accounts:
+                self.accounts[account].heat(hot=hot)
+
+
+def _patterns(pool: Pool) -> Patterns:
+    if pool.scope.kind is ScopeKind.REPOSITORY:
+        return Patterns((f"{pool.scope.owner}/{pool.scope.repository}",))
+    return Patterns(pool.include, pool.exclude)
 
 
 def _seen(observers: Mapping[K, Any]) -> dict[K, Any]:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.api.convert import to_pool
+from controller.api.convert import footprints, last_launch_at, to_pool
 from controller.api.runnerpool import InvalidPool
 from controller.core.model import Footprint, Pool, PoolKey
-from controller.core.status import read_footprints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +67,10 @@ class PoolRegistry:
         except InvalidPool as error:
             self._reject(key, uid, metadata, str(error), known)
             return
-        former, launched = (known.former, known.last_launch_at) if known else read_footprints(status, pool)
-        if known is not None and known.footprint != pool.footprint:
-            former = (*former, known.footprint)
+        if known is not None:
+            former, launched = (*known.former, known.footprint), known.last_launch_at
+        else:
+            former, launched = footprints(status, namespace=key.namespace), last_launch_at(status)
         former = tuple(place for place in dict.fromkeys(former) if place != pool.footprint)
         pool = replace(pool, former=former, last_launch_at=launched)
         healed = self._rejected.pop(key, None) is not None

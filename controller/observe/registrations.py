@@ -75,7 +75,7 @@ class RegistrationObserver:
     def _pause(self, failure: Failure | None) -> float:
         if failure is None:
             return HOT if self._hot else COLD
-        waited = min(RETRY_AT_MOST, HOT * 2 ** min(self._failures - 1, 6))
+        waited = min(RETRY_AT_MOST, HOT * (1 << min(self._failures - 1, 6)))
         return max(waited, failure.retry_after or 0.0)
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from controller.core.lifecycle import LIST_LAG, InFlight, Runner, still_in_flight
-from controller.core.model import Footprint, HubAccount, Pool, Snapshot
+from controller.core.model import Footprint, GitHubSource, HubAccount, Pool, Snapshot
 from controller.core.money import prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.overlap import Overlap, find_overlaps
@@ -31,8 +31,11 @@ BREATH = 0.1
 class Observatory(Protocol):
     """What the loop needs of the observers."""
 
-    def watch(self, pools: Sequence[Pool], busy_accounts: Mapping[HubAccount, bool]) -> None:
+    def watch(self, pools: Sequence[Pool]) -> None:
         """Observe what these pools need, and nothing else."""
+
+    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+        """Take a hint where to look more often."""
 
     def snapshot(self) -> Snapshot:
         """Return everything that is known now."""
@@ -123,7 +126,8 @@ class Reconciler:
             if isinstance(action, Launch):
                 self._registry.note_launch(action.pool.uid, self._clock.wall())
         self._note_endings(done, snapshot)
-        self._observatory.watch(self._registry.pools, _busy_accounts(done))
+        self._observatory.watch(self._registry.pools)
+        self._observatory.heat(_busy_places(done), _busy_repositories(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
         await self._publish(done, snapshot)
@@ -223,11 +227,23 @@ def _matters(effect: InFlight, snapshot: Snapshot, shown: Mapping[HubAccount, se
     return still_in_flight(effect, snapshot.hf_jobs.get(account), shown=effect.name in shown.get(account, ()))
 
 
-def _busy_accounts(done: Plan) -> Mapping[HubAccount, bool]:
-    """Return for each account whether something lives or is wanted there, which is worth looking at more often."""
-    busy: dict[HubAccount, bool] = {}
+def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
+    """Return for each place whether something lives or is wanted there, which is worth looking at more often."""
+    busy: dict[Footprint, bool] = {}
     for report in done.reports.values():
-        wanted = bool(report.runners or report.demand.queued or report.pool.min_idle or report.pool.deleting)
-        for place in (report.pool.footprint, *report.pool.former):
-            busy[place.account] = busy.get(place.account, False) or wanted
+        pool = report.pool
+        wanted = bool(report.runners or report.demand.queued or pool.min_idle or pool.deleting)
+        for place in (pool.footprint, *pool.former):
+            busy[place] = busy.get(place, False) or wanted
+    return busy
+
+
+def _busy_repositories(done: Plan) -> Mapping[GitHubSource, set[str]]:
+    """Return the repositories whose jobs wait for us or run on our runners."""
+    busy: dict[GitHubSource, set[str]] = {}
+    for report in done.reports.values():
+        names = {job.repository for job in report.demand.queued}
+        names |= {runner.workflow_job.repository for runner in report.runners if runner.workflow_job}
+        if names:
+            busy.setdefault(report.pool.source, set()).update(names)
     return busy

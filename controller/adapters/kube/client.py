@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -43,6 +44,29 @@ class KubernetesError(UpstreamError):
     def __init__(self, failure: Failure, *, status: int | None = None) -> None:
         super().__init__(failure)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How to reach the API server; the token is kept out of ``repr``.
+
+    Attributes:
+        server: Base URL.
+        scheme: ``Bearer``, or empty without a token.
+        token: What follows it.
+        ca_path: File of the authority, None for the system's.
+        certificate_path: File of a client certificate, if any.
+        private_key_path: File of its key.
+        insecure: The server's certificate is not checked.
+    """
+
+    server: str
+    scheme: str
+    token: str = field(repr=False)
+    ca_path: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+    insecure: bool
 
 
 class Client(ApiClient):
@@ -130,6 +154,24 @@ class Client(ApiClient):
         except (aiohttp.ClientError, OSError, ConfigException) as error:
             raise _unavailable(f"{method} {path}", f"{type(error).__name__} {error}".strip()) from None
         return response.status, {k.lower(): v for k, v in response.headers.items()}, raw
+
+    async def identity(self) -> Identity:
+        """Return where the API server is and who we are, with credentials read again: for kopf's own client."""
+        await self._fresh_credentials()
+        configuration = self.configuration
+        authorization = (
+            await configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
+        )
+        scheme, _, token = authorization.partition(" ")
+        return Identity(
+            server=configuration.host,
+            scheme=scheme if token else "",
+            token=token,
+            ca_path=configuration.ssl_ca_cert,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            insecure=not configuration.verify_ssl,
+        )
 
     async def _fresh_credentials(self) -> None:
         try:

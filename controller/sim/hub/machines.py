@@ -84,7 +84,7 @@ while read -r sign group; do
     -) live="${live%% "$group" *} ${live#* "$group" }" ;;
   esac
 done
-for group in $live; do kill -KILL -- "-$group" 2>/dev/null; done
+for group in $live; do kill -s KILL -- "-$group" 2>/dev/null; done
 """
 
 
@@ -108,7 +108,8 @@ class ProcessMachine:
     ``JOB_ID`` when the job ends.
 
     Args:
-        environment: Set last in every job's environment; keeps a bootstrap off the host's own directories.
+        environment: Set last in every job's environment; keeps a bootstrap off the host's own directories. ``{home}`` in a
+            value is the job's directory.
         directory: Where the jobs' directories are made; the system's temporary directory unless said.
     """
 
@@ -163,25 +164,30 @@ class ProcessMachine:
             **spec.environment,
             **spec.secrets,
             **builtin_environment(run),
-            **self._environment,
+            **{name: value.replace("{home}", str(home)) for name, value in self._environment.items()},
         }
-        command = [*(spec.command or []), *(spec.arguments or [])]
+        command = [*(spec.command or []), *(spec.arguments or [])] or ["true"]
+        # A pipe of our own: with asyncio's, wait() would wait for everybody who inherited it, not for the first process.
+        output, inherited = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(command or ["true"]),
+                *command,
                 cwd=home,
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=inherited,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
         except OSError as error:
+            os.close(output)
             run.log(f"exec failed: {error}")
             return 128, "StartError"
+        finally:
+            os.close(inherited)
         child.process = process
         self._watch("+", process.pid)
-        reading = asyncio.create_task(_copy(process, run))
+        reading = asyncio.create_task(_copy(output, run))
         try:
             if child.killed:  # between start() and the process
                 _kill_group(process.pid)
@@ -209,16 +215,22 @@ class ProcessMachine:
         self._watchdog.stdin.flush()
 
 
-async def _copy(process: asyncio.subprocess.Process, run: Run) -> None:
-    """Copy output to the job's log, line by line; a line may be of any length."""
-    assert process.stdout is not None
-    rest = b""
-    while chunk := await process.stdout.read(65_536):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            run.log(line.decode(errors="replace").rstrip("\r"))
-    if rest:
-        run.log(rest.decode(errors="replace"))
+async def _copy(output: int, run: Run) -> None:
+    """Copy a pipe to the job's log, line by line, until its end; a line may be of any length."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(output, "rb", 0)
+    )
+    try:
+        rest = b""
+        while chunk := await reader.read(65_536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                run.log(line.decode(errors="replace").rstrip("\r"))
+        if rest:
+            run.log(rest.decode(errors="replace"))
+    finally:
+        transport.close()
 
 
 def _kill_group(group: int) -> None:

@@ -1,0 +1,24 @@
+"""The command line: every subcommand of ``hf-runner-controller``, one module each.
+
+The top layer: it may import everything, and nothing imports it.
+"""
+
+from __future__ import annotations
+
+import click
+
+from controller import __version__
+from controller.cli.demo import demo_command
+from controller.cli.run import run_command
+from controller.cli.sim import sim_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hf-runner-controller")
+def main() -> None:
+    """Ephemeral GitHub Actions runners on Hugging Face Jobs, as a Kubernetes operator."""
+
+
+main.add_command(run_command)
+main.add_command(sim_command)
+main.add_command(demo_command)

@@ -1,0 +1,72 @@
+"""What the demo does to a cluster, as kubectl would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller.adapters.kube.client import Client, path_of, pools_path
+from controller.core.reasons import Reason
+from controller.ports import UpstreamError
+
+FIELD_MANAGER = [("fieldManager", "hf-runner-demo"), ("force", "true")]
+APPLY = "application/apply-patch+yaml"
+
+
+class Cluster:
+    """One namespace of a cluster."""
+
+    def __init__(self, *, kube: Client, namespace: str) -> None:
+        self._kube = kube
+        self.namespace = namespace
+
+    async def prepare(self, crds: Sequence[Mapping[str, Any]]) -> None:
+        """Install the CRDs and make the namespace."""
+        for crd in crds:
+            name = crd["metadata"]["name"]
+            await self._apply(
+                path_of("apis", "apiextensions.k8s.io", "v1", "customresourcedefinitions", name), crd
+            )
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        await self._apply(path_of("api", "v1", "namespaces", self.namespace), namespace)
+
+    async def secrets(self, *, app_id: str, private_key: str, token: str) -> None:
+        """Make the Secrets that the examples name."""
+        contents = {
+            "github-app": {"appId": app_id, "privateKey": private_key},
+            "hf-token": {"token": token},
+            "wandb": {"apiKey": "demo"},
+        }
+        for name, data in contents.items():
+            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+            await self._apply(path_of("api", "v1", "namespaces", self.namespace, "secrets", name), secret)
+
+    async def apply_pool(self, manifest: Mapping[str, Any]) -> None:
+        """Apply a RunnerPool, waiting until the API server serves a CRD that was just installed."""
+        await self._apply(pools_path(self.namespace, manifest["metadata"]["name"]), manifest)
+
+    async def pools(self) -> Sequence[Mapping[str, Any]]:
+        """Return the RunnerPools of the namespace."""
+        found = await self._kube.request_json("GET", pools_path(self.namespace))
+        items: Sequence[Mapping[str, Any]] = found["items"]
+        return items
+
+    async def delete_pool(self, name: str) -> None:
+        """Delete a RunnerPool; one that is gone is no error."""
+        await self._delete(pools_path(self.namespace, name))
+
+    async def tidy(self) -> None:
+        """Delete what the demo made, but for the CRD: other pools may use it."""
+        for name in ("github-app", "hf-token", "wandb"):
+            await self._delete(path_of("api", "v1", "namespaces", self.namespace, "secrets", name))
+        await self._delete(path_of("api", "v1", "namespaces", self.namespace))
+
+    async def _apply(self, path: str, body: Mapping[str, Any]) -> None:
+        await self._kube.request_json("PATCH", path, query=FIELD_MANAGER, body=dict(body), content_type=APPLY)
+
+    async def _delete(self, path: str) -> None:
+        try:
+            await self._kube.request_json("DELETE", path)
+        except UpstreamError as error:
+            if error.failure.reason is not Reason.KubernetesNotFound:
+                raise

@@ -1,0 +1,140 @@
+"""``hf-runner-controller run``: the operator itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import click
+
+from controller.adapters.github.limits import POINTS_PER_MINUTE
+from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION
+from controller.app import Options, run
+from controller.cli.logs import configure_logging
+from controller.execute.spec import DOWNLOADS, RunnerVersion
+from controller.ports import UpstreamError
+
+log = logging.getLogger(__name__)
+
+
+def _checksums(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        arch, equals, checksum = text.partition("=")
+        if not equals or len(checksum) != 64:
+            raise click.BadParameter(
+                f"{text!r} is not ARCH=SHA256, such as x64=7092… with 64 hexadecimal digits"
+            )
+        found[arch] = checksum.lower()
+    return found
+
+
+@click.command("run")
+@click.option("--kubeconfig", metavar="FILE", help="Instead of the pod's ServiceAccount.")
+@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+@click.option(
+    "--namespace",
+    "namespaces",
+    metavar="NAME",
+    multiple=True,
+    help="Watch only this; may be repeated. Default: all.",
+)
+@click.option(
+    "--controller-id",
+    metavar="NAME",
+    help="Marks the runners that are this controller's. Default: the cluster's id. Two controllers in one cluster need two.",
+)
+@click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
+@click.option(
+    "--web-host",
+    metavar="ADDRESS",
+    default="0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
+    show_default=True,
+    help="Where probes and metrics are served.",
+)
+@click.option("--web-port", metavar="PORT", type=click.IntRange(0, 65_535), default=8080, show_default=True)
+@click.option(
+    "--github-points-per-minute",
+    type=click.IntRange(min=0),
+    default=POINTS_PER_MINUTE,
+    show_default=True,
+    help="GitHub's secondary rate limit per credential: a read costs 1, a registration 5. 0 for servers without limits.",
+)
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 100),
+    default=16,
+    show_default=True,
+    help="Launches at once per pool's place, and as many retirements.",
+)
+@click.option(
+    "--runner-version",
+    default=RUNNER_VERSION,
+    show_default=True,
+    help="actions/runner release for images that bring none.",
+)
+@click.option(
+    "--runner-sha256",
+    metavar="ARCH=SHA256",
+    multiple=True,
+    callback=_checksums,
+    help="Checksum of that release's archive; needed with another --runner-version.",
+)
+@click.option(
+    "--runner-base-url",
+    metavar="URL",
+    default=DOWNLOADS,
+    show_default=True,
+    help="Where the release is downloaded from.",
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+def run_command(
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+    controller_id: str | None,
+    allow_http: bool,
+    web_host: str,
+    web_port: int,
+    github_points_per_minute: int,
+    parallel: int,
+    runner_version: str,
+    runner_sha256: dict[str, str],
+    runner_base_url: str,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Serves /livez, /readyz and /metrics. Exit codes: 0 stopped, 1 Kubernetes cannot be used (the message says why),
+    2 wrong arguments.
+    """
+    if runner_version != RUNNER_VERSION and not runner_sha256:
+        raise click.UsageError("--runner-version needs the archive's checksum: --runner-sha256 x64=…")
+    configure_logging(log_format, log_level)
+    options = Options(
+        kubeconfig=kubeconfig,
+        context=context,
+        namespaces=namespaces,
+        controller_id=controller_id,
+        allow_http=allow_http,
+        web_host=web_host,
+        web_port=web_port,
+        points_per_minute=github_points_per_minute,
+        parallel=parallel,
+        runner=RunnerVersion(
+            version=runner_version,
+            sha256=runner_sha256 or RUNNER_SHA256,
+            base_url=runner_base_url.rstrip("/"),
+        ),
+    )
+    try:
+        asyncio.run(run(options))
+    except UpstreamError as error:
+        log.error("cannot run", extra={"reason": str(error.failure.reason), "detail": error.failure.message})  # noqa: TRY400
+        sys.exit(1)

@@ -1,0 +1,120 @@
+"""The handlers, three of them, and kopf's settings.
+
+``on.event`` and a dictionary of our own instead of ``kopf.index`` (quadratic at start-up), no peering (it never fences), no
+daemons and no timers: the loop is ours (kopf.md §0).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import kopf
+
+from controller.adapters.kube.client import Identity
+from controller.core.model import PoolKey
+from controller.observe.pools import PoolRegistry
+
+GROUP, VERSION, PLURAL = "hfrunners.dev", "v1alpha1", "runnerpools"
+FINALIZER = f"{GROUP}/drain"
+DRAIN_POLL = 3.0
+"""Seconds between two looks whether a deleted pool is drained."""
+
+
+async def watch(
+    registry: PoolRegistry,
+    *,
+    identity: Callable[[], Awaitable[Identity]],
+    namespaces: Sequence[str],
+    stop: asyncio.Event,
+    watching: asyncio.Event,
+) -> None:
+    """Run kopf until ``stop`` is set.
+
+    Args:
+        registry: What it feeds.
+        identity: Says how to reach the API server; asked again whenever that refuses us.
+        namespaces: To watch; empty for all.
+        stop: Set to end it.
+        watching: Set by it once it watches.
+    """
+    await kopf.operator(
+        registry=build_handlers(registry, identity),
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        standalone=True,
+        stop_flag=stop,
+        ready_flag=watching,
+    )
+
+
+def build_handlers(
+    registry: PoolRegistry, identity: Callable[[], Awaitable[Identity]]
+) -> kopf.OperatorRegistry:
+    """Return kopf's registry with handlers that keep ours."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        known = await identity()
+        return kopf.ConnectionInfo(
+            server=known.server,
+            ca_path=known.ca_path,
+            insecure=known.insecure,
+            scheme=known.scheme or None,
+            token=known.token or None,
+            certificate_path=known.certificate_path,
+            private_key_path=known.private_key_path,
+        )
+
+    @kopf.on.startup(registry=handlers)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        apply_settings(settings)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def observe(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        if event.get("type") == "DELETED":
+            registry.remove(PoolKey(body["metadata"]["namespace"], body["metadata"]["name"]))
+        else:
+            registry.upsert(body)
+
+    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers)
+    async def drain(body: kopf.Body, **_: Any) -> None:
+        metadata = body["metadata"]
+        registry.upsert(body)
+        if not registry.may_go(PoolKey(metadata["namespace"], metadata["name"]), metadata["uid"]):
+            raise kopf.TemporaryError("waiting until its runners have ended", delay=DRAIN_POLL)
+
+    return handlers
+
+
+def apply_settings(settings: kopf.OperatorSettings) -> None:
+    """Set what kopf's defaults leave open or slow (kopf.md §7)."""
+    settings.peering.standalone = True
+    settings.persistence.finalizer = FINALIZER
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 15
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = (1, 2, 3, 5, 8)
+    settings.networking.enforce_retry_after = True
+    settings.queueing.worker_limit = 100
+    settings.posting.enabled = False  # Events are ours: aggregated, and only for transitions
+    settings.scanning.disabled = (
+        True  # the CRD is there before we start, and no RBAC for CRDs or namespaces is needed
+    )
+    settings.execution.max_workers = 1
+    settings.process.ultimate_exiting_timeout = 20
+
+
+def quiet_logging() -> None:
+    """Keep kopf's own lines to what tells somebody something: not every event, not every wait of a drain."""
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    logging.getLogger("kopf.objects").addFilter(
+        lambda record: "waiting until its runners" not in record.getMessage()
+    )
