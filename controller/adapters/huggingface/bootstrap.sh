@@ -17,6 +17,7 @@ unset HFRUNNER_JIT_CONFIG
 
 hf_signal=
 hf_ended=
+hf_facts=
 hf_listener_exit=none
 hf_result=none
 hf_ran=false
@@ -49,6 +50,7 @@ finish() {
     UpdateFailed) hf_code=80 ;;
     BootstrapFailed) hf_code=81 ;;
   esac
+  [ -z "$hf_facts" ] || kill "$hf_facts" 2>/dev/null
   say "$2"
   say "outcome=$1 listener-exit=$hf_listener_exit job-result=$hf_result ran-job=$hf_ran"
   exit "$hf_code"
@@ -72,7 +74,7 @@ pause() {
 # The wait between two looks at something: short at first, for what ends at once.
 poll() {
   hf_polls=$((hf_polls + 1))
-  if [ "$hf_polls" -le 30 ]; then pause "$hf_short"; else pause 1; fi
+  if [ "$hf_polls" -le 40 ]; then pause "$hf_short"; else pause 1; fi
 }
 
 whole_number() {
@@ -100,7 +102,7 @@ read_settings() {
   esac
   now
   hf_register_by=$((hf_now + hf_registration))
-  hf_short=0.1
+  hf_short=0.05
   sleep 0.01 2>/dev/null || hf_short=1 # fractions are an extension, though a common one
 }
 
@@ -446,7 +448,7 @@ prepare_runner() {
   if [ "$HFRUNNER_PACKAGES" = install ]; then
     has_library libssl.so. || finish UnsupportedImage "the runner needs libssl, which the image lacks and could not be installed"
     if ! has_library libicuuc.so.; then
-      say "warning: without libicu .NET programs, the runner first, know no cultures (DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1)"
+      say "warning: without libicu, .NET programs and so the runner know no cultures"
       export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
     fi
   fi
@@ -527,6 +529,7 @@ esac
 HOOK
   # In the background, as nvidia-smi takes a second, or for ever on a broken driver.
   { facts >"$hf_state/facts.new" && mv "$hf_state/facts.new" "$hf_state/facts" && cat "$hf_state/facts"; } 2>/dev/null &
+  hf_facts=$!
 }
 
 prepare_environment() {
@@ -629,7 +632,7 @@ supervise() {
   hf_listener_exit=$?
   # The reader ends with the last process that holds the Listener's output, which may be a stray one.
   hf_polls=0
-  while kill -0 "$hf_reader" 2>/dev/null && [ "$hf_polls" -lt 20 ]; do
+  while kill -0 "$hf_reader" 2>/dev/null && [ "$hf_polls" -lt 30 ]; do
     poll
   done
   kill -KILL "$hf_reader" 2>/dev/null
