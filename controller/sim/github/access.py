@@ -33,6 +33,15 @@ CLASSIC_SCOPES: Mapping[str, Mapping[str, Level]] = {
 }
 """What a classic token's scopes amount to, as far as our routes ask."""
 
+ACCEPTED_SCOPES: Mapping[str, str] = {
+    "actions": "repo",
+    "administration": "repo",
+    "metadata": "repo",
+    "organization_self_hosted_runners": "admin:org, manage_runners:org",
+    "enterprise_self_hosted_runners": "manage_runners:enterprise",
+}
+"""``X-Accepted-OAuth-Scopes`` by the permission that a route needs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
@@ -238,6 +247,7 @@ class Access:
     ) -> Caller:
         """Create a personal access token: fine-grained with ``permissions`` (and the ``account`` it is for), or classic with ``scopes``."""
         granted: dict[str, Level] = dict(permissions or {})
+        scopes = tuple(scopes)
         for scope in scopes:
             for name, level in CLASSIC_SCOPES.get(scope, {}).items():
                 granted[name] = "write" if "write" in (level, granted.get(name)) else "read"
@@ -247,7 +257,7 @@ class Access:
             account=account.lower() if account else None,
             permissions=granted,
             repositories=None if repositories is None else frozenset(name.lower() for name in repositories),
-            classic=permissions is None,
+            scopes=scopes if permissions is None else None,
         )
         self._users[token] = caller
         return caller
@@ -312,7 +322,7 @@ class Access:
     def _missing(self, caller: Caller) -> Refusal:
         if caller.kind == "installation":
             return Refusal(403, "Resource not accessible by integration")
-        if caller.kind == "user" and not caller.classic:
+        if caller.kind == "user" and caller.scopes is None:
             return Refusal(403, "Resource not accessible by personal access token")
         if caller.kind == "user":
             return Refusal(403, "Must have admin rights to Repository.")

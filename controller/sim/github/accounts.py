@@ -142,7 +142,6 @@ class Accounts:
         hosted: bool = False,
     ) -> RunnerGroup:
         """Create a runner group of an organization or enterprise."""
-        self.groups(scope)
         row = RunnerGroup(
             id=self._store.next_id("group", 2),
             scope=scope,
@@ -153,25 +152,20 @@ class Accounts:
             workflows=tuple(workflows),
             hosted=hosted,
         )
-        self._store.groups[scope, row.id] = row
+        self._store.groups_of(scope)[row.id] = row
         return row
 
     @verb
     def change_group(self, /, scope: Scope, group_id: int, **changes: Any) -> RunnerGroup:  # noqa: ANN401 - fields of RunnerGroup
         """Set fields of a group, the default one (id 1) too."""
         row = replace(self.group(scope, group_id), **changes)
-        self._store.groups[scope, group_id] = row
+        self._store.groups_of(scope)[group_id] = row
         return row
 
     @verb
     def groups(self, scope: Scope) -> list[RunnerGroup]:
         """Return the groups of a scope by id; every scope has ``Default``, id 1."""
-        if (scope, 1) not in self._store.groups:
-            default = RunnerGroup(id=1, scope=scope, name="Default", default=True)
-            self._store.groups[scope, 1] = default
-        return [
-            group for (owner, _), group in sorted(self._store.groups.items(), key=_by_id) if owner == scope
-        ]
+        return [group for _, group in sorted(self._store.groups_of(scope).items())]
 
     @verb
     def group(self, scope: Scope, group_id: int) -> RunnerGroup:
@@ -180,7 +174,7 @@ class Accounts:
         Raises:
             Refusal: 404.
         """
-        found = next((group for group in self.groups(scope) if group.id == group_id), None)
+        found = self._store.groups_of(scope).get(group_id)
         if found is None:
             raise not_found()
         return found
@@ -210,10 +204,13 @@ class Accounts:
     @verb
     def repositories_of(self, login: str) -> list[Repository]:
         """Return an account's repositories, or all of an enterprise's, newest first."""
+        return [row for row in self.all_repositories() if self._belongs(row, login.lower())]
+
+    @verb
+    def all_repositories(self) -> list[Repository]:
+        """Return every repository, newest first."""
         return [
-            self._store.repositories[key]
-            for key in sorted(self._store.repository_ids.values(), reverse=True)
-            if self._belongs(self._store.repositories[key], login.lower())
+            self._store.repositories[key] for key in sorted(self._store.repository_ids.values(), reverse=True)
         ]
 
     def _belongs(self, repository: Repository, login: str) -> bool:
@@ -303,10 +300,6 @@ class Accounts:
             if row.app_id == app_id and row.account.lower() == account.lower():
                 return row
         raise not_found()
-
-
-def _by_id(item: tuple[tuple[Scope, int], RunnerGroup]) -> int:
-    return item[1].id
 
 
 def _must_be_new(key: str, rows: Mapping[str, object]) -> None:

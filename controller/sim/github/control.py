@@ -305,7 +305,8 @@ class Control:
         jobs = [
             {"id": job.id, "run_id": run.id, "name": job.spec.name}
             for run in runs
-            for job in workflows.jobs(run.id)
+            for key in self._world.store.jobs_of[run.id]
+            for job in (self._world.store.jobs[key],)
         ]
         return json_response({"run_ids": [run.id for run in runs], "jobs": jobs}, status=201)
 
@@ -315,7 +316,7 @@ class Control:
         return json_response({"run_ids": [run.id]}, status=201)
 
     def _cancel_job(self, request: Request, *, number: str) -> Response:  # noqa: ARG002 - a handler's signature
-        self._world.workflows.cancel_job(self._world.workflows.job(int(number)).id)
+        self._world.workflows.cancel_job(int(number))
         return Response(status=202)
 
     def _release_job(self, request: Request, *, number: str) -> Response:  # noqa: ARG002 - a handler's signature
@@ -323,7 +324,7 @@ class Control:
         return Response(status=202)
 
     def _job_log(self, request: Request, *, number: str) -> Response:  # noqa: ARG002 - a handler's signature
-        log = self._world.workflows.job(int(number)).log
+        log = self._world.store.jobs[int(number)].log
         return Response(status=200, headers={"Content-Type": "text/plain; charset=utf-8"}, body=log.encode())
 
     def _cancel_run(self, request: Request, *, number: str) -> Response:  # noqa: ARG002 - a handler's signature
@@ -365,7 +366,7 @@ class Control:
         return Response(status=204) if job is None else json_response(self._message(job))
 
     def _message(self, job: WorkflowJob) -> dict[str, Any]:
-        run = self._world.workflows.run(job.run_id)
+        run = self._world.store.runs[job.run_id]
         return {
             "id": job.id,
             "run_id": job.run_id,

@@ -10,17 +10,17 @@ from controller.sim.github.model import Runner, WorkflowJob
 
 if TYPE_CHECKING:
     from controller.sim.github.accounts import Accounts
+    from controller.sim.github.lifecycle import Lifecycle
     from controller.sim.github.state import Store
-    from controller.sim.github.workflows import Workflows
 
 
 class Dispatcher:
     """GitHub's side of assignment; not a verb anywhere: the verbs of workflows, runners and listeners call it."""
 
-    def __init__(self, store: Store, accounts: Accounts, workflows: Workflows) -> None:
+    def __init__(self, store: Store, accounts: Accounts, life: Lifecycle) -> None:
         self._store = store
         self._accounts = accounts
-        self._workflows = workflows
+        self._life = life
 
     # -- offers ---------------------------------------------------------------------------------------------------
 
@@ -61,11 +61,11 @@ class Dispatcher:
             runner.labels
         ):
             return False
-        group = self._accounts.group(runner.scope, runner.group_id)
+        group = self._store.groups_of(runner.scope)[runner.group_id]
         repository = self._store.repositories[job.repository_id]
         if job.spec.group is not None and (runner.scope.kind == "repo" or job.spec.group != group.name):
             return False
-        if group.workflows and self._workflows.reference(job) not in group.workflows:
+        if group.workflows and self._life.reference(job) not in group.workflows:
             return False
         return self._accounts.group_serves(group, repository)
 
@@ -89,16 +89,16 @@ class Dispatcher:
         """Take an offered job back into the queue."""
         job = replace(self._store.jobs[job_id], offered_to=None)
         self._store.jobs.put(job_id, job)
-        self._workflows.enqueue(job)
+        self._life.enqueue(job)
 
     # -- work -----------------------------------------------------------------------------------------------------
 
     def pick_up(self, job: WorkflowJob, runner: Runner) -> WorkflowJob:
         """The runner takes the job that it was offered."""
         now = self._store.time.now
-        group = self._accounts.group(runner.scope, runner.group_id)
+        group = self._store.groups_of(runner.scope)[runner.group_id]
         self._store.runners.put(runner.id, replace(runner, running=True))
-        started = self._workflows.start(
+        started = self._life.start(
             job.id, runner_id=runner.id, runner_name=runner.name, group_id=group.id, group_name=group.name
         )
         started = self._store.jobs.put(
@@ -131,7 +131,7 @@ class Dispatcher:
             self._watch_lease(job_id)
             return
         # "The self-hosted runner lost communication with the server": the step stays as it was.
-        self._workflows.conclude(job_id, "failure")
+        self._life.conclude(job_id, "failure")
 
     def job_over(self, job: WorkflowJob) -> None:
         """A job ended, however: its runner is done too, or free of a job that it never began."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from controller.sim.github.access import ACCEPTED_SCOPES
 from controller.sim.github.control import Control
 from controller.sim.github.errors import DOCS, Refusal
 from controller.sim.github.inquiry import Answer, Inquiry, Route
@@ -61,38 +63,33 @@ class GitHubSite:
         return found[1](request, **found[2])
 
     def _serve(self, route: Route, request: Request, **parts: str) -> Response:
-        caller, answer = ANONYMOUS, Answer()
-        points = 1 if request.method in ("GET", "HEAD") else MUTATION_POINTS
+        caller, charged = ANONYMOUS, False
+        points = 1 if request.method == "GET" else MUTATION_POINTS
         limited = not prefix_of(request.path) or self.world.knobs.ghes_rate_limits
         try:
             caller = self.world.access.authenticate(request.headers.get("authorization", ""))
             if limited:
                 self.world.limits.check(caller, route.resource, points=points, free=route.free)
+            charged = limited
             answer = route.answer(self._inquire(route, request, caller, parts))
         except Refusal as refusal:
             answer = self._refused(refusal, request)
-        body = b"" if answer.payload is None else json.dumps(answer.payload, separators=(",", ":")).encode()
-        headers = {**self._common(request), **answer.headers}
-        if route.need is not None:
-            headers["X-Accepted-GitHub-Permissions"] = str(route.need)
-        if answer.payload is not None:
-            headers["Content-Type"] = "application/json; charset=utf-8"
-        status = answer.status
-        cost = 0 if route.free else 1
-        if request.method == "GET" and status == 200:
-            headers |= {
-                "ETag": etag(request, body),
-                "Cache-Control": "private, max-age=60, s-maxage=60",
-                "Vary": VARY,
-            }
-            if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):
-                status, body = 304, b""
-                cost = 0
-                points = points if self.world.knobs.not_modified_costs_points else 0
-        if limited:
-            self.world.limits.charge(caller, route.resource, points=points, requests=cost)
-            headers |= self.world.limits.headers(caller, route.resource)
-        return Response(status=status, headers=headers, body=body)
+        headers = {**self._common(request), **_guards(route, caller), **answer.headers}
+        response = _respond(request, answer, headers)
+        unchanged = response.status == 304
+        if charged:
+            free_of_points = unchanged and not self.world.knobs.not_modified_costs_points
+            self.world.limits.charge(
+                caller,
+                route.resource,
+                points=0 if free_of_points else points,
+                requests=0 if route.free or unchanged else 1,
+            )
+        if not limited:
+            return response
+        return replace(
+            response, headers={**response.headers, **self.world.limits.headers(caller, route.resource)}
+        )
 
     def _inquire(self, route: Route, request: Request, caller: Caller, parts: Mapping[str, str]) -> Inquiry:
         version = request.headers.get("x-github-api-version", API_VERSIONS[0])
@@ -156,6 +153,31 @@ class GitHubSite:
             headers["Location"] = url + (f"?{query}" if query else "")
             payload = {"message": refusal.message, "url": headers["Location"], "documentation_url": DOCS}
         return Answer(payload=payload, status=refusal.status, headers=headers)
+
+
+def _guards(route: Route, caller: Caller) -> dict[str, str]:
+    """Say what a route accepts, on success too."""
+    if route.need is None:
+        return {}
+    headers = {"X-Accepted-GitHub-Permissions": str(route.need)}
+    if caller.scopes is not None:
+        headers["X-OAuth-Scopes"] = ", ".join(caller.scopes)
+        headers["X-Accepted-OAuth-Scopes"] = ACCEPTED_SCOPES[route.need.permission]
+    return headers
+
+
+def _respond(request: Request, answer: Answer, headers: dict[str, str]) -> Response:
+    """Spell the answer out; a read that has not changed since the caller's tag has no body."""
+    if answer.payload is None:
+        return Response(status=answer.status, headers=headers)
+    body = json.dumps(answer.payload, separators=(",", ":")).encode()
+    headers["Content-Type"] = "application/json; charset=utf-8"
+    if request.method == "GET" and answer.status == 200:
+        tag = etag(request, body)
+        headers |= {"ETag": tag, "Cache-Control": "private, max-age=60, s-maxage=60", "Vary": VARY}
+        if _matches(request.headers.get("if-none-match", ""), tag):
+            return Response(status=304, headers=headers)
+    return Response(status=answer.status, headers=headers, body=body)
 
 
 def etag(request: Request, body: bytes) -> str:

@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from controller.sim.github.dispatch import Dispatcher
 from controller.sim.github.errors import ListenerRefused
+from controller.sim.github.lifecycle import Lifecycle
 from controller.sim.github.model import Runner, WorkflowJob
 from controller.sim.github.state import Store, verb
-from controller.sim.github.workflows import Workflows
 
 DELETED = "Failed to create a session. The runner registration has been deleted from the server, please re-configure."
 GONE = "The runner no longer exists on the server. Cleaning up local configuration."
@@ -43,9 +43,9 @@ class Refused:
 class Listeners:
     """Verbs of a runner's process. All raise ListenerRefused."""
 
-    def __init__(self, store: Store, workflows: Workflows, dispatcher: Dispatcher) -> None:
+    def __init__(self, store: Store, life: Lifecycle, dispatcher: Dispatcher) -> None:
         self._store = store
-        self._workflows = workflows
+        self._life = life
         self._dispatcher = dispatcher
         self.time = store.time
         self._sessions: dict[str, int] = {}
@@ -175,7 +175,7 @@ class Listeners:
             self._store.runners.put(runner.id, replace(runner, session=None, finished_at=self.time.now))
             self._dispatcher.linger(runner.id)
             return False
-        self._workflows.conclude(job_id, result, reported=True, log=log)
+        self._life.conclude(job_id, result, reported=True, log=log)
         return True
 
     @verb

@@ -134,7 +134,7 @@ class Caller:
         account: Login or slug that the caller belongs to; None for a user token that reaches all accounts.
         permissions: What it may do, by the API's permission names.
         repositories: Lower-case full names, or None for all of the account.
-        classic: A classic personal access token: GitHub words its refusals differently.
+        scopes: Of a classic personal access token, whose refusals GitHub words differently; None for all others.
     """
 
     kind: Literal["app", "installation", "user", "anonymous"]
@@ -142,7 +142,7 @@ class Caller:
     account: str | None = None
     permissions: Mapping[str, Level] = field(default_factory=dict)
     repositories: frozenset[str] | None = None
-    classic: bool = False
+    scopes: tuple[str, ...] | None = None
 
 
 ANONYMOUS = Caller(kind="anonymous")

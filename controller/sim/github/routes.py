@@ -142,6 +142,7 @@ class _Repositories:
         yield "GET", "/installation/repositories", Route(answer=self.of_installation)
         yield "GET", "/orgs/{org}/repos", Route(answer=self.of_account)
         yield "GET", "/users/{username}/repos", Route(answer=self.of_account)
+        yield "GET", "/user/repos", Route(answer=self.of_user)
         yield "GET", "/repos/{owner}/{repo}", Route(answer=self.one, need=_METADATA)
 
     def of_installation(self, asked: Inquiry) -> Answer:
@@ -175,6 +176,26 @@ class _Repositories:
             rows.sort(key=lambda row: (getattr(row, keys[sort]), row.id), reverse=newest_first)
         page, headers = asked.page(rows)
         return Answer(payload=[asked.render.listed_repository(row) for row in page], headers=headers)
+
+    def of_user(self, asked: Inquiry) -> Answer:
+        """The caller is a member of every organization that its token reaches."""
+        if asked.caller.kind == "anonymous":
+            raise Refusal(401, "Requires authentication")
+        if asked.caller.kind != "user":
+            raise Refusal(403, "Resource not accessible by integration")
+        wanted = asked.request.param("affiliation", "owner,collaborator,organization_member").split(",")
+        rows = []
+        for row in self._world.accounts.all_repositories():
+            owner = self._world.store.owner(row.owner)
+            if owner.kind == "Organization":
+                role = "organization_member"
+            else:
+                role = "owner" if owner.id == asked.caller.id else "collaborator"
+            if role in wanted and self._visible(asked, row):
+                rows.append(row)
+        rows.sort(key=lambda row: row.full_name)
+        page, headers = asked.page(rows)
+        return Answer(payload=[asked.render.full_repository(row) for row in page], headers=headers)
 
     def _visible(self, asked: Inquiry, row: Repository) -> bool:
         if "username" in asked.parts:

@@ -113,10 +113,11 @@ class Runners:
         group = self._accounts.group(scope, group_id)
         if group.hosted:
             raise Refusal(403, f"Runner group {group.name} is for GitHub-hosted runners only.")
-        members = [r for r in self._rows(scope, 0.0) if r.group_id == group_id]
-        if len(members) >= self._store.knobs.runners_per_group:
-            limit = self._store.knobs.runners_per_group
-            raise Refusal(422, f"Runner group {group.name} has reached max limit of {limit} runners.")
+        limit = self._store.knobs.runners_per_group
+        if len(self._store.runners_of[scope]) >= limit:
+            members = [row for row in self._rows(scope, 0.0) if row.group_id == group_id]
+            if len(members) >= limit:
+                raise Refusal(422, f"Runner group {group.name} has reached max limit of {limit} runners.")
         recent = self._recent.setdefault(scope, deque())
         while recent and recent[0] <= self.time.now - 300:
             recent.popleft()

@@ -148,7 +148,7 @@ class Store:
         self.repositories: dict[int, Repository] = {}
         self.repository_ids: dict[str, int] = {}
         self.former_names: dict[str, int] = {}
-        self.groups: dict[tuple[Scope, int], RunnerGroup] = {}
+        self.groups: defaultdict[Scope, dict[int, RunnerGroup]] = defaultdict(dict)
         self.runs: Table[WorkflowRun] = Table(self.time)
         self.jobs: Table[WorkflowJob] = Table(self.time)
         self.runners: Table[Runner] = Table(self.time)
@@ -198,6 +198,13 @@ class Store:
         if owner is None:
             raise not_found()
         return owner
+
+    def groups_of(self, scope: Scope) -> dict[int, RunnerGroup]:
+        """Return the groups of a scope by id; every scope has ``Default``, id 1."""
+        groups = self.groups[scope]
+        if not groups:
+            groups[1] = RunnerGroup(id=1, scope=scope, name="Default", default=True)
+        return groups
 
     def online(self, runner: Runner) -> bool:
         """Whether the runner's listener is connected and was heard of lately."""

@@ -11,6 +11,7 @@ from controller.sim.github.accounts import Accounts
 from controller.sim.github.archive import Archives
 from controller.sim.github.dispatch import Dispatcher
 from controller.sim.github.knobs import Knobs
+from controller.sim.github.lifecycle import Lifecycle
 from controller.sim.github.limits import Limits
 from controller.sim.github.listeners import Listeners
 from controller.sim.github.runners import Runners
@@ -45,12 +46,13 @@ class GitHubWorld:
         self.time = self.store.time
         self.accounts = Accounts(self.store)
         self.access = Access(self.store, self.accounts)
-        self.workflows = Workflows(self.store)
-        dispatcher = Dispatcher(self.store, self.accounts, self.workflows)
-        self.workflows.on_queued = dispatcher.job_queued
-        self.workflows.on_over = dispatcher.job_over
+        life = Lifecycle(self.store)
+        dispatcher = Dispatcher(self.store, self.accounts, life)
+        life.on_queued = dispatcher.job_queued
+        life.on_over = dispatcher.job_over
+        self.workflows = Workflows(self.store, life)
         self.runners = Runners(self.store, self.accounts, dispatcher)
-        self.listeners = Listeners(self.store, self.workflows, dispatcher)
+        self.listeners = Listeners(self.store, life, dispatcher)
         self.limits = Limits(self.store, self.accounts, self.access)
         self.archives = Archives()
 
@@ -112,11 +114,3 @@ class GitHubWorld:
             "registrations": runners,
             "refused_listeners": turned_away,
         }
-
-    def job_log(self, job_id: int) -> str:
-        """Return what a job's steps printed, as far as its listener sent it.
-
-        Raises:
-            Refusal: 404.
-        """
-        return self.workflows.job(job_id).log

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.github.scene import Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A small github.com."""
+    return Scene()
+
+
+@pytest.fixture
+def ghes() -> Scene:
+    """The same as a GitHub Enterprise Server."""
+    return Scene(prefix="/api/v3")
