@@ -147,13 +147,18 @@ class ProcessMachine:
             self._watchdog = None
 
     async def _work(self, run: Run, child: _Child) -> None:
-        home = Path(tempfile.mkdtemp(prefix=f"job-{run.job_id}-", dir=self._directory))
+        home = self._make_home(run)
         try:
             code, reason = await self._execute(run, child, home)
         finally:
             shutil.rmtree(home, ignore_errors=True)
             self._children.pop(run.job_id, None)
         run.exit(code, reason=reason)
+
+    def _make_home(self, run: Run) -> Path:
+        home = Path(tempfile.mkdtemp(prefix=f"job-{run.job_id}-", dir=self._directory))
+        home.chmod(0o755)  # as a container's root is: the command may go on as another user
+        return home
 
     async def _execute(self, run: Run, child: _Child, home: Path) -> tuple[int, str]:
         spec = run.spec
@@ -234,7 +239,7 @@ async def _copy(output: int, run: Run) -> None:
 
 
 def _kill_group(group: int) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group of the unburied
         os.killpg(group, signal.SIGKILL)
 
 

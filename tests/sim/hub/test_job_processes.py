@@ -86,7 +86,7 @@ async def test_a_command_gets_its_environment_its_secrets_and_what_the_platform_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "the simulators own")
-    async with shop(tmp_path, EXTRA="extra") as hub:
+    async with shop(tmp_path, EXTRA="{home}/extra") as hub:
         job = hub.start(
             "env",
             flavor="t4-small",
@@ -106,7 +106,7 @@ async def test_a_command_gets_its_environment_its_secrets_and_what_the_platform_
         "ACCELERATOR": "t4-small",
         "CPU_CORES": "4",
         "MEMORY": "15Gi",
-        "EXTRA": "extra",
+        "EXTRA": f"{home}/extra",
     }
 
 
