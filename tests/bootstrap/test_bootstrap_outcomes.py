@@ -55,6 +55,9 @@ def test_a_job_whose_result_is_not_told_is_still_a_job_that_ran(box: Box) -> Non
         ("listen crash", "ListenerCrashed", "134"),
         ("exit=139", "ListenerCrashed", "139"),
         ("listen exit=42", "ListenerFailed", "42"),
+        ("listen exit=1", "ListenerFailed", "1"),
+        ("clash exit=1", "SessionConflict", "1"),
+        ("clash listen delete", "Deregistered", "0"),
         ("exit=2/exit=2/exit=2/exit=2/exit=2/listen succeed", "ListenerFailed", "2"),
         ("update/update/update/update/listen succeed", "UpdateFailed", "4"),
         ("exit=127", "UnsupportedImage", "127"),
@@ -75,6 +78,16 @@ def test_a_listener_that_dies_in_the_middle_of_a_job_says_that_a_job_ran(box: Bo
 def test_a_retryable_error_starts_the_listener_again(box: Box) -> None:
     end = box.run("exit=2/listen exit=2/listen succeed")
     assert (end.outcome, end.job_result) == ("JobCompleted", "Succeeded")
+
+
+def test_a_registration_that_is_not_known_yet_is_tried_again(box: Box) -> None:
+    end = box.run("refuse/refuse/listen succeed")
+    assert (end.outcome, end.job_result) == ("JobCompleted", "Succeeded")
+
+
+def test_a_registration_that_stays_unknown_is_given_up(box: Box) -> None:
+    end = box.run("refuse/refuse/refuse/listen succeed")
+    assert (end.outcome, end.listener_exit) == ("RegistrationRefused", "1")
 
 
 def test_a_listener_that_updates_itself_is_started_again_once_the_update_is_in_place(box: Box) -> None:

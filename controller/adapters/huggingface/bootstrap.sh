@@ -579,7 +579,7 @@ choose_signal() {
 
 # shellcheck disable=SC2086 # hf_launcher is empty or two words
 launch() {
-  rm -f "$hf_state/output"
+  rm -f "$hf_state/output" "$hf_state/gone" "$hf_state/conflict" "$hf_state/deprecated"
   mkfifo -m 600 "$hf_state/output" || finish BootstrapFailed "cannot make a named pipe in $hf_state"
   watch_output <"$hf_state/output" &
   hf_reader=$!
@@ -655,10 +655,17 @@ listen() {
     supervise
     if [ -n "$hf_ended" ] || [ "$hf_ran" = true ]; then return; fi
     case $hf_listener_exit in
-      2) # "retryable": the network, mostly
+      1 | 2)
+        # 2 is "retryable": the network, mostly. A registration that is only seconds old may be unknown for a moment to the
+        # part of GitHub that gives out sessions, and the Listener takes that for an end.
         hf_failures=$((hf_failures + 1))
-        [ "$hf_failures" -lt 5 ] || return 0
-        say "the Listener ended with a retryable error; starting it again in $hf_retry s"
+        case $hf_listener_exit in
+          1)
+            if [ -e "$hf_state/listening" ] || [ ! -e "$hf_state/gone" ] || [ "$hf_failures" -ge 3 ]; then return; fi
+            ;;
+          2) [ "$hf_failures" -lt 5 ] || return 0 ;;
+        esac
+        say "the Listener ended with code $hf_listener_exit; starting it again in $hf_retry s"
         pause "$hf_retry"
         ;;
       3 | 4) # it updates itself, since GitHub wants a newer version
@@ -715,12 +722,14 @@ conclude() {
   [ "$hf_listener_exit" -lt 128 ] || finish ListenerCrashed "the Listener died with exit code $hf_listener_exit"
   if [ "$hf_listener_exit" = 7 ] || [ -e "$hf_state/deprecated" ]; then
     finish VersionDeprecated "GitHub refuses runner version $hf_version: update the image, or the version that is downloaded"
-  elif [ "$hf_listener_exit" = 5 ] || [ -e "$hf_state/conflict" ]; then
+  elif [ "$hf_listener_exit" = 5 ]; then
     finish SessionConflict "another runner uses this registration"
   elif [ -e "$hf_state/listening" ]; then
-    case $hf_listener_exit in
-      0 | 1) finish Deregistered "the registration was removed at GitHub while the runner was idle" ;;
-    esac
+    if [ "$hf_listener_exit" = 0 ] || [ -e "$hf_state/gone" ]; then
+      finish Deregistered "the registration was removed at GitHub while the runner was idle"
+    fi
+  elif [ -e "$hf_state/conflict" ]; then # a passing one is printed too, and then retried
+    finish SessionConflict "another runner uses this registration"
   elif [ "$hf_listener_exit" -le 1 ]; then
     finish RegistrationRefused "GitHub did not accept the registration; the lines above have its words"
   fi
