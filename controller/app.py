@@ -30,7 +30,7 @@ from controller.core.reasons import Reason
 from controller.execute.executor import Executor
 from controller.execute.spec import RunnerVersion
 from controller.metrics import Metrics
-from controller.observe.observatory import Observatory
+from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL, Observatory
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import quiet_logging, watch
 from controller.ports import GitHub, Hub, UpstreamError
@@ -85,6 +85,8 @@ class Options:
         web_host: Where probes and metrics are served.
         web_port: Likewise; 0 takes a free one.
         points_per_minute: GitHub's secondary limit per credential; 0 means none.
+        github_interval: Seconds between two looks at GitHub where there is work.
+        hub_interval: Seconds between two looks at the Hub where something lives.
         parallel: Effects at once per credential and kind.
         runner: The archive for images without a runner.
     """
@@ -97,6 +99,8 @@ class Options:
     web_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
     web_port: int = 8080
     points_per_minute: int = POINTS_PER_MINUTE
+    github_interval: float = GITHUB_INTERVAL
+    hub_interval: float = HUB_INTERVAL
     parallel: int = 16
     runner: RunnerVersion = field(default_factory=RunnerVersion)
 
@@ -125,6 +129,8 @@ async def run(options: Options) -> None:
             controller_id=controller_id,
             pools_known=lambda: registry.synced,
             changed=wake.set,
+            github_interval=options.github_interval,
+            hub_interval=options.hub_interval,
         )
         stack.push_async_callback(observatory.close)
 

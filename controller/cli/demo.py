@@ -298,6 +298,12 @@ class Operator:
                 *("--kubeconfig", str(self._kubeconfig)),
                 *("--namespace", self._namespace),
                 *("--controller-id", "demo"),
+                *(
+                    "--github-poll-seconds",
+                    "3",
+                    "--hub-poll-seconds",
+                    "2",
+                ),  # workflow jobs of seconds, not of minutes
                 *("--web-host", "127.0.0.1", "--web-port", "0"),
                 *("--runner-base-url", self._github),
                 *("--runner-version", self._runner["version"]),

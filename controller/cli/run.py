@@ -13,6 +13,7 @@ from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERS
 from controller.app import Options, run
 from controller.cli.logs import configure_logging
 from controller.execute.spec import DOWNLOADS, RunnerVersion
+from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL
 from controller.ports import UpstreamError
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,20 @@ def _checksums(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) ->
     help="GitHub's secondary rate limit per credential: a read costs 1, a registration 5. 0 for servers without limits.",
 )
 @click.option(
+    "--github-poll-seconds",
+    type=click.FloatRange(min=1),
+    default=GITHUB_INTERVAL,
+    show_default=True,
+    help="Between two looks at a repository where there is work; quiet ones are looked at more seldom.",
+)
+@click.option(
+    "--hub-poll-seconds",
+    type=click.FloatRange(min=1),
+    default=HUB_INTERVAL,
+    show_default=True,
+    help="Between two lists of HF Jobs while any is alive.",
+)
+@click.option(
     "--parallel",
     type=click.IntRange(1, 100),
     default=16,
@@ -102,6 +117,8 @@ def run_command(
     web_host: str,
     web_port: int,
     github_points_per_minute: int,
+    github_poll_seconds: float,
+    hub_poll_seconds: float,
     parallel: int,
     runner_version: str,
     runner_sha256: dict[str, str],
@@ -126,6 +143,8 @@ def run_command(
         web_host=web_host,
         web_port=web_port,
         points_per_minute=github_points_per_minute,
+        github_interval=github_poll_seconds,
+        hub_interval=hub_poll_seconds,
         parallel=parallel,
         runner=RunnerVersion(
             version=runner_version,

@@ -97,6 +97,8 @@ class Track:
         online_at: When it was first seen online.
         taken_at: When it was first seen with a job, or past one.
         alone_since: Since when its other half has been missing from lists that would show it.
+        unproven_end: Its HF Job ended well, yet its registration was still listed and nobody had seen it online. Whether it
+            served shows when the registration goes (a JIT runner's record goes with its job) or stays.
         retry_at: No retirement is tried before; GitHub said that it was busy.
         refusals: How often GitHub said so.
     """
@@ -106,6 +108,7 @@ class Track:
     online_at: float | None = None
     taken_at: float | None = None
     alone_since: float | None = None
+    unproven_end: str = ""
     retry_at: float = 0.0
     refusals: int = 0
 

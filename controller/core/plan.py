@@ -17,6 +17,7 @@ from controller.core.gc import Retire, retire_reason, stray_retirements
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
     CAN_TAKE_A_JOB,
+    Census,
     Effect,
     InFlight,
     Phase,
@@ -36,7 +37,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.money import prices, running_seconds, timeout_seconds, worst_case
-from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
+from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, digest, label_value, origin
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
 
@@ -238,6 +239,8 @@ def plan(given: PlanInput) -> Plan:
     for result in given.results:
         results.setdefault(result.pool_uid, []).append(result)
 
+    proven = _proven_ends(given, census)
+
     actions: list[Action] = []
     notices: list[Notice] = []
     reports: dict[str, PoolReport] = {}
@@ -259,6 +262,7 @@ def plan(given: PlanInput) -> Plan:
             usd=usd.get(pool.hub.endpoint, {}),
         )
         one.account(ended.get(pool.uid, ()), running)
+        one.credit(proven.get(pool.uid, ()))
         one.learn(results.get(pool.uid, ()))
         one.retire()
         one.launch()
@@ -275,6 +279,18 @@ def plan(given: PlanInput) -> Plan:
     return Plan(
         actions=actions, reports=reports, notices=notices, memory=Memory(tracks=tracks, pools=memories)
     )
+
+
+def _proven_ends(given: PlanInput, census: Census) -> Mapping[str, list[str]]:
+    """Return the flavors of runners whose registration went after an unproven end, by pool uid."""
+    uid_by_digest = {digest(pool.uid): pool.uid for pool in given.pools}
+    found: dict[str, list[str]] = {}
+    for name, track in given.memory.tracks.items():
+        made_by = origin(name) if track.unproven_end else None
+        uid = uid_by_digest.get(made_by.pool) if made_by else None
+        if uid is not None and name not in census.by_pool.get(uid, {}):
+            found.setdefault(uid, []).append(track.unproven_end)
+    return found
 
 
 def _ended_by_pool(given: PlanInput) -> Mapping[str, list[HFJob]]:
@@ -337,15 +353,28 @@ class _PoolPass:
                 )
                 continue
             was_online = track is not None and track.online_at is not None
-            # A JIT runner's record goes with its job, so a record that is still there after a "success" never served.
-            unserved = registration is not None and not was_online
-            if reason is Reason.JobCompleted and not unserved:
-                self.memory = replace(self.memory, completed=self.memory.completed + 1)
-                self._succeeded(job.flavor)
-            elif reason not in _NO_FAILURE:
-                self._failed(
-                    job, Reason.RunnerFailed if reason is Reason.JobCompleted else reason, was_online
-                )
+            if reason is not Reason.JobCompleted:
+                if reason not in _NO_FAILURE:
+                    self._failed(job, reason, was_online)
+            elif registration is None or was_online or name not in self._tracks:
+                self._served(job.flavor)
+            else:
+                self._tracks[name] = replace(self._tracks[name], unproven_end=job.flavor)
+
+    def credit(self, flavors: Sequence[str]) -> None:
+        """Count runners that served unseen, by flavor, now that their registrations are gone.
+
+        Why that is not told when the HF Job ends:
+
+        1. The runners are listed: R is offline.  2. R comes online, runs a short job, and ends.  3. The HF Jobs are listed:
+        R's has ended well. The older list of runners still names R, so at this moment it looks as if R had never served.
+        """
+        for flavor in flavors:
+            self._served(flavor)
+
+    def _served(self, flavor: str) -> None:
+        self.memory = replace(self.memory, completed=self.memory.completed + 1)
+        self._succeeded(flavor)
 
     def _book(self, job: HFJob) -> None:
         seconds = job.billed_seconds
@@ -433,6 +462,11 @@ class _PoolPass:
             failure = Failure(reason=reason, message=f"{where}: {reason.meaning}")
             self._remember_failure(failure, runner.flavor)
             self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
+        elif reason is Reason.OrphanedRegistration and runner.track.unproven_end:
+            message = f"{runner.name}: its HF Job completed, yet it never came online. {Reason.RunnerFailed.meaning}"
+            self._remember_failure(Failure(reason=Reason.RunnerFailed, message=message), "")
+            self._notice(Reason.RunnerFailed, message, warning=True, runner=runner.name)
+            self._tracks[runner.name] = replace(self._tracks[runner.name], unproven_end="")
 
     def _give_back_surplus(self) -> None:
         """Give back capacity that nobody wants any more, the cheapest to lose first.

@@ -22,12 +22,16 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
+from controller.observe.hub import INTERVAL as HUB_INTERVAL
 from controller.observe.hub import FlavorObserver, HubObserver
 from controller.observe.queue import Patterns, QueueObserver
+from controller.observe.queue_schedule import Cadence
 from controller.observe.registrations import RegistrationObserver
 from controller.ports import Clock, Connections
 
 log = logging.getLogger(__name__)
+
+GITHUB_INTERVAL = Cadence().hot
 
 RESTART_AFTER = 5.0
 """Seconds before an observer that failed in a way nobody foresaw is started again."""
@@ -46,6 +50,8 @@ class Observatory:
         controller_id: str,
         pools_known: Callable[[], bool],
         changed: Callable[[], None],
+        github_interval: float = GITHUB_INTERVAL,
+        hub_interval: float = HUB_INTERVAL,
     ) -> None:
         """Build an observatory that observes nothing yet.
 
@@ -55,7 +61,11 @@ class Observatory:
             controller_id: Whose HF Jobs are ours.
             pools_known: Whether every pool of the cluster has been seen.
             changed: Called when something new was seen.
+            github_interval: Seconds between two looks at a repository or scope where there is work.
+            hub_interval: Seconds between two lists of an account where something lives.
         """
+        self._cadence = Cadence(hot=github_interval)
+        self._hub_interval = hub_interval
         self._connections = connections
         self._clock = clock
         self._labels = ours(controller_id)
@@ -105,6 +115,7 @@ class Observatory:
             queue=self._connections.github(source),
             clock=self._clock,
             changed=self._changed,
+            cadence=self._cadence,
         )
 
     def _open_registrations(self, where: RegistrationScope) -> RegistrationObserver:
@@ -113,11 +124,16 @@ class Observatory:
             runners=self._connections.github(where.source),
             clock=self._clock,
             changed=self._changed,
+            hot_interval=self._cadence.hot,
         )
 
     def _open_account(self, account: HubAccount) -> HubObserver:
         return HubObserver(
-            hub=self._connections.hub(account), labels=self._labels, clock=self._clock, changed=self._changed
+            hub=self._connections.hub(account),
+            labels=self._labels,
+            clock=self._clock,
+            interval=self._hub_interval,
+            changed=self._changed,
         )
 
     def _open_endpoint(self, payer: HubAccount) -> FlavorObserver:

@@ -21,14 +21,30 @@ class RegistrationObserver:
     """
 
     def __init__(
-        self, *, where: RegistrationScope, runners: Runners, clock: Clock, changed: Callable[[], None]
+        self,
+        *,
+        where: RegistrationScope,
+        runners: Runners,
+        clock: Clock,
+        changed: Callable[[], None],
+        hot_interval: float = HOT,
     ) -> None:
+        """Build an observer that has seen nothing.
+
+        Args:
+            where: The scope.
+            runners: Its source.
+            clock: Time.
+            changed: Called when a list differs from the one before.
+            hot_interval: Seconds between lists while something of ours may live in the scope.
+        """
         self.where = where
         self._runners = runners
         self._clock = clock
         self._changed = changed
         self._seen: Observation[Registration] | None = None
         self._hot = False
+        self._hot_interval = hot_interval
         self._failures = 0
         self._wake = asyncio.Event()
 
@@ -74,8 +90,8 @@ class RegistrationObserver:
 
     def _pause(self, failure: Failure | None) -> float:
         if failure is None:
-            return HOT if self._hot else COLD
-        waited = min(RETRY_AT_MOST, HOT * (1 << min(self._failures - 1, 6)))
+            return self._hot_interval if self._hot else COLD
+        waited = min(RETRY_AT_MOST, self._hot_interval * (1 << min(self._failures - 1, 6)))
         return max(waited, failure.retry_after or 0.0)
 
     async def run(self) -> None:

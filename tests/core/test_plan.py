@@ -545,7 +545,7 @@ class TestEndings:
         assert notice.warning
         assert "exit code: 127" in notice.message
 
-    def test_a_success_that_leaves_its_registration_behind_never_served(self) -> None:
+    def completed_with_its_record_still_listed(self) -> Plan:
         p = pool()
         view = snapshot(
             jobs=[job()],
@@ -554,7 +554,29 @@ class TestEndings:
         )
         done = run_plan([p], view)
         assert done.reports[p.uid].memory.completed == 0
+        assert list(done.notices) == []
+        return done
+
+    def test_a_success_whose_record_goes_a_little_later_served_between_two_lists(self) -> None:
+        p, first = pool(), self.completed_with_its_record_still_listed()
+        done = run_plan([p], snapshot(jobs=[job()]), memory=first.memory, now=NOW + 10)
+        assert done.reports[p.uid].memory.completed == 1
+        assert launches(done) == ["t4-small"]
+
+    def test_a_success_whose_record_stays_never_served(self) -> None:
+        p, done = pool(), self.completed_with_its_record_still_listed()
+        for at in (NOW + 10, NOW + 20, NOW + 90):
+            view = snapshot(
+                jobs=seen([job()], at=at - 1),
+                registrations=seen([registration(p)], at=at - 1),
+                hf_jobs=seen(at=at - 1),
+            )
+            done = run_plan([p], view, memory=done.memory, now=at)
+        assert retirements(done) == {name_of(p): Reason.OrphanedRegistration}
         assert done.reports[p.uid].memory.backoffs[POOL].failure.reason is Reason.RunnerFailed
+        assert [notice.reason for notice in done.notices] == [Reason.RunnerFailed]
+        gone = run_plan([p], snapshot(), memory=done.memory, now=NOW + 100)
+        assert gone.reports[p.uid].memory.completed == 0
 
     def test_an_hf_job_that_dies_while_its_workflow_job_runs_is_reported_as_lost_with_the_cause(self) -> None:
         p = pool()
