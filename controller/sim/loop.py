@@ -64,6 +64,7 @@ class _Jump:
         else:
             self._turns += 1
             if self._turns > LIVELOCK_TURNS:
+                self._turns = 0  # so that the tasks can be cancelled
                 raise Livelock(f"{LIVELOCK_TURNS} turns at t={self._loop.time():.6f} without time moving")
         return ()
 
@@ -93,6 +94,11 @@ class SimTask(asyncio.Task[Any]):
     ) -> None:
         self._order = order  # before the constructor, which puts the task into a set
         super().__init__(coro, loop=loop, name=name or f"task-{order}", **options)
+
+    def set_name(self, value: object) -> None:
+        """Name the task; Python 3.13.0 passes on the None of a task that was given no name."""
+        if value is not None:
+            super().set_name(value)
 
     def __hash__(self) -> int:
         return self._order

@@ -58,12 +58,27 @@ def test_waiting_for_what_nothing_will_bring_is_a_deadlock_that_names_the_tasks(
 
 
 def test_spinning_without_time_is_a_livelock() -> None:
+    cleaned: list[bool] = []
+
     async def main() -> None:
-        while True:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        try:
+            while True:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        finally:
+            cleaned.append(True)
 
     with pytest.raises(Livelock):
         run_virtual(main())
+    assert cleaned
+
+
+def test_a_task_without_a_name_is_named_by_its_order() -> None:
+    async def main() -> list[str]:
+        tasks = [asyncio.create_task(asyncio.sleep(0)) for _ in range(2)]
+        await asyncio.gather(*tasks)
+        return [task.get_name() for task in tasks]
+
+    assert run_virtual(main()) == ["task-2", "task-3"]
 
 
 def test_a_loop_that_has_run_for_years_still_takes_its_timers() -> None:
