@@ -280,14 +280,19 @@ class Accounts:
     @verb
     def change_installation(self, /, installation_id: int, **changes: Any) -> Installation:  # noqa: ANN401 - fields of Installation
         """Set fields: ``permissions``, ``repositories``, ``suspended_at``. Live tokens feel it at once."""
-        row = replace(self.installations[installation_id], **changes)
+        row = replace(self._installation(installation_id), **changes)
         self.installations[installation_id] = row
         return row
 
     @verb
     def uninstall(self, installation_id: int) -> None:
         """Remove an installation; its tokens die with it."""
-        del self.installations[installation_id]
+        del self.installations[self._installation(installation_id).id]
+
+    def _installation(self, installation_id: int) -> Installation:
+        if installation_id not in self.installations:
+            raise not_found()
+        return self.installations[installation_id]
 
     @verb
     def installation_of(self, app_id: int, account: str) -> Installation:

@@ -213,7 +213,7 @@ class Control:
         except ListenerRefused as refused:
             payload = {"reason": refused.reason, "message": refused.message, "exit_code": refused.exit_code}
             return json_response(payload, status=410 if refused.reason == "Gone" else 403)
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             return json_response({"message": str(error)}, status=422)
 
     # -- the scene ------------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ class Control:
         return Response(status=202)
 
     def _job_log(self, request: Request, *, number: str) -> Response:  # noqa: ARG002 - a handler's signature
-        log = self._world.store.jobs[int(number)].log
+        log = self._world.workflows.log(int(number))
         return Response(status=200, headers={"Content-Type": "text/plain; charset=utf-8"}, body=log.encode())
 
     def _cancel_run(self, request: Request, *, number: str) -> Response:  # noqa: ARG002 - a handler's signature

@@ -188,6 +188,11 @@ class Workflows:
             return rows
         return sorted({row.spec.name: row for row in rows}.values(), key=lambda row: row.id)
 
+    @verb
+    def log(self, job_id: int) -> str:
+        """Return what a job's steps printed, as far as its listener sent it."""
+        return self._live_job(job_id).log
+
     # -- cancelling -----------------------------------------------------------------------------------------------
 
     @verb

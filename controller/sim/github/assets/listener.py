@@ -54,6 +54,8 @@ class Service:
     """The simulator's listener routes: one session."""
 
     def __init__(self, server_url: str) -> None:
+        # The simulator is on this machine or next to it: a developer's proxy settings are not meant for it.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._root = server_url.rstrip("/") + "/_sim/listener/sessions"
         self.poll_seconds = 1.0
 
@@ -89,19 +91,23 @@ class Service:
         )
         for attempt in range(SESSION_RETRIES):
             try:
-                with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+                with self._opener.open(request, timeout=30) as answer:
                     return json.loads(answer.read() or b"null")
             except urllib.error.HTTPError as error:
-                refusal = json.loads(error.read() or b"{}")
-                again = refusal.get("reason") == "NotYet"
-                raise TurnedAway(
-                    str(refusal.get("message", error)), int(refusal.get("exit_code", 1)), again=again
-                ) from error
+                raise _refusal(error) from error
             except OSError as error:
                 if attempt == SESSION_RETRIES - 1:
                     raise TurnedAway(f"GitHub cannot be reached: {error}", 2) from error
                 time.sleep(self.poll_seconds)
         raise AssertionError
+
+
+def _refusal(error: urllib.error.HTTPError) -> TurnedAway:
+    try:
+        told = json.loads(error.read())
+        return TurnedAway(told["message"], told["exit_code"], again=told["reason"] == "NotYet")
+    except (ValueError, KeyError, TypeError):
+        return TurnedAway(f"An error occurred: {error}", 1)
 
 
 class Listener:
@@ -114,11 +120,12 @@ class Listener:
         """Handle SIGINT and SIGTERM: end the job, if any, close the session, exit."""
         if not self.stopping:
             self.stopping = True
-            say("Exiting...")
+            os.write(1, b"Exiting...\n")  # print() cannot be entered again while it is at work
 
     def run(self, configuration: str) -> int:
         """Wait for one job and work on it; return the exit code."""
-        settings = unpack(configuration)
+        files = unpack(configuration)
+        settings = json.loads(files[".runner"])
         service = Service(settings["ServerUrlV2"])
         try:
             self._connect(service, configuration)
@@ -138,6 +145,9 @@ class Listener:
             if deprecated and not os.environ.get("ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE"):
                 return 1
             return refusal.exit_code
+        finally:
+            for name in files:
+                (ROOT / name).unlink(missing_ok=True)
 
     def _connect(self, service: Service, configuration: str) -> None:
         for attempt in range(SESSION_RETRIES):
@@ -183,6 +193,7 @@ class Job:
         for arguments in ([*strict, hook] if hook else None, self._step(strict)):
             if arguments is not None and not self._ended() and self._execute(arguments) != 0:
                 result, end = "failure", 0.0
+                break
         while time.monotonic() < end and not self._ended():
             time.sleep(min(0.2, max(0.0, end - time.monotonic())))
         if self._listener.stopping and not self._cancelled:
@@ -224,7 +235,13 @@ class Job:
             self._log.append(chunk.decode(errors="replace"))
 
     def _environment(self, workspace: Path) -> dict[str, str]:
-        (self._work / "_temp").mkdir(parents=True, exist_ok=True)
+        temp = self._work / "_temp"
+        temp.mkdir(parents=True, exist_ok=True)
+        files = {
+            f"GITHUB_{name}": str(temp / name.lower()) for name in ("ENV", "OUTPUT", "PATH", "STEP_SUMMARY")
+        }
+        for path in files.values():
+            Path(path).touch()
         return {
             "CI": "true",
             "GITHUB_ACTIONS": "true",
@@ -236,8 +253,9 @@ class Job:
             "GITHUB_WORKSPACE": str(workspace),
             "RUNNER_NAME": self._name,
             "RUNNER_OS": "Linux",
-            "RUNNER_TEMP": str(self._work / "_temp"),
+            "RUNNER_TEMP": str(temp),
             "RUNNER_WORKSPACE": str(workspace.parent),
+            **files,
         }
 
     def _ended(self) -> bool:
@@ -249,21 +267,20 @@ class Job:
         return self._cancelled or self._listener.stopping
 
 
-def unpack(configuration: str) -> dict[str, Any]:
-    """Write the configuration's files into the runner's root, as the real one does, and return its settings."""
+def unpack(configuration: str) -> dict[str, bytes]:
+    """Write the configuration's files into the runner's root, as the real one does, and return them."""
     try:
-        files = json.loads(base64.b64decode(configuration, validate=True))
-        decoded = {name: base64.b64decode(body) for name, body in files.items()}
-        settings: dict[str, Any] = json.loads(decoded[".runner"])
+        encoded = json.loads(base64.b64decode(configuration, validate=True))
+        files = {Path(name).name: base64.b64decode(body) for name, body in encoded.items()}
+        json.loads(files[".runner"])["ServerUrlV2"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TurnedAway(
             f"An error occurred: the JIT configuration is not valid ({type(error).__name__})", 1
         ) from error
-    for name, body in decoded.items():
-        target = ROOT / Path(name).name
-        target.write_bytes(body)
-        target.chmod(0o600)
-    return settings
+    for name, body in files.items():
+        (ROOT / name).write_bytes(body)
+        (ROOT / name).chmod(0o600)
+    return files
 
 
 def load_dotenv() -> None:
