@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from controller.core.labels import covered, is_glob
-from controller.core.model import Disposition, Failure, GitHubSource, Observation, WorkflowJob
+from controller.core.model import Failure, GitHubSource, Observation, WorkflowJob
 from controller.core.reasons import Reason
 from controller.observe.queue_runs import RepositoryRuns
 from controller.observe.queue_schedule import (
@@ -110,7 +112,9 @@ class QueueObserver:
         self._changed = changed
         self._cadence = cadence or Cadence()
         self._wanted: frozenset[tuple[tuple[str, ...], tuple[str, ...]]] = frozenset()
+        self._uses_globs = False
         self._repositories: dict[str, _Repository] = {}
+        self._running = 0
         self._visible: Observation[str] | None = None
         self._pushed: dict[str, str] = {}
         self._discovery = Watch(name=f"{source.owner} (repositories)", next_at=clock.mono())
@@ -120,7 +124,9 @@ class QueueObserver:
         self._calls: Counter[str] = Counter()
         self._failures: Counter[Reason] = Counter()
         self._looks = 0
-        self._server_ahead = 0.0  # GitHub's clock less our monotonic one
+        self._server_ahead = (
+            clock.wall() - clock.mono()
+        )  # GitHub's clock, as far as we know, less our monotonic one
 
     # ------------------------------------------------------------------------------------------------ what callers see
     def want(self, patterns: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
@@ -132,6 +138,7 @@ class QueueObserver:
         if wanted == self._wanted:
             return
         self._wanted = wanted
+        self._uses_globs = any(is_glob(glob) for include, _ in wanted for glob in include)
         self._resolve()
 
     def keep_hot(self, repositories: Iterable[str]) -> None:
@@ -212,8 +219,7 @@ class QueueObserver:
         async with asyncio.TaskGroup() as looks:
             while True:
                 self._wake.clear()
-                for look in self._start():
-                    looks.create_task(look)
+                self._start(looks)
                 try:
                     async with asyncio.timeout(self._pause()):
                         await self._wake.wait()
@@ -223,36 +229,39 @@ class QueueObserver:
     async def step(self) -> float:
         """Do what is due now, wait for it, and return the seconds until something is due again."""
         async with asyncio.TaskGroup() as looks:
-            for look in self._start():
-                looks.create_task(look)
+            self._start(looks)
         return self._pause()
 
-    def _start(self) -> list[Coroutine[Any, Any, None]]:
-        """Return the looks to begin now, marked as running."""
+    def _start(self, looks: asyncio.TaskGroup) -> None:
+        """Begin the looks that are due, as far as there are places."""
         now = self._clock.mono()
         places = self._places(now)
-        started: list[Coroutine[Any, Any, None]] = []
-        under = self._pressure()
-        if places and self._uses_globs and due([self._discovery], now, Pressure.NONE):
-            self._discovery.running = True
-            started.append(self._guarded(self._discovery, self._discover()))
-            places -= 1
-        watches = (known.watch for known in self._repositories.values())
-        ready = due(watches, now, under) if places else []
+        ready = due(self._watches(), now, self._cadence, self._pressure()) if places > 0 else []
         if self._gate.failure is not None:
             ready.sort(
                 key=lambda watch: watch.failures
             )  # who failed least knows best whether the source is back
         for watch in ready[:places]:
             watch.running = True
-            started.append(self._guarded(watch, self._look(self._repositories[watch.name])))
-        return started
+            self._running += 1
+            look = looks.create_task(self._guarded(watch), name=f"look:{watch.name}")
+            # Not in the task itself: one that is cancelled before its first step never gets to its end.
+            look.add_done_callback(partial(self._ended, watch))
+
+    def _ended(self, watch: Watch, _: asyncio.Task[None]) -> None:
+        watch.running = False
+        self._running -= 1
+        self._wake.set()
+
+    def _watches(self) -> list[Watch]:
+        """Return all that is looked at: the list of repositories too, where one is needed."""
+        watches = [known.watch for known in self._repositories.values()]
+        return [self._discovery, *watches] if self._uses_globs else watches
 
     def _places(self, now: float) -> int:
-        running = sum(known.watch.running for known in self._repositories.values()) + self._discovery.running
         if self._gate.failure is not None:
-            return 0 if now < self._gate.until or running else 1
-        return self._cadence.polls - running
+            return 0 if now < self._gate.until or self._running else 1
+        return self._cadence.polls - self._running
 
     def _pause(self) -> float:
         now = self._clock.mono()
@@ -261,25 +270,27 @@ class QueueObserver:
         if self._places(now) <= 0:
             return LONGEST_SLEEP  # whoever is running wakes the loop at its end
         last = self._pressure() is Pressure.LAST
-        watches = [known.watch for known in self._repositories.values()]
-        times = [w.next_at for w in watches if not w.running and not (last and w.heat(now) is not Heat.HOT)]
-        if self._uses_globs and not self._discovery.running:
-            times.append(self._discovery.next_at)
-        return min(max(min(times, default=now + LONGEST_SLEEP) - now, 0.0), LONGEST_SLEEP)
+        times = [
+            watch.next_at
+            for watch in self._watches()
+            if not watch.running and not (last and watch.heat(now) is not Heat.HOT)
+        ]
+        return min(max(min(times, default=math.inf) - now, 0.0), LONGEST_SLEEP)
 
-    async def _guarded(self, watch: Watch, look: Coroutine[Any, Any, None]) -> None:
-        """Run one look; whatever it meets stays with it."""
+    async def _guarded(self, watch: Watch) -> None:
+        """Take one look; whatever it meets stays with it."""
+        known = self._repositories.get(watch.name)
         try:
-            await look
+            if watch is self._discovery:
+                await self._discover()
+            elif known is not None and known.watch is watch:
+                await self._look(known)
         except UpstreamError as error:
             self._failed(watch, error.failure)
         except Exception as error:  # noqa: BLE001 -- one look's fault must not end all the others
             _log.exception("a look at %s failed in a way that the controller does not know", watch.name)
             message = f"{type(error).__name__} while looking at {watch.name}; see the log."
             self._failed(watch, Failure(reason=Reason.InternalError, message=message))
-        finally:
-            watch.running = False
-            self._wake.set()
 
     # --------------------------------------------------------------------------------------------------------- one look
     async def _look(self, known: _Repository) -> None:
@@ -287,35 +298,31 @@ class QueueObserver:
         started = self._clock.mono()
         asked_for = statuses(watch, started, self._cadence, runs.statuses())
         if asked_for == ALL_STATUSES:
-            watch.swept_at, watch.sweep_next = started, False
-        elif watch.looks == 0:
-            # Nobody knows when a repository was last swept: spread them, or 500 would be swept at once.
-            watch.swept_at = started - fraction(watch.name, "sweep") * self._cadence.sweep
+            watch.swept_at = started
         lists = {status: await self._runs(watch.name, status) for status in asked_for}
         watch.sweep_next = runs.listed(lists, self._clock.mono())
         reading, more = runs.to_read(self._clock.mono())
         async with asyncio.TaskGroup() as jobs:
-            tasks = [jobs.create_task(self._read(known, run)) for run in reading]
-        failures = [failure for task in tasks if (failure := task.result()) is not None]
-        if failures and len(failures) == len(tasks):
-            raise UpstreamError(failures[0])
+            for run in reading:
+                jobs.create_task(self._read(known, run))
+        blocked = runs.blocked()
+        if blocked is not None:
+            raise UpstreamError(blocked)
         self._succeeded(known, more=more)
 
     async def _runs(self, repository: str, status: str) -> Observation[Run]:
         self._calls["runs"] += 1
         return await self._queue.runs(repository, status)
 
-    async def _read(self, known: _Repository, run: Run) -> Failure | None:
+    async def _read(self, known: _Repository, run: Run) -> None:
         """Read the jobs of one run. Its failure is its own: the other runs of the repository are served all the same."""
         self._calls["jobs"] += 1
         try:
             seen = await self._queue.jobs(known.watch.name, run)
         except UpstreamError as error:
             known.runs.unreadable(run, error.failure, self._clock.mono())
-            gone = error.failure.disposition is Disposition.GONE
-            return None if gone else error.failure
-        known.runs.read(run, seen, self._clock.mono())
-        return None
+        else:
+            known.runs.read(run, seen, self._clock.mono())
 
     def _succeeded(self, known: _Repository, *, more: bool) -> None:
         now = self._clock.mono()
@@ -332,7 +339,7 @@ class QueueObserver:
         if more or watch.hinted:
             pause = self._cadence.least if watch.hinted else 0.0
         else:
-            pause = interval(watch, now, self._cadence, cold=self._cold(now), under=self._pressure())
+            pause = interval(watch, now, self._cadence, of=len(self._repositories), under=self._pressure())
         watch.hinted = False
         watch.next_at = now + pause
         opened = self._open_gate(now)
@@ -345,6 +352,7 @@ class QueueObserver:
     def _failed(self, watch: Watch, failure: Failure) -> None:
         now = self._clock.mono()
         self._failures[failure.reason] += 1
+        different = watch.failure is None or watch.failure.reason is not failure.reason
         watch.looked_at, watch.hinted = now, False
         watch.failures += 1
         watch.failure = failure
@@ -356,14 +364,14 @@ class QueueObserver:
             known = self._repositories.get(watch.name)
             if known is not None and known.watch is watch:
                 known.seen = _still(known.seen, failure, now, now + self._server_ahead)
-        was_open = self._gate.failure is None
-        self._gate.failed(failure, now)
-        if was_open and self._gate.failure is not None:
+        toggled = self._gate.failed(failure, now)
+        if toggled:
             _log.warning("GitHub source %s stops for a while: %s", self._source.owner, failure.message)
         if failure.reason not in SOURCE_WIDE and failure.reason is not Reason.GitHubUnavailable:
-            self._open_gate(now)  # an answer about one repository: the source works
+            toggled |= self._open_gate(now)  # an answer about one repository: the source works
         self._view = None
-        self._changed()
+        if different or toggled:
+            self._changed()
 
     def _open_gate(self, now: float) -> bool:
         """Note that the source answers. Repositories that only suffered from its outage are looked at again soon."""
@@ -378,10 +386,6 @@ class QueueObserver:
         return True
 
     # -------------------------------------------------------------------------------------------------- which there are
-    @property
-    def _uses_globs(self) -> bool:
-        return any(is_glob(glob) for include, _ in self._wanted for glob in include)
-
     async def _discover(self) -> None:
         self._calls["repositories"] += 1
         found = await self._queue.repositories(self._source.owner)
@@ -431,7 +435,9 @@ class QueueObserver:
         new = sorted(names - set(self._repositories))
         new.sort(key=lambda name: self._pushed.get(name, ""), reverse=True)
         for place, name in enumerate(new):
-            watch = Watch(name=name, next_at=now + place * SPREAD)
+            # As if swept some time ago: else 500 would be swept at the same time, and again an hour later.
+            swept_at = now - fraction(name, "sweep") * self._cadence.cold_sweep
+            watch = Watch(name=name, next_at=now + place * SPREAD, swept_at=swept_at)
             self._repositories[name] = _Repository(watch=watch, runs=RepositoryRuns())
         self._view = None
         self._wake.set()
@@ -441,9 +447,6 @@ class QueueObserver:
     def _heat(self, watch: Watch, now: float) -> None:
         watch.hot_until = max(watch.hot_until, now + self._cadence.hot_for)
         watch.warm_until = max(watch.warm_until, now + self._cadence.warm_for)
-
-    def _cold(self, now: float) -> int:
-        return sum(known.watch.heat(now) is Heat.COLD for known in self._repositories.values())
 
     def _pressure(self) -> Pressure:
         return pressure(self._queue.quota(), self._clock.mono() + self._server_ahead)

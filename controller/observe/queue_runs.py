@@ -29,9 +29,9 @@ BARREN_PATIENCE = 3
 """Looks without jobs after which a run is no sign of work any more."""
 
 UNREADABLE_AFTER = 3
-"""Failures in a row after which the last jobs of a run count no more."""
+"""Failures in a row after which a run is left out, with its last jobs, where most others can be read."""
 
-UNREADABLE_RETRY_AT_MOST = 300.0
+UNREADABLE_RETRY_AT_MOST = 120.0
 
 READS_PER_LOOK = 100
 """Job lists read at one look: one repository with a thousand runs must not hold up all others."""
@@ -49,6 +49,7 @@ class _Known:
         look_at: Not before this, unless the row changes.
         barren: Reads in a row that showed no job to wait for.
         failures: Reads in a row that failed.
+        failure: Why the last of them did.
         changed: The row is another than at the last read.
         missed: Looks in a row whose lists lacked it although they had its status.
     """
@@ -60,6 +61,7 @@ class _Known:
     look_at: float = -math.inf
     barren: int = 0
     failures: int = 0
+    failure: Failure | None = None
     changed: bool = True
     missed: int = 0
 
@@ -130,7 +132,7 @@ class RepositoryRuns:
             return
         known.jobs = tuple(j for j in seen.items if _waits_or_works(j, seen.server_time))
         known.asked_at, known.server_time = seen.asked_at, seen.server_time
-        known.changed, known.failures = False, 0
+        known.changed, known.failures, known.failure = False, 0, None
         if known.missed and not known.jobs:
             del self._known[run.id]
             return
@@ -140,7 +142,7 @@ class RepositoryRuns:
             known.look_at += min(BARREN_RETRY_AT_MOST, BARREN_RETRY * 2.0 ** min(known.barren - 2, 16))
 
     def unreadable(self, run: Run, failure: Failure, now: float) -> None:
-        """Note that the jobs of a run could not be read; its last ones count for some time, a deleted run's no more."""
+        """Note that the jobs of a run could not be read; those of a deleted run are gone."""
         known = self._known.get(run.id)
         if known is None:
             return
@@ -148,21 +150,31 @@ class RepositoryRuns:
             del self._known[run.id]
             return
         known.failures += 1
+        known.failure = failure
         wait = min(UNREADABLE_RETRY_AT_MOST, BARREN_RETRY * 2.0 ** min(known.failures - 1, 16))
         known.look_at = now + max(wait, failure.retry_after or 0.0)
-        if known.failures >= UNREADABLE_AFTER:
-            known.jobs = ()
 
     # ---------------------------------------------------------------------------------------------------------- telling
+    def blocked(self) -> Failure | None:
+        """Return why the view is no whole one: at least half of the runs with jobs cannot be read.
+
+        One run that cannot be read must not hide all the others; but where nothing can be read, no jobs seen are no sign of
+        no jobs.
+        """
+        failed = [known.failure for known in self._known.values() if known.failure is not None]
+        read = sum(known.failure is None and bool(known.jobs) for known in self._known.values())
+        return failed[-1] if failed and len(failed) >= read else None
+
     def observation(self) -> Observation[WorkflowJob]:
         """Return the unfinished jobs, oldest first.
 
         It is as old as its oldest view of a queued job. Jobs that run may have been read up to :data:`REREAD` seconds
         before.
         """
-        jobs = [job for known in self._known.values() for job in known.jobs]
-        views = [(known.asked_at, known.server_time) for known in self._known.values() if known.queued]
+        shown = [known for known in self._known.values() if known.failures < UNREADABLE_AFTER]
+        views = [(known.asked_at, known.server_time) for known in shown if known.queued]
         asked_at, server_time = min([*views, (self._listed_at, self._server_time)])
+        jobs = [job for known in shown for job in known.jobs]
         return Observation(
             items=tuple(sorted(jobs, key=lambda job: (job.created_at, job.id))),
             asked_at=asked_at,

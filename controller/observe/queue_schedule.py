@@ -160,19 +160,19 @@ def statuses(watch: Watch, now: float, cadence: Cadence, known: Iterable[str]) -
     if watch.sweep_next or now - watch.swept_at >= period:
         return ALL_STATUSES
     wanted = {QUEUED, IN_PROGRESS, *known}
-    if watch.looks % cadence.pending_every == cadence.pending_every - 1:
+    if watch.looks % cadence.pending_every == 0:
         wanted.add(PENDING)
     return tuple(s for s in ALL_STATUSES if s in wanted)
 
 
-def interval(watch: Watch, now: float, cadence: Cadence, *, cold: int, under: Pressure) -> float:
+def interval(watch: Watch, now: float, cadence: Cadence, *, of: int, under: Pressure) -> float:
     """Return the seconds from one look to the next.
 
     Args:
         watch: The repository.
         now: Monotonic seconds.
         cadence: Settings.
-        cold: How many cold repositories there are.
+        of: How many repositories there are.
         under: How much quota is left.
     """
     match watch.heat(now):
@@ -181,7 +181,7 @@ def interval(watch: Watch, now: float, cadence: Cadence, *, cold: int, under: Pr
         case Heat.WARM:
             base = cadence.warm
         case Heat.COLD:
-            requests = 2 * cold  # two statuses each
+            requests = 2 * of  # two statuses each
             base = min(cadence.cold, max(cadence.warm, 60.0 * requests / cadence.cold_per_minute))
     if under is not Pressure.NONE:
         base *= 2
@@ -197,14 +197,20 @@ def back_off(watch: Watch, failure: Failure, cadence: Cadence) -> float:
     return max(wait * spread, failure.retry_after or 0.0)
 
 
-def due(watches: Iterable[Watch], now: float, under: Pressure) -> list[Watch]:
-    """Return the repositories to look at now, most urgent first."""
-    ready = [
-        (w.heat(now), w.next_at, w.name, w)
-        for w in watches
-        if w.next_at <= now and not w.running and not (under is Pressure.LAST and w.heat(now) is not Heat.HOT)
-    ]
-    return [w for _, _, _, w in sorted(ready, key=lambda entry: entry[:3])]
+def due(watches: Iterable[Watch], now: float, cadence: Cadence, under: Pressure) -> list[Watch]:
+    """Return the repositories to look at now, those first that are latest for their heat.
+
+    When there is more to do than the pace allows, every heat gets its share and none starves.
+    """
+    periods = {Heat.HOT: cadence.hot, Heat.WARM: cadence.warm, Heat.COLD: cadence.cold}
+    ready = []
+    for watch in watches:
+        if watch.running or watch.next_at > now:
+            continue
+        heat = watch.heat(now)
+        if under is not Pressure.LAST or heat is Heat.HOT:
+            ready.append((-(now - watch.next_at) / periods[heat], heat, watch.name, watch))
+    return [entry[-1] for entry in sorted(ready, key=lambda entry: entry[:3])]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -218,39 +224,47 @@ class Gate:
         failure: Why it is closed, None while it is open.
         until: Monotonic time until which nothing is asked.
         tries: Closings in a row.
-        misses: Failures of single repositories in a row, without a success between.
+        misses: Repositories without an answer in a row, and no success between.
+        refusals: Repositories that refused the credentials in a row, and no success between.
     """
 
     failure: Failure | None = None
     until: float = -math.inf
     tries: int = 0
     misses: int = 0
+    refusals: int = 0
 
     FIRST = 5.0
     LONGEST = 300.0
     LONGEST_OUTAGE = 60.0
     MISSES = 5
+    REFUSALS = 2
 
     def failed(self, failure: Failure, now: float) -> bool:
-        """Take in a failure; return whether it is the source's rather than one repository's."""
-        shared = failure.reason in SOURCE_WIDE
+        """Take in a failure of one look; return whether that closes the gate."""
+        # One repository's 5xx, or 401, is its own. Several in a row are an outage, or credentials that are dead, and asking
+        # 500 repositories would not help.
+        self.misses += failure.reason is Reason.GitHubUnavailable
+        self.refusals += failure.reason is Reason.GitHubUnauthorized
+        if failure.reason in SOURCE_WIDE:
+            shared = failure.reason is not Reason.GitHubUnauthorized or self.refusals >= self.REFUSALS
+        else:
+            shared = self.misses >= self.MISSES
         if not shared:
-            # One repository's 5xx is its own; five in a row are an outage, and asking 500 repositories would not help it.
-            self.misses += failure.reason is Reason.GitHubUnavailable
-            if self.misses < self.MISSES:
-                return False
+            return False
         told = failure.retry_after or 0.0
         if self.failure is not None and now < self.until:
             self.until = max(self.until, now + told)  # others were on their way when it closed
-            return shared
+            return False
         self.tries += 1
-        longest = self.LONGEST if shared else self.LONGEST_OUTAGE
+        longest = self.LONGEST_OUTAGE if failure.reason is Reason.GitHubUnavailable else self.LONGEST
         self.until = now + max(told, min(longest, self.FIRST * 2.0 ** min(self.tries - 1, 16)))
+        closed = self.failure is None
         self.failure = failure
-        return shared
+        return closed
 
     def passed(self) -> bool:
         """Take in a proof that the source answers; return whether that opens the gate."""
         was_closed = self.failure is not None
-        self.failure, self.tries, self.misses = None, 0, 0
+        self.failure, self.tries, self.misses, self.refusals = None, 0, 0, 0
         return was_closed
