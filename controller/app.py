@@ -12,7 +12,7 @@ import string
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.adapters.connections import SecretCache, SecretConnections
 from controller.adapters.github.auth import credentials_from_secret
@@ -25,17 +25,14 @@ from controller.adapters.kube.events import KubernetesEvents
 from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
-from controller.core.model import Disposition, Failure, Flavor, GitHubSource, HubAccount
+from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.reasons import Reason
-from controller.execute.executor import Executor
 from controller.execute.spec import RunnerVersion
 from controller.metrics import Metrics
-from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL, Observatory
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import quiet_logging, watch
 from controller.ports import GitHub, Hub, UpstreamError
-from controller.reconcile.loop import Reconciler
-from controller.reconcile.publish import Publisher
+from controller.reconcile.assembly import Settings, assemble
 from controller.web import serving
 
 log = logging.getLogger(__name__)
@@ -80,29 +77,19 @@ class Options:
         kubeconfig: File, None for the pod's ServiceAccount or kubectl's default.
         context: Of the kubeconfig.
         namespaces: To watch; empty for the whole cluster.
-        controller_id: Marks what is ours; None derives it from the cluster.
-        allow_http: Accept plain http beyond loopback, for simulators.
+        settings: Of the controller itself; an empty ``controller_id`` is derived from the cluster.
         web_host: Where probes and metrics are served.
         web_port: Likewise; 0 takes a free one.
         points_per_minute: GitHub's secondary limit per credential; 0 means none.
-        github_interval: Seconds between two looks at GitHub where there is work.
-        hub_interval: Seconds between two looks at the Hub where something lives.
-        parallel: Effects at once per credential and kind.
-        runner: The archive for images without a runner.
     """
 
     kubeconfig: str | None = None
     context: str | None = None
     namespaces: tuple[str, ...] = ()
-    controller_id: str | None = None
-    allow_http: bool = False
+    settings: Settings = field(default_factory=lambda: Settings(controller_id="", runner=RunnerVersion()))
     web_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
     web_port: int = 8080
     points_per_minute: int = POINTS_PER_MINUTE
-    github_interval: float = GITHUB_INTERVAL
-    hub_interval: float = HUB_INTERVAL
-    parallel: int = 16
-    runner: RunnerVersion = field(default_factory=RunnerVersion)
 
 
 async def run(options: Options) -> None:
@@ -112,57 +99,30 @@ async def run(options: Options) -> None:
         UpstreamError: Kubernetes cannot be reached at all, or lacks the CRD.
     """
     quiet_logging()
-    clock, metrics, wake = SystemClock(), Metrics(), asyncio.Event()
+    clock, metrics = SystemClock(), Metrics()
     async with AsyncExitStack() as stack:
         # 1. Kubernetes: nothing can be done without it, so its failure ends the process with a sentence.
         kube = await connect(kubeconfig=options.kubeconfig, context=options.context)
         stack.push_async_callback(kube.close)
-        controller_id = options.controller_id or await _cluster_id(kube)
+        controller_id = options.settings.controller_id or await _cluster_id(kube)
 
-        # 2. What is known: pools, and clients for whatever they name.
-        registry = PoolRegistry(allow_http=options.allow_http, changed=wake.set)
+        # 2. The controller, over clients for whatever the pools name.
         connections = _connections(options, clock, kube)
         stack.push_async_callback(connections.close)
-        observatory = Observatory(
-            connections=connections,
-            clock=clock,
-            controller_id=controller_id,
-            pools_known=lambda: registry.synced,
-            changed=wake.set,
-            github_interval=options.github_interval,
-            hub_interval=options.hub_interval,
-        )
-        stack.push_async_callback(observatory.close)
-
-        # 3. What is done: effects, and the words about them.
-        leadership = AlwaysLeads()
-        executor = Executor(
-            connections=connections,
-            clock=clock,
-            leadership=leadership,
-            controller_id=controller_id,
-            token=lambda: "".join(secrets.choice(TOKEN_LETTERS) for _ in range(10)),
-            runner=options.runner,
-            offer=lambda endpoint, name: _offer(observatory, endpoint, name),
-            launched=observatory.launched,
-            settled=wake.set,
-            allow_http=options.allow_http,
-            parallel=options.parallel,
-        )
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
-        reconciler = Reconciler(
-            registry=registry,
-            observatory=observatory,
-            executor=executor,
-            publisher=Publisher(statuses=KubernetesStatus(client=kube), events=events, clock=clock),
-            leadership=leadership,
+        controller = assemble(
+            replace(options.settings, controller_id=controller_id),
+            connections=connections,
+            statuses=KubernetesStatus(client=kube),
+            events=events,
             clock=clock,
-            controller_id=controller_id,
+            leadership=AlwaysLeads(),
+            token=lambda: "".join(secrets.choice(TOKEN_LETTERS) for _ in range(10)),
             recorder=metrics,
-            wake=wake,
         )
+        registry, reconciler = controller.registry, controller.reconciler
 
-        # 4. Probes first, then every pool once, so that no runner looks like a stray; then the loops.
+        # 3. Probes first, then every pool once, so that no runner looks like a stray; then the loops.
         began = clock.mono()
         watching = asyncio.Event()
         port = await stack.enter_async_context(
@@ -186,9 +146,9 @@ async def run(options: Options) -> None:
         try:
             await _watch_until_told(options, kube, registry, watching, loops)
         finally:
-            # 5. No new pass, then the effects under way, then their words; observers and clients go last (the stack).
+            # 4. No new pass, then the effects under way, then their words; clients go last (the stack).
             loops[0].cancel()
-            await executor.close(SHUTDOWN_GRACE)
+            await controller.close(SHUTDOWN_GRACE)
             for task in loops:
                 task.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
@@ -197,12 +157,6 @@ async def run(options: Options) -> None:
 
 def _overdue(age: float) -> str | None:
     return f"no planning pass for {age:.0f} s" if age > PASS_OVERDUE else None
-
-
-def _offer(observatory: Observatory, endpoint: str, name: str) -> Flavor | None:
-    observer = observatory.endpoints.get(endpoint)
-    seen = observer.observation if observer else None
-    return next((flavor for flavor in seen.items if flavor.name == name), None) if seen else None
 
 
 async def _watch_until_told(
@@ -269,7 +223,7 @@ def _connections(options: Options, clock: SystemClock, kube: Client) -> SecretCo
             clock=clock,
             tls=tls,
             points_per_minute=options.points_per_minute or None,
-            allow_http=options.allow_http,
+            allow_http=options.settings.allow_http,
         )
 
     def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:

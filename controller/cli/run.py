@@ -15,6 +15,7 @@ from controller.cli.logs import configure_logging
 from controller.execute.spec import DOWNLOADS, RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL
 from controller.ports import UpstreamError
+from controller.reconcile.assembly import Settings
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def _checksums(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) ->
 @click.option(
     "--controller-id",
     metavar="NAME",
+    default="",
     help="Marks the runners that are this controller's. Default: the cluster's id. Two controllers in one cluster need two.",
 )
 @click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
@@ -112,7 +114,7 @@ def run_command(
     kubeconfig: str | None,
     context: str | None,
     namespaces: tuple[str, ...],
-    controller_id: str | None,
+    controller_id: str,
     allow_http: bool,
     web_host: str,
     web_port: int,
@@ -138,19 +140,21 @@ def run_command(
         kubeconfig=kubeconfig,
         context=context,
         namespaces=namespaces,
-        controller_id=controller_id,
-        allow_http=allow_http,
+        settings=Settings(
+            controller_id=controller_id,
+            runner=RunnerVersion(
+                version=runner_version,
+                sha256=runner_sha256 or RUNNER_SHA256,
+                base_url=runner_base_url.rstrip("/"),
+            ),
+            github_interval=github_poll_seconds,
+            hub_interval=hub_poll_seconds,
+            parallel=parallel,
+            allow_http=allow_http,
+        ),
         web_host=web_host,
         web_port=web_port,
         points_per_minute=github_points_per_minute,
-        github_interval=github_poll_seconds,
-        hub_interval=hub_poll_seconds,
-        parallel=parallel,
-        runner=RunnerVersion(
-            version=runner_version,
-            sha256=runner_sha256 or RUNNER_SHA256,
-            base_url=runner_base_url.rstrip("/"),
-        ),
     )
     try:
         asyncio.run(run(options))

@@ -75,9 +75,21 @@ def _resolved(pool: Pool, snapshot: Snapshot) -> bool:
     return seen is not None and seen.complete
 
 
+def blocked_by(pool: Pool, snapshot: Snapshot) -> Failure | None:
+    """Return what a person must mend before the pool can do anything: a missing Secret, a refused token, ..."""
+    views = (
+        snapshot.registrations.get(pool.footprint.registrations),
+        snapshot.hf_jobs.get(pool.footprint.account),
+    )
+    for view in views:
+        if view is not None and view.failure is not None and view.failure.disposition is Disposition.PERSON:
+            return view.failure
+    return None
+
+
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
-    """Return whether nothing that a person must mend keeps the pool from launching."""
-    return not (pool.paused or pool.deleting or snapshot.faults.get(pool.uid))
+    """Return whether nothing that a person decided or must mend keeps the pool from launching."""
+    return not (pool.paused or pool.deleting or blocked_by(pool, snapshot))
 
 
 def match_demand(

@@ -458,7 +458,6 @@ class Snapshot:
         ended: HF Jobs that left the live list since the last pass, each inspected once, by account.
         repositories: Lower-case ``owner/repo`` names that a source can see; only for sources whose pools use globs.
         flavors: Hardware on offer by Hub endpoint.
-        faults: What keeps a pool from being served at all (missing Secret, refused token, ...), by pool uid.
         pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
     """
 
@@ -468,5 +467,4 @@ class Snapshot:
     ended: Mapping[HubAccount, tuple[HFJob, ...]] = field(default_factory=dict)
     flavors: Mapping[str, Observation[Flavor]] = field(default_factory=dict)
     repositories: Mapping[GitHubSource, Observation[str]] = field(default_factory=dict)
-    faults: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     pools_known: bool = False

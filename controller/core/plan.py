@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
-from controller.core.demand import Demand, match_demand, name_jobs
+from controller.core.demand import Demand, blocked_by, can_launch, match_demand, name_jobs
 from controller.core.gc import Retire, retire_reason, stray_retirements
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
@@ -159,7 +159,7 @@ class PoolReport:
         runners: What it has.
         launching: How many launches this pass adds.
         waiting: Every queued job, by the reason that it waits.
-        failures: What keeps the pool from being served, worst first.
+        failures: Mistakes in the spec that only the services could tell.
         backoff: The launch back-off that holds, if any.
         github: Why GitHub could not be read; None when it could.
         hub: Why the Hub could not be read; None when it could.
@@ -555,7 +555,7 @@ class _PoolPass:
         The list of HF Jobs must be complete now: it bounds the spending. Registrations must have been seen once.
         """
         return (
-            not (self.pool.paused or self.pool.deleting or self.given.snapshot.faults.get(self.pool.uid))
+            can_launch(self.pool, self.given.snapshot)
             and self.hub_view is not None
             and self.hub_view.complete
             and self.github_view is not None
@@ -602,9 +602,7 @@ class _PoolPass:
         """Sum the pass up."""
         self.memory = replace(self.memory, backoffs=self.backoffs)
         _, unknown_flavor = self._offered()
-        failures = [*self.given.snapshot.faults.get(self.pool.uid, ())]
-        if unknown_flavor:
-            failures.append(unknown_flavor)
+        failures = [unknown_flavor] if unknown_flavor else []
         github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
         rate, worst = self._money()
         return PoolReport(
@@ -703,11 +701,13 @@ class _PoolPass:
         proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
         if proved:
             return not self.runners
-        if not self.given.snapshot.faults.get(self.pool.uid) or self.runners:
+        if blocked_by(self.pool, self.given.snapshot) is None:
             return False
         # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.
         launched = self.pool.last_launch_at
-        return launched is None or self.given.wall - launched > timeout_seconds(self.pool.deadlines)
+        if launched is None:
+            return not self.runners
+        return self.given.wall - launched > timeout_seconds(self.pool.deadlines)
 
     @property
     def tracks(self) -> Mapping[str, Track]:

@@ -22,8 +22,7 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
-from controller.observe.hub import INTERVAL as HUB_INTERVAL
-from controller.observe.hub import FlavorObserver, HubObserver
+from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
 from controller.observe.registrations import RegistrationObserver
@@ -31,7 +30,8 @@ from controller.ports import Clock, Connections
 
 log = logging.getLogger(__name__)
 
-GITHUB_INTERVAL = Cadence().hot
+GITHUB_INTERVAL, HUB_INTERVAL = Cadence().hot, INTERVAL
+"""Seconds between two looks where there is work."""
 
 RESTART_AFTER = 5.0
 """Seconds before an observer that failed in a way nobody foresaw is started again."""

@@ -159,11 +159,21 @@ class TestLaunching:
         assert launches(done) == []
         assert waits(done) == {Reason.Paused: 1}
 
-    def test_a_pool_with_a_fault_launches_nothing_and_names_the_fault(self) -> None:
-        p = pool()
-        done = run_plan([p], snapshot(jobs=[job()], faults={p.uid: (REFUSED,)}))
+    @pytest.mark.parametrize("refused", ["registrations", "hf_jobs"])
+    def test_a_pool_whose_credentials_are_refused_launches_nothing_and_says_so(self, refused: str) -> None:
+        done = run_plan([pool()], snapshot(jobs=[job()], **{refused: seen(failure=REFUSED)}))
         assert launches(done) == []
         assert waits(done) == {Reason.GitHubUnauthorized: 1}
+
+    def test_jobs_that_a_blocked_pool_matches_too_go_to_one_that_works(self) -> None:
+        broken, works = (
+            pool("broken", hub=replace(ACCOUNT, namespace="broke")),
+            pool("works", created_at=900.0),
+        )
+        view = snapshot(jobs=[job()])
+        view = replace(view, hf_jobs={**view.hf_jobs, broken.hub: seen(failure=REFUSED)})
+        done = run_plan([broken, works], view)
+        assert [a.pool.uid for a in done.actions if isinstance(a, Launch)] == [works.uid]
 
 
 class TestFlavors:
@@ -434,10 +444,10 @@ class TestDeletedPools:
     def test_with_refused_credentials_it_goes_at_once_if_it_never_launched_and_else_when_all_has_timed_out(
         self,
     ) -> None:
-        view = snapshot(registrations=None, hf_jobs=None)
+        view = snapshot(registrations=None, hf_jobs=seen(failure=REFUSED))
         for launched_at, drained in ((None, True), (SERVER - 60, False), (SERVER - 90_000, True)):
             p = pool(deleting=True, last_launch_at=launched_at)
-            done = run_plan([p], replace(view, faults={p.uid: (REFUSED,)}))
+            done = run_plan([p], view)
             assert done.reports[p.uid].drained is drained
 
 

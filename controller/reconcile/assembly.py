@@ -1,0 +1,124 @@
+"""Puts one controller together over whatever implements its ports: the real services or the simulated ones.
+
+Everything but kopf, probes and process signals, which only a real process has; so what the simulation runs is what ships.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.core.model import Flavor
+from controller.execute.executor import Executor
+from controller.execute.spec import RunnerVersion
+from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL, Observatory
+from controller.observe.pools import PoolRegistry
+from controller.ports import Clock, Connections, Events, Leadership, StatusWriter
+from controller.reconcile.loop import Reconciler, Recorder
+from controller.reconcile.publish import Publisher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What may be chosen about one controller.
+
+    Attributes:
+        controller_id: Marks what is ours.
+        runner: The archive for images without a runner.
+        github_interval: Seconds between two looks at GitHub where there is work.
+        hub_interval: Seconds between two looks at the Hub where something lives.
+        parallel: Effects at once per place and kind.
+        allow_http: Accept plain http beyond loopback, for simulators.
+    """
+
+    controller_id: str
+    runner: RunnerVersion
+    github_interval: float = GITHUB_INTERVAL
+    hub_interval: float = HUB_INTERVAL
+    parallel: int = 16
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """One controller; feed ``registry``, and run ``reconciler``."""
+
+    registry: PoolRegistry
+    observatory: Observatory
+    executor: Executor
+    reconciler: Reconciler
+
+    async def close(self, grace: float) -> None:
+        """Let effects under way end for ``grace`` seconds, then stop observing."""
+        await self.executor.close(grace)
+        await self.observatory.close()
+
+
+def assemble(
+    settings: Settings,
+    *,
+    connections: Connections,
+    statuses: StatusWriter,
+    events: Events,
+    clock: Clock,
+    leadership: Leadership,
+    token: Callable[[], str],
+    recorder: Recorder,
+) -> Controller:
+    """Wire one controller; nothing runs yet.
+
+    Args:
+        settings: Choices.
+        connections: Clients by credentials.
+        statuses: Where statuses go.
+        events: Where Events go.
+        clock: Time.
+        leadership: Asked before every effect.
+        token: Returns a new token of up to 10 characters of ``[a-z0-9]`` each time, for runner names.
+        recorder: Where passes are measured.
+    """
+    wake = asyncio.Event()
+    # What is known: pools, and what the services show.
+    registry = PoolRegistry(allow_http=settings.allow_http, changed=wake.set)
+    observatory = Observatory(
+        connections=connections,
+        clock=clock,
+        controller_id=settings.controller_id,
+        pools_known=lambda: registry.synced,
+        changed=wake.set,
+        github_interval=settings.github_interval,
+        hub_interval=settings.hub_interval,
+    )
+    # What is done: effects, and the words about them.
+    executor = Executor(
+        connections=connections,
+        clock=clock,
+        leadership=leadership,
+        controller_id=settings.controller_id,
+        token=token,
+        runner=settings.runner,
+        offer=lambda endpoint, name: _offer(observatory, endpoint, name),
+        launched=observatory.launched,
+        settled=wake.set,
+        allow_http=settings.allow_http,
+        parallel=settings.parallel,
+    )
+    reconciler = Reconciler(
+        registry=registry,
+        observatory=observatory,
+        executor=executor,
+        publisher=Publisher(statuses=statuses, events=events, clock=clock),
+        leadership=leadership,
+        clock=clock,
+        controller_id=settings.controller_id,
+        recorder=recorder,
+        wake=wake,
+    )
+    return Controller(registry=registry, observatory=observatory, executor=executor, reconciler=reconciler)
+
+
+def _offer(observatory: Observatory, endpoint: str, name: str) -> Flavor | None:
+    observer = observatory.endpoints.get(endpoint)
+    seen = observer.observation if observer else None
+    return next((flavor for flavor in seen.items if flavor.name == name), None) if seen else None

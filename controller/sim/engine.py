@@ -1,0 +1,242 @@
+"""The whole controller, less kopf, against both simulated services, in one process and in virtual time.
+
+The controller is the one that ships (:func:`controller.reconcile.assembly.assemble`), with its real clients: their requests
+go through in-process transports, and its clock is the event loop's. A crash fences the transports first and cancels then,
+so that no clean-up of the dead reaches a service (simulation.md §2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from controller.adapters.connections import SecretCache, SecretConnections
+from controller.adapters.github.auth import credentials_from_secret
+from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.huggingface.jobs import HubJobs
+from controller.adapters.huggingface.session import open_session
+from controller.core.model import GitHubSource, HubAccount, PoolKey
+from controller.core.plan import Plan
+from controller.execute.spec import RunnerVersion
+from controller.ports import GitHub, Hub, Leadership
+from controller.reconcile.assembly import Controller, Settings, assemble
+from controller.sim.clock import EPOCH, LoopClock
+from controller.sim.cluster import MemoryCluster
+from controller.sim.doors import Incarnation, SimTransport, SimTransport2
+from controller.sim.exchange import Exchange
+from controller.sim.github.http import GitHubSite
+from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
+from controller.sim.github.world import GitHubWorld
+from controller.sim.hub.http import HubSite
+from controller.sim.hub.platform import drive
+from controller.sim.hub.running import Run
+from controller.sim.hub.world import World as HubWorld
+from controller.sim.machine import Boot, RunnerMachine
+
+GITHUB, HUB = "http://127.0.0.1:1", "http://127.0.0.1:2"
+"""Origins of the simulated services; nothing listens there, the transports answer."""
+
+NAMESPACE = "ci"
+
+
+class AlwaysLeads:
+    """Leadership of a controller that runs alone."""
+
+    def holds(self) -> bool:
+        """Return True."""
+        return True
+
+
+class NoRecorder:
+    """Measures nothing."""
+
+    def passed(self, done: Plan, seconds: float) -> None:
+        """Ignore a pass."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Process:
+    """One incarnation of the controller."""
+
+    controller: Controller
+    incarnation: Incarnation
+    connections: SecretConnections
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Simulation:
+    """Both services, a cluster, and a controller that can crash and start again. Make it inside a running loop."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        boot: Callable[[Run], Boot] = lambda _: Boot(),
+        hub_knobs: Mapping[str, object] | None = None,
+        github_interval: float = 12.0,
+        hub_interval: float = 10.0,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.seed = seed
+        self.clock = LoopClock(time=loop.time, epoch=EPOCH)
+        self.github = GitHubWorld(clock=self.clock)
+        self.machine = RunnerMachine(github=self.github, boot=boot)
+        self.hub = HubWorld(clock=self.clock, machine=self.machine)
+        if hub_knobs:
+            self.hub.turn(dict(hub_knobs))
+        self.github_exchange = Exchange(GitHubSite(self.github), clock=self.clock)
+        self.hub_exchange = Exchange(HubSite(self.hub), clock=self.clock)
+        self.cluster = MemoryCluster(clock=self.clock)
+        self.process: Process | None = None
+        self._intervals = (github_interval, hub_interval)
+        self._names = 0
+        self._starts = 0
+        self._time = loop.create_task(drive(self.hub.platform), name="hub-time")
+
+    # ------------------------------------------------------------------------------------------------------ the scene
+    def set_up(self, repositories: Sequence[str], *, credits_usd: float = 1_000.0) -> None:
+        """Make owners, repositories, an installed App, a Hub account, and the Secrets ``github-app`` and ``hf-token``."""
+        for name in repositories:
+            self.github.accounts.add_repository(name)
+        app = self.github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+        for owner in sorted({name.partition("/")[0] for name in repositories}):
+            self.github.accounts.install(app.id, owner)
+        self.hub.setup(
+            {
+                "tokens": {"hf_sim": {"user": "robot", "namespaces": {"acme": "write"}, "plan": "team"}},
+                "namespaces": {"acme": {"type": "org", "credits": credits_usd}},
+            }
+        )
+        secret = {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY}
+        self.cluster.set_secret(NAMESPACE, "github-app", secret)
+        self.cluster.set_secret(NAMESPACE, "hf-token", {"token": "hf_sim"})
+
+    def pool(self, name: str, *, url: str, labels: Sequence[str], **spec: Any) -> PoolKey:  # noqa: ANN401 - a manifest
+        """Apply a RunnerPool; ``url`` is ``owner`` or ``owner/repo``."""
+        given: dict[str, Any] = {
+            "github": {"url": f"{GITHUB}/{url}", "credentialsSecret": "github-app", **spec.pop("github", {})},
+            "huggingface": {"namespace": "acme", "tokenSecret": "hf-token", "endpoint": HUB},
+            "labels": list(labels),
+            "flavors": ["t4-small"],
+            **spec,
+        }
+        manifest = {
+            "apiVersion": "hfrunners.dev/v1alpha1",
+            "kind": "RunnerPool",
+            "metadata": {"namespace": NAMESPACE, "name": name},
+            "spec": given,
+        }
+        key = self.cluster.apply(manifest)
+        self._tell(key)
+        return key
+
+    def delete(self, key: PoolKey) -> None:
+        """Delete a RunnerPool; it stays until the controller has drained it."""
+        self.cluster.delete(key)
+        self._tell(key)
+
+    def _tell(self, key: PoolKey) -> None:
+        if self.process is not None:
+            self.process.controller.registry.upsert(self.cluster.pools[key])
+
+    # ------------------------------------------------------------------------------------------------- the controller
+    def start(self, *, leadership: Leadership | None = None) -> Process:
+        """Start a controller that knows nothing but what the cluster holds."""
+        loop = asyncio.get_running_loop()
+        self._starts += 1
+        incarnation = Incarnation(name=f"controller-{self._starts}")
+        connections = self._connections(incarnation)
+        controller = assemble(
+            Settings(
+                controller_id="sim",
+                runner=RunnerVersion(),
+                github_interval=self._intervals[0],
+                hub_interval=self._intervals[1],
+                allow_http=True,
+            ),
+            connections=connections,
+            statuses=self.cluster,
+            events=self.cluster,
+            clock=self.clock,
+            leadership=leadership or AlwaysLeads(),
+            token=self._token,
+            recorder=NoRecorder(),
+        )
+        process = Process(controller=controller, incarnation=incarnation, connections=connections)
+        controller.registry.replace_all(list(self.cluster.pools.values()))
+        process.tasks = [
+            loop.create_task(controller.reconciler.run(), name=f"{incarnation.name}-passes"),
+            loop.create_task(self._finalize(controller), name=f"{incarnation.name}-finalizer"),
+        ]
+        self.process = process
+        return process
+
+    def _token(self) -> str:
+        self._names += 1
+        return blake2b(f"{self.seed}|{self._names}".encode(), digest_size=5).hexdigest()
+
+    def _connections(self, incarnation: Incarnation) -> SecretConnections:
+        session = open_session(transport=SimTransport2(self.hub_exchange, incarnation=incarnation))
+
+        def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
+            return GitHubConnection(
+                source=source,
+                credentials=credentials_from_secret(data, ref=source.secret),
+                clock=self.clock,
+                transport=SimTransport(self.github_exchange, incarnation=incarnation),
+            )
+
+        def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
+            return HubJobs(account=account, token=data["token"], session=session, clock=self.clock)
+
+        cache = SecretCache(secrets=self.cluster, clock=self.clock)
+        return SecretConnections(cache=cache, open_github=open_github, open_hub=open_hub)
+
+    async def _finalize(self, controller: Controller) -> None:
+        """Stand in for kopf's delete handler."""
+        while True:
+            await asyncio.sleep(3.0)
+            for key, body in list(self.cluster.pools.items()):
+                metadata = body["metadata"]
+                if "deletionTimestamp" in metadata and controller.registry.may_go(key, metadata["uid"]):
+                    self.cluster.release(key)
+                    controller.registry.remove(key)
+
+    async def crash(self) -> None:
+        """Kill the controller: nothing of it reaches a service any more, and nothing in its memory survives."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.incarnation.alive = False
+        for task in process.tasks:
+            task.cancel()
+        await asyncio.gather(*process.tasks, return_exceptions=True)
+        await process.controller.close(0.0)
+
+    async def stop(self) -> None:
+        """Stop the controller in good order."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        for task in process.tasks:
+            task.cancel()
+        await asyncio.gather(*process.tasks, return_exceptions=True)
+        await process.controller.close(10.0)
+        await process.connections.close()
+
+    async def close(self) -> None:
+        """End everything."""
+        await self.crash()
+        self._time.cancel()
+        await asyncio.gather(self._time, return_exceptions=True)
+        for job_id in list(self.hub.platform.live):
+            self.machine.kill(job_id)
+
+    # ------------------------------------------------------------------------------------------------------ the truth
+    @property
+    def bugs(self) -> Sequence[str]:
+        """Tracebacks of the simulated services themselves; must stay empty."""
+        return [*self.github_exchange.bugs, *self.hub_exchange.bugs]
