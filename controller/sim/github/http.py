@@ -6,9 +6,7 @@ The routes themselves are in ``routes`` (GitHub's) and ``control`` (``/_sim/``, 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any
@@ -19,7 +17,7 @@ from controller.sim.github.control import Control
 from controller.sim.github.errors import DOCS, Refusal
 from controller.sim.github.inquiry import Answer, Inquiry, Route
 from controller.sim.github.model import ANONYMOUS, Caller
-from controller.sim.github.render import Render
+from controller.sim.github.render import Render, compact
 from controller.sim.github.routes import table
 from controller.sim.github.routing import GitHubRouter, prefix_of
 from controller.sim.github.world import GitHubWorld
@@ -85,11 +83,9 @@ class GitHubSite:
                 points=0 if free_of_points else points,
                 requests=0 if route.free or unchanged else 1,
             )
-        if not limited:
-            return response
-        return replace(
-            response, headers={**response.headers, **self.world.limits.headers(caller, route.resource)}
-        )
+        if limited:
+            headers |= self.world.limits.headers(caller, route.resource)
+        return response
 
     def _inquire(self, route: Route, request: Request, caller: Caller, parts: Mapping[str, str]) -> Inquiry:
         version = request.headers.get("x-github-api-version", API_VERSIONS[0])
@@ -167,10 +163,10 @@ def _guards(route: Route, caller: Caller) -> dict[str, str]:
 
 
 def _respond(request: Request, answer: Answer, headers: dict[str, str]) -> Response:
-    """Spell the answer out; a read that has not changed since the caller's tag has no body."""
-    if answer.payload is None:
+    """Spell the answer out, with these headers and some that it adds to them; a read that has not changed since the caller's tag has no body."""
+    if answer.payload is None and answer.text is None:
         return Response(status=answer.status, headers=headers)
-    body = json.dumps(answer.payload, separators=(",", ":")).encode()
+    body = (compact(answer.payload) if answer.text is None else answer.text).encode()
     headers["Content-Type"] = "application/json; charset=utf-8"
     if request.method == "GET" and answer.status == 200:
         tag = etag(request, body)

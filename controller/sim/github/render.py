@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -75,6 +76,10 @@ _REPOSITORY_LINKS = {
 }
 
 
+MAX_TEXTS = 4_096
+"""Rows that are kept spelt out, at most 11 kB each; run and job ids share no number."""
+
+
 @lru_cache(maxsize=4_096)
 def iso(seconds: float) -> str:
     """Return a time as GitHub writes it: whole seconds, UTC."""
@@ -83,6 +88,11 @@ def iso(seconds: float) -> str:
 
 def _maybe(seconds: float | None) -> str | None:
     return None if seconds is None else iso(seconds)
+
+
+def compact(payload: object) -> str:
+    """Return JSON without spaces, as GitHub sends it."""
+    return json.dumps(payload, separators=(",", ":"))
 
 
 def node_id(kind: str, number: int) -> str:
@@ -104,6 +114,7 @@ class Render:
         self.web = origin
         self.api = origin + prefix
         self._minimal: dict[int, tuple[Repository, JSON]] = {}
+        self._texts: dict[int, tuple[tuple[object, ...], str]] = {}
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -312,6 +323,25 @@ class Render:
             "repository": minimal,
             "head_repository": minimal,
         }
+
+    def run_text(self, run: WorkflowRun) -> str:
+        """A workflow run, spelt out."""
+        return self._spelt(run.id, (run, self._store.repositories[run.repository_id]), lambda: self.run(run))
+
+    def job_text(self, job: WorkflowJob) -> str:
+        """A workflow job, spelt out."""
+        inputs = (job, self._store.repositories[job.repository_id], self._store.knobs)
+        return self._spelt(job.id, inputs, lambda: self.job(job))
+
+    def _spelt(self, key: int, inputs: tuple[object, ...], make: Callable[[], JSON]) -> str:
+        """Spell a row out once per version: rows are replaced, never changed, so identity tells versions apart."""
+        held = self._texts.get(key)
+        if held is None or any(a is not b for a, b in zip(held[0], inputs, strict=True)):
+            if len(self._texts) >= MAX_TEXTS:
+                self._texts.clear()
+            held = (inputs, compact(make()))
+            self._texts[key] = held
+        return held[1]
 
     def sha(self, run: WorkflowRun) -> str:
         """The commit that a run tests."""

@@ -242,7 +242,7 @@ class _Runs:
         equal = {name: value for name, value in given.items() if value}
         status = asked.request.param("status") or None
         rows = self._verbs.runs(asked.repo, status=status, **equal)
-        return asked.listing("workflow_runs", rows, asked.render.run)
+        return asked.spelt_listing("workflow_runs", rows, asked.render.run_text)
 
     def run(self, asked: Inquiry) -> Answer:
         return Answer(payload=asked.render.run(self._verbs.run(asked.number("run_id"), asked.repo)))
@@ -250,12 +250,12 @@ class _Runs:
     def jobs(self, asked: Inquiry) -> Answer:
         run = self._verbs.run(asked.number("run_id"), asked.repo)
         rows = self._verbs.jobs(run.id, every=asked.request.param("filter") == "all")
-        return asked.listing("jobs", rows, asked.render.job)
+        return asked.spelt_listing("jobs", rows, asked.render.job_text)
 
     def attempt_jobs(self, asked: Inquiry) -> Answer:
         run = self._verbs.run(asked.number("run_id"), asked.repo)
         rows: list[WorkflowJob] = self._verbs.jobs(run.id, attempt=asked.number("attempt_number"))
-        return asked.listing("jobs", rows, asked.render.job)
+        return asked.spelt_listing("jobs", rows, asked.render.job_text)
 
     def job(self, asked: Inquiry) -> Answer:
         return Answer(payload=asked.render.job(self._verbs.job(asked.number("job_id"), asked.repo)))

@@ -34,7 +34,9 @@ class GitHubRouter(Router):
         """Find the route: its template (without prefix), its handler, and the path's parts."""
         path = self.canonical(request.path)
         router = self._by_shape.get((request.method, path.count("/")))
-        return router.match(replace(request, path=path)) if router else None
+        if router is None:
+            return None
+        return router.match(request if path == request.path else replace(request, path=path))
 
     def canonical(self, path: str) -> str:
         """Return the path below the API root, by name."""
