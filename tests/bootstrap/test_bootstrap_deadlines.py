@@ -106,6 +106,12 @@ def test_a_job_that_ended_by_itself_counts_though_a_signal_came(box: Box) -> Non
     assert (end.outcome, end.job_result) == ("JobCompleted", "Succeeded")
 
 
+@pytest.mark.parametrize("result", ["Succeeded", "Canceled"])
+def test_a_listener_that_stays_after_its_job_is_ended_and_the_job_counts(box: Box, result: str) -> None:
+    end = box.run(f"listen linger={result} wait", HFRUNNER_STOP_SECONDS="1")
+    assert (end.outcome, end.code, end.job_result) == ("JobCompleted", 0, result)
+
+
 def test_a_listener_that_does_not_end_is_killed(box: Box) -> None:
     run = box.start("listen wait", STANDIN_DEAF="1", HFRUNNER_STOP_SECONDS="1")
     run.wait_for("Listening for Jobs")

@@ -134,13 +134,17 @@ def test_a_bare_image_gets_all_that_workflows_need_and_once_only(root: Path) -> 
     assert list(root.glob("usr/lib/*/libicuuc.so.*"))
     assert list(root.glob("usr/lib/*/libssl.so.*"))
     assert "HOME=/home/runner\n" in (root / "tmp/environment").read_text()
+    assert "ImageOS=" not in (root / "tmp/environment").read_text()
     assert (root / "opt/hostedtoolcache").is_dir()
 
     # The same image again: nothing is fetched, so it needs no network and no package manager.
     shutil.rmtree(root / "var/lib/apt/lists")
     (root / "usr/bin/apt-get").write_text("#!/bin/sh\necho apt-get was called\nexit 1\n")
+    (root / "etc/os-release").unlink()
+    (root / "etc/os-release").write_text('ID=ubuntu\nVERSION_ID="24.04"\n')
     outcome, output = _run(root)
     assert outcome == "JobCompleted", output
+    assert "ImageOS=ubuntu24\n" in (root / "tmp/environment").read_text()
     assert "installing" not in output
     assert "apt-get was called" not in output
     assert not (root / "var/lib/apt/lists").exists()

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # hf-runner-controller: turns this container into one ephemeral GitHub Actions runner, and ends with it.
 # docs/bootstrap.md lists the steps, every variable, every exit code and the marker line.
 #
@@ -472,7 +473,7 @@ facts() {
   echo "Pool:      ${HFRUNNER_POOL:-unknown}"
   echo "Runner:    ${HFRUNNER_RUNNER_NAME:-unknown} (actions/runner $hf_version, $hf_origin)"
   echo "Flavor:    ${HFRUNNER_FLAVOR:-unknown}, USD ${HFRUNNER_PRICE_PER_HOUR:-unknown} per hour"
-  echo "Lifetime:  ${HFRUNNER_LIFETIME_SECONDS:-unknown} s, then the Hub ends this machine, job or not"
+  echo "Lifetime:  ${HFRUNNER_LIFETIME_SECONDS:-unknown} s, then this machine is ended, job or not"
   [ -z "${JOB_ID-}" ] || echo "HF Job:    $hf_page"
   [ "${HFRUNNER_SSH-}" != true ] || [ -z "${JOB_ID-}" ] || echo "Shell:     ssh $JOB_ID@ssh.hf.jobs"
   hf_gpus=
@@ -606,6 +607,7 @@ end_listener() {
 # leaves the time between GitHub's answer and the line in our file, well under a second; the marker tells when it was hit.
 supervise() {
   hf_idle_by=
+  hf_gone_by=
   hf_kill_at=
   hf_polls=0
   while kill -0 "$hf_listener" 2>/dev/null; do
@@ -613,10 +615,18 @@ supervise() {
     # What was seen once holds: the workflow may remove our files.
     [ ! -e "$hf_state/job" ] || hf_ran=true
     [ -n "$hf_idle_by" ] || [ ! -e "$hf_state/listening" ] || hf_idle_by=$((hf_now + hf_idle + hf_idle_margin))
+    if [ -z "$hf_gone_by" ] && [ -e "$hf_state/result" ]; then
+      hf_gone_by=$((hf_now + hf_stop))
+      hf_polls=0 # look more often, it is about to end
+    fi
+    [ -z "$hf_facts" ] || kill -0 "$hf_facts" 2>/dev/null || hf_facts= # its number may become another process's
     if [ -n "$hf_kill_at" ]; then
       [ "$hf_now" -lt "$hf_kill_at" ] || kill -KILL "$hf_listener" 2>/dev/null
     elif [ -n "$hf_signal" ]; then
       end_listener Terminated "got SIG$hf_signal"
+    elif [ -n "$hf_gone_by" ]; then
+      [ "$hf_now" -lt "$hf_gone_by" ] ||
+        end_listener JobCompleted "the workflow job was run and reported to GitHub, yet its Listener stayed for $hf_stop s"
     elif [ "$hf_ran" = true ]; then
       true # only the Hub's timeout ends a runner that works
     elif [ -z "$hf_idle_by" ]; then
@@ -625,7 +635,6 @@ supervise() {
     elif [ "$hf_idle" -gt 0 ] && [ "$hf_now" -ge "$hf_idle_by" ] && [ ! -e "$hf_state/job" ]; then
       end_listener IdleTimeout "no workflow job came within $hf_idle s, nor within $hf_idle_margin s more"
     fi
-    [ ! -e "$hf_state/result" ] || hf_polls=0 # about to end
     poll
   done
   wait "$hf_listener"
