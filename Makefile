@@ -49,6 +49,8 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts and the gene
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m controller.api.crd --check crds
+	$(BIN)/python -m controller.api.docs --check docs/reference
+	$(BIN)/python -m tools.reasons --check
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
 		echo 'left out: shellcheck is missing; install it with: sudo apt-get install -y shellcheck' >&2; test "$${CI:-}" != true; fi
 
@@ -64,6 +66,11 @@ bench: $(STAMP) controlplane ## Print the figures of speed and size, measured on
 .PHONY: crds
 crds: $(STAMP) ## Generate crds/ from the typed models in controller/api
 	@$(BIN)/python -m controller.api.crd --write crds
+
+.PHONY: docs
+docs: $(STAMP) ## Generate docs/reference/ from the code
+	@$(BIN)/python -m controller.api.docs --write docs/reference
+	@$(BIN)/python -m tools.reasons
 
 .PHONY: controlplane
 controlplane: python ## Get kube-apiserver and etcd: from the cache, by download, or by go build
