@@ -202,7 +202,7 @@ class Access:
         held = _InstallationToken(
             installation_id=row.id,
             expires_at=self.time.now + self._store.knobs.token_seconds,
-            permissions=permissions,
+            permissions=permissions or None,  # PyGithub sends {} and means all
             repositories=narrowed,
         )
         self._tokens[token] = held

@@ -20,7 +20,8 @@ class Knobs:
         list_lag_seconds: Lists of runs, jobs and runners show the world as it was so long ago (unknown; 0 = fresh).
         get_lag_seconds: The same for single runs, jobs and runners (seen: seconds to minutes for jobs).
         jobs_appear_after_seconds: A new run's job list is empty for so long (seen; the run is listed at once).
-        runners_newest_first: Order of runner lists (unknown).
+        list_order: Of runs, jobs and runners. ``usual`` is newest first for runs (docs) and oldest first for the others
+            (unknown); ``shuffled`` changes every 10 s, so that a row can be on two pages, or on none.
         unassigned_runner: ``runner_id`` and its kin of a queued job: ``null`` (the schema) or ``0`` and ``""``.
         busy_reads_false: A busy runner is shown with ``busy: false`` (seen, actions/runner#4422).
         busy_reads_offline: A busy runner is shown ``offline`` (seen, actions/runner#3448).
@@ -66,7 +67,7 @@ class Knobs:
     list_lag_seconds: float = 0.0
     get_lag_seconds: float = 0.0
     jobs_appear_after_seconds: float = 0.0
-    runners_newest_first: bool = False
+    list_order: Literal["usual", "reversed", "shuffled"] = "usual"
     unassigned_runner: Literal["null", "zero"] = "null"
     busy_reads_false: bool = False
     busy_reads_offline: bool = False

@@ -187,7 +187,7 @@ class Runners:
             for row in self._rows(scope, self._store.knobs.list_lag_seconds)
             if (name is None or row.name.lower() == name.lower()) and group_id in (None, row.group_id)
         ]
-        return rows[::-1] if self._store.knobs.runners_newest_first else rows
+        return self._store.ordered(rows)
 
     @verb
     def get(self, scope: Scope, runner_id: int) -> Runner:

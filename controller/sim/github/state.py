@@ -78,6 +78,7 @@ class Timed(Protocol):
 
 
 T = TypeVar("T", bound=Timed)
+N = TypeVar("N", WorkflowRun, WorkflowJob, Runner)
 
 
 def verb(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
@@ -176,6 +177,17 @@ class Store:
     def forget_later(self, index: dict[int, None], key: int) -> None:
         """Take a dropped row out of an index once no lagging list can ask for it."""
         self.time.after(PAST_SECONDS, partial(index.pop, key, None))
+
+    def ordered(self, rows: list[N]) -> list[N]:
+        """Return a list's rows in the order that the knob asks for."""
+        match self.knobs.list_order:
+            case "usual":
+                return rows
+            case "reversed":
+                return rows[::-1]
+            case "shuffled":
+                window = int(self.time.now // 10)
+                return sorted(rows, key=lambda row: self.keyed("order", window, row.id))
 
     def repository(self, full_name: str) -> Repository:
         """Find a repository by name.

@@ -166,7 +166,7 @@ class Workflows:
             if (status is None or status in row.shown) and all(getattr(row, k) == v for k, v in equal.items())
         ]
         wanted.sort(key=lambda row: row.id, reverse=True)
-        return wanted[:RESULT_CAP] if status is not None or equal else wanted
+        return self._store.ordered(wanted[:RESULT_CAP] if status is not None or equal else wanted)
 
     @verb
     def jobs(self, run_id: int, *, attempt: int | None = None, every: bool = False) -> list[WorkflowJob]:
@@ -183,10 +183,10 @@ class Workflows:
         if attempt is not None:
             if not 1 <= attempt <= run.attempt:
                 raise not_found()
-            return [row for row in rows if row.attempt == attempt]
-        if every:
-            return rows
-        return sorted({row.spec.name: row for row in rows}.values(), key=lambda row: row.id)
+            rows = [row for row in rows if row.attempt == attempt]
+        elif not every:
+            rows = sorted({row.spec.name: row for row in rows}.values(), key=lambda row: row.id)
+        return self._store.ordered(rows)
 
     @verb
     def log(self, job_id: int) -> str:

@@ -113,14 +113,12 @@ def test_the_name_filter_matches_whole_names_only(scene: Scene) -> None:
     assert scene.runners(name="pool") == []
 
 
-def test_runners_are_listed_by_scope_and_can_come_newest_first(scene: Scene) -> None:
+def test_runners_are_listed_by_scope(scene: Scene) -> None:
     for name in ("a", "b"):
         scene.register(name)
     scene.register("c", root="/repos/acme/api")
     assert [row["name"] for row in scene.runners()] == ["a", "b"]
     assert [row["name"] for row in scene.runners(root="/repos/acme/api")] == ["c"]
-    scene.world.turn(runners_newest_first=True)
-    assert [row["name"] for row in scene.runners()] == ["b", "a"]
 
 
 def test_a_runner_of_another_scope_is_not_found(scene: Scene) -> None:

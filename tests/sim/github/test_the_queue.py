@@ -234,6 +234,31 @@ def test_lists_can_lag_behind(scene: Scene) -> None:
     assert scene.runs("queued") == []
 
 
+def test_lists_can_come_in_another_order(scene: Scene) -> None:
+    run_ids = [scene.queue().run_id for _ in range(9)]
+    matrix = scene.run(*(spec(f"j{n}") for n in range(9)))
+    names = [scene.runner(f"r{n}").name for n in range(9)]
+
+    def lists() -> list[list[object]]:
+        runs = [row["id"] for row in scene.runs("queued") if row["id"] != matrix.id]
+        return [
+            runs,
+            [job["name"] for job in scene.jobs(matrix.id)],
+            [row["name"] for row in scene.runners()],
+        ]
+
+    usual = lists()
+    assert usual == [run_ids[::-1], [f"j{n}" for n in range(9)], names]
+    scene.world.turn(list_order="reversed")
+    assert lists() == [rows[::-1] for rows in usual]
+    scene.world.turn(list_order="shuffled")
+    first = lists()
+    assert first == lists(), "two pages asked for at once fit together"
+    assert [sorted(rows) for rows in first] == [sorted(rows) for rows in usual]
+    scene.wait(10)
+    assert all(a != b for a, b in zip(first, lists(), strict=True)), "later ones do not"
+
+
 def test_a_deleted_runner_stays_in_a_lagging_list(scene: Scene) -> None:
     runner = scene.runner()
     scene.wait(60)
