@@ -461,3 +461,85 @@ def test_two_controllers_on_one_repository_and_namespace_leave_each_other_alone(
         assert not [entry for entry in cancels if any(job_id in entry.path for job_id in foreign)]
 
     play(act)
+
+
+def test_a_rotated_hub_token_is_picked_up_without_a_restart_and_without_losing_a_job() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.sim.start()
+        scene.queue(seconds=30)
+        await scene.until(lambda: scene.conclusions()["success"] == 1, within=300)
+        access = {"user": "robot", "namespaces": {"acme": "write"}, "plan": "team"}
+        scene.sim.hub.setup({"tokens": {"hf_sim": None, "hf_new": access}})
+        scene.queue(seconds=30)
+        await scene.pass_time(60)
+        assert scene.condition("HubReachable")["reason"] == "HubUnauthorized"
+        scene.sim.cluster.set_secret(NAMESPACE, "hf-token", {"token": "hf_new"})
+        await scene.until(lambda: scene.conclusions()["success"] == 2, within=400)
+        await scene.until_quiet()
+
+    play(act)
+
+
+def test_an_app_that_is_not_installed_is_named_as_the_cause() -> None:
+    async def act(scene: Scene) -> None:
+        scene.sim.github.accounts.add_repository("strangers/lib")
+        scene.sim.pool("t4", url="strangers/lib", labels=["hf-t4"])
+        scene.sim.start()
+        await scene.pass_time(30)
+        assert scene.condition("Stalled")["reason"] == "AppNotInstalled"
+
+    play(act)
+
+
+def test_a_missing_permission_is_named() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.sim.github.accounts.add_user("someone")
+        scene.sim.github.access.add_user_token(
+            "github_pat_weak", "someone", permissions={"actions": "read", "metadata": "read"}, account="acme"
+        )
+        scene.sim.cluster.set_secret(NAMESPACE, "github-app", {"token": "github_pat_weak"})
+        scene.sim.start()
+        scene.queue()
+        await scene.pass_time(60)
+        condition = scene.condition("Stalled")
+        assert condition["reason"] == "PermissionMissing"
+        assert "administration" in condition["message"]
+        assert scene.hf_jobs() == []
+
+    play(act)
+
+
+def test_two_pools_with_the_same_label_share_jobs_by_price_and_both_say_so() -> None:
+    async def act(scene: Scene) -> None:
+        scene.sim.pool("dear", url="acme/lib", labels=["gpu"], flavors=["a10g-small"])
+        scene.sim.pool("cheap", url="acme/lib", labels=["gpu"], flavors=["t4-small"])
+        scene.sim.start()
+        await scene.pass_time(20)
+        scene.queue(labels=("gpu",), count=3)
+        await scene.until(lambda: scene.conclusions()["success"] == 3, within=400)
+        assert {job["flavor"] for job in scene.hf_jobs()} == {"t4-small"}
+        for name in ("dear", "cheap"):
+            condition = scene.condition("LabelsDistinct", name)
+            assert condition["reason"] == "LabelsOverlap"
+        assert "go to ci/cheap" in scene.condition("LabelsDistinct", "dear")["message"]
+
+    play(act)
+
+
+def test_no_secret_appears_in_any_status_or_event_whatever_fails() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.fault(
+            "hub", route=CREATE_HF_JOB, kind="status", status=400, body={"error": "bad hf_sim"}, times=2
+        )
+        scene.fault("github", route=REGISTER, kind="status", status=500, times=2)
+        scene.sim.start()
+        scene.queue(count=2)
+        await scene.pass_time(300)
+        told = repr(scene.sim.cluster.pools) + repr(scene.sim.cluster.events)
+        for secret in ("hf_sim", "PRIVATE KEY", "ghs_", "encoded_jit"):
+            assert secret not in told
+
+    play(act)
