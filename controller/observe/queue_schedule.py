@@ -198,7 +198,7 @@ def back_off(watch: Watch, failure: Failure, cadence: Cadence) -> float:
 
 
 def due(watches: Iterable[Watch], now: float, cadence: Cadence, under: Pressure) -> list[Watch]:
-    """Return the repositories to look at now, those first that are latest for their heat.
+    """Return the repositories to look at now: those never seen first, then those that are latest for their heat.
 
     When there is more to do than the pace allows, every heat gets its share and none starves.
     """
@@ -209,8 +209,9 @@ def due(watches: Iterable[Watch], now: float, cadence: Cadence, under: Pressure)
             continue
         heat = watch.heat(now)
         if under is not Pressure.LAST or heat is Heat.HOT:
-            ready.append((-(now - watch.next_at) / periods[heat], heat, watch.name, watch))
-    return [entry[-1] for entry in sorted(ready, key=lambda entry: entry[:3])]
+            late = (now - watch.next_at) / periods[heat]
+            ready.append(((watch.looks > 0, -late, heat, watch.name), watch))
+    return [watch for _, watch in sorted(ready, key=lambda entry: entry[0])]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -107,9 +107,12 @@ def test_when_there_is_too_much_to_do_nobody_starves() -> None:
     hot = [watch(f"hot{n}", heat=Heat.HOT, next_at=988.0, now=900.0) for n in range(5)]
     for one in hot:
         one.next_at = 988.0  # one interval late
-    late = watch("cold", next_at=400.0)  # two intervals late
-    fresh = watch("fresh", next_at=990.0)
-    assert [w.name for w in due([*hot, fresh, late], 1_000.0, C, Pressure.NONE)] == [
+        one.looks = 7
+    late = watch("cold", next_at=400.0, looks=1)  # two intervals late
+    fresh = watch("fresh", next_at=990.0, looks=1)
+    new = watch("new", next_at=1_000.0)
+    assert [w.name for w in due([*hot, fresh, new, late], 1_000.0, C, Pressure.NONE)] == [
+        "new",
         "cold",
         *(f"hot{n}" for n in range(5)),
         "fresh",

@@ -131,10 +131,9 @@ class Client:
         self._origin = (address.scheme, address.netloc)
         self._meter = meter
         self._pacer = Pacer(clock=clock, points_per_minute=points_per_minute, max_in_flight=max_in_flight)
-        self._quotas = Quotas(clock=clock)
-        self._app_quotas = Quotas(
-            clock=clock
-        )  # a JWT's calls are charged to the App, not to the installation
+        self._quotas = Quotas(clock=clock, slow_down=self._pacer.slow_down)
+        # A JWT's calls are charged to the App, not to the installation.
+        self._app_quotas = Quotas(clock=clock, slow_down=self._pacer.slow_down)
         self._cache = PageCache(clock=clock)
         self._stubborn: set[str] = set()  # URLs that answered 401 to a fresh token too
         self._api_version = {"X-GitHub-Api-Version": API_VERSION}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -28,6 +28,13 @@ WINDOW = 60.0
 CORE = "core"
 REGISTRATION = "actions_runner_registration"
 """Resource of ``generate-jitconfig``; where GitHub charges it elsewhere, its answers say so and we follow."""
+
+LEAST_SHARE = 0.1
+RECOVERY = 3_600.0
+"""Share of the bound that is kept after any number of secondary limits, and seconds in which the whole of it comes back."""
+
+LEAST_POINTS = 6
+"""Points per minute that let one effect and one read through, whatever their share."""
 
 SECONDARY_FLOOR = 60.0
 SECONDARY_CEILING = 900.0
@@ -59,17 +66,18 @@ class Pacer:
     """
 
     def __init__(self, *, clock: Clock, points_per_minute: int | None, max_in_flight: int) -> None:
-        if max_in_flight < 2 or (points_per_minute is not None and points_per_minute < 6):
-            raise ValueError("a pacer needs at least 2 places and 6 points a minute")
+        if max_in_flight < 2 or (points_per_minute is not None and points_per_minute < LEAST_POINTS):
+            raise ValueError(f"a pacer needs at least 2 places and {LEAST_POINTS} points a minute")
         self._clock = clock
         self._places = (max_in_flight - max(1, max_in_flight // 4), max_in_flight)
-        bound = points_per_minute
-        self._bounds = None if bound is None else (bound - bound // 6, bound)
+        self._bound = points_per_minute
+        self._share = 1.0
+        self._slowed_at = 0.0
         self._in_flight = 0
         self._points_in_flight = 0
         self._answered: deque[tuple[float, int]] = deque()  # (counts until, points)
         self._points_answered = 0
-        # One queue for reads, one for effects: index 0 and 1 here and in the bounds.
+        # One queue for reads, one for effects: index 0 and 1 here and in the places.
         self._waiting: tuple[deque[tuple[int, asyncio.Future[None]]], ...] = (deque(), deque())
         self._timer: asyncio.TimerHandle | None = None
 
@@ -77,8 +85,7 @@ class Pacer:
     async def turn(self, *, cost: int, effect: bool) -> AsyncIterator[None]:
         """Wait until a request of ``cost`` points may be sent; the request is the context's body."""
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (cost, granted)
-        self._waiting[effect].append(place)
+        self._waiting[effect].append((cost, granted))
         self._grant()
         try:
             await granted
@@ -86,7 +93,6 @@ class Pacer:
             if granted.done() and not granted.cancelled():
                 self._leave(cost)  # granted and cancelled in one turn of the loop: nothing was sent
             else:
-                self._waiting[effect].remove(place)
                 self._grant()
             raise
         try:
@@ -96,6 +102,17 @@ class Pacer:
             self._points_answered += cost
             self._leave(cost)
 
+    def slow_down(self) -> None:
+        """Halve the bound, which comes back within :data:`RECOVERY`.
+
+        GitHub met a limit although the bound was kept: others use up the same limit, or it is lower than documented.
+        """
+        self._share = max(self._present_share() / 2, LEAST_SHARE)
+        self._slowed_at = self._clock.mono()
+
+    def _present_share(self) -> float:
+        return min(1.0, self._share + (self._clock.mono() - self._slowed_at) / RECOVERY)
+
     def _leave(self, cost: int) -> None:
         self._in_flight -= 1
         self._points_in_flight -= cost
@@ -104,10 +121,11 @@ class Pacer:
     def _fits(self, cost: int, kind: int) -> bool:
         if self._in_flight >= self._places[kind]:
             return False
-        return self._bounds is None or self._points() + cost <= self._bounds[kind]
-
-    def _points(self) -> int:
-        return self._points_in_flight + self._points_answered
+        if self._bound is None:
+            return True
+        used = self._points_in_flight + self._points_answered
+        bound = max(self._bound * self._present_share(), LEAST_POINTS)
+        return used + cost <= (bound if kind else bound * 5 / 6)
 
     def _grant(self) -> None:
         """Let go whoever may go now: effects first, each kind in its order."""
@@ -116,8 +134,10 @@ class Pacer:
             self._points_answered -= self._answered.popleft()[1]
         for kind in (1, 0):
             queue = self._waiting[kind]
-            while queue and self._fits(queue[0][0], kind):
+            while queue and (queue[0][1].cancelled() or self._fits(queue[0][0], kind)):
                 cost, granted = queue.popleft()
+                if granted.cancelled():
+                    continue
                 self._in_flight += 1
                 self._points_in_flight += cost
                 granted.set_result(None)
@@ -137,10 +157,16 @@ class Pacer:
 
 
 class Quotas:
-    """What GitHub's answers said about its limits."""
+    """What GitHub's answers said about its limits.
 
-    def __init__(self, *, clock: Clock) -> None:
+    Args:
+        clock: Monotonic time.
+        slow_down: Called at each secondary limit.
+    """
+
+    def __init__(self, *, clock: Clock, slow_down: Callable[[], None]) -> None:
         self._clock = clock
+        self._slow_down = slow_down
         self._by_resource: dict[str, Quota] = {}
         self._until: dict[str, float] = {}  # resource -> monotonic time of its reset, while it is used up
         self._charged_to = {False: CORE, True: REGISTRATION}
@@ -239,6 +265,7 @@ class Quotas:
         if answer.asked_at >= self._pause_set_at:
             self._strikes += 1
             self._pause_set_at = now
+            self._slow_down()
         told = answer.number("retry-after")
         own = min(SECONDARY_FLOOR * 2.0 ** (self._strikes - 1), SECONDARY_CEILING)
         wait = own if told is None else max(told, 1.0)

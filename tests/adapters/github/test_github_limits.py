@@ -121,6 +121,44 @@ async def test_a_cancelled_request_gives_its_place_and_its_points_back() -> None
 
 
 @virtual
+async def test_a_place_that_becomes_free_while_its_next_holder_is_cancelled_goes_to_another() -> None:
+    requests = Requests(Pacer(clock=clock(), points_per_minute=None, max_in_flight=2), takes=100.0)
+    holders = [asyncio.create_task(requests.send("holder", effect=True)) for _ in range(2)]
+    await asyncio.sleep(0)
+    cancelled, waiter = (asyncio.create_task(requests.send(name, effect=True)) for name in ("no", "yes"))
+    await asyncio.sleep(1)
+    holders[0].cancel()
+    cancelled.cancel()
+    await asyncio.wait([*holders, cancelled, waiter])
+    assert [(name, began) for name, _, began, _ in requests.spans] == [("holder", 0.0), ("yes", 1.0)]
+
+
+@virtual
+async def test_a_limit_met_in_spite_of_the_pace_halves_it_for_a_while() -> None:
+    pacer = Pacer(clock=clock(), points_per_minute=600, max_in_flight=600)
+    requests = Requests(pacer, takes=0.0)
+
+    async def first_minute() -> int:
+        began = asyncio.get_running_loop().time()
+        task = asyncio.create_task(requests.burst(600, effect=True))
+        await asyncio.sleep(59)
+        sent = sum(span[2] >= began for span in requests.spans)
+        await task
+        return sent
+
+    assert await first_minute() == 600
+    await asyncio.sleep(60)
+    pacer.slow_down()
+    assert 300 <= await first_minute() <= 320
+    for _ in range(20):
+        pacer.slow_down()
+    await asyncio.sleep(60)
+    assert 60 <= await first_minute() <= 120
+    await asyncio.sleep(3_600)
+    assert await first_minute() == 600
+
+
+@virtual
 async def test_a_place_that_is_granted_and_cancelled_at_once_is_not_lost() -> None:
     pacer = Pacer(clock=clock(), points_per_minute=None, max_in_flight=2)
     requests = Requests(pacer, takes=1.0)
