@@ -61,8 +61,8 @@ class Cadence:
         hot: Between two looks at a hot repository.
         warm: At a warm one.
         cold: At a cold one, when there are many.
-        cold_per_minute: Requests per minute that cold repositories may cost together. Few are therefore looked at more
-            often, at most as often as warm ones: somebody with ten repositories should not wait five minutes.
+        cold_per_minute: Requests per minute that quiet repositories may cost together. Few are therefore looked at more
+            often, at most as often as hot ones: ten every 12 seconds, 60 every minute, 300 and more every five.
         jitter: Share by which an interval varies, so that repositories spread.
         hot_for: After the last sign of work.
         warm_for: After the last sign of work.
@@ -175,14 +175,14 @@ def interval(watch: Watch, now: float, cadence: Cadence, *, of: int, under: Pres
         of: How many repositories there are.
         under: How much quota is left.
     """
-    match watch.heat(now):
-        case Heat.HOT:
-            base = cadence.hot
-        case Heat.WARM:
-            base = cadence.warm
-        case Heat.COLD:
-            requests = 2 * of  # two statuses each
-            base = min(cadence.cold, max(cadence.warm, 60.0 * requests / cadence.cold_per_minute))
+    # Few quiet repositories are looked at as often as busy ones: somebody with ten should not wait minutes for a first job.
+    requests = 2 * of  # two statuses each
+    affordable = max(cadence.hot, 60.0 * requests / cadence.cold_per_minute)
+    base = {
+        Heat.HOT: cadence.hot,
+        Heat.WARM: min(cadence.warm, affordable),
+        Heat.COLD: min(cadence.cold, affordable),
+    }[watch.heat(now)]
     if under is not Pressure.NONE:
         base *= 2
     return base * (1 + cadence.jitter * (2 * fraction(watch.name, watch.looks) - 1))

@@ -300,7 +300,7 @@ async def test_a_renamed_repository_goes_on_being_served() -> None:
         assert watching.jobs() == [("work", JobStatus.QUEUED)]
 
 
-@pytest.mark.parametrize(("repositories", "most_requests"), [(10, 1_700), (30, 4_900)])
+@pytest.mark.parametrize(("repositories", "most_requests"), [(10, 7_500), (60, 9_500)])
 @virtual
 async def test_idle_repositories_cost_little_quota(repositories: int, most_requests: int) -> None:
     scene = Scene()

@@ -250,10 +250,10 @@ async def test_names_that_nobody_wants_any_more_are_dropped() -> None:
 
 # ------------------------------------------------------------------------------------------------------------- cadence
 @virtual
-async def test_a_busy_repository_is_looked_at_every_dozen_seconds_and_an_idle_one_seldom() -> None:
+async def test_a_busy_repository_is_looked_at_every_dozen_seconds_and_one_of_many_idle_ones_seldom() -> None:
     github = FakeGitHub()
     github.queue("acme/busy")
-    async with Watched(github, "acme/busy", "acme/idle"):
+    async with Watched(github, "acme/busy", "acme/idle", *(f"acme/r{n}" for n in range(58))):
         await asyncio.sleep(3_600)
     busy, idle = github.times("acme/busy"), github.times("acme/idle")
     gaps = [b - a for a, b in itertools.pairwise(busy)]

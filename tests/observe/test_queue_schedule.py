@@ -59,8 +59,9 @@ def test_a_repository_cools_from_hot_to_warm_to_cold() -> None:
     ("heat", "of", "under", "seconds"),
     [
         (Heat.HOT, 0, Pressure.NONE, 12),
-        (Heat.WARM, 0, Pressure.NONE, 60),
-        (Heat.COLD, 10, Pressure.NONE, 60),
+        (Heat.WARM, 10, Pressure.NONE, 12),
+        (Heat.WARM, 300, Pressure.NONE, 60),
+        (Heat.COLD, 10, Pressure.NONE, 12),
         (Heat.COLD, 100, Pressure.NONE, 100),
         (Heat.COLD, 500, Pressure.NONE, 300),
         (Heat.HOT, 0, Pressure.HALF, 24),
