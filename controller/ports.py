@@ -236,6 +236,10 @@ class Events(Protocol):
         """Publish one Event about a pool; equal ones are counted up in a series. Failures are logged, never raised."""
 
 
+class Fenced(Exception):  # noqa: N818 - not a failure: somebody else leads now
+    """This process may not act any more; nothing was sent."""
+
+
 class Leadership(Protocol):
     """Whether this process may act."""
 

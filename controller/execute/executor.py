@@ -33,16 +33,12 @@ from controller.core.naming import LABEL_RUNNER, ours, runner_name
 from controller.core.plan import Action, Launch, Result
 from controller.core.reasons import Reason
 from controller.execute.spec import RunnerVersion, launch_spec
-from controller.ports import Clock, Connections, GitHub, Hub, JitConfig, Leadership, UpstreamError
+from controller.ports import Clock, Connections, Fenced, GitHub, Hub, JitConfig, Leadership, UpstreamError
 
 log = logging.getLogger(__name__)
 
 EFFECT_TIMEOUT = 180.0
 """Seconds for one whole effect. Every call has its own shorter timeout; this one catches what they miss."""
-
-
-class Fenced(Exception):  # noqa: N818 - not a failure: somebody else leads now
-    """This process may not act any more."""
 
 
 class Executor:

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -104,6 +104,7 @@ class Client:
         max_in_flight: Requests at a time.
         allow_http: Allow plain http to hosts other than this machine.
         meter: Told of every answer.
+        before_send: Awaited before each request; what it raises keeps the request from being sent.
 
     Raises:
         ValueError: Plain http where it is not allowed.
@@ -121,6 +122,7 @@ class Client:
         max_in_flight: int = MAX_IN_FLIGHT,
         allow_http: bool = False,
         meter: Meter | None = None,
+        before_send: Callable[[httpx.Request], Awaitable[None]] | None = None,
     ) -> None:
         address = urlsplit(source.api_url)
         if address.scheme != "https" and not (allow_http or is_loopback(address.hostname or "")):
@@ -153,6 +155,7 @@ class Client:
             transport=transport,
             verify=tls if tls is not None else True,
             timeout=TIMEOUT,
+            event_hooks={"request": [before_send] if before_send else []},
             limits=httpx.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight),
             headers={
                 "Accept": "application/vnd.github+json",

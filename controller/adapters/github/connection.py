@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 
 import httpx
 
@@ -30,6 +31,7 @@ class GitHubConnection(GitHubQueue, GitHubRunners):
         max_in_flight: Requests at a time.
         allow_http: Allow plain http to hosts other than this machine.
         meter: Told of every answer and the seconds that it took.
+        before_send: Awaited before each request; what it raises keeps the request from being sent.
 
     Raises:
         ValueError: Plain http where it is not allowed.
@@ -47,6 +49,7 @@ class GitHubConnection(GitHubQueue, GitHubRunners):
         max_in_flight: int = MAX_IN_FLIGHT,
         allow_http: bool = False,
         meter: Meter | None = None,
+        before_send: Callable[[httpx.Request], Awaitable[None]] | None = None,
     ) -> None:
         client = Client(
             source=source,
@@ -58,6 +61,7 @@ class GitHubConnection(GitHubQueue, GitHubRunners):
             max_in_flight=max_in_flight,
             allow_http=allow_http,
             meter=meter,
+            before_send=before_send,
         )
         accounts = Accounts(client)
         GitHubQueue.__init__(self, client, accounts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -36,7 +36,11 @@ PAUSE = 0.5
 JSON = Any
 
 
-def open_session(*, transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
+def open_session(
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    before_send: Callable[[httpx2.Request], Awaitable[None]] | None = None,
+) -> httpx2.AsyncClient:
     """Make the HTTP session that all accounts share; the caller closes it.
 
     It is huggingface_hub's own, so that what a user sets up for that (proxies, certificates, offline mode) holds here too;
@@ -44,12 +48,17 @@ def open_session(*, transport: httpx2.AsyncBaseTransport | None = None) -> httpx
 
     Args:
         transport: Takes the place of the network, for simulations and tests.
+        before_send: Awaited before each request; what it raises keeps the request from being sent.
     """
     if transport is not None:
-        return httpx2.AsyncClient(transport=transport, timeout=TIMEOUTS, trust_env=False)
-    session = get_async_session()
-    session.timeout = TIMEOUTS
-    session.follow_redirects = False
+        session = httpx2.AsyncClient(transport=transport, timeout=TIMEOUTS, trust_env=False)
+    else:
+        session = get_async_session()
+        session.timeout = TIMEOUTS
+        session.follow_redirects = False
+    if before_send is not None:
+        hooks = session.event_hooks
+        session.event_hooks = {**hooks, "request": [*hooks["request"], before_send]}
     return session
 
 
