@@ -272,6 +272,17 @@ async def test_a_secondary_limit_stops_the_whole_source_as_long_as_told(status: 
     assert (await github.runs("acme/lib", "queued")).complete
 
 
+@virtual
+async def test_requests_that_wait_for_their_turn_are_not_sent_once_a_limit_was_met() -> None:
+    scene = Scene(secondary_points_per_minute=6)
+    github = scene.connect(max_in_flight=4)
+    met = await asyncio.gather(
+        *(github.runs("acme/lib", "queued") for _ in range(50)), return_exceptions=True
+    )
+    assert sum(isinstance(error, UpstreamError) for error in met) == 44
+    assert scene.count(RUNS) <= 9
+
+
 SECONDARY = answer(403, {"message": "You have exceeded a secondary rate limit. Please wait a few minutes."})
 EMPTY = answer(200, {"total_count": 0, "runners": []})
 

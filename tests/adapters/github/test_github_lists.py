@@ -64,11 +64,14 @@ async def test_a_changed_list_is_read_anew() -> None:
 async def test_a_new_token_makes_old_tags_worthless_and_they_are_not_sent() -> None:
     scene = Scene()
     github = scene.connect()
+    tagged = {"headers": {"if-none-match": "W/*"}}
+    scene.fault(route="GET *", kind="delay", times=None, match=tagged)
     await github.runs("acme/lib", "queued")
     await asyncio.sleep(3_400)
     assert (await github.runs("acme/lib", "queued")).complete
     assert (await github.runs("acme/lib", "queued")).complete
     assert scene.statuses(RUNS) == [200, 200, 304]
+    assert scene.exchange.rules.to_json()[0]["matched"] == 1
 
 
 @virtual
@@ -221,6 +224,28 @@ async def test_a_list_that_keeps_moving_says_that_rows_may_be_missing() -> None:
     assert seen.failure.reason is Reason.GitHubListMoved
     assert moving.first_pages == 2
     assert len(seen.items) == 148
+
+
+@virtual
+async def test_a_row_lost_and_another_gained_between_pages_is_noticed() -> None:
+    ids = list(range(250))
+    pages = []
+
+    def churning(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params.get("page", "1"))
+        pages.append(page)
+        following = NEXT.replace("page=2", f"page={page + 1}") if page < 3 else None
+        response = runner_page(ids[(page - 1) * 100 : page * 100], total=len(ids), following=following)
+        if len(pages) == 1:
+            ids.pop(0)
+        if len(pages) == 2:
+            ids.append(999)
+        return response
+
+    seen = await Script(churning).connect().registrations(ACME)
+    assert pages == [1, 2, 3, 1, 2, 3]
+    assert seen.complete
+    assert sorted(r.id for r in seen.items) == [*range(1, 250), 999]
 
 
 @virtual

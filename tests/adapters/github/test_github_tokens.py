@@ -96,6 +96,18 @@ async def test_a_revoked_token_is_renewed_once_and_the_call_repeated() -> None:
 
 
 @virtual
+async def test_a_late_refusal_of_an_old_token_does_not_cost_the_new_one() -> None:
+    scene = Scene()
+    github = scene.connect()
+    await github.runs("acme/lib", "queued")
+    scene.world.access.revoke_installation_tokens()
+    scene.fault(route=RUNS, kind="delay", seconds=2.0, match={"query": {"status": "pending"}})
+    await asyncio.gather(github.runs("acme/lib", "queued"), github.runs("acme/lib", "pending"))
+    assert scene.count(RUNS, 401) == 2
+    assert scene.count(MINT) == 2
+
+
+@virtual
 async def test_a_registration_is_repeated_after_a_401_since_that_proves_no_effect() -> None:
     scene = Scene()
     github = scene.connect()
