@@ -33,6 +33,7 @@ EXIT_REASONS = {
     79: Reason.RunnerFailed,
     80: Reason.RunnerVersionRefused,
     81: Reason.RunnerFailed,
+    82: Reason.LifetimeDeadline,
 }
 """The bootstrap's exit codes (``docs/bootstrap.md``); 0 is a workflow job that ran to its end."""
 

@@ -141,7 +141,7 @@ class Reason(Enum):
         "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log "
         "for a missing tool, a slow image or blocked egress."
     )
-    LifetimeDeadline = "The runner reached deadlines.lifetime; raise it if the workflow job needs longer."
+    LifetimeDeadline = "The runner reached deadlines.lifetime, which ended what it ran; raise it if the workflow job needs longer."
     PoolDeleted = "The pool was deleted."
     PoolChanged = "The pool was edited so that this runner no longer fits it."
     OrphanedRegistration = "A registration without an HF Job was removed from GitHub."

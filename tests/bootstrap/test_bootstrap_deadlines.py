@@ -1,4 +1,4 @@
-"""Deadlines and signals end a runner; a job that runs is left alone by the first, and reported by the second."""
+"""Deadlines and signals end a runner; a job that runs is left alone by all but the lifetime and signals, which report it."""
 
 from __future__ import annotations
 
@@ -79,6 +79,68 @@ def test_an_image_that_takes_too_long_to_prepare_ends_before_the_runner_starts(b
     assert (end.outcome, end.listener_exit) == ("RegistrationTimeout", "none")
 
 
+@pytest.mark.parametrize("shutdown", ["Canceled 103", "Failed 102"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_job_that_outlives_its_runners_lifetime_is_cancelled_and_reported(
+    box: Box, shell: tuple[str, ...], shutdown: str
+) -> None:
+    end = box.run("listen begin wait", shell=shell, STANDIN_SHUTDOWN=shutdown, HFRUNNER_LIFETIME_SECONDS="2")
+    assert (end.outcome, end.code, end.ran_job) == ("LifetimeReached", 82, True)
+    assert [end.job_result, end.listener_exit] == shutdown.split()
+    assert end.output.count("Exiting...") == 1
+    assert (
+        "hfrunner: lifetime of 2 s reached; the workflow job is cancelled; "
+        "raise spec.deadlines.lifetime if it needs longer\n"
+    ) in end.output
+
+
+def test_a_job_that_ignores_the_end_of_the_lifetime_is_killed(box: Box) -> None:
+    end = box.run(
+        "listen begin wait", STANDIN_DEAF="1", HFRUNNER_LIFETIME_SECONDS="2", HFRUNNER_STOP_SECONDS="1"
+    )
+    assert (end.outcome, end.ran_job, end.job_result) == ("LifetimeReached", True, "Unknown")
+    assert end.listener_exit == "137"
+
+
+def test_a_job_that_succeeds_while_it_is_cancelled_succeeded(box: Box) -> None:
+    end = box.run("listen succeed", STANDIN_STEP="sleep 4", STANDIN_DEAF="1", HFRUNNER_LIFETIME_SECONDS="2")
+    assert (end.outcome, end.code, end.job_result) == ("JobCompleted", 0, "Succeeded")
+    assert "Exiting..." in end.output
+
+
+@pytest.mark.parametrize("words", ["listen wait", "wait", "exit=2/exit=2/wait"])
+def test_a_runner_without_a_job_ends_with_its_lifetime_too(box: Box, words: str) -> None:
+    end = box.run(words, HFRUNNER_LIFETIME_SECONDS="2")
+    assert (end.outcome, end.code) == ("LifetimeReached", 82)
+    assert (end.job_result, end.ran_job) == ("none", False)
+    assert "the workflow job" not in end.output
+
+
+def test_a_lifetime_that_ends_between_two_starts_of_the_listener_starts_none(box: Box) -> None:
+    end = box.run("exit=2/listen succeed", HFRUNNER_LIFETIME_SECONDS="2", HFRUNNER_RETRY_SECONDS="3")
+    assert (end.outcome, end.listener_exit, end.ran_job) == ("LifetimeReached", "2", False)
+
+
+def test_the_lifetime_counts_from_the_scripts_start_not_from_the_runners(box: Box) -> None:
+    shelf = box.commands("zstd")
+    box.command_script(shelf, "apt-get", "exec sleep 30")
+    end = box.run("listen succeed", HFRUNNER_LIFETIME_SECONDS="2", HFRUNNER_PACKAGES="install")
+    assert (end.outcome, end.listener_exit, end.ran_job) == ("LifetimeReached", "none", False)
+
+
+@pytest.mark.parametrize("lifetime", ["0", ""])
+def test_no_lifetime_means_for_ever(box: Box, lifetime: str) -> None:
+    end = box.run("listen succeed", STANDIN_STEP="sleep 2", HFRUNNER_LIFETIME_SECONDS=lifetime)
+    assert end.outcome == "JobCompleted"
+    assert "Lifetime:  as long as the Hub lets it run" in box.traces("hook")
+
+
+def test_a_job_that_is_over_is_not_ended_by_the_lifetime(box: Box) -> None:
+    end = box.run("listen linger=Failed sleep=4", HFRUNNER_LIFETIME_SECONDS="2", HFRUNNER_STOP_SECONDS="20")
+    assert (end.outcome, end.job_result, end.listener_exit) == ("JobCompleted", "Failed", "0")
+    assert "Exiting..." not in end.output
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_signal_ends_an_idle_runner(box: Box, shell: tuple[str, ...]) -> None:
     run = box.start("listen wait", shell=shell)
@@ -98,12 +160,29 @@ def test_a_signal_in_the_middle_of_a_job_cancels_and_reports_it(box: Box, number
     assert (end.outcome, end.job_result, end.listener_exit) == ("Terminated", "Canceled", "103")
 
 
+def test_a_job_that_fails_of_a_signal_did_not_end_by_itself(box: Box) -> None:
+    run = box.start("listen begin wait", STANDIN_SHUTDOWN="Failed 102")
+    run.wait_for("Running job")
+    run.send(signal.SIGTERM)
+    end = run.end()
+    assert (end.outcome, end.job_result) == ("Terminated", "Failed")
+
+
 def test_a_job_that_ended_by_itself_counts_though_a_signal_came(box: Box) -> None:
     run = box.start("listen succeed", STANDIN_STEP="sleep 2", STANDIN_DEAF="1")
     run.wait_for("Running job")
     run.send(signal.SIGTERM)
     end = run.end()
     assert (end.outcome, end.job_result) == ("JobCompleted", "Succeeded")
+
+
+@pytest.mark.parametrize("result", ["Failed", "Canceled"])
+def test_a_signal_after_the_job_changes_nothing_about_it(box: Box, result: str) -> None:
+    run = box.start(f"listen linger={result} wait")
+    run.wait_for("completed with result")
+    run.send(signal.SIGTERM)
+    end = run.end()
+    assert (end.outcome, end.job_result) == ("JobCompleted", result)
 
 
 @pytest.mark.parametrize("result", ["Succeeded", "Canceled"])

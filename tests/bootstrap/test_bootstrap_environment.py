@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -87,7 +90,7 @@ def test_the_hook_prints_what_the_machine_is(box: Box) -> None:
         "Pool:      runners/t4",
         "t4-hfr-000000-00000000-a1 (actions/runner 2.337.0,",
         "Flavor:    t4-small, USD 0.40 per hour",
-        "Lifetime:  3600 s",
+        "Lifetime:  3600 s, until 2",
         "HF Job:    https://hub.example/jobs/acme/6745f00000000000000000aa",
         "Shell:     ssh 6745f00000000000000000aa@ssh.hf.jobs",
         "GPU:       Tesla T4, 15360 MiB, 550.54.15 (driver)",
@@ -98,6 +101,29 @@ def test_the_hook_prints_what_the_machine_is(box: Box) -> None:
     ):
         assert fact in hook
     assert box.traces("hook-exit") == "0\n"
+
+
+def test_the_hook_prints_until_when_the_job_may_run(box: Box) -> None:
+    before = time.time()
+    box.run("listen succeed")
+    after = time.time()
+    found = re.search(
+        r"^Lifetime:  3600 s, until (.+) UTC; a workflow job that still runs then is cancelled$",
+        box.traces("hook"),
+        re.MULTILINE,
+    )
+    assert found is not None
+    until = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    assert before - 2 <= until - 3600 <= after + 2  # both clocks give whole seconds
+
+
+def test_a_date_that_cannot_convert_still_leaves_the_seconds(box: Box) -> None:
+    shelf = box.commands("date")
+    box.command_script(shelf, "date", '[ "$*" = +%s ] || exit 1; echo 1800000000')
+    box.run("listen succeed", HFRUNNER_LIFETIME_SECONDS="100000")
+    assert re.search(
+        r"^Lifetime:  100000 s, (100000|99\d\d\d) s are left; ", box.traces("hook"), re.MULTILINE
+    )
 
 
 def test_a_driver_that_does_not_answer_is_not_printed_as_a_gpu(box: Box) -> None:

@@ -132,6 +132,7 @@ def test_an_error_in_the_script_itself_has_an_outcome(box: Box) -> None:
     [
         {"HFRUNNER_JIT_CONFIG": ""},
         {"HFRUNNER_REGISTRATION_SECONDS": "5m"},
+        {"HFRUNNER_LIFETIME_SECONDS": "6h"},
         {"HFRUNNER_IDLE_SECONDS": "-1"},
         {"HFRUNNER_PACKAGES": "no"},
         {"HFRUNNER_HOME": "home"},

@@ -44,6 +44,7 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         79: "ListenerFailed",
         80: "UpdateFailed",
         81: "BootstrapFailed",
+        82: "LifetimeReached",
     }
 )
 """The script's outcomes by exit code, the only thing that the Hub's API tells of an ended job's inside.
@@ -107,7 +108,8 @@ def bootstrap_job(
         usd_per_hour: Price in US dollars, for people; None while unknown.
         hub_url: Base of the HF Job's page, without a trailing slash.
         hf_namespace: Owner of the HF Job, part of the same.
-        lifetime: Seconds, for people: the server-side timeout is what enforces it.
+        lifetime: Seconds from the script's start until the runner is ended, workflow job or not; 0 means never. The
+            server-side timeout, which is longer, is there for a script that hangs.
         registration: Seconds from the script's start until the runner must listen.
         idle: Seconds that it may then wait for a workflow job; 0 means for ever.
         idle_margin: Seconds beyond ``idle`` that are left to the controller, which alone can end an idle runner safely.

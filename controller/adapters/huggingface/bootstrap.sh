@@ -50,6 +50,7 @@ finish() {
     ListenerFailed) hf_code=79 ;;
     UpdateFailed) hf_code=80 ;;
     BootstrapFailed) hf_code=81 ;;
+    LifetimeReached) hf_code=82 ;;
   esac
   [ -z "$hf_facts" ] || kill "$hf_facts" 2>/dev/null
   say "$2"
@@ -87,11 +88,13 @@ whole_number() {
 # ------------------------------------------------------------------------------------------------------------- settings
 read_settings() {
   [ -n "$hf_jit" ] || finish BadConfiguration "HFRUNNER_JIT_CONFIG is empty: the HF Job was made without its secret"
+  hf_lifetime=${HFRUNNER_LIFETIME_SECONDS:-0}
   hf_registration=${HFRUNNER_REGISTRATION_SECONDS:-300}
   hf_idle=${HFRUNNER_IDLE_SECONDS:-0}
   hf_idle_margin=${HFRUNNER_IDLE_MARGIN_SECONDS:-120}
   hf_stop=${HFRUNNER_STOP_SECONDS:-40}
   hf_retry=${HFRUNNER_RETRY_SECONDS:-5}
+  whole_number HFRUNNER_LIFETIME_SECONDS "$hf_lifetime"
   whole_number HFRUNNER_REGISTRATION_SECONDS "$hf_registration"
   whole_number HFRUNNER_IDLE_SECONDS "$hf_idle"
   whole_number HFRUNNER_IDLE_MARGIN_SECONDS "$hf_idle_margin"
@@ -102,15 +105,21 @@ read_settings() {
     *) finish BadConfiguration "HFRUNNER_PACKAGES must be install or skip, not '$HFRUNNER_PACKAGES'" ;;
   esac
   now
+  hf_end_by=
+  [ "$hf_lifetime" -eq 0 ] || hf_end_by=$((hf_now + hf_lifetime))
   hf_register_by=$((hf_now + hf_registration))
   hf_short=0.05
   sleep 0.01 2>/dev/null || hf_short=1 # fractions are an extension, though a common one
 }
 
-# Ends here when told to, or when the registration deadline passed before the runner was even started.
+# Whether the lifetime is over, as of the last look at the clock.
+expired() { [ -n "$hf_end_by" ] && [ "$hf_now" -ge "$hf_end_by" ]; }
+
+# Ends here when told to, or when a deadline passed before the runner was even started.
 go_on() {
   now
   [ -z "$hf_signal" ] || finish Terminated "stopped by SIG$hf_signal before the runner was started"
+  expired && finish LifetimeReached "lifetime of $hf_lifetime s reached before the runner was started"
   [ "$hf_now" -lt "$hf_register_by" ] ||
     finish RegistrationTimeout "preparing the image took longer than the registration deadline of $hf_registration s"
 }
@@ -123,7 +132,7 @@ bounded() {
   hf_polls=0
   while kill -0 "$hf_task" 2>/dev/null; do
     now
-    if [ -n "$hf_signal" ] || [ "$hf_now" -ge "$hf_register_by" ]; then kill "$hf_task" 2>/dev/null; fi
+    if [ -n "$hf_signal" ] || expired || [ "$hf_now" -ge "$hf_register_by" ]; then kill "$hf_task" 2>/dev/null; fi
     go_on
     poll
   done
@@ -468,12 +477,23 @@ prepare_runner() {
 # ------------------------------------------------------------------------------------------------------ facts, job hook
 disk_of() { df -Pk "$1" 2>/dev/null | awk 'NR == 2 { printf "%.1f GiB free of %.1f GiB", $4 / 1048576, $2 / 1048576 }'; }
 
+lifetime() {
+  [ -n "$hf_end_by" ] || {
+    echo 'Lifetime:  as long as the Hub lets it run'
+    return
+  }
+  now
+  hf_until=$(($(date +%s) + hf_end_by - hf_now))
+  hf_until=$(date -u -d "@$hf_until" '+until %Y-%m-%d %H:%M:%S UTC' 2>/dev/null) || hf_until="$((hf_end_by - hf_now)) s are left"
+  echo "Lifetime:  $hf_lifetime s, $hf_until; a workflow job that still runs then is cancelled"
+}
+
 facts() {
   hf_page=${HFRUNNER_HUB_URL:-https://huggingface.co}/jobs/${HFRUNNER_HF_NAMESPACE-}/${JOB_ID-}
   echo "Pool:      ${HFRUNNER_POOL:-unknown}"
   echo "Runner:    ${HFRUNNER_RUNNER_NAME:-unknown} (actions/runner $hf_version, $hf_origin)"
   echo "Flavor:    ${HFRUNNER_FLAVOR:-unknown}, USD ${HFRUNNER_PRICE_PER_HOUR:-unknown} per hour"
-  echo "Lifetime:  ${HFRUNNER_LIFETIME_SECONDS:-unknown} s, then this machine is ended, job or not"
+  lifetime
   [ -z "${JOB_ID-}" ] || echo "HF Job:    $hf_page"
   [ "${HFRUNNER_SSH-}" != true ] || [ -z "${JOB_ID-}" ] || echo "Shell:     ssh $JOB_ID@ssh.hf.jobs"
   hf_gpus=
@@ -622,13 +642,20 @@ supervise() {
     [ -z "$hf_facts" ] || kill -0 "$hf_facts" 2>/dev/null || hf_facts= # its number may become another process's
     if [ -n "$hf_kill_at" ]; then
       [ "$hf_now" -lt "$hf_kill_at" ] || kill -KILL "$hf_listener" 2>/dev/null
+    elif [ -n "$hf_gone_by" ]; then # its job is over: nothing that comes now is an end of its own
+      if [ -n "$hf_signal" ]; then
+        end_listener JobCompleted "the workflow job was run and reported to GitHub before SIG$hf_signal came"
+      elif [ "$hf_now" -ge "$hf_gone_by" ]; then
+        end_listener JobCompleted "the workflow job was run and reported to GitHub, yet its Listener stayed for $hf_stop s"
+      fi
     elif [ -n "$hf_signal" ]; then
       end_listener Terminated "got SIG$hf_signal"
-    elif [ -n "$hf_gone_by" ]; then
-      [ "$hf_now" -lt "$hf_gone_by" ] ||
-        end_listener JobCompleted "the workflow job was run and reported to GitHub, yet its Listener stayed for $hf_stop s"
+    elif expired; then
+      hf_why=
+      [ "$hf_ran" = false ] || hf_why='; the workflow job is cancelled; raise spec.deadlines.lifetime if it needs longer'
+      end_listener LifetimeReached "lifetime of $hf_lifetime s reached$hf_why"
     elif [ "$hf_ran" = true ]; then
-      true # only the Hub's timeout ends a runner that works
+      true # no other deadline ends a runner that works
     elif [ -z "$hf_idle_by" ]; then
       [ "$hf_now" -lt "$hf_register_by" ] ||
         end_listener RegistrationTimeout "the runner did not reach GitHub within $hf_registration s"
@@ -693,6 +720,12 @@ listen() {
       hf_why="got SIG$hf_signal between two starts of the Listener"
       return
     fi
+    now
+    if expired; then
+      hf_ended=LifetimeReached
+      hf_why="lifetime of $hf_lifetime s reached between two starts of the Listener"
+      return
+    fi
   done
 }
 
@@ -717,11 +750,12 @@ read_result() {
 
 conclude() {
   read_result
-  # A job that ended by itself counts, whatever came next; one that we cancelled does not.
+  # A job that ended by itself counts, whatever came next. One that we interrupted does not, unless it succeeded all the
+  # same; the Listener reports it as failed or as canceled, depending on what the shutdown met.
   case $hf_ended:$hf_result in
     :none | :Unknown) ;;
-    *:none | *:Unknown | ?*:Canceled) finish "$hf_ended" "$hf_why" ;;
-    *) finish JobCompleted "the workflow job was run and reported to GitHub: $hf_result" ;;
+    :* | *:Succeeded | *:SucceededWithIssues) finish JobCompleted "the workflow job was run and reported to GitHub: $hf_result" ;;
+    *) finish "$hf_ended" "$hf_why" ;;
   esac
   case $hf_listener_exit in
     0) [ "$hf_ran" = false ] || finish JobCompleted "a workflow job was run; its result was not printed" ;;
