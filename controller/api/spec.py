@@ -325,8 +325,9 @@ class Deadlines(Strict):
         duration.between("10s", "5d", ": GitHub ends jobs on self-hosted runners after five days"),
     ] = Field(
         default="6h",
-        description="How long an HF Job may run at most; a workflow job that still runs then is killed. Times the flavor's price, "
-        "this is what one runner can cost. With the controller down, the Hub ends it after lifetime plus scheduling.",
+        description="How long an HF Job may run at most; a workflow job that still runs then is cancelled. Times the flavor's "
+        "price, this is what one runner can cost. The runner ends itself, with the controller up or down; one that hangs is "
+        "ended by the Hub, a minute after lifetime plus scheduling.",
     )
 
 

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from controller.core.model import Deadlines, Flavor, HFJob, Observation
 
 SAFETY_SECONDS = 60
-"""Added to every server-side timeout, so that our own deadlines come first."""
+"""Added to every server-side timeout, so that our own deadlines come first; the bootstrap stops a runner within 40 s."""
 
 
 def timeout_seconds(deadlines: Deadlines) -> int:
     """Return the server-side timeout of a launch.
 
-    The lifetime counts from the container's start; whether the Hub's timeout does, or counts from the creation, is not
-    documented (hf-jobs.md §3), so the scheduling deadline is added and no job is cut short either way.
+    It is the backstop: the bootstrap ends its runner when the lifetime is over, counted from the container's start, and
+    GitHub hears of it. Whether the Hub's timeout counts from there, or from the creation, is not documented (hf-jobs.md
+    §3), so the scheduling deadline is added: either way the bootstrap comes first.
     """
     return math.ceil(deadlines.scheduling + deadlines.lifetime) + SAFETY_SECONDS
 
