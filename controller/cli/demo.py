@@ -364,6 +364,7 @@ async def play(kubeconfig: Path, *, keep_log: Path | None, console: Console) -> 
                 # The bootstrap as it is, kept off this machine's own directories and packages.
                 job_environment={
                     "HFRUNNER_PACKAGES": "skip",
+                    "HFRUNNER_RUNNER_DIR": "none",
                     "HFRUNNER_HOME": "{home}/runner",
                     "HFRUNNER_TOOL_CACHE": "{home}/tools",
                 },
