@@ -1,6 +1,23 @@
 """Our own routes below ``/_sim/``: set the scene, queue work, turn knobs, read the report, and play a runner.
 
-They answer 422 with every mistake named; none of them needs credentials or counts against a limit.
+They answer 422 with every mistake named; none of them needs credentials or counts against a limit. Bodies are the ``_Body``
+models below; times are epoch seconds, durations seconds.
+
+=====================================================  ==============================================================
+``POST /_sim/setup``                                   owners, repositories, groups, Apps (answers their keys), tokens
+``POST /_sim/repositories/OWNER/REPO``                 archive, block (403 to everybody), rename, remove, ...
+``POST /_sim/installations/ID``                        permissions, repositories, suspend, remove
+``POST /_sim/jobs``                                    queue ``count`` jobs, or one run with ``jobs``
+``POST /_sim/jobs/ID/cancel``, ``.../release``         cancel one; approve one that waits
+``GET /_sim/jobs/ID/log``                              what its steps printed
+``POST /_sim/runs/ID/cancel``, ``.../freeze``          cancel; let the record disagree with its jobs
+``POST /_sim/zombies``                                 a run that reads queued for ever
+``GET``, ``POST /_sim/knobs``                          :class:`controller.sim.github.knobs.Knobs`
+``GET /_sim/report``                                   jobs, live registrations, listeners that were turned away
+``/_sim/listener/sessions...``                         the stand-in runner's protocol (``assets/listener.py``)
+=====================================================  ==============================================================
+
+Faults and request counts are the exchange's: ``/_sim/faults``, ``/_sim/requests``, ``/_sim/log``.
 """
 
 from __future__ import annotations
@@ -158,7 +175,7 @@ class _Finish(_Body):
 
 
 class Control:
-    """The ``/_sim/`` routes, and the runner archive."""
+    """The ``/_sim/`` routes."""
 
     def __init__(self, world: GitHubWorld) -> None:
         self._world = world
@@ -189,15 +206,7 @@ class Control:
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request that is ours, or return None."""
-        if request.path.startswith("/_sim/"):
-            return self._ours(request)
-        if request.method == "GET" and request.path.endswith(".tar.gz"):
-            archive = self._world.archives.named(request.path.rpartition("/")[2])
-            if archive is not None:
-                return Response(
-                    status=200, headers={"Content-Type": "application/gzip"}, body=archive.content
-                )
-        return None
+        return self._ours(request) if request.path.startswith("/_sim/") else None
 
     def _ours(self, request: Request) -> Response:
         found = self._router.match(request)

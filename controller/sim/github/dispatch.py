@@ -63,7 +63,7 @@ class Dispatcher:
             return False
         group = self._store.groups_of(runner.scope)[runner.group_id]
         repository = self._store.repositories[job.repository_id]
-        if job.spec.group is not None and (runner.scope.kind == "repo" or job.spec.group != group.name):
+        if job.spec.group not in (None, group.name):
             return False
         if group.workflows and self._life.reference(job) not in group.workflows:
             return False

@@ -29,6 +29,8 @@ NO_USER_AGENT = (
     "Request forbidden by administrative rules. Please make sure your request has a User-Agent header "
     "(https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required)."
 )
+RELEASES = "/actions/runner/releases/download"
+"""Where github.com keeps the runner's archives; the simulator has them at the same path of its own origin."""
 VARY = "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept, X-Requested-With"
 
 
@@ -45,6 +47,7 @@ class GitHubSite:
         self._renders: dict[tuple[str, str], Render] = {}
         for method, template, route in table(world):
             self.router.add(method, template, partial(self._serve, route))
+        self.router.add("GET", RELEASES + "/{tag}/{filename}", self._download)
         self._control = Control(world)
 
     def handle(self, request: Request) -> Response:
@@ -59,6 +62,12 @@ class GitHubSite:
         if found is None:
             return self._serve(Route(answer=_nowhere), request)
         return found[1](request, **found[2])
+
+    def _download(self, request: Request, *, tag: str, filename: str) -> Response:
+        archive = self.world.archives.named(filename)
+        if archive is None or tag != f"v{archive.version}":
+            return self._serve(Route(answer=_nowhere), request)
+        return Response(status=200, headers={"Content-Type": "application/gzip"}, body=archive.content)
 
     def _serve(self, route: Route, request: Request, **parts: str) -> Response:
         caller, charged = ANONYMOUS, False

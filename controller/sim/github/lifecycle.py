@@ -106,8 +106,7 @@ class Lifecycle:
             self.on_queued(job.id)
 
     def _cap(self, job_id: int) -> None:
-        job = self._store.jobs[job_id]
-        if job.status == "queued" and self.time.now - job.queued_at >= self._store.knobs.queue_cap_seconds:
+        if self._store.jobs[job_id].status == "queued":
             self.conclude(job_id, self._store.knobs.queue_cap_conclusion)
 
     def _run_hosted(self, job_id: int) -> None:
@@ -155,7 +154,7 @@ class Lifecycle:
     def stop(self, job_id: int) -> None:
         """Cancel: at once where no runner has the job; else the runner is asked, and given its grace."""
         job = self._store.jobs[job_id]
-        if job.status == "completed" or job.cancel_at is not None:
+        if job.status == "completed":
             return
         if job.status == "in_progress" and not job.hosted:
             self._store.jobs.put(job_id, replace(job, cancel_at=self.time.now))

@@ -47,6 +47,8 @@ class Workflows:
         names = [spec.name for spec in specs]
         if len(set(names)) != len(names):
             raise ValueError("two jobs of a run have the same name")
+        if any(not spec.labels and spec.group is None for spec in specs):
+            raise ValueError("a job names labels, a group, or both")
         run = self._life.new_run(repository, workflow=workflow, event=event, head_branch=head_branch)
         run = self._store.runs.put(run.id, replace(run, concurrency=concurrency))
         self._life.later[run.id] = list(specs)

@@ -67,6 +67,7 @@ def test_a_scene_is_set_in_one_request(scene: Scene) -> None:
         ("/_sim/setup", b"{", ["JSON"]),
         ("/_sim/jobs", {"repository": "acme/api", "count": 0, "seconds": -1}, ["count", "seconds"]),
         ("/_sim/jobs", {"labels": ["gpu"]}, ["repository"]),
+        ("/_sim/jobs", {"repository": "acme/api"}, ["labels, a group, or both"]),
         ("/_sim/jobs", {"repository": "acme/api", "result": "cancelled"}, ["result"]),
         ("/_sim/jobs", {"repository": "acme/api", "jobs": [{"name": "a"}, {"name": "a"}]}, ["same name"]),
         (
@@ -90,7 +91,7 @@ def test_every_mistake_is_named(scene: Scene, path: str, body: Any, words: list[
 
 
 def test_what_does_not_exist_is_not_found(scene: Scene) -> None:
-    assert scene.post("/_sim/jobs", body={"repository": "acme/none"}).status == 404
+    assert scene.post("/_sim/jobs", body={"repository": "acme/none", "labels": ["gpu"]}).status == 404
     assert scene.post("/_sim/jobs/1/cancel").status == 404
     assert scene.post("/_sim/runs/1/cancel").status == 404
     assert scene.get("/_sim/jobs/1/log").status == 404

@@ -140,6 +140,18 @@ def test_a_killed_runner_reads_offline_and_busy_until_then_and_keeps_its_name_af
     assert runner.delete().status == 204
 
 
+def test_a_runner_that_falls_silent_loses_its_job_ten_minutes_after_its_last_word(scene: Scene) -> None:
+    runner = scene.runner().connect()
+    job = scene.queue()
+    runner.take()
+    scene.wait(300)
+    runner.renew(job)
+    scene.wait(599)
+    assert scene.job(job.id).status == "in_progress"
+    scene.wait(1)
+    assert scene.job(job.id).conclusion == "failure"
+
+
 def test_renewing_keeps_a_job_alive_for_hours(scene: Scene) -> None:
     runner = scene.runner().connect()
     job = scene.queue()

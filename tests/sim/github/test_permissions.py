@@ -25,6 +25,22 @@ def test_runs_of_a_public_repository_can_be_read_without_permission(scene: Scene
     assert scene.get("/repos/other/open/actions/runners", token=None).status == 401
 
 
+def test_a_public_repositorys_runs_can_be_read_but_not_cancelled(scene: Scene) -> None:
+    scene.world.accounts.add_repository("other/open", private=False)
+    job = scene.queue(repository="other/open")
+    assert scene.post(f"/repos/other/open/actions/runs/{job.run_id}/cancel").status == 403
+    assert scene.job(job.id).status == "queued"
+
+
+def test_a_narrowed_token_shrinks_with_its_installation(scene: Scene) -> None:
+    token = scene.new_token(repositories=["api", "web"], permissions={"actions": "read"})
+    scene.world.accounts.change_installation(scene.installation.id, repositories=frozenset({"acme/web"}))
+    assert scene.get(RUNS, token=token).status == 404
+    assert scene.get("/repos/acme/web/actions/runs", token=token).status == 200
+    scene.world.accounts.change_installation(scene.installation.id, permissions={"metadata": "read"})
+    assert scene.get("/repos/acme/web/actions/runs", token=token).status == 403
+
+
 @pytest.mark.parametrize(
     ("permission", "method", "path"),
     [

@@ -147,6 +147,13 @@ def test_the_listener_is_python_3_8(tmp_path: Path) -> None:
 # -- the process ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", ["v2.1.0/actions-runner-linux-x64-2.336.0.tar.gz", "v2.1.0/notes.txt"])
+async def test_what_is_not_released_is_not_found(served: Served, path: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{served.origin}/actions/runner/releases/download/{path}")
+    assert answer.status_code == 404
+
+
 async def test_it_tells_its_version(served: Served) -> None:
     assert await served.run("--version") == (0, "2.336.0\n")
 
