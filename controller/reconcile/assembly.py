@@ -108,7 +108,9 @@ def assemble(
         registry=registry,
         observatory=observatory,
         executor=executor,
-        publisher=Publisher(statuses=statuses, events=events, clock=clock),
+        publisher=Publisher(
+            statuses=statuses, events=events, clock=clock, first_sight=registry.status_at_first_sight
+        ),
         leadership=leadership,
         clock=clock,
         controller_id=settings.controller_id,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from controller.core.lifecycle import LIST_LAG, InFlight, Runner, still_in_flight
 from controller.core.model import Footprint, GitHubSource, HubAccount, Pool, Snapshot
 from controller.core.money import prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.overlap import Overlap, find_overlaps
-from controller.core.plan import Launch, Memory, Plan, PlanInput, plan
+from controller.core.plan import Launch, Memory, Plan, PlanInput, PoolReport, plan
 from controller.core.status import Instant, build_status, rejected_status
 from controller.execute.executor import Executor
 from controller.observe.pools import PoolRegistry
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between passes when nothing wakes the loop: deadlines and back-offs are this exact."""
+
+SETTLE = 60.0
+"""Seconds after the start for which what an earlier process said stands, while not everything was looked at."""
 
 BREATH = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
@@ -178,7 +181,7 @@ class Reconciler:
                 report.pool.key,
                 build_status(
                     report,
-                    previous=self._previous(uid),
+                    previous=self._publisher.previous(uid),
                     overlaps=overlaps.get(uid, ()),
                     usd_per_second=usd.get(report.pool.hub.endpoint, {}),
                     start=self._start,
@@ -187,22 +190,30 @@ class Reconciler:
             )
             for uid, report in done.reports.items()
         }
+        early = [uid for uid, report in done.reports.items() if self._too_early(report)]
         for rejected in self._registry.rejected:
             statuses[rejected.uid] = (
                 rejected.key,
                 rejected_status(
                     generation=rejected.generation,
                     message=rejected.message,
-                    previous=self._previous(rejected.uid),
+                    previous=self._publisher.previous(rejected.uid),
                     deleting=rejected.deleting,
                     wall=now.wall,
                 ),
             )
-        await self._publisher.publish(statuses)
+        await self._publisher.publish(statuses, later=early)
         await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
 
-    def _previous(self, uid: str) -> Mapping[str, Any]:
-        return self._publisher.previous(uid, self._registry.status_at_first_sight(uid))
+    def _too_early(self, report: PoolReport) -> bool:
+        """Return whether what an earlier process said of a pool should stand for now.
+
+        A controller that has just started has not looked at everything yet. Calling every pool "not ready" for these few
+        seconds, and ready again after them, would wake everybody who waits for conditions at each restart.
+        """
+        said = self._publisher.previous(report.pool.uid).get("observedGeneration")
+        young = self._clock.mono() - self._start.mono < SETTLE
+        return not report.observed and said == report.pool.generation and young
 
     def _find_overlaps(
         self, done: Plan, usd: Mapping[str, Mapping[str, float]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,23 +38,46 @@ class _Published:
 class Publisher:
     """Writes what changed and remembers what it wrote."""
 
-    def __init__(self, *, statuses: StatusWriter, events: Events, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        statuses: StatusWriter,
+        events: Events,
+        clock: Clock,
+        first_sight: Callable[[str], Mapping[str, Any]],
+    ) -> None:
+        """Build a publisher.
+
+        Args:
+            statuses: Where statuses go.
+            events: Where Events go.
+            clock: Time.
+            first_sight: Returns the status that a pool had when this process first saw it, by uid: what an earlier process
+                said still stands, and is not told again.
+        """
+        self._first_sight = first_sight
         self._statuses = statuses
         self._events = events
         self._clock = clock
         self._published: dict[str, _Published] = {}
         self._gate = asyncio.Semaphore(PARALLEL)
 
-    def previous(self, uid: str, first_sight: Mapping[str, Any]) -> Mapping[str, Any]:
+    def previous(self, uid: str) -> Mapping[str, Any]:
         """Return the status that people see now."""
         known = self._published.get(uid)
-        return known.status if known else first_sight
+        return known.status if known else self._first_sight(uid)
 
-    async def publish(self, statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]]) -> None:
-        """Write the statuses, by pool uid, that changed; forget pools that are not among them."""
+    async def publish(
+        self, statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]], *, later: Collection[str] = ()
+    ) -> None:
+        """Write the statuses, by pool uid, that changed and are not kept for later; forget pools that are not among them."""
         for uid in [uid for uid in self._published if uid not in statuses]:
             del self._published[uid]
-        due = [(uid, key, status) for uid, (key, status) in statuses.items() if self._due(uid, status)]
+        due = [
+            (uid, key, status)
+            for uid, (key, status) in statuses.items()
+            if uid not in later and self._due(uid, status)
+        ]
         await asyncio.gather(*(self._write(uid, key, status) for uid, key, status in due))
 
     def _due(self, uid: str, status: Mapping[str, Any]) -> bool:
@@ -88,14 +111,14 @@ class Publisher:
             else:
                 known.not_before = now + RETRY_AFTER
             return
-        await self._tell_transitions(uid, key, self._published.get(uid), status)
+        await self._tell_transitions(uid, key, self.previous(uid), status)
         self._published[uid] = _Published(status=status, at=now)
 
     async def _tell_transitions(
-        self, uid: str, key: PoolKey, known: _Published | None, status: Mapping[str, Any]
+        self, uid: str, key: PoolKey, previous: Mapping[str, Any], status: Mapping[str, Any]
     ) -> None:
         """Emit one Event when a pool becomes ready, or not ready for another reason."""
-        before = _ready(known.status) if known else None
+        before = _ready(previous)
         after = _ready(status)
         if after is None or (before is not None and before[:2] == after[:2]):
             return

@@ -56,7 +56,8 @@ class Scene:
         return status
 
     def condition(self, kind: str, name: str = "t4") -> Mapping[str, Any]:
-        return next(c for c in self.status(name)["conditions"] if c["type"] == kind)
+        conditions = self.status(name).get("conditions", ())
+        return next((c for c in conditions if c["type"] == kind), {"status": "Unknown"})
 
     def reasons(self, name: str = "t4") -> dict[str, int]:
         return {entry["reason"]: entry["count"] for entry in self.status(name)["queue"]}
@@ -419,7 +420,7 @@ def test_labels_that_no_pool_covers_and_jobs_that_name_only_a_group_are_counted_
         t4(scene)
         scene.sim.start()
         scene.queue(labels=("hf-t4", "cuda-99"))
-        scene.queue(labels=())
+        scene.queue(labels=(), group="gpu-machines")
         scene.queue(labels=("ubuntu-latest",))
         await scene.pass_time(120)
         assert scene.reasons() == {"NoMatchingPool": 1, "GroupOnly": 1}
@@ -459,6 +460,23 @@ def test_two_controllers_on_one_repository_and_namespace_leave_each_other_alone(
         cancels = [e for e in scene.sim.hub_exchange.log if e.route.endswith("/cancel")]
         foreign = {job["id"] for job in scene.hf_jobs() if job["labels"].get("controller") == "other"}
         assert not [entry for entry in cancels if any(job_id in entry.path for job_id in foreign)]
+
+    play(act)
+
+
+def test_a_restart_neither_unsettles_conditions_nor_repeats_events() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.sim.start()
+        await scene.until(lambda: scene.condition("Ready")["status"] == "True", within=60)
+        since, told = scene.condition("Ready")["lastTransitionTime"], len(scene.sim.cluster.events)
+        await scene.sim.crash()
+        scene.sim.start()
+        for _ in range(60):
+            await scene.pass_time(1)
+            assert scene.condition("Ready")["status"] == "True"
+        assert scene.condition("Ready")["lastTransitionTime"] == since
+        assert len(scene.sim.cluster.events) == told
 
     play(act)
 
