@@ -8,7 +8,7 @@ so that no clean-up of the dead reaches a service (simulation.md §2).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -26,7 +26,8 @@ from controller.reconcile.assembly import Controller, Settings, assemble
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.cluster import MemoryCluster
 from controller.sim.doors import Incarnation, SimTransport, SimTransport2
-from controller.sim.exchange import Exchange
+from controller.sim.exchange import Exchange, Latency
+from controller.sim.faults import Nemesis
 from controller.sim.github.http import GitHubSite
 from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
 from controller.sim.github.world import GitHubWorld
@@ -78,6 +79,9 @@ class Simulation:
         hub_knobs: Mapping[str, object] | None = None,
         github_interval: float = 12.0,
         hub_interval: float = 10.0,
+        github_nemeses: Iterable[Nemesis] = (),
+        hub_nemeses: Iterable[Nemesis] = (),
+        latency: Latency | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.seed = seed
@@ -87,8 +91,12 @@ class Simulation:
         self.hub = HubWorld(clock=self.clock, machine=self.machine)
         if hub_knobs:
             self.hub.turn(dict(hub_knobs))
-        self.github_exchange = Exchange(GitHubSite(self.github), clock=self.clock)
-        self.hub_exchange = Exchange(HubSite(self.hub), clock=self.clock)
+        self.github_exchange = Exchange(
+            GitHubSite(self.github), clock=self.clock, nemeses=github_nemeses, latency=latency
+        )
+        self.hub_exchange = Exchange(
+            HubSite(self.hub), clock=self.clock, nemeses=hub_nemeses, latency=latency
+        )
         self.cluster = MemoryCluster(clock=self.clock)
         self.process: Process | None = None
         self._intervals = (github_interval, hub_interval)

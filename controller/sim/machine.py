@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from controller.sim.github.errors import ListenerRefused
+from controller.sim.github.model import WorkflowJob
 from controller.sim.github.world import GitHubWorld
 from controller.sim.hub.running import Run
 
@@ -19,8 +21,11 @@ POLL = 2.0
 RENEWAL = 60.0
 """Seconds between two renewals of a job's lease (github.md §3.6)."""
 
-EXIT_REFUSED, EXIT_IDLE, EXIT_DEREGISTERED = 71, 75, 76
+EXIT_REFUSED, EXIT_DEPRECATED, EXIT_IDLE, EXIT_DEREGISTERED, EXIT_LIFETIME = 71, 73, 75, 76, 82
 """As the bootstrap's."""
+
+SHUT_DOWN = "failure"
+"""What becomes of a job whose Listener is interrupted: "The runner has received a shutdown signal" (live-facts 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +41,40 @@ class Boot:
     exit_code: int | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class Shift:
+    """What became of one container; the truth, for whoever judges or reports.
+
+    Attributes:
+        online_at: When its Listener got a session, epoch seconds; None if it never did.
+        workflow_job: Id of the job that it was given, or None.
+        done_at: When it had finished that job, epoch seconds; None if it never did.
+    """
+
+    online_at: float | None = None
+    workflow_job: int | None = None
+    done_at: float | None = None
+
+
 class RunnerMachine:
-    """Runs every HF Job as a runner; implements the simulated Hub's ``Machine``."""
+    """Runs every HF Job as a runner; implements the simulated Hub's ``Machine``.
+
+    Attributes:
+        shifts: What became of each container, by HF Job.
+        on_job: Called with the container and the workflow job that it was given.
+    """
 
     def __init__(self, *, github: GitHubWorld, boot: Callable[[Run], Boot] = lambda _: Boot()) -> None:
         self._github = github
         self._boot = boot
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._sessions: dict[str, str] = {}
+        self.shifts: dict[str, Shift] = {}
+        self.on_job: Callable[[Run, WorkflowJob], None] = lambda _run, _job: None
 
     def start(self, run: Run) -> None:
         """Begin the work."""
+        self.shifts[run.job_id] = Shift()
         self._tasks[run.job_id] = asyncio.get_running_loop().create_task(
             self._work(run), name=f"run-{run.job_id}"
         )
@@ -62,11 +90,28 @@ class RunnerMachine:
 
     async def _work(self, run: Run) -> None:
         boot = self._boot(run)
-        await asyncio.sleep(boot.seconds)
-        code = boot.exit_code if boot.exit_code is not None else await self._serve(run)
+        lifetime = float(run.spec.environment["HFRUNNER_LIFETIME_SECONDS"])
+        try:
+            async with asyncio.timeout(lifetime or None):
+                await asyncio.sleep(boot.seconds)
+                code = boot.exit_code if boot.exit_code is not None else await self._serve(run)
+        except TimeoutError:
+            self._interrupt(run.job_id)
+            code = EXIT_LIFETIME
         self._tasks.pop(run.job_id, None)
         self._sessions.pop(run.job_id, None)
         run.exit(code)
+
+    def _interrupt(self, job_id: str) -> None:
+        """End in good order, as the Listener does on a signal: it reports its job, or closes its session."""
+        session, workflow_job = self._sessions.get(job_id), self.shifts[job_id].workflow_job
+        if session is None:
+            return
+        if workflow_job is None:
+            self._github.listeners.disconnect(session)
+            return
+        with suppress(ListenerRefused):
+            self._github.listeners.finish(session, workflow_job, SHUT_DOWN)
 
     async def _serve(self, run: Run) -> int:
         environment = run.spec.environment
@@ -78,14 +123,20 @@ class RunnerMachine:
             session = listeners.connect(run.spec.secrets["HFRUNNER_JIT_CONFIG"]).token
         except ListenerRefused as refused:
             run.log(refused.message)
-            return EXIT_REFUSED
+            return EXIT_DEPRECATED if refused.reason == "Deprecated" else EXIT_REFUSED
         self._sessions[run.job_id] = session
+        shift = self.shifts[run.job_id]
+        shift.online_at = self._github.time.now
         waited = 0.0
         while True:
             try:
                 job = listeners.poll(session)
                 if job is not None:
-                    return await self._execute(session, job.id, job.spec.seconds, job.spec.result)
+                    shift.workflow_job = job.id
+                    self.on_job(run, job)
+                    code = await self._execute(session, job.id, job.spec.seconds, job.spec.result)
+                    shift.done_at = self._github.time.now
+                    return code
             except ListenerRefused as refused:
                 run.log(refused.message)
                 return EXIT_DEREGISTERED
