@@ -601,6 +601,55 @@ class TestEndings:
         assert notice.workflow_job is not None
         assert "OOMKilled" in notice.message
 
+    def out_of_time(self) -> HFJob:
+        return self.ended(message="Job failed with exit code: 82. Reason: Error")  # type: ignore[return-value]
+
+    def assert_told_that_its_job_was_cut_short(self, done: Plan) -> None:
+        (notice,) = done.notices
+        assert (notice.reason, notice.warning) == (Reason.LifetimeDeadline, True)
+        assert notice.workflow_job is not None
+        assert notice.workflow_job.id == 7
+        assert 'acme/lib "job 7" (hf-t4)' in notice.message
+        assert "deadlines.lifetime" in notice.message
+        assert done.reports[pool().uid].memory.backoffs == {}
+        assert done.reports[pool().uid].memory.billed_seconds == {"t4-small": 60.0}
+
+    def test_a_job_that_its_runners_lifetime_cut_short_is_told_and_is_no_runner_lost(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[running(7, name_of(p))],
+            registrations=[registration(p, online=True, busy=True)],
+            ended=[self.out_of_time()],
+        )
+        self.assert_told_that_its_job_was_cut_short(run_plan([p], view))
+
+    def test_a_job_that_was_cut_short_is_named_though_github_has_forgotten_it_already(self) -> None:
+        p = pool()
+        busy = snapshot(
+            jobs=[running(7, name_of(p))],
+            registrations=[registration(p, online=True, busy=True)],
+            hf_jobs=[started(p)],
+        )
+        going = snapshot(hf_jobs=[started(p)])
+        before = run_plan([p], going, memory=run_plan([p], busy).memory, now=NOW + 1)
+        gone = snapshot(ended=[self.out_of_time()])
+        self.assert_told_that_its_job_was_cut_short(run_plan([p], gone, memory=before.memory, now=NOW + 2))
+
+    def test_a_job_that_was_cut_short_is_told_of_even_if_no_queue_ever_named_it(self) -> None:
+        p = pool()
+        view = snapshot(
+            registrations=[registration(p, online=True, busy=True)], ended=[self.out_of_time()]
+        )
+        (notice,) = run_plan([p], view).notices
+        assert (notice.reason, notice.workflow_job) == (Reason.LifetimeDeadline, None)
+
+    def test_a_lifetime_that_ends_without_a_job_is_no_news_and_no_failure(self) -> None:
+        p = pool()
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 5)
+        done = run_plan([p], snapshot(jobs=[job()], ended=[self.out_of_time()]), memory=memory)
+        assert list(done.notices) == []
+        assert launches(done) == ["t4-small"]
+
     def test_a_cancellation_by_the_platform_slows_launches_down_even_if_the_runner_was_online(self) -> None:
         p = pool()
         memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 5, online_at=NOW - 5)

@@ -1,0 +1,177 @@
+"""Labels, names, money, back-off, overlaps: the small pure pieces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.adapters.huggingface.bootstrap import EXIT_CODES
+from controller.core.backoff import POOL, Backoff, after_failure, choose_flavors, key_of
+from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
+from controller.core.model import Deadlines, Disposition, Failure, PoolKey, Stage
+from controller.core.money import timeout_seconds, worst_case
+from controller.core.naming import controller_digest, digest, hf_labels, label_value, origin, runner_name
+from controller.core.outcomes import EXIT_REASONS, ended_because
+from controller.core.overlap import find_overlaps
+from controller.core.reasons import Reason
+from controller.core.status import dollars, iso
+
+from .build import OUTAGE, SERVER, hf_job, pool, started
+
+WORDS = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=20)
+
+
+@given(st.lists(WORDS))
+def test_normalized_labels_are_sorted_unique_and_lower_case(labels: list[str]) -> None:
+    found = normalized(labels)
+    assert list(found) == sorted(set(found))
+    assert all(label == label.lower() for label in found)
+    assert normalized(found) == found
+
+
+@pytest.mark.parametrize(
+    "label", ["ubuntu-latest", "ubuntu-24.04", "ubuntu-24.04-arm", "windows-2025", "macos-15-xlarge"]
+)
+def test_githubs_own_images_are_known(label: str) -> None:
+    assert hosted([label])
+
+
+@pytest.mark.parametrize("label", ["hf-ubuntu", "self-hosted", "linux", "gpu", "ubuntu", "t4-ubuntu-24"])
+def test_other_labels_are_not_githubs(label: str) -> None:
+    assert not hosted([label])
+
+
+def test_repositories_are_chosen_by_globs_and_exact_names_need_no_list() -> None:
+    seen = ("acme/lib", "acme/lib-docs", "acme/web", "other/lib")
+    assert covered(("acme/lib*",), ("*-docs",), seen) == ("acme/lib",)
+    assert covered(("acme/hidden",), (), ()) == ("acme/hidden",)
+    assert covered(("acme/*",), ("acme/web",), seen) == ("acme/lib", "acme/lib-docs")
+    assert full_pattern("Lib-*", "Acme") == "acme/lib-*"
+
+
+def test_near_misses_are_named_best_first() -> None:
+    assert nearest("t4-smal", ["t4-small", "t4-medium", "h200"])[0] == "t4-small"
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,60}[a-z0-9])?", fullmatch=True), st.uuids(), WORDS)
+def test_a_runner_name_fits_both_services_and_tells_who_made_it(
+    name: str, uid: object, controller: str
+) -> None:
+    p = pool(uid=str(uid), key=PoolKey("ns", name))
+    found = runner_name(p, controller, "0123456789")
+    made_by = origin(found)
+    assert len(found) <= 64
+    assert made_by is not None
+    assert made_by.controller == controller_digest(controller)
+    assert made_by.pool == digest(str(uid))
+
+
+@pytest.mark.parametrize(
+    "name", ["runner-1", "t4-hfr-1-2-3", "T4-hfr-abcdef-01234567-aa", "x-hfr-abcdef-01234567-"]
+)
+def test_other_names_are_nobodys(name: str) -> None:
+    assert origin(name) is None
+
+
+def test_labels_of_an_hf_job_are_fit_for_the_hub() -> None:
+    p = pool(key=PoolKey("team.a", "t4.large"))
+    for value in hf_labels(p, "id", runner_name(p, "id", "aaaa")).values():
+        assert value == label_value(value)
+
+
+def test_the_server_side_timeout_leaves_room_for_the_lifetime_however_the_hub_counts() -> None:
+    deadlines = Deadlines(scheduling=600, lifetime=3600)
+    assert timeout_seconds(deadlines) >= 600 + 3600
+
+
+def test_the_worst_case_shrinks_while_a_job_runs_and_never_goes_below_nothing() -> None:
+    job = started(pool(), seconds_ago=100)
+    assert worst_case(job, SERVER, 0.01, 0) == pytest.approx((4260 - 100) * 0.01)
+    assert worst_case(job, SERVER + 90_000, 0.01, 0) == 0
+
+
+def test_every_exit_code_of_the_bootstrap_has_a_reason() -> None:
+    assert set(EXIT_REASONS) == set(EXIT_CODES) - {0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stage": Stage.COMPLETED}, Reason.JobCompleted),
+        ({"stage": Stage.ERROR, "message": "Job timeout"}, Reason.TimedOut),
+        (
+            {"stage": Stage.ERROR, "message": "Job failed with exit code: 65. Reason: Error"},
+            Reason.ImageUnsuitable,
+        ),
+        (
+            {"stage": Stage.ERROR, "message": "Job failed with exit code: 137. Reason: OOMKilled"},
+            Reason.RunnerFailed,
+        ),
+        ({"stage": Stage.ERROR}, Reason.RunnerFailed),
+        ({"stage": Stage.CANCELED}, Reason.EndedUnseen),
+        ({"stage": Stage.CANCELED, "cancel_reason": "NO_CREDITS"}, Reason.PlatformCancelled),
+        ({"stage": Stage.DELETED}, Reason.EndedUnseen),
+        ({"stage": Stage.UNKNOWN}, Reason.EndedUnseen),
+    ],
+)
+def test_an_end_is_read_from_what_the_hub_tells(changes: dict[str, object], reason: Reason) -> None:
+    assert ended_because(replace(hf_job(pool()), **changes)) is reason  # type: ignore[arg-type]
+
+
+class TestBackoff:
+    def test_waits_grow_with_failures_in_a_row_and_stop_growing(self) -> None:
+        known, waits = None, []
+        now = 0.0
+        for _ in range(8):
+            known = after_failure(known, OUTAGE, now)
+            waits.append(known.until - now)
+            now = known.until
+        assert waits == [5, 15, 60, 180, 600, 600, 600, 600]
+
+    def test_what_the_server_asks_for_is_waited_for(self) -> None:
+        told = replace(OUTAGE, disposition=Disposition.WAIT, retry_after=1234.0)
+        assert after_failure(None, told, 10.0).until == 1244.0
+
+    def test_a_lack_of_hardware_concerns_the_flavor_and_a_bad_image_the_pool(self) -> None:
+        assert key_of(Failure(reason=Reason.FlavorOutOfCapacity, message=""), "h200") == "h200"
+        assert key_of(Failure(reason=Reason.ImageUnsuitable, message=""), "h200") == POOL
+
+    @given(st.integers(0, 20), st.integers(0, 3), st.booleans())
+    def test_no_more_is_chosen_than_wanted_and_only_what_may_be_tried(
+        self, wanted: int, unproven: int, held: bool
+    ) -> None:
+        flavors = ("a", "b")
+        backoffs = {"a": Backoff(failures=1, until=100.0, at=0.0, failure=OUTAGE)} if held else {}
+        choice = choose_flavors(wanted, flavors, backoffs, {"b": unproven}, 50.0)
+        assert len(choice.flavors) == wanted
+        assert set(choice.flavors) <= ({"b"} if held else {"a"})
+
+
+class TestOverlaps:
+    def reach(self, *pools: object) -> dict[str, tuple[str, ...]]:
+        return {p.uid: ("acme/lib",) for p in pools}  # type: ignore[attr-defined]
+
+    def test_pools_that_share_a_label_and_a_repository_overlap(self) -> None:
+        a, b = pool("a", created_at=1.0), pool("b", created_at=2.0)
+        found = find_overlaps([a, b], self.reach(a, b), {})
+        assert [(o.other, o.goes_first) for o in found[b.uid]] == [(a.key, True)]
+        assert [(o.other, o.goes_first) for o in found[a.uid]] == [(b.key, False)]
+
+    def test_sharing_only_what_every_runner_is_called_is_no_overlap(self) -> None:
+        a, b = pool("a", labels=("linux", "x")), pool("b", labels=("linux", "y"))
+        assert find_overlaps([a, b], self.reach(a, b), {}) == {}
+
+    def test_other_repositories_are_no_overlap(self) -> None:
+        a, b = pool("a"), pool("b")
+        assert find_overlaps([a, b], {a.uid: ("acme/x",), b.uid: ("acme/y",)}, {}) == {}
+
+
+def test_small_amounts_keep_their_digits() -> None:
+    assert [dollars(0), dollars(0.0042), dollars(12.345)] == ["0.00", "0.0042", "12.35"]
+
+
+def test_times_are_written_as_kubernetes_writes_them() -> None:
+    assert iso(0.9) == "1970-01-01T00:00:00Z"

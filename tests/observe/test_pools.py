@@ -1,0 +1,138 @@
+"""The registry of RunnerPools, fed late, twice, or in any order."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from controller.core.model import Footprint, PoolKey
+from controller.observe.pools import PoolRegistry
+
+BODY: dict[str, Any] = {
+    "apiVersion": "hfrunners.dev/v1alpha1",
+    "kind": "RunnerPool",
+    "metadata": {
+        "namespace": "ci",
+        "name": "t4",
+        "uid": "uid-1",
+        "generation": 1,
+        "creationTimestamp": "2026-11-21T08:00:00Z",
+    },
+    "spec": {
+        "github": {"url": "https://github.com/acme/lib", "credentialsSecret": "github-app"},
+        "huggingface": {"namespace": "acme", "tokenSecret": "hf-token"},
+        "labels": ["hf-t4"],
+        "flavors": ["t4-small"],
+    },
+}
+KEY = PoolKey("ci", "t4")
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    found = copy.deepcopy(BODY)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        at = found
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
+    return found
+
+
+class Registry(PoolRegistry):
+    def __init__(self) -> None:
+        self.wakes = 0
+        super().__init__(allow_http=False, changed=self._count)
+
+    def _count(self) -> None:
+        self.wakes += 1
+
+
+def test_the_same_object_twice_wakes_once() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    registry.upsert(body(status__counts={"queued": 3}))
+    assert registry.wakes == 1
+    assert [pool.key for pool in registry.pools] == [KEY]
+
+
+def test_a_spec_that_turns_bad_is_told_while_the_last_good_one_goes_on() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    registry.upsert(body(spec__github__url="http://ghe.example/acme", metadata__generation=2))
+    (rejected,) = registry.rejected
+    assert "https" in rejected.message
+    assert [pool.generation for pool in registry.pools] == [1]
+    registry.upsert(body(metadata__generation=3))
+    assert list(registry.rejected) == []
+    assert [pool.generation for pool in registry.pools] == [3]
+
+
+def test_a_bad_pool_that_is_deleted_drains_by_its_last_good_spec() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    bad = body(
+        spec__github__url="http://ghe.example/acme", metadata__deletionTimestamp="2026-11-21T09:00:00Z"
+    )
+    registry.upsert(bad)
+    assert [pool.deleting for pool in registry.pools] == [True]
+    assert not registry.may_go(KEY, "uid-1")
+    registry.mark_drained("uid-1")
+    assert registry.may_go(KEY, "uid-1")
+
+
+def test_a_pool_that_never_had_a_good_spec_may_go_at_once() -> None:
+    registry = Registry()
+    registry.upsert(body(spec__github__url="http://ghe.example/acme"))
+    assert registry.may_go(KEY, "uid-1")
+
+
+def test_a_list_shows_what_the_watch_never_said() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    registry.replace_all([])
+    assert list(registry.pools) == []
+    assert registry.synced
+
+
+def test_a_pool_made_again_under_its_name_is_another_pool() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    registry.mark_drained("uid-1")
+    registry.upsert(body(metadata__uid="uid-2"))
+    assert [pool.uid for pool in registry.pools] == ["uid-2"]
+    assert not registry.may_go(KEY, "uid-2")
+
+
+def test_a_pool_that_moves_keeps_its_former_place_until_it_is_left() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    old = registry.pools[0].footprint
+    registry.upsert(body(spec__github__url="https://github.com/acme/other", metadata__generation=2))
+    assert registry.pools[0].former == (old,)
+    registry.upsert(body(metadata__generation=3))  # and back again: where it is now is no former place
+    (pool,) = registry.pools
+    assert pool.footprint == old
+    assert [place.registrations.scope.repository for place in pool.former] == ["other"]
+    registry.leave_footprint("uid-1", pool.former[0])
+    assert registry.pools[0].former == ()
+
+
+def test_former_places_and_the_last_launch_come_back_from_the_status_after_a_restart() -> None:
+    first = Registry()
+    first.upsert(body())
+    old: Footprint = first.pools[0].footprint
+    place = {
+        "apiUrl": old.registrations.source.api_url,
+        "scope": old.registrations.scope.path,
+        "credentialsSecret": "github-app",
+        "endpoint": old.account.endpoint,
+        "namespace": "acme",
+        "tokenSecret": "hf-token",
+    }
+    second = Registry()
+    status = {"places": [place], "lastLaunchAt": "2026-11-21T08:30:00Z"}
+    second.upsert({**body(spec__github__url="https://github.com/acme/other"), "status": status})
+    (pool,) = second.pools
+    assert pool.former == (old,)
+    assert pool.last_launch_at is not None
