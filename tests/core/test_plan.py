@@ -9,7 +9,7 @@ import pytest
 from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase
-from controller.core.model import Disposition, Failure, GroupOnlyJobs, Stage
+from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Stage
 from controller.core.plan import Launch, Memory, Plan, PoolMemory, Result
 from controller.core.reasons import Reason
 
@@ -635,12 +635,13 @@ class TestEndings:
         gone = snapshot(ended=[self.out_of_time()])
         self.assert_told_that_its_job_was_cut_short(run_plan([p], gone, memory=before.memory, now=NOW + 2))
 
-    def test_a_job_that_was_cut_short_is_told_of_even_if_no_queue_ever_named_it(self) -> None:
+    @pytest.mark.parametrize("listed", [True, False])
+    def test_a_job_that_was_cut_short_is_told_of_even_if_no_queue_ever_named_it(self, listed: bool) -> None:
         p = pool()
-        view = snapshot(
-            registrations=[registration(p, online=True, busy=True)], ended=[self.out_of_time()]
-        )
-        (notice,) = run_plan([p], view).notices
+        registrations = [registration(p, online=True, busy=True)] if listed else []
+        memory = Memory() if listed else remembering(name_of(p), phase=Phase.BUSY, since=NOW - 5)
+        view = snapshot(registrations=registrations, ended=[self.out_of_time()])
+        (notice,) = run_plan([p], view, memory=memory).notices
         assert (notice.reason, notice.workflow_job) == (Reason.LifetimeDeadline, None)
 
     def test_a_lifetime_that_ends_without_a_job_is_no_news_and_no_failure(self) -> None:
