@@ -99,6 +99,7 @@ class Track:
         alone_since: Since when its other half has been missing from lists that would show it.
         unproven_end: Its HF Job ended well, yet its registration was still listed and nobody had seen it online. Whether it
             served shows when the registration goes (a JIT runner's record goes with its job) or stays.
+        workflow_job: The job that it was first seen with, as the queue named it; it never has another.
         retry_at: No retirement is tried before; GitHub said that it was busy.
         refusals: How often GitHub said so.
     """
@@ -109,6 +110,7 @@ class Track:
     taken_at: float | None = None
     alone_since: float | None = None
     unproven_end: str = ""
+    workflow_job: WorkflowJob | None = None
     retry_at: float = 0.0
     refusals: int = 0
 
@@ -321,6 +323,8 @@ def _join(
     taken_at = track.taken_at if track.taken_at is not None or not taken else now
     if (online_at, taken_at, alone_since) != (track.online_at, track.taken_at, track.alone_since):
         track = replace(track, online_at=online_at, taken_at=taken_at, alone_since=alone_since)
+    if track.workflow_job is None and workflow_job is not None:
+        track = replace(track, workflow_job=workflow_job)
 
     return Runner(
         name=name,

@@ -344,10 +344,11 @@ class _PoolPass:
             workflow_job = running.get(name)
             registration = next((r.registration for r in self.runners if r.name == name), None)
             reason = ended_because(job)
-            interrupted = workflow_job is not None and reason is not Reason.JobCompleted
-            if interrupted or (
-                registration is not None and registration.busy and reason is not Reason.JobCompleted
-            ):
+            busy = workflow_job is not None or (registration is not None and registration.busy)
+            if reason is Reason.LifetimeDeadline:
+                self._out_of_time(job, track, workflow_job, busy=busy)
+                continue
+            if busy and reason is not Reason.JobCompleted:
                 self._notice(
                     Reason.RunnerLost, _lost(job, reason), warning=True, job=job, workflow_job=workflow_job
                 )
@@ -360,6 +361,28 @@ class _PoolPass:
                 self._served(job.flavor)
             else:
                 self._tracks[name] = replace(self._tracks[name], unproven_end=job.flavor)
+
+    def _out_of_time(
+        self, job: HFJob, track: Track | None, workflow_job: WorkflowJob | None, *, busy: bool
+    ) -> None:
+        """Tell whose work was cut short by the pool's own deadline; a runner without a job is no news.
+
+        The bootstrap's word for it comes with an end that GitHub heard of, so no runner was lost and no launch failed. The
+        queue may have been read since, and name the job no more: then the track does.
+        """
+        if track is not None:
+            workflow_job = workflow_job or track.workflow_job
+            busy = busy or track.phase is Phase.BUSY
+        if workflow_job is None and not busy:
+            return
+        whose = name_jobs([workflow_job]) if workflow_job else "a workflow job"
+        self._notice(
+            Reason.LifetimeDeadline,
+            f"HF Job {job.id} on {job.flavor} ended while {whose} ran. {Reason.LifetimeDeadline.meaning}",
+            warning=True,
+            job=job,
+            workflow_job=workflow_job,
+        )
 
     def credit(self, flavors: Sequence[str]) -> None:
         """Count runners that served unseen, by flavor, now that their registrations are gone.
