@@ -15,13 +15,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from controller.adapters.connections import SecretCache, SecretConnections
+from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.client import Client, connect
+from controller.adapters.kube.election import Election, Timing
 from controller.adapters.kube.events import KubernetesEvents
+from controller.adapters.kube.lease import KubernetesLeases
 from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
@@ -31,9 +34,9 @@ from controller.execute.spec import RunnerVersion
 from controller.metrics import Metrics
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import quiet_logging, watch
-from controller.ports import GitHub, Hub, UpstreamError
+from controller.ports import GitHub, Hub, Leadership, UpstreamError
 from controller.reconcile.assembly import Settings, assemble
-from controller.web import serving
+from controller.web import Problem, serving
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,19 @@ PASS_OVERDUE = 60.0
 SHUTDOWN_GRACE = 10.0
 """Seconds for effects under way to end; what is cut off then is safe to be cut off."""
 
+HANDOVER_GRACE = 0.3
+"""The same where another replica waits: it looks every 0.4 s, and the whole hand-over shall take less than a second."""
+
+KOPF_GRACE = 8.0
+"""Seconds for kopf to end; it waits 5 s for tasks that it takes for its own."""
+
+KOPF_STARTS = 0.1
+"""Seconds after which kopf, which says that it is ready, has surely installed its signal handlers."""
+
 TOKEN_LETTERS = string.ascii_lowercase + string.digits
+
+
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
@@ -57,8 +72,8 @@ class SystemClock:
         return time.time()
 
     def mono(self) -> float:
-        """Return monotonic seconds."""
-        return time.monotonic()
+        """Return monotonic seconds, which go on while the process is stopped or, on Linux, the machine sleeps."""
+        return time.clock_gettime(_MONOTONIC)
 
 
 class AlwaysLeads:
@@ -67,6 +82,21 @@ class AlwaysLeads:
     def holds(self) -> bool:
         """Return True."""
         return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderElection:
+    """Which Lease the replicas compete for.
+
+    Attributes:
+        namespace: Of the Lease; this process needs get, create and update on leases there.
+        name: Of the Lease. Two controllers with different ids need two.
+        timing: Durations.
+    """
+
+    namespace: str
+    name: str
+    timing: Timing = Timing()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +111,7 @@ class Options:
         web_host: Where probes and metrics are served.
         web_port: Likewise; 0 takes a free one.
         points_per_minute: GitHub's secondary limit per credential; 0 means none.
+        election: For one of several replicas; None for a process that runs alone.
     """
 
     kubeconfig: str | None = None
@@ -90,96 +121,225 @@ class Options:
     web_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
     web_port: int = 8080
     points_per_minute: int = POINTS_PER_MINUTE
+    election: LeaderElection | None = None
 
 
 async def run(options: Options) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
     Raises:
-        UpstreamError: Kubernetes cannot be reached at all, or lacks the CRD.
+        UpstreamError: Kubernetes cannot be used at all, or lacks the CRD.
+        LeadershipLost: Another replica may lead now. Everything has been stopped; start again to follow.
     """
     quiet_logging()
-    clock, metrics = SystemClock(), Metrics()
+    clock, health, stop = SystemClock(), Health(), asyncio.Event()
+    _heed_signals(stop)
     async with AsyncExitStack() as stack:
-        # 1. Kubernetes: nothing can be done without it, so its failure ends the process with a sentence.
+        # 1. A client for Kubernetes, and probes: a replica that waits for its turn is alive and ready.
         kube = await connect(kubeconfig=options.kubeconfig, context=options.context)
         stack.push_async_callback(kube.close)
-        controller_id = options.settings.controller_id or await _cluster_id(kube)
+        metrics = Metrics()
+        port = await stack.enter_async_context(
+            serving(
+                host=options.web_host,
+                port=options.web_port,
+                live=health.live,
+                ready=health.ready,
+                metrics=metrics.text,
+            )
+        )
+        log.info("started", extra={"port": port})
 
-        # 2. The controller, over clients for whatever the pools name.
-        connections = _connections(options, clock, kube)
+        # 2. Who acts. Nothing of the controller exists before: what it does first rests on lists that were asked for after the
+        #    last leader's last effect.
+        term = Term()
+        if options.election is not None:
+            election = await _election(options, options.election, clock, stack)
+            began = clock.mono()
+            health.now(
+                live=lambda: _overdue(clock.mono() - (election.looked_at or began), "look at the lease"),
+                ready=lambda: None if election.known else "the lease has not been read yet",
+            )
+            if not await _elected(election, stop):
+                return
+            term = Term(election)
+        stack.push_async_callback(term.end)
+
+        # 3. The term, which for a process that runs alone is its whole life.
+        await _lead(options, clock=clock, kube=kube, metrics=metrics, health=health, stop=stop, term=term)
+
+
+class Health:
+    """What the probes say; replaced as the process goes through its phases."""
+
+    def __init__(self) -> None:
+        self._live: Problem = lambda: None
+        self._ready: Problem = lambda: "starting"
+
+    def now(self, *, live: Problem, ready: Problem) -> None:
+        """Judge by these from now on."""
+        self._live, self._ready = live, ready
+
+    def live(self) -> str | None:
+        """Return what makes a restart worth while, if anything."""
+        return self._live()
+
+    def ready(self) -> str | None:
+        """Return what keeps the process from doing its work, if anything."""
+        return self._ready()
+
+
+class Term:
+    """The time for which this process leads; without an election, for ever."""
+
+    def __init__(self, election: Election | None = None) -> None:
+        self.leadership: Leadership = election or AlwaysLeads()
+        self.identity = election.identity if election else ""
+        self.grace = SHUTDOWN_GRACE if election is None else HANDOVER_GRACE
+        self.lost: asyncio.Task[None] | None = None
+        self._election = election
+        if election is not None:
+            self.lost = asyncio.create_task(election.keep(), name="lease")
+
+    async def end(self) -> None:
+        """Let another replica lead. Idempotent; effects must have ended."""
+        if self._election is not None and self.lost is not None:
+            self.lost.cancel()
+            await asyncio.wait({self.lost})
+            await self._election.release()
+
+
+async def _election(
+    options: Options, where: LeaderElection, clock: SystemClock, stack: AsyncExitStack
+) -> Election:
+    client = await connect(kubeconfig=options.kubeconfig, context=options.context)
+    stack.push_async_callback(client.close)
+    leases = KubernetesLeases(client=client, namespace=where.namespace, name=where.name, clock=clock)
+    identity = f"{socket.gethostname()}_{_token()}"
+    return Election(leases=leases, identity=identity, timing=where.timing, clock=clock)
+
+
+async def _elected(election: Election, stop: asyncio.Event) -> bool:
+    """Follow until this process leads, or is told to stop: then return False."""
+    candidacy = asyncio.create_task(election.acquire(), name="candidacy")
+    told = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait({candidacy, told}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (candidacy, told):
+        task.cancel()
+    await asyncio.gather(candidacy, told, return_exceptions=True)
+    if stop.is_set():
+        await election.release()
+        return False
+    candidacy.result()
+    return True
+
+
+async def _lead(
+    options: Options,
+    *,
+    clock: SystemClock,
+    kube: Client,
+    metrics: Metrics,
+    health: Health,
+    stop: asyncio.Event,
+    term: Term,
+) -> None:
+    """Be the controller until told to stop, or until a part of it fails or the lease is lost."""
+    async with AsyncExitStack() as stack:
+        # 1. The controller, over clients for whatever the pools name.
+        controller_id = options.settings.controller_id or await _cluster_id(kube)
+        connections = _connections(options, clock, kube, term)
         stack.push_async_callback(connections.close)
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
         controller = assemble(
             replace(options.settings, controller_id=controller_id),
             connections=connections,
-            statuses=KubernetesStatus(client=kube),
+            statuses=KubernetesStatus(client=kube, leadership=term.leadership),
             events=events,
             clock=clock,
-            leadership=AlwaysLeads(),
-            token=lambda: "".join(secrets.choice(TOKEN_LETTERS) for _ in range(10)),
+            leadership=term.leadership,
+            token=_token,
             recorder=metrics,
         )
         registry, reconciler = controller.registry, controller.reconciler
-
-        # 3. Probes first, then every pool once, so that no runner looks like a stray; then the loops.
-        began = clock.mono()
-        watching = asyncio.Event()
-        port = await stack.enter_async_context(
-            serving(
-                host=options.web_host,
-                port=options.web_port,
-                live=lambda: _overdue(clock.mono() - (reconciler.last_pass_at or began)),
-                ready=lambda: (
-                    None if registry.synced and watching.is_set() else "the RunnerPools are not known yet"
-                ),
-                metrics=metrics.text,
-            )
+        began, watching = clock.mono(), asyncio.Event()
+        health.now(
+            live=lambda: _overdue(clock.mono() - (reconciler.last_pass_at or began), "planning pass"),
+            ready=lambda: (
+                None if registry.synced and watching.is_set() else "the RunnerPools are not known yet"
+            ),
         )
-        log.info("started", extra={"controller_id": controller_id, "port": port})
+
+        # 2. Every pool once, so that no runner looks like a stray; then the loops, and kopf.
         await _compare(kube, registry, options.namespaces)
-        loops = [
-            asyncio.create_task(reconciler.run(), name="passes"),
+        log.info("serving", extra={"controller_id": controller_id, "pools": len(registry.pools)})
+        passes = asyncio.create_task(reconciler.run(), name="passes")
+        others = [
             asyncio.create_task(events.run(), name="events"),
             asyncio.create_task(_compare_for_ever(kube, registry, options.namespaces), name="compare"),
+            asyncio.create_task(_heed_signals_again(stop, watching), name="signals"),
         ]
+        enough = asyncio.Event()
+        operator = asyncio.create_task(
+            watch(
+                registry,
+                identity=kube.identity,
+                namespaces=options.namespaces,
+                stop=enough,
+                watching=watching,
+                leadership=term.leadership,
+            ),
+            name="kopf",
+        )
+        failing = {operator, passes, *others} | ({term.lost} if term.lost else set())
         try:
-            await _watch_until_told(options, kube, registry, watching, loops)
+            ended, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # 4. No new pass, then the effects under way, then their words; clients go last (the stack).
-            loops[0].cancel()
-            await controller.close(SHUTDOWN_GRACE)
-            for task in loops:
+            # 3. No new pass, then the effects under way; then another may lead. What takes longer comes after.
+            passes.cancel()
+            await asyncio.wait({passes})
+            await controller.executor.close(term.grace if term.leadership.holds() else 0.0)
+            await term.end()
+            enough.set()
+            await asyncio.wait({operator}, timeout=KOPF_GRACE)
+            await controller.close(0.0)
+            for task in (operator, *others):
                 task.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await asyncio.gather(operator, *others, return_exceptions=True)
             log.info("stopped")
+        for task in ended:
+            task.result()  # what ended by itself has failed: let the process end with its error, and be started again
 
 
-def _overdue(age: float) -> str | None:
-    return f"no planning pass for {age:.0f} s" if age > PASS_OVERDUE else None
+def _overdue(age: float, what: str) -> str | None:
+    return f"no {what} for {age:.0f} s" if age > PASS_OVERDUE else None
 
 
-async def _watch_until_told(
-    options: Options,
-    kube: Client,
-    registry: PoolRegistry,
-    watching: asyncio.Event,
-    loops: list[asyncio.Task[None]],
-) -> None:
-    """Run kopf until a signal comes or a loop of ours fails; either way kopf is stopped in its own manner."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    operator = asyncio.create_task(
-        watch(registry, identity=kube.identity, namespaces=options.namespaces, stop=stop, watching=watching),
-        name="kopf",
-    )
+def _token() -> str:
+    return "".join(secrets.choice(TOKEN_LETTERS) for _ in range(10))
+
+
+def _heed_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    done, _ = await asyncio.wait({operator, *loops}, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    await asyncio.wait({operator})
-    for task in done:
-        task.result()  # a loop that ended has failed: let the process end with its error, and be started again
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+async def _heed_signals_again(stop: asyncio.Event, watching: asyncio.Event) -> None:
+    """Take the signals back from kopf, and return when one came.
+
+    kopf installs its own handlers when it starts, and takes up to 5 s to end: too long to keep a lease. A signal that comes
+    before they are ours again ends kopf, and so the process all the same.
+    """
+    again = asyncio.create_task(watching.wait())
+    told = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({again, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(KOPF_STARTS)
+        _heed_signals(stop)
+        await told
+    finally:
+        again.cancel()
+        told.cancel()
 
 
 async def _cluster_id(kube: Client) -> str:
@@ -212,9 +372,10 @@ async def _compare_for_ever(kube: Client, registry: PoolRegistry, namespaces: tu
             )
 
 
-def _connections(options: Options, clock: SystemClock, kube: Client) -> SecretConnections:
+def _connections(options: Options, clock: SystemClock, kube: Client, term: Term) -> SecretConnections:
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
-    session = open_session()
+    before_send = fence(term.leadership, identity=term.identity)
+    session = open_session(before_send=before_send)
 
     def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
         return GitHubConnection(
@@ -224,6 +385,7 @@ def _connections(options: Options, clock: SystemClock, kube: Client) -> SecretCo
             tls=tls,
             points_per_minute=options.points_per_minute or None,
             allow_http=options.settings.allow_http,
+            before_send=before_send,
         )
 
     def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-PROBLEM = Callable[[], str | None]
+Problem = Callable[[], str | None]
 """Returns what is wrong, or None."""
 
 
 @asynccontextmanager
 async def serving(
-    *, host: str, port: int, live: PROBLEM, ready: PROBLEM, metrics: Callable[[], bytes]
+    *, host: str, port: int, live: Problem, ready: Problem, metrics: Callable[[], bytes]
 ) -> AsyncIterator[int]:
     """Serve ``/livez``, ``/readyz`` and ``/metrics`` while the context is open.
 
@@ -34,7 +34,7 @@ async def serving(
         OSError: The address cannot be bound.
     """
 
-    def probe(problem: PROBLEM) -> Callable[[web.Request], object]:
+    def probe(problem: Problem) -> Callable[[web.Request], object]:
         async def answer(_: web.Request) -> web.Response:
             wrong = problem()
             return web.Response(text=f"{wrong}\n" if wrong else "ok\n", status=503 if wrong else 200)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from pathlib import Path
 
 import click
 
 from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION
-from controller.app import Options, run
+from controller.adapters.kube.election import LeadershipLost, Timing
+from controller.app import LeaderElection, Options, run
 from controller.cli.logs import configure_logging
 from controller.execute.spec import DOWNLOADS, RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL
@@ -18,6 +20,8 @@ from controller.ports import UpstreamError
 from controller.reconcile.assembly import Settings
 
 log = logging.getLogger(__name__)
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def _checksums(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -30,6 +34,13 @@ def _checksums(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) ->
             )
         found[arch] = checksum.lower()
     return found
+
+
+def _own_namespace() -> str:
+    try:
+        return _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise click.UsageError("--leader-elect outside of a pod needs --lease-namespace") from error
 
 
 @click.command("run")
@@ -105,6 +116,44 @@ def _checksums(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) ->
     show_default=True,
     help="Where the release is downloaded from.",
 )
+@click.option(
+    "--leader-elect/--no-leader-elect",
+    default=False,
+    show_default=True,
+    help="For several replicas: only the holder of a Lease acts. Needs get, create and update on leases in its namespace.",
+)
+@click.option(
+    "--lease-name",
+    metavar="NAME",
+    default="hf-runner-controller",
+    show_default=True,
+    help="The Lease. Controllers with different ids in one namespace need different ones.",
+)
+@click.option("--lease-namespace", metavar="NAME", help="Where the Lease is. Default: the pod's namespace.")
+@click.option(
+    "--lease-duration",
+    metavar="SECONDS",
+    type=click.FloatRange(min=1),
+    default=Timing().duration,
+    show_default=True,
+    help="A leader that is not heard of for as long is replaced.",
+)
+@click.option(
+    "--lease-renew-deadline",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    default=Timing().renew_deadline,
+    show_default=True,
+    help="A leader that cannot renew its lease for as long stops acting.",
+)
+@click.option(
+    "--lease-retry-period",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    default=Timing().retry,
+    show_default=True,
+    help="Between two renewals.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
@@ -125,16 +174,33 @@ def run_command(
     runner_version: str,
     runner_sha256: dict[str, str],
     runner_base_url: str,
+    leader_elect: bool,
+    lease_name: str,
+    lease_namespace: str | None,
+    lease_duration: float,
+    lease_renew_deadline: float,
+    lease_retry_period: float,
     log_format: str,
     log_level: str,
 ) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
-    Serves /livez, /readyz and /metrics. Exit codes: 0 stopped, 1 Kubernetes cannot be used (the message says why),
-    2 wrong arguments.
+    Serves /livez, /readyz and /metrics. Exit codes: 0 stopped, 1 Kubernetes cannot be used or the lease was lost (the message
+    says why), 2 wrong arguments.
     """
     if runner_version != RUNNER_VERSION and not runner_sha256:
         raise click.UsageError("--runner-version needs the archive's checksum: --runner-sha256 x64=…")
+    election = None
+    if leader_elect:
+        try:
+            timing = Timing(
+                duration=lease_duration, renew_deadline=lease_renew_deadline, retry=lease_retry_period
+            )
+        except ValueError as error:
+            raise click.UsageError(f"--lease-…: {error}") from error
+        election = LeaderElection(
+            namespace=lease_namespace or _own_namespace(), name=lease_name, timing=timing
+        )
     configure_logging(log_format, log_level)
     options = Options(
         kubeconfig=kubeconfig,
@@ -155,9 +221,13 @@ def run_command(
         web_host=web_host,
         web_port=web_port,
         points_per_minute=github_points_per_minute,
+        election=election,
     )
     try:
         asyncio.run(run(options))
     except UpstreamError as error:
         log.error("cannot run", extra={"reason": str(error.failure.reason), "detail": error.failure.message})  # noqa: TRY400
+        sys.exit(1)
+    except LeadershipLost as lost:
+        log.error("leadership lost", extra={"detail": f"{lost}; start again to follow"})  # noqa: TRY400
         sys.exit(1)

@@ -16,6 +16,7 @@ import kopf
 from controller.adapters.kube.client import Identity
 from controller.core.model import PoolKey
 from controller.observe.pools import PoolRegistry
+from controller.ports import Leadership
 
 GROUP, VERSION, PLURAL = "hfrunners.dev", "v1alpha1", "runnerpools"
 FINALIZER = f"{GROUP}/drain"
@@ -30,6 +31,7 @@ async def watch(
     namespaces: Sequence[str],
     stop: asyncio.Event,
     watching: asyncio.Event,
+    leadership: Leadership,
 ) -> None:
     """Run kopf until ``stop`` is set.
 
@@ -39,9 +41,10 @@ async def watch(
         namespaces: To watch; empty for all.
         stop: Set to end it.
         watching: Set by it once it watches.
+        leadership: Asked before a finalizer is released.
     """
     await kopf.operator(
-        registry=build_handlers(registry, identity),
+        registry=build_handlers(registry, identity, leadership),
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         standalone=True,
@@ -51,7 +54,7 @@ async def watch(
 
 
 def build_handlers(
-    registry: PoolRegistry, identity: Callable[[], Awaitable[Identity]]
+    registry: PoolRegistry, identity: Callable[[], Awaitable[Identity]], leadership: Leadership
 ) -> kopf.OperatorRegistry:
     """Return kopf's registry with handlers that keep ours."""
     handlers = kopf.OperatorRegistry()
@@ -84,6 +87,8 @@ def build_handlers(
     async def drain(body: kopf.Body, **_: Any) -> None:
         metadata = body["metadata"]
         registry.upsert(body)
+        if not leadership.holds():  # what this process knows to be empty may not be so any more
+            raise kopf.TemporaryError("waiting until its runners have ended", delay=DRAIN_POLL)
         if not registry.may_go(PoolKey(metadata["namespace"], metadata["name"]), metadata["uid"]):
             raise kopf.TemporaryError("waiting until its runners have ended", delay=DRAIN_POLL)
 

@@ -13,6 +13,7 @@ from controller.adapters.kube.client import (
     KubernetesError,
     pools_path,
 )
+from controller.ports import Leadership
 
 TRIES = 3
 """Tries when somebody else changes the same object at the same moment."""
@@ -25,10 +26,13 @@ class KubernetesStatus:
 
     Args:
         client: Needs ``patch`` on ``runnerpools/status`` and ``get`` on ``runnerpools``.
+        leadership: While it does not hold, nothing is written: a replica that was stopped must not overwrite what its successor
+            said. None for a process that runs alone.
     """
 
-    def __init__(self, *, client: Client) -> None:
+    def __init__(self, *, client: Client, leadership: Leadership | None = None) -> None:
         self._client = client
+        self._leadership = leadership
         self._versions: dict[str, str] = {}
 
     async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
@@ -43,7 +47,7 @@ class KubernetesStatus:
         """
         for attempt in range(1, TRIES + 1):
             version = self._versions.pop(uid, None) or await self._version(namespace, name, uid)
-            if version is None:
+            if version is None or not (self._leadership is None or self._leadership.holds()):
                 return
             try:
                 written = await self._client.request_json(
