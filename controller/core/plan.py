@@ -49,7 +49,7 @@ FLAP_WINDOW = 120.0
 REFUSAL_DELAYS = (30.0, 60.0, 120.0, 300.0)
 """Seconds before a registration that GitHub called busy is tried again; such calls are dear to GitHub (github.md §3.4)."""
 
-_NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen, Reason.LifetimeDeadline})
+_NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen})
 """Ends that say nothing against the next launch: our own deadlines, and cancellations that we asked for."""
 
 _REPEATS = frozenset({Reason.RunnerVersionRefused, Reason.PlatformCancelled})
