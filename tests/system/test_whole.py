@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -411,6 +412,44 @@ def test_a_runner_that_dies_while_its_job_runs_is_reported() -> None:
         await scene.until(lambda: "RunnerLost" in scene.events(), within=60)
         await scene.until_quiet(within=1500)
         assert scene.conclusions() == {"failure": 1}
+
+    play(act)
+
+
+@pytest.mark.parametrize(("github_interval", "hub_interval"), [(12.0, 10.0), (2.0, 45.0)])
+def test_a_job_that_outlives_its_runners_lifetime_is_ended_then_and_told_of_once(
+    github_interval: float, hub_interval: float
+) -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene, deadlines={"lifetime": "5m"})
+        scene.sim.start()
+        scene.queue(seconds=3600, name="train")
+        await scene.until(lambda: bool(scene.conclusions()["failure"]), within=600)
+        await scene.until(lambda: "LifetimeDeadline" in scene.events(), within=200)
+        await scene.until_quiet(within=200)
+        await scene.pass_time(120)
+        (hf_job,) = scene.hf_jobs()
+        life = [datetime.fromisoformat(hf_job[at]) for at in ("startedAt", "endedAt")]
+        assert (life[1] - life[0]).total_seconds() == 300.0
+        (event,) = [event for event in scene.sim.cluster.events if event.warning]
+        assert event.reason == "LifetimeDeadline"
+        assert "train" in event.message
+        assert scene.condition("LaunchesSucceed")["status"] == "True"
+
+    play(act, github_interval=github_interval, hub_interval=hub_interval)
+
+
+def test_a_warm_runner_ends_with_its_lifetime_and_is_replaced_without_a_word() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene, minIdle=1, deadlines={"lifetime": "5m", "idle": "10m"})
+        scene.sim.start()
+        await scene.until(lambda: len(scene.hf_jobs()) == 3, within=1200)
+        assert {job["message"] for job in scene.hf_jobs()[:2]} == {
+            "Job failed with exit code: 82. Reason: Error"
+        }
+        assert not [event for event in scene.sim.cluster.events if event.warning]
+        await scene.pass_time(200)
+        assert scene.registrations() == 1
 
     play(act)
 
