@@ -24,7 +24,6 @@ _NO_DEPENDENCIES = b"#!/bin/sh\necho 'the stand-in runner needs python3 and bash
 class Archive:
     """One built archive; ``sha256`` in hexadecimal digits."""
 
-    version: str
     filename: str
     content: bytes = field(repr=False)
     sha256: str
@@ -49,7 +48,6 @@ class Archives:
                 self._built.clear()
             content = _pack(version)
             self._built[key] = Archive(
-                version=version,
                 filename=f"actions-runner-linux-{architecture}-{version}.tar.gz",
                 content=content,
                 sha256=hashlib.sha256(content).hexdigest(),

@@ -19,7 +19,7 @@ from controller.sim.github.inquiry import Answer, Inquiry, Route
 from controller.sim.github.model import ANONYMOUS, Caller
 from controller.sim.github.render import Render, compact
 from controller.sim.github.routes import table
-from controller.sim.github.routing import GitHubRouter, prefix_of
+from controller.sim.github.routing import RELEASES, GitHubRouter, prefix_of
 from controller.sim.github.world import GitHubWorld
 from controller.sim.http import Request, Response
 
@@ -29,8 +29,6 @@ NO_USER_AGENT = (
     "Request forbidden by administrative rules. Please make sure your request has a User-Agent header "
     "(https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required)."
 )
-RELEASES = "/actions/runner/releases/download"
-"""Where github.com keeps the runner's archives; the simulator has them at the same path of its own origin."""
 VARY = "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept, X-Requested-With"
 
 
@@ -63,9 +61,9 @@ class GitHubSite:
             return self._serve(Route(answer=_nowhere), request)
         return found[1](request, **found[2])
 
-    def _download(self, request: Request, *, tag: str, filename: str) -> Response:
+    def _download(self, request: Request, *, tag: str, filename: str) -> Response:  # noqa: ARG002 - a mirror has its own tags
         archive = self.world.archives.named(filename)
-        if archive is None or tag != f"v{archive.version}":
+        if archive is None:
             return self._serve(Route(answer=_nowhere), request)
         return Response(status=200, headers={"Content-Type": "application/gzip"}, body=archive.content)
 

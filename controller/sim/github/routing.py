@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from controller.sim.github.archive import FILENAME
 from controller.sim.github.state import Store
 from controller.sim.http import Handler, Request, Router
 
 ENTERPRISE_PREFIX = "/api/v3"
+RELEASES = "/actions/runner/releases/download"
+"""Where github.com keeps the runner's archives. Here any path that ends in a tag and an archive's name leads to them, so that
+a mirror's base URL can be tried too."""
 _BY_ID = re.compile(r"/(?P<kind>repositories|organizations)/(?P<id>\d+)(?P<rest>(/.*)?)\Z")
 
 
@@ -41,6 +45,8 @@ class GitHubRouter(Router):
     def canonical(self, path: str) -> str:
         """Return the path below the API root, by name."""
         path = path.removeprefix(prefix_of(path))
+        if FILENAME.match(path.rpartition("/")[2]):
+            return RELEASES + "/" + "/".join(path.split("/")[-2:])
         found = _BY_ID.match(path)
         if found is None:
             return path

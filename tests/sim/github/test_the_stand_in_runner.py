@@ -147,11 +147,15 @@ def test_the_listener_is_python_3_8(tmp_path: Path) -> None:
 # -- the process ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["v2.1.0/actions-runner-linux-x64-2.336.0.tar.gz", "v2.1.0/notes.txt"])
-async def test_what_is_not_released_is_not_found(served: Served, path: str) -> None:
+@pytest.mark.parametrize("base", ["/actions/runner/releases/download", "", "/mirror/of/runners"])
+async def test_a_mirrors_base_url_can_be_tried(served: Served, base: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{served.origin}/actions/runner/releases/download/{path}")
-    assert answer.status_code == 404
+        answer = await client.get(f"{served.origin}{base}/v2.1.0/actions-runner-linux-x64-2.1.0.tar.gz")
+        other = await client.get(f"{served.origin}{base}/v2.1.0/notes.tar.gz")
+        counts = (await client.get(f"{served.origin}/_sim/report")).json()["requests"]["routes"]
+    assert hashlib.sha256(answer.content).hexdigest() == served.world.archives.build("2.1.0", "x64").sha256
+    assert other.status_code in (403, 404)
+    assert counts["GET /actions/runner/releases/download/{tag}/{filename}"]["200"] >= 1
 
 
 async def test_it_tells_its_version(served: Served) -> None:
