@@ -532,10 +532,15 @@ class _PoolPass:
             self._retire(runner, Reason.IdleDeadline)
 
     def _excess(self) -> int:
-        """Return by how many runners the capacity exceeds what is wanted, or what ``maxRunners`` allows."""
-        ending = sum(1 for runner in self.runners if runner.live and runner.name in self.retiring)
-        over_cap = self._live() - ending - self.pool.max_runners
-        return max(len(self._capacity()) - self._want(), over_cap)
+        """Return by how many runners the capacity exceeds what is wanted, or what ``maxRunners`` allows.
+
+        Only runners with an HF Job count. A registration without one may be the half of a launch that a predecessor never
+        finished: it keeps others from being launched, but must not cost a runner that is on its way.
+        """
+        proven = [runner for runner in self.runners if runner.hf_job is not None]
+        capacity = sum(1 for runner in self._capacity() if runner.hf_job is not None)
+        staying = sum(1 for runner in proven if runner.name not in self.retiring)
+        return max(capacity - self._want(), staying - self.pool.max_runners)
 
     def _evidence_complete(self) -> bool:
         return (

@@ -372,6 +372,15 @@ class TestRetiring:
         )
         assert retirements(run_plan([p], view)) == {name_of(p, "wait"): Reason.SurplusUnbilled}
 
+    def test_a_registration_that_a_dead_predecessor_left_costs_no_runner_that_is_on_its_way(self) -> None:
+        p = pool(max_runners=1)
+        view = snapshot(
+            jobs=[job()],
+            registrations=[registration(p, "left"), registration(p, "real")],
+            hf_jobs=[started(p, "real")],
+        )
+        assert retirements(run_plan([p], view)) == {}
+
 
 class TestChangedPools:
     def test_a_free_runner_with_labels_of_an_older_spec_is_replaced(self) -> None:
