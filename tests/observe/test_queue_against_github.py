@@ -211,20 +211,20 @@ async def test_one_refusing_repository_of_many_stops_no_other(status: int, reaso
     scene.world.accounts.block_repository("acme/r2", status=status, message="no")
     async with Watching(scene, "acme/r*") as watching:
         await asyncio.sleep(60)
-        for n in range(20):
+        for n in range(10):
             scene.world.workflows.queue_jobs(f"acme/r{n % 5}", ["gpu"], name=f"j{n}")
-            await asyncio.sleep(100)
+            await asyncio.sleep(60)
             seen = watching.observer.observations()
             assert [name for name, view in seen.items() if not view.complete] == ["acme/r2"]
             assert seen["acme/r2"].failure is not None
             assert seen["acme/r2"].failure.reason is reason
         assert {name: len(view.items) for name, view in seen.items() if view.complete} == dict.fromkeys(
-            ("acme/r0", "acme/r1", "acme/r3", "acme/r4"), 4
+            ("acme/r0", "acme/r1", "acme/r3", "acme/r4"), 2
         )
         assert scene.count(MINT) <= 3
         scene.world.accounts.unblock_repository("acme/r2")
-        await asyncio.sleep(1_200)
-        assert len(watching.jobs("acme/r2")) == 4
+        await asyncio.sleep(600)
+        assert len(watching.jobs("acme/r2")) == 2
 
 
 @virtual
@@ -259,7 +259,7 @@ async def test_a_secondary_limit_is_waited_for_and_everything_is_seen_after() ->
 async def test_hours_of_tokens_that_end_lose_nothing() -> None:
     scene = Scene()
     async with Watching(scene) as watching:
-        for hour in range(8):
+        for hour in range(3):
             (job,) = scene.world.workflows.queue_jobs("acme/lib", ["gpu"], name=f"h{hour}")
             await asyncio.sleep(300)
             assert watching.jobs() == [(f"h{hour}", JobStatus.QUEUED)]
@@ -267,7 +267,7 @@ async def test_hours_of_tokens_that_end_lose_nothing() -> None:
             await asyncio.sleep(3_300)
             assert watching.jobs() == []
         assert all(entry.status in (200, 201, 202, 304) for entry in scene.exchange.log)
-        assert 8 <= scene.count(MINT) <= 10
+        assert 3 <= scene.count(MINT) <= 4
 
 
 @virtual
@@ -307,10 +307,9 @@ async def test_idle_repositories_cost_little_quota(repositories: int, most_reque
     for n in range(repositories):
         scene.world.accounts.add_repository(f"acme/r{n}")
     async with Watching(scene, "acme/r*"):
-        await asyncio.sleep(3_600)
+        await asyncio.sleep(900)
         asked = len(scene.exchange.log)
-        await asyncio.sleep(3_600)
+        await asyncio.sleep(900)
     log = list(scene.exchange.log)[asked:]
-    assert len(log) <= most_requests
-    charged = sum(entry.status == 200 for entry in log)
-    assert charged <= 10 * repositories
+    assert len(log) <= most_requests / 4
+    assert sum(entry.status == 200 for entry in log) <= 2 * repositories
