@@ -50,7 +50,7 @@ class Answer:
     Attributes:
         method: Upper-case method of the request.
         route: The path's template, for metrics.
-        url: Where it went, safe to show.
+        sent_to: Where it went, as sent.
         status: HTTP status.
         headers: As received.
         body: As received; may hold a secret (installation token, JIT configuration).
@@ -61,13 +61,18 @@ class Answer:
 
     method: str
     route: str
-    url: str
+    sent_to: str = field(repr=False)
     status: int
     headers: httpx.Headers = field(repr=False)
     body: bytes = field(repr=False)
     asked_at: float
     server_time: float
     message: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where it went, safe to show."""
+        return shown_url(self.sent_to)
 
     @property
     def request_id(self) -> str | None:

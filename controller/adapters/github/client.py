@@ -335,15 +335,13 @@ class Client:
         return answer
 
     def _check_limits(self, request: _Request) -> None:
-        self._quotas.check(
-            method=request.method, url=shown_url(request.url), registration=request.registration
-        )
+        self._quotas.check(method=request.method, url=request.url, registration=request.registration)
 
     async def _send_as_app(self, method: str, path: str, secret: str) -> Answer:
         """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes first."""
         route = re.sub(r"/\d+/", "/{id}/", path) if method == "POST" else "{kind}/{owner}/installation"
         request = _Request(method=method, url=self._base + path, route=route, effect=True)
-        self._app_quotas.check(method=method, url=shown_url(request.url), registration=False)
+        self._app_quotas.check(method=method, url=request.url, registration=False)
         async with self._pacer.turn(cost=points(method), effect=True):
             answer = await self._followed(request, secret, {})
         limited = self._app_quotas.learn(answer, registration=False)
@@ -389,7 +387,7 @@ class Client:
             answer = Answer(
                 method=request.method,
                 route=request.route,
-                url=shown_url(request.url),
+                sent_to=request.url,
                 status=response.status_code,
                 headers=response.headers,
                 body=response.content,

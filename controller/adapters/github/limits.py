@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from controller.adapters.github.answer import Answer
+from controller.adapters.github.answer import Answer, shown_url
 from controller.adapters.github.errors import RateLimitedError, mutates
 from controller.core.reasons import Reason
 from controller.ports import Clock, Quota
@@ -182,17 +182,23 @@ class Quotas:
     def check(self, *, method: str, url: str, registration: bool) -> None:
         """Refuse a request that GitHub would refuse.
 
+        Args:
+            method: Of the request.
+            url: Where it is to go, as it would be sent.
+            registration: It is charged to the quota for registrations.
+
         Raises:
             RateLimitedError: Nothing was sent.
         """
         now = self._clock.mono()
         if now < self._paused_until:
-            raise _secondary(self._paused_until - now, method=method, url=url)
+            raise _secondary(self._paused_until - now, method=method, url=shown_url(url))
         resource = self._charged_to[registration]
         if now < self._until.get(resource, 0.0):
-            raise self._used_up(resource, method=method, url=url)
+            raise self._used_up(resource, method=method, url=shown_url(url))
         if registration and now < self._registrations_until:
-            raise _too_many_registrations(self._registrations_until - now, method=method, url=url)
+            wait = self._registrations_until - now
+            raise _too_many_registrations(wait, method=method, url=shown_url(url))
 
     def learn(self, answer: Answer, *, registration: bool) -> RateLimitedError | None:
         """Take in an answer's headers; return the error if it is a refusal for a limit's sake."""
