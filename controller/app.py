@@ -10,8 +10,8 @@ import socket
 import ssl
 import string
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from controller.adapters.connections import SecretCache, SecretConnections
@@ -33,7 +33,7 @@ from controller.core.reasons import Reason
 from controller.execute.spec import RunnerVersion
 from controller.metrics import Metrics
 from controller.observe.pools import PoolRegistry
-from controller.operator.handlers import quiet_logging, watch
+from controller.operator.handlers import Watch, quiet_logging
 from controller.ports import GitHub, Hub, Leadership, UpstreamError
 from controller.reconcile.assembly import Settings, assemble
 from controller.web import Problem, serving
@@ -52,11 +52,8 @@ SHUTDOWN_GRACE = 10.0
 HANDOVER_GRACE = 0.3
 """The same where another replica waits: it looks every 0.4 s, and the whole hand-over shall take less than a second."""
 
-KOPF_GRACE = 8.0
-"""Seconds for kopf to end; it waits 5 s for tasks that it takes for its own."""
-
-KOPF_STARTS = 0.1
-"""Seconds after which kopf, which says that it is ready, has surely installed its signal handlers."""
+LAST_WORDS = 3.0
+"""Seconds for Events that were not sent yet."""
 
 TOKEN_LETTERS = string.ascii_lowercase + string.digits
 
@@ -262,52 +259,46 @@ async def _lead(
             recorder=metrics,
         )
         registry, reconciler = controller.registry, controller.reconciler
-        began, watching = clock.mono(), asyncio.Event()
+        began, watch = clock.mono(), Watch()
         health.now(
             live=lambda: _overdue(clock.mono() - (reconciler.last_pass_at or began), "planning pass"),
             ready=lambda: (
-                None if registry.synced and watching.is_set() else "the RunnerPools are not known yet"
+                None if registry.synced and watch.ready.is_set() else "the RunnerPools are not known yet"
             ),
         )
 
         # 2. Every pool once, so that no runner looks like a stray; then the loops, and kopf.
-        await _compare(kube, registry, options.namespaces)
+        await _list_first(kube, registry, options.namespaces)
         log.info("serving", extra={"controller_id": controller_id, "pools": len(registry.pools)})
         passes = asyncio.create_task(reconciler.run(), name="passes")
         others = [
             asyncio.create_task(events.run(), name="events"),
             asyncio.create_task(_compare_for_ever(kube, registry, options.namespaces), name="compare"),
-            asyncio.create_task(_heed_signals_again(stop, watching), name="signals"),
+            asyncio.create_task(stop.wait(), name="stop"),
         ]
-        enough = asyncio.Event()
-        operator = asyncio.create_task(
-            watch(
-                registry,
-                identity=kube.identity,
-                namespaces=options.namespaces,
-                stop=enough,
-                watching=watching,
-                leadership=term.leadership,
-            ),
-            name="kopf",
+        await watch.start(
+            registry, identity=kube.identity, namespaces=options.namespaces, leadership=term.leadership
         )
-        failing = {operator, passes, *others} | ({term.lost} if term.lost else set())
+        stack.push_async_callback(watch.stop)
+        _heed_signals(stop)  # again: with its own handlers kopf would end first, and be waited for
+        failing = {passes, *others} | ({term.lost} if term.lost else set())
         try:
-            ended, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait({*failing, *watch.tasks}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # 3. No new pass, then the effects under way; then another may lead. What takes longer comes after.
             passes.cancel()
             await asyncio.wait({passes})
             await controller.executor.close(term.grace if term.leadership.holds() else 0.0)
             await term.end()
-            enough.set()
-            await asyncio.wait({operator}, timeout=KOPF_GRACE)
             await controller.close(0.0)
-            for task in (operator, *others):
+            for task in others:
                 task.cancel()
-            await asyncio.gather(operator, *others, return_exceptions=True)
+            await asyncio.gather(*others, return_exceptions=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    await events.flush()
             log.info("stopped")
-        for task in ended:
+        for task in failing & ended:
             task.result()  # what ended by itself has failed: let the process end with its error, and be started again
 
 
@@ -324,34 +315,39 @@ def _heed_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _heed_signals_again(stop: asyncio.Event, watching: asyncio.Event) -> None:
-    """Take the signals back from kopf, and return when one came.
+_NEXT_STEPS = {
+    Reason.KubernetesUnavailable: "Check the API server's address in the kubeconfig, and that it runs.",
+    Reason.KubernetesForbidden: "Grant it to the controller's ServiceAccount: docs/reference/rbac.md has the rules.",
+}
 
-    kopf installs its own handlers when it starts, and takes up to 5 s to end: too long to keep a lease. A signal that comes
-    before they are ours again ends kopf, and so the process all the same.
-    """
-    again = asyncio.create_task(watching.wait())
-    told = asyncio.create_task(stop.wait())
+
+@contextmanager
+def _needed_at_start(hints: Mapping[Reason, str]) -> Iterator[None]:
+    """Let a failure of Kubernetes say what to do about it: while running it is tried again, at the start it is the end."""
     try:
-        await asyncio.wait({again, told}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.sleep(KOPF_STARTS)
-        _heed_signals(stop)
-        await told
-    finally:
-        again.cancel()
-        told.cancel()
+        yield
+    except UpstreamError as error:
+        reason, words = error.failure.reason, error.failure.message.removesuffix(error.failure.reason.meaning)
+        hint = hints.get(reason) or _NEXT_STEPS.get(reason, reason.meaning)
+        raise UpstreamError(
+            Failure(reason=reason, message=f"{words.strip()} {hint}", disposition=Disposition.PERSON)
+        ) from error
 
 
 async def _cluster_id(kube: Client) -> str:
     """Return an id that is this cluster's: the uid of its ``kube-system`` namespace, which lives as long as the cluster."""
-    try:
+    instead = "Pass --controller-id, a name that no other controller uses, or grant it."
+    with _needed_at_start({Reason.KubernetesForbidden: instead, Reason.KubernetesNotFound: instead}):
         found = await kube.request_json("GET", "/api/v1/namespaces/kube-system")
-    except UpstreamError as error:
-        message = f"{error.failure.message} Pass --controller-id, a name that no other controller uses."
-        raise UpstreamError(
-            Failure(reason=error.failure.reason, message=message, disposition=Disposition.PERSON)
-        ) from error
     return str(found["metadata"]["uid"])
+
+
+async def _list_first(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:
+    install = (
+        "This cluster has no RunnerPools yet: install the CRD with `kubectl apply --server-side -f crds/`."
+    )
+    with _needed_at_start({Reason.KubernetesNotFound: install}):
+        await _compare(kube, registry, namespaces)
 
 
 async def _compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:

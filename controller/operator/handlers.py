@@ -8,49 +8,87 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import kopf
 
 from controller.adapters.kube.client import Identity
-from controller.core.model import PoolKey
+from controller.core.model import Failure, PoolKey
+from controller.core.reasons import Reason
 from controller.observe.pools import PoolRegistry
-from controller.ports import Leadership
+from controller.ports import Leadership, UpstreamError
 
 GROUP, VERSION, PLURAL = "hfrunners.dev", "v1alpha1", "runnerpools"
 FINALIZER = f"{GROUP}/drain"
 DRAIN_POLL = 3.0
 """Seconds between two looks whether a deleted pool is drained."""
 
+GRACE = 8.0
+"""Seconds for kopf to end."""
 
-async def watch(
-    registry: PoolRegistry,
-    *,
-    identity: Callable[[], Awaitable[Identity]],
-    namespaces: Sequence[str],
-    stop: asyncio.Event,
-    watching: asyncio.Event,
-    leadership: Leadership,
-) -> None:
-    """Run kopf until ``stop`` is set.
 
-    Args:
-        registry: What it feeds.
-        identity: Says how to reach the API server; asked again whenever that refuses us.
-        namespaces: To watch; empty for all.
-        stop: Set to end it.
-        watching: Set by it once it watches.
-        leadership: Asked before a finalizer is released.
-    """
-    await kopf.operator(
-        registry=build_handlers(registry, identity, leadership),
-        clusterwide=not namespaces,
-        namespaces=list(namespaces),
-        standalone=True,
-        stop_flag=stop,
-        ready_flag=watching,
-    )
+class Watch:
+    """kopf at work, from :meth:`start` to :meth:`stop`, each called once."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        """Set once it watches."""
+        self.tasks: Collection[asyncio.Task[Any]] = ()
+        """Its tasks; none of them ends while all is well."""
+        self._enough = asyncio.Event()
+
+    async def start(
+        self,
+        registry: PoolRegistry,
+        *,
+        identity: Callable[[], Awaitable[Identity]],
+        namespaces: Sequence[str],
+        leadership: Leadership,
+    ) -> None:
+        """Begin to watch. kopf takes SIGTERM and SIGINT for itself here: who wants them takes them back afterwards.
+
+        Args:
+            registry: What it feeds.
+            identity: Says how to reach the API server; asked again whenever that refuses us.
+            namespaces: To watch; empty for all.
+            leadership: Asked before a finalizer is released.
+        """
+        self.tasks = await kopf.spawn_tasks(
+            registry=build_handlers(registry, identity, leadership),
+            clusterwide=not namespaces,
+            namespaces=list(namespaces),
+            standalone=True,
+            stop_flag=self._enough,
+            ready_flag=self.ready,
+        )
+
+    async def stop(self) -> None:
+        """End it, in at most :data:`GRACE` seconds.
+
+        Raises:
+            UpstreamError: It had failed.
+        """
+        self._enough.set()
+        try:
+            async with asyncio.timeout(GRACE):
+                # kopf takes every task that is younger than itself for one that it must wait for, and then cancel. So all
+                # that there are now are named as not its own; those that are, it ends first and by other means.
+                await kopf.run_tasks(self.tasks, ignored=asyncio.all_tasks())
+        except TimeoutError:
+            return
+        except Exception as error:
+            raise UpstreamError(_failure(error)) from error
+
+
+_REASONS = {403: Reason.KubernetesForbidden, 404: Reason.KubernetesNotFound}
+
+
+def _failure(error: Exception) -> Failure:
+    """Put in words what ended kopf; its errors of the API server have a status and that server's own words."""
+    reason = _REASONS.get(getattr(error, "status", 0), Reason.KubernetesUnavailable)
+    words = getattr(error, "message", None) or str(error) or type(error).__name__
+    return Failure(reason=reason, message=f"RunnerPools cannot be watched: {words}. {reason.meaning}")
 
 
 def build_handlers(
