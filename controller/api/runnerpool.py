@@ -100,7 +100,7 @@ class RunnerPool(BaseModel):
             return cls.model_validate(obj, context={"allow_http": allow_http})
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
-            raise InvalidPool(tuple(_mistake(detail) for detail in details)) from None
+            raise InvalidPool(tuple(read_mistake(detail, cls) for detail in details)) from None
 
 
 # ------------------------------------------------------------------------------------------------------------ sentences
@@ -124,16 +124,22 @@ _SENTENCES: Mapping[str, str] = {
 """What to do about pydantic's kinds of mistakes; its own words for the others."""
 
 
-def _mistake(detail: ErrorDetails) -> Mistake:
+def read_mistake(detail: ErrorDetails, root: type[BaseModel]) -> Mistake:
+    """Return what pydantic found as people need it.
+
+    Args:
+        detail: One of a ValidationError's ``errors()``.
+        root: The model of the whole file, for the names of fields that were meant.
+    """
     at = tuple(step for step in detail["loc"] if step != "[key]")
     if detail["type"] == "extra_forbidden":
-        return Mistake(at, _unknown_field(at))
+        return Mistake(at, _unknown_field(at, root))
     sentence = _SENTENCES.get(detail["type"])
     return Mistake(at, sentence.format_map(detail.get("ctx", {})) if sentence else detail["msg"])
 
 
-def _unknown_field(at: tuple[str | int, ...]) -> str:
-    model: Any = RunnerPool
+def _unknown_field(at: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    model: Any = root
     for step in at[:-1]:
         if isinstance(step, str):
             model = _fields(model).get(step)

@@ -11,6 +11,7 @@ from controller import __version__
 from controller.cli.demo import demo_command
 from controller.cli.run import run_command
 from controller.cli.sim import sim_command
+from controller.cli.simulate import simulate_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,4 +22,5 @@ def main() -> None:
 
 main.add_command(run_command)
 main.add_command(sim_command)
+main.add_command(simulate_command)
 main.add_command(demo_command)
