@@ -28,6 +28,10 @@ T = TypeVar("T")
 FOLLOW_INTERVAL = 0.4
 """Seconds between two looks of a follower: a released lease is taken over within this and two requests."""
 
+VACANT = "(nobody yet)"
+"""Holder of a Lease that was just made. A missing Lease tells nothing about who leads: somebody may have deleted it, and its
+holder notices only at its next renewal. So it is made for nobody, and whoever wants it waits as if somebody had died."""
+
 LEAST_MARGIN = 1.0
 """Seconds that a leader stops before a follower may begin, at the least: requests that are on their way end in it."""
 
@@ -128,8 +132,12 @@ class Election:
         asked_at = self._clock.mono()
         try:
             lease = await self._call(self._leases.read())
+            self.known = True
+            if lease is None:
+                await self._call(self._leases.write(None, holder=VACANT, seconds=self._timing.duration))
+                return False
             if not self._free(lease, asked_at):
-                self._say(logging.INFO, "following", f"{lease.holder if lease else 'nobody'} leads")
+                self._say(logging.INFO, "following", f"the lease is held by {lease.holder}")
                 return False
             sent_at = self._clock.mono()
             self._may_be_ours = True
@@ -144,24 +152,17 @@ class Election:
         self._renewed_at = sent_at
         return True
 
-    def _free(self, lease: Lease | None, asked_at: float) -> bool:
+    def _free(self, lease: Lease, asked_at: float) -> bool:
         """Take note of what was read, and return whether it may be taken.
 
-        The state was current at ``asked_at`` or later, so what matters is how long before that it was first seen.
-
-        A Lease that was there and is gone tells nothing about who leads: its holder notices only at its next renewal. So it
-        is waited for like any other change. Only one that was never seen is made at once, else the first start would be slow.
+        The state was current at ``asked_at`` or later, so what matters is how long before that it was first seen. What is ours
+        by a claim whose answer was lost is free: it replaced the very state that was found free, so nobody led in between.
         """
-        self.known = True
-        if lease is None and self._seen is None:
+        if lease.version != self._seen:
+            self._seen, self._changed_at = lease.version, self._clock.mono()
+        if lease.holder in ("", self.identity):
             return True
-        version = lease.version if lease else ""
-        if version != self._seen:
-            self._seen, self._changed_at = version, self._clock.mono()
-        if lease is not None and lease.holder in ("", self.identity):
-            return True
-        patience = max(self._timing.duration, lease.seconds if lease else 0.0)
-        return asked_at - self._changed_at >= patience
+        return asked_at - self._changed_at >= max(self._timing.duration, lease.seconds)
 
     # ------------------------------------------------------------------------------------------------------------- leading
     async def keep(self) -> NoReturn:
