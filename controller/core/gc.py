@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from controller.core.demand import Demand
 from controller.core.lifecycle import Effect, Halves, Phase, Runner, Track
 from controller.core.model import Footprint, HubAccount, Pool, RegistrationScope, Snapshot, WorkflowJob
-from controller.core.naming import LABEL_SPEC, spec_digest
+from controller.core.naming import LABEL_SPEC
 from controller.core.reasons import Reason
 
 ENDING_GRACE = 300.0
@@ -23,6 +23,9 @@ STRAY_GRACE = 300.0
 
 WARM_SHARE = 0.1
 """Share of ``deadlines.lifetime`` that a warm runner may spend idle before it is replaced."""
+
+LEFT_ALONE = frozenset({Phase.BUSY, Phase.REGISTERED})
+"""A runner that works, and one whose HF Job is on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +58,13 @@ class Retire:
         return Footprint(self.scope, self.account) if self.account else None
 
 
-def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, now: float) -> Reason | None:
-    """Return why a runner must end now, or None.
+def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now: float) -> Reason | None:
+    """Return why a runner must end now, or None; ``spec`` is the pool's :func:`~controller.core.naming.spec_digest`.
 
     The evidence rules: what shows itself (a stage, an age) counts at once; what is concluded from absence counts only
     after :data:`~controller.core.lifecycle.LIST_LAG`, from complete lists (:func:`~controller.core.lifecycle.join_runners`).
     """
-    if runner.phase in (Phase.BUSY, Phase.REGISTERED):
+    if runner.phase in LEFT_ALONE:
         return None
     if runner.phase is Phase.ORPHANED:
         return _orphan(runner, demand)
@@ -71,7 +74,7 @@ def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, now: float) -> 
         return Reason.PoolDeleted
     if runner.phase is Phase.FINISHED:
         return Reason.EndedUnseen if now - runner.track.since > ENDING_GRACE else None
-    if not _fits(pool, runner):
+    if not _fits(pool, runner, spec):
         return Reason.PoolChanged
     return _past_deadline(pool, runner, demand, now)
 
@@ -84,19 +87,19 @@ def _orphan(runner: Runner, demand: Demand) -> Reason | None:
     return Reason.OrphanedHFJob if demand.complete and not demand.unreadable else None
 
 
-def _fits(pool: Pool, runner: Runner) -> bool:
+def _fits(pool: Pool, runner: Runner, spec: str) -> bool:
     if (
         runner.registration is not None
         and runner.registration.labels
         and runner.registration.labels != pool.labels
     ):
         return False
-    if runner.footprint != pool.footprint:
+    if runner.footprint is not pool.footprint and runner.footprint != pool.footprint:
         return False
     if runner.hf_job is None:
         return True
     made_from = runner.hf_job.labels.get(LABEL_SPEC)
-    return runner.flavor in pool.flavors and made_from in (None, spec_digest(pool))
+    return runner.flavor in pool.flavors and made_from in (None, spec)
 
 
 def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float) -> Reason | None:

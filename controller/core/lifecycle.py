@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
 
 from controller.core.model import (
     Footprint,
@@ -53,6 +55,7 @@ class Phase(StrEnum):
 
 
 CAN_TAKE_A_JOB = frozenset({Phase.REGISTERED, Phase.SCHEDULING, Phase.STARTING, Phase.IDLE})
+TOOK_A_JOB = frozenset({Phase.BUSY, Phase.LOST, Phase.FINISHED})
 
 
 class Effect(StrEnum):
@@ -115,9 +118,10 @@ class Track:
     refusals: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runner:
+class Runner(NamedTuple):
     """One ephemeral, single-use runner: a registration joined with an HF Job by name.
+
+    A tuple, since every pass makes all of them anew, and a frozen dataclass takes more than twice as long to make.
 
     Attributes:
         name: The join key.
@@ -235,7 +239,6 @@ def join_runners(
     views = _Views(pool, snapshot)
     return [
         _join(
-            pool,
             name,
             halves_by_name[name],
             views=views,
@@ -251,22 +254,37 @@ class _Views:
     """The lists that speak about one pool."""
 
     def __init__(self, pool: Pool, snapshot: Snapshot) -> None:
+        self.home = pool.footprint
         self._snapshot = snapshot
         self._footprints = (pool.footprint, *pool.former)
+        # What was asked for last: nearly all runners of a pool are in the same lists.
+        self._place: tuple[RegistrationScope, HubAccount, Footprint] | None = None
+        self._list: tuple[HubAccount, Observation[HFJob]] | None = None
 
-    def registrations(self, known: RegistrationScope | None) -> float | None:
-        """Return since when (asked at) the lists prove that a name has no registration, or None when they don't."""
-        scopes = [known] if known else [f.registrations for f in self._footprints]
-        return _proof([self._snapshot.registrations.get(scope) for scope in scopes])
+    @cached_property
+    def no_registration(self) -> float | None:
+        """Since when (asked at) the lists prove that a name which they lack has no registration; None when they don't."""
+        return _proof([self._snapshot.registrations.get(f.registrations) for f in self._footprints])
 
-    def hf_jobs(self, known: HubAccount | None) -> float | None:
-        """Return since when (asked at) the lists prove that a name has no live HF Job, or None when they don't."""
-        accounts = [known] if known else [f.account for f in self._footprints]
-        return _proof([self._snapshot.hf_jobs.get(account) for account in accounts])
+    @cached_property
+    def no_hf_job(self) -> float | None:
+        """Since when (asked at) the lists prove that a name which they lack has no live HF Job; None when they don't."""
+        return _proof([self._snapshot.hf_jobs.get(f.account) for f in self._footprints])
+
+    def place(self, scope: RegistrationScope, account: HubAccount) -> Footprint:
+        """Return a footprint: the pool's own object for runners that are at home, which makes them cheap to compare."""
+        last = self._place
+        if last is None or last[0] is not scope or last[1] is not account:
+            footprint = Footprint(scope, account)
+            last = self._place = (scope, account, self.home if footprint == self.home else footprint)
+        return last[2]
 
     def age(self, account: HubAccount, job: HFJob, now: float) -> float:
         """Return how long an HF Job has been in its stage: the Hub's own arithmetic plus our clock since it answered."""
-        seen = self._snapshot.hf_jobs[account]
+        last = self._list
+        if last is None or last[0] is not account:
+            last = self._list = (account, self._snapshot.hf_jobs[account])
+        seen = last[1]
         began = job.created_at if job.started_at is None else job.started_at
         return max(0.0, seen.server_time - began) + max(0.0, now - seen.asked_at)
 
@@ -279,7 +297,6 @@ def _proof(lists: Sequence[Observation[HFJob] | Observation[Registration] | None
 
 
 def _join(
-    pool: Pool,
     name: str,
     halves: Halves,
     *,
@@ -293,17 +310,15 @@ def _join(
     account, hf_job = halves.hf_job or (None, None)
     if hf_job is None and effect is not None and effect.hf_job is not None and effect.effect is Effect.LAUNCH:
         hf_job = effect.hf_job  # acknowledged, and not listed yet
-    home = (effect.footprint if effect else None) or pool.footprint
-    footprint = Footprint(scope or home.registrations, account or home.account)
+    home = (effect.footprint if effect else None) or views.home
 
-    alone_since = _alone(
-        track,
-        registration=registration,
-        hf_job=hf_job,
-        no_registration=views.registrations(scope) if registration is None else None,
-        no_hf_job=views.hf_jobs(account) if hf_job is None else None,
-        known_since=track.since if track else now,
-    )
+    alone_since = None
+    if (registration is None) is not (hf_job is None):
+        alone_since = _alone(
+            track,
+            proof=views.no_hf_job if hf_job is None else views.no_registration,
+            known_since=track.since if track else now,
+        )
     launching = effect is not None and effect.effect is Effect.LAUNCH and effect.settled_at is None
     phase = _phase(
         registration=registration,
@@ -319,8 +334,7 @@ def _join(
     elif track.phase is not phase:
         track = replace(track, phase=phase, since=now)
     online_at = track.online_at if track.online_at is not None or not _online(registration) else now
-    taken = phase in (Phase.BUSY, Phase.LOST, Phase.FINISHED)
-    taken_at = track.taken_at if track.taken_at is not None or not taken else now
+    taken_at = track.taken_at if track.taken_at is not None or phase not in TOOK_A_JOB else now
     if (online_at, taken_at, alone_since) != (track.online_at, track.taken_at, track.alone_since):
         track = replace(track, online_at=online_at, taken_at=taken_at, alone_since=alone_since)
     if track.workflow_job is None and workflow_job is not None:
@@ -329,7 +343,7 @@ def _join(
     return Runner(
         name=name,
         phase=phase,
-        footprint=footprint,
+        footprint=views.place(scope or home.registrations, account or home.account),
         registration=registration,
         hf_job=hf_job,
         workflow_job=workflow_job,
@@ -345,23 +359,12 @@ def _online(registration: Registration | None) -> bool:
     return registration is not None and (registration.online or registration.busy)
 
 
-def _alone(
-    track: Track | None,
-    *,
-    registration: Registration | None,
-    hf_job: HFJob | None,
-    no_registration: float | None,
-    no_hf_job: float | None,
-    known_since: float,
-) -> float | None:
+def _alone(track: Track | None, *, proof: float | None, known_since: float) -> float | None:
     """Return since when one half has been without the other, as far as lists prove it.
 
     Only a list that was asked for after the runner became known can prove a gap: with an older one, the other half may
     have been made since. A gap that cannot be proved this time keeps the time that it had.
     """
-    if (registration is None) == (hf_job is None):
-        return None
-    proof = no_hf_job if hf_job is None else no_registration
     before = track.alone_since if track else None
     if proof is None or proof < known_since:
         return before

@@ -132,6 +132,14 @@ class GitHubSource:
     secret: SecretRef
     owner: str
     enterprise: bool = False
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash once: every pass looks up lists by this for each pool, and hashing nested values is the dear part."""
+        object.__setattr__(self, "_hash", hash((self.api_url, self.secret, self.owner, self.enterprise)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -140,6 +148,14 @@ class RegistrationScope:
 
     source: GitHubSource
     scope: Scope
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash once, see :class:`GitHubSource`."""
+        object.__setattr__(self, "_hash", hash((self.source, self.scope)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -155,6 +171,14 @@ class HubAccount:
     endpoint: str
     namespace: str
     secret: SecretRef
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash once, see :class:`GitHubSource`."""
+        object.__setattr__(self, "_hash", hash((self.endpoint, self.namespace, self.secret)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -245,6 +269,7 @@ class Pool:
         deleting: ``metadata.deletionTimestamp`` is set.
         former: Older footprints that may still hold runners of this pool.
         last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None if it never launched.
+        footprint: Where runners that this spec launches leave their two halves.
     """
 
     key: PoolKey
@@ -269,11 +294,11 @@ class Pool:
     deleting: bool = False
     former: tuple[Footprint, ...] = ()
     last_launch_at: float | None = None
+    footprint: Footprint = field(init=False, repr=False, compare=False)
 
-    @property
-    def footprint(self) -> Footprint:
-        """Where runners that this spec launches leave their two halves."""
-        return Footprint(RegistrationScope(self.source, self.scope), self.hub)
+    def __post_init__(self) -> None:
+        """Make the footprint once: a pass asks for it at every turn."""
+        object.__setattr__(self, "footprint", Footprint(RegistrationScope(self.source, self.scope), self.hub))
 
 
 # ---------------------------------------------------------------------------------------------------------------- GitHub

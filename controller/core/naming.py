@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2s
 
 from controller.core.model import Pool
@@ -33,6 +34,7 @@ class Origin:
     pool: str
 
 
+@lru_cache(maxsize=16_384)
 def digest(text: str, *, size: int = 4) -> str:
     """Return a stable short hexadecimal digest of ``size`` bytes."""
     return blake2s(text.encode(), digest_size=size).hexdigest()
@@ -57,6 +59,7 @@ def runner_name(pool: Pool, controller_id: str, token: str) -> str:
     return f"{readable}-hfr-{controller_digest(controller_id)}-{digest(pool.uid)}-{token}"
 
 
+@lru_cache(maxsize=16_384)
 def origin(name: str) -> Origin | None:
     """Return who made the runner of this name, or None when no controller of this kind did."""
     found = _NAME.fullmatch(name)
@@ -82,4 +85,9 @@ def hf_labels(pool: Pool, controller_id: str, name: str) -> Mapping[str, str]:
 
 def spec_digest(pool: Pool) -> str:
     """Return a digest of everything that a runner is made from; runners of another digest no longer fit the pool."""
-    return digest(repr((pool.scope, pool.runner_group, pool.labels, pool.hub, pool.template)), size=6)
+    return _spec_digest(pool.scope, pool.runner_group, pool.labels, pool.hub, pool.template)
+
+
+@lru_cache(maxsize=4_096)
+def _spec_digest(*made_from: object) -> str:
+    return digest(repr(made_from), size=6)

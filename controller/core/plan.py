@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, blocked_by, can_launch, match_demand, name_jobs
-from controller.core.gc import Retire, retire_reason, stray_retirements
+from controller.core.gc import LEFT_ALONE, Retire, retire_reason, stray_retirements
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
     CAN_TAKE_A_JOB,
@@ -37,7 +37,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.money import prices, running_seconds, timeout_seconds, worst_case
-from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, digest, label_value, origin
+from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, digest, label_value, origin, spec_digest
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
 
@@ -322,16 +322,18 @@ class _PoolPass:
         self.actions: list[Action] = []
         self.notices: list[Notice] = []
         self.held_by: Backoff | None = None
-        self.unproven: Counter[str] = Counter()
         self.launched = 0
-        self.retiring = {runner.name for runner in runners if runner.retiring}
+        self.live = sum(runner.live for runner in runners)
+        self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
+        self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not r.retiring]
+        self.waiting = max(0, len(demand.queued) - _taken_unseen(runners, demand))
         if pool.deleting and self.memory.draining_since is None:
             self.memory = replace(self.memory, draining_since=given.now)
 
         views = given.snapshot
         self.github_view = views.registrations.get(pool.footprint.registrations)
         self.hub_view = views.hf_jobs.get(pool.hub)
-        self.flavors_view = views.flavors.get(pool.hub.endpoint)
+        self.offered, self.unknown_flavor = self._offer()
         self._tracks = {runner.name: runner.track for runner in runners}
 
     # ------------------------------------------------------------------------------------------------- what was learnt
@@ -450,24 +452,29 @@ class _PoolPass:
     # ------------------------------------------------------------------------------------------------------ what to end
     def retire(self) -> None:
         """End what must not go on: past a deadline, without its other half, unfit, or surplus."""
+        now, spec = self.given.now, spec_digest(self.pool) if self.runners else ""
         for runner in self.runners:
-            if not self._may_retire(runner):
+            if runner.phase in LEFT_ALONE or not self._may_retire(runner):
                 continue
-            reason = retire_reason(self.pool, runner, demand=self.demand, now=self.given.now)
+            reason = retire_reason(self.pool, runner, demand=self.demand, spec=spec, now=now)
             if reason is not None:
                 self._retire(runner, reason)
         if self._evidence_complete():
             self._give_back_surplus()
             self._end_idle_surplus()
         else:
-            self.memory = replace(self.memory, surplus_since=None)
+            self._note_surplus(None)
 
     def _may_retire(self, runner: Runner) -> bool:
-        track = self._tracks[runner.name]
-        return runner.name not in self.retiring and runner.fresh and self.given.now >= track.retry_at
+        return runner.fresh and self.given.now >= self._tracks[runner.name].retry_at
+
+    def _note_surplus(self, since: float | None) -> None:
+        if self.memory.surplus_since != since:
+            self.memory = replace(self.memory, surplus_since=since)
 
     def _retire(self, runner: Runner, reason: Reason) -> None:
-        self.retiring.add(runner.name)
+        self.staying -= runner.hf_job is not None
+        self.capacity = [other for other in self.capacity if other is not runner]
         self.actions.append(
             Retire(
                 pool_uid=self.pool.uid,
@@ -497,22 +504,20 @@ class _PoolPass:
         Only on complete evidence: a queue that could not be read may hold the demand (invariant 3). Idle runners are not
         touched here: they are paid for already, and wait for the next job until ``deadlines.idle``.
         """
-        spare = [
-            r
-            for r in self._capacity()
-            if r.phase in (Phase.SCHEDULING, Phase.STARTING) and self._may_retire(r)
-        ]
         excess = self._excess()
         if excess <= 0:
-            self.memory = replace(self.memory, surplus_since=None)
+            self._note_surplus(None)
             return
         since = self.memory.surplus_since if self.memory.surplus_since is not None else self.given.now
-        self.memory = replace(self.memory, surplus_since=since)
+        self._note_surplus(since)
         flapping = (
             self.memory.gave_back_at is not None and self.given.now - self.memory.gave_back_at < FLAP_WINDOW
         )
         if flapping and self.given.now - since < GIVE_BACK_HOLD:
             return
+        spare = [
+            r for r in self.capacity if r.phase in (Phase.SCHEDULING, Phase.STARTING) and self._may_retire(r)
+        ]
         spare.sort(key=lambda r: (r.phase is not Phase.SCHEDULING, r.age, r.name))
         for runner in spare[:excess]:
             unbilled = runner.phase is Phase.SCHEDULING
@@ -521,14 +526,17 @@ class _PoolPass:
 
     def _end_idle_surplus(self) -> None:
         """End idle runners that have waited for longer than ``deadlines.idle``, but for those that are wanted."""
+        excess = self._excess()
+        if excess <= 0:
+            return
         now, deadline = self.given.now, self.pool.deadlines.idle
         idle = [
             r
-            for r in self._capacity()
+            for r in self.capacity
             if r.phase is Phase.IDLE and now - r.track.since > deadline and self._may_retire(r)
         ]
         idle.sort(key=lambda r: (r.track.since, r.name))
-        for runner in idle[: max(0, self._excess())]:
+        for runner in idle[:excess]:
             self._retire(runner, Reason.IdleDeadline)
 
     def _excess(self) -> int:
@@ -537,10 +545,8 @@ class _PoolPass:
         Only runners with an HF Job count. A registration without one may be the half of a launch that a predecessor never
         finished: it keeps others from being launched, but must not cost a runner that is on its way.
         """
-        proven = [runner for runner in self.runners if runner.hf_job is not None]
-        capacity = sum(1 for runner in self._capacity() if runner.hf_job is not None)
-        staying = sum(1 for runner in proven if runner.name not in self.retiring)
-        return max(capacity - self._want(), staying - self.pool.max_runners)
+        capacity = sum(1 for runner in self.capacity if runner.hf_job is not None)
+        return max(capacity - self._want(), self.staying - self.pool.max_runners)
 
     def _evidence_complete(self) -> bool:
         return (
@@ -552,30 +558,8 @@ class _PoolPass:
         )
 
     # --------------------------------------------------------------------------------------------------- what to launch
-    def _capacity(self) -> list[Runner]:
-        """Return runners that can still take a job."""
-        return [r for r in self.runners if r.phase in CAN_TAKE_A_JOB and r.name not in self.retiring]
-
-    def _live(self) -> int:
-        return sum(1 for runner in self.runners if runner.live)
-
-    def _taken_unseen(self) -> int:
-        """Return how many queued jobs our runners have taken since the queue was read.
-
-        1. The queue is read: job J is queued.  2. Our idle runner R takes J.  3. The runners are read: R is busy.
-        Until the queue is read again, J would look unserved although R has it, and a second runner would be launched.
-        """
-        return sum(
-            1
-            for runner in self.runners
-            if runner.workflow_job is None
-            and runner.track.taken_at is not None
-            and runner.track.taken_at > self.demand.asked_at
-        )
-
     def _want(self) -> int:
-        queued = max(0, len(self.demand.queued) - self._taken_unseen())
-        return queued + self.pool.min_idle
+        return self.waiting + self.pool.min_idle
 
     def _ready_to_launch(self) -> bool:
         """Return whether the pool may launch and what exists is known, so that nothing is launched twice.
@@ -592,29 +576,23 @@ class _PoolPass:
 
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
-        self.unproven = Counter(r.flavor for r in self._capacity() if r.track.online_at is None)
-        if not self._ready_to_launch():
+        missing = self._want() - len(self.capacity)
+        if missing <= 0 or not self._ready_to_launch():
             return
-        missing = self._want() - len(self._capacity())
-        room = self.pool.max_runners - self._live()
+        unproven = Counter(r.flavor for r in self.capacity if r.track.online_at is None)
+        room = self.pool.max_runners - self.live
         wanted = max(0, min(missing, room))
-        flavors, _ = self._offered()
-        choice = backoffs.choose_flavors(wanted, flavors, self.backoffs, self.unproven, self.given.now)
+        choice = backoffs.choose_flavors(wanted, self.offered, self.backoffs, unproven, self.given.now)
         self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
         self.launched = len(choice.flavors)
         self.actions += [Launch(self.pool, flavor) for flavor in choice.flavors]
 
-    def _offered(self) -> tuple[tuple[str, ...], Failure | None]:
+    def _offer(self) -> tuple[tuple[str, ...], Failure | None]:
         """Return the pool's flavors that the Hub offers, and a failure that names the others."""
-        view = self.flavors_view
-        if view is None or not view.items:
-            return (
-                self.pool.flavors,
-                None,
-            )  # the list of hardware is for prices and typing errors, not for permission
-        known = {flavor.name for flavor in view.items}
+        known = self.usd  # by name, all that are offered
         unknown = [flavor for flavor in self.pool.flavors if flavor not in known]
-        if not unknown:
+        if not unknown or not known:
+            # Without a list of hardware none is unknown: it is for prices and typing errors, not for permission.
             return self.pool.flavors, None
         hints = "; ".join(
             f"{flavor!r} is not offered"
@@ -628,9 +606,9 @@ class _PoolPass:
     # -------------------------------------------------------------------------------------------------------- the report
     def report(self) -> PoolReport:
         """Sum the pass up."""
-        self.memory = replace(self.memory, backoffs=self.backoffs)
-        _, unknown_flavor = self._offered()
-        failures = [unknown_flavor] if unknown_flavor else []
+        if self.backoffs != self.memory.backoffs:
+            self.memory = replace(self.memory, backoffs=self.backoffs)
+        failures = [self.unknown_flavor] if self.unknown_flavor else []
         github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
         rate, worst = self._money()
         return PoolReport(
@@ -657,28 +635,26 @@ class _PoolPass:
 
     def _money(self) -> tuple[float, float]:
         rate = worst = 0.0
+        if not self.runners:
+            return rate, worst
+        view = self.hub_view
+        server_now = view.server_time + self.given.now - view.asked_at if view else 0.0
         timeout = float(timeout_seconds(self.pool.deadlines))
         for runner in self.runners:
-            price = self.usd.get(runner.flavor, 0.0)
-            if runner.billed:
-                rate += price * 3600
-            if runner.hf_job is not None:
-                server_now = (
-                    (self.hub_view.server_time + self.given.now - self.hub_view.asked_at)
-                    if self.hub_view
-                    else 0
-                )
-                worst += worst_case(runner.hf_job, server_now, price, timeout)
+            job = runner.hf_job
+            if job is not None:
+                price = self.usd.get(runner.flavor, 0.0)
+                rate += price * 3600 if runner.billed else 0.0
+                worst += worst_case(job, server_now, price, timeout)
         return rate, worst
 
     def _waiting(self, failures: Sequence[Failure]) -> list[Waiting]:
         """Give every queued job a reason (invariant 4)."""
         found: list[Waiting] = []
-        queued = max(0, len(self.demand.queued) - self._taken_unseen())
-        coming = min(queued, len(self._capacity()) + self.launched)
+        coming = min(self.waiting, len(self.capacity) + self.launched)
         if coming:
             found.append(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"))
-        rest = queued - coming
+        rest = self.waiting - coming
         if rest:
             found.append(self._why_not_served(rest, failures))
         if self.demand.group_only:
@@ -702,7 +678,7 @@ class _PoolPass:
             return _waiting(Reason.Paused, count)
         blocking = [*failures, _failure_of(self.hub_view), _failure_of(self.github_view)]
         for failure in blocking:
-            if failure is not None and not (failure.reason is Reason.UnknownFlavor and self._offered()[0]):
+            if failure is not None and not (failure.reason is Reason.UnknownFlavor and self.offered):
                 return Waiting(reason=failure.reason, count=count, message=failure.message)
         if self.hub_view is None or self.github_view is None:
             return _waiting(Reason.Pending, count)
@@ -763,6 +739,22 @@ class _PoolPass:
                 workflow_job=workflow_job,
             )
         )
+
+
+def _taken_unseen(runners: Sequence[Runner], demand: Demand) -> int:
+    """Return how many queued jobs our runners have taken since the queue was read.
+
+    1. The queue is read: job J is queued.  2. Our idle runner R takes J.  3. The runners are read: R is busy.
+    Until the queue is read again, J would look unserved although R has it, and a second runner would be launched.
+    """
+    if not demand.queued:
+        return 0
+    return sum(
+        runner.workflow_job is None
+        and runner.track.taken_at is not None
+        and runner.track.taken_at > demand.asked_at
+        for runner in runners
+    )
 
 
 def _failure_of(view: Observation[Registration] | Observation[HFJob] | None) -> Failure | None:
