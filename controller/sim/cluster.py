@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,10 @@ class MemoryCluster:
         self._secrets: dict[SecretRef, Mapping[str, str]] = {}
         self.pools: dict[PoolKey, dict[str, Any]] = {}
         self.events: list[Event] = []
+        self.down = False
+        """The API server answers nobody."""
+        self.written: Callable[[str], None] = lambda _: None
+        """Called with the text of each status and Event that the controller writes."""
 
     # ----------------------------------------------------------------------------------------------------- what users do
     def apply(self, manifest: Mapping[str, Any]) -> PoolKey:
@@ -84,6 +88,7 @@ class MemoryCluster:
 
     async def read(self, ref: SecretRef) -> Mapping[str, str]:
         """Return a Secret's data (``Secrets``)."""
+        self._reach()
         if ref not in self._secrets:
             raise UpstreamError(
                 Failure(
@@ -96,6 +101,8 @@ class MemoryCluster:
 
     async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
         """Set a pool's status (``StatusWriter``)."""
+        self._reach()
+        self.written(repr(status))
         known = self.pools.get(PoolKey(namespace, name))
         if known is not None and known["metadata"]["uid"] == uid:
             known["status"] = copy.deepcopy(dict(status))
@@ -105,6 +112,7 @@ class MemoryCluster:
     ) -> None:
         """Keep an Event (``Events``)."""
         del uid, action
+        self.written(f"{reason}: {message}")
         self.events.append(
             Event(
                 at=self._clock.wall(),
@@ -114,3 +122,11 @@ class MemoryCluster:
                 message=message,
             )
         )
+
+    def _reach(self) -> None:
+        if self.down:
+            raise UpstreamError(
+                Failure(
+                    reason=Reason.KubernetesUnavailable, message="The Kubernetes API server does not answer."
+                )
+            )

@@ -71,11 +71,13 @@ class _Line:
         # A fresh context: the site must not see the client's variables. The set keeps the task from the garbage collector.
         task = asyncio.get_running_loop().create_task(work, context=Context())
         self.tasks.add(task)
+        self.exchange.running.add(task)
         task.add_done_callback(self._forget)
         return task
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
+        self.exchange.running.discard(task)
         if not task.cancelled():
             task.exception()  # nobody may be waiting any more: then it is nobody's business
 

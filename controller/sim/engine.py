@@ -21,8 +21,9 @@ from controller.adapters.huggingface.session import open_session
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.plan import Plan
 from controller.execute.spec import RunnerVersion
-from controller.ports import GitHub, Hub, Leadership
+from controller.ports import Clock, GitHub, Hub, Leadership
 from controller.reconcile.assembly import Controller, Settings, assemble
+from controller.reconcile.loop import Recorder
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.cluster import MemoryCluster
 from controller.sim.doors import Incarnation, SimTransport, SimTransport2
@@ -31,6 +32,7 @@ from controller.sim.faults import Nemesis
 from controller.sim.github.http import GitHubSite
 from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
 from controller.sim.github.world import GitHubWorld
+from controller.sim.http import Site
 from controller.sim.hub.http import HubSite
 from controller.sim.hub.platform import drive
 from controller.sim.hub.running import Run
@@ -65,6 +67,7 @@ class Process:
     controller: Controller
     incarnation: Incarnation
     connections: SecretConnections
+    clock: Clock
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -77,12 +80,28 @@ class Simulation:
         seed: int = 0,
         boot: Callable[[Run], Boot] = lambda _: Boot(),
         hub_knobs: Mapping[str, object] | None = None,
+        github_knobs: Mapping[str, object] | None = None,
         github_interval: float = 12.0,
         hub_interval: float = 10.0,
         github_nemeses: Iterable[Nemesis] = (),
         hub_nemeses: Iterable[Nemesis] = (),
         latency: Latency | None = None,
+        wrap: Callable[[Site], Site] = lambda site: site,
     ) -> None:
+        """Build it.
+
+        Args:
+            seed: Spells runner names.
+            boot: How each HF Job's image behaves.
+            hub_knobs: What the simulated Hub does otherwise than usual.
+            github_knobs: What the simulated GitHub does otherwise than usual.
+            github_interval: Seconds between the controller's looks at GitHub where there is work.
+            hub_interval: Seconds between its looks at the Hub where something lives.
+            github_nemeses: Who may break an exchange with GitHub.
+            hub_nemeses: Who may break an exchange with the Hub.
+            latency: Time on the way to both services.
+            wrap: Put between the exchanges and each service, to watch what is asked.
+        """
         loop = asyncio.get_running_loop()
         self.seed = seed
         self.clock = LoopClock(time=loop.time, epoch=EPOCH)
@@ -91,22 +110,30 @@ class Simulation:
         self.hub = HubWorld(clock=self.clock, machine=self.machine)
         if hub_knobs:
             self.hub.turn(dict(hub_knobs))
+        if github_knobs:
+            self.github.turn(**github_knobs)
         self.github_exchange = Exchange(
-            GitHubSite(self.github), clock=self.clock, nemeses=github_nemeses, latency=latency
+            wrap(GitHubSite(self.github)), clock=self.clock, nemeses=github_nemeses, latency=latency
         )
         self.hub_exchange = Exchange(
-            HubSite(self.hub), clock=self.clock, nemeses=hub_nemeses, latency=latency
+            wrap(HubSite(self.hub)), clock=self.clock, nemeses=hub_nemeses, latency=latency
         )
         self.cluster = MemoryCluster(clock=self.clock)
         self.process: Process | None = None
+        self.replicas: list[Process] = []
         self._intervals = (github_interval, hub_interval)
         self._names = 0
         self._starts = 0
         self._time = loop.create_task(drive(self.hub.platform), name="hub-time")
 
     # ------------------------------------------------------------------------------------------------------ the scene
-    def set_up(self, repositories: Sequence[str], *, credits_usd: float = 1_000.0) -> None:
-        """Make owners, repositories, an installed App, a Hub account, and the Secrets ``github-app`` and ``hf-token``."""
+    def set_up(
+        self, repositories: Sequence[str], *, credits_usd: float = 1_000.0, token: str | None = None
+    ) -> None:
+        """Make owners, repositories, an installed App, a Hub account, and the Secrets ``github-app`` and ``hf-token``.
+
+        With ``token``, the Secret ``github-app`` holds this personal access token instead of the App's key.
+        """
         for name in repositories:
             self.github.accounts.add_repository(name)
         app = self.github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
@@ -119,6 +146,10 @@ class Simulation:
             }
         )
         secret = {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY}
+        if token is not None:
+            self.github.accounts.add_user("robot")
+            self.github.access.add_user_token(token, "robot", scopes=("repo", "admin:org"))
+            secret = {"token": token}
         self.cluster.set_secret(NAMESPACE, "github-app", secret)
         self.cluster.set_secret(NAMESPACE, "hf-token", {"token": "hf_sim"})
 
@@ -147,16 +178,29 @@ class Simulation:
         self._tell(key)
 
     def _tell(self, key: PoolKey) -> None:
-        if self.process is not None:
-            self.process.controller.registry.upsert(self.cluster.pools[key])
+        for process in self.replicas:
+            process.controller.registry.upsert(self.cluster.pools[key])
 
     # ------------------------------------------------------------------------------------------------- the controller
-    def start(self, *, leadership: Leadership | None = None) -> Process:
-        """Start a controller that knows nothing but what the cluster holds."""
+    def start(
+        self,
+        *,
+        leadership: Leadership | None = None,
+        clock: Clock | None = None,
+        recorder: Recorder | None = None,
+    ) -> Process:
+        """Start a controller that knows nothing but what the cluster holds.
+
+        Args:
+            leadership: Whether it may act; always, unless said.
+            clock: Its own, which may be wrong; the services' unless said.
+            recorder: Told of every pass.
+        """
         loop = asyncio.get_running_loop()
+        clock = clock or self.clock
         self._starts += 1
         incarnation = Incarnation(name=f"controller-{self._starts}")
-        connections = self._connections(incarnation)
+        connections = self._connections(incarnation, clock)
         controller = assemble(
             Settings(
                 controller_id="sim",
@@ -168,39 +212,42 @@ class Simulation:
             connections=connections,
             statuses=self.cluster,
             events=self.cluster,
-            clock=self.clock,
+            clock=clock,
             leadership=leadership or AlwaysLeads(),
             token=self._token,
-            recorder=NoRecorder(),
+            recorder=recorder or NoRecorder(),
         )
-        process = Process(controller=controller, incarnation=incarnation, connections=connections)
+        process = Process(
+            controller=controller, incarnation=incarnation, connections=connections, clock=clock
+        )
         controller.registry.replace_all(list(self.cluster.pools.values()))
         process.tasks = [
             loop.create_task(controller.reconciler.run(), name=f"{incarnation.name}-passes"),
             loop.create_task(self._finalize(controller), name=f"{incarnation.name}-finalizer"),
         ]
         self.process = process
+        self.replicas.append(process)
         return process
 
     def _token(self) -> str:
         self._names += 1
         return blake2b(f"{self.seed}|{self._names}".encode(), digest_size=5).hexdigest()
 
-    def _connections(self, incarnation: Incarnation) -> SecretConnections:
+    def _connections(self, incarnation: Incarnation, clock: Clock) -> SecretConnections:
         session = open_session(transport=SimTransport2(self.hub_exchange, incarnation=incarnation))
 
         def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
             return GitHubConnection(
                 source=source,
                 credentials=credentials_from_secret(data, ref=source.secret),
-                clock=self.clock,
+                clock=clock,
                 transport=SimTransport(self.github_exchange, incarnation=incarnation),
             )
 
         def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
-            return HubJobs(account=account, token=data["token"], session=session, clock=self.clock)
+            return HubJobs(account=account, token=data["token"], session=session, clock=clock)
 
-        cache = SecretCache(secrets=self.cluster, clock=self.clock)
+        cache = SecretCache(secrets=self.cluster, clock=clock)
         return SecretConnections(cache=cache, open_github=open_github, open_hub=open_hub)
 
     async def _finalize(self, controller: Controller) -> None:
@@ -213,9 +260,9 @@ class Simulation:
                     self.cluster.release(key)
                     controller.registry.remove(key)
 
-    async def crash(self) -> None:
-        """Kill the controller: nothing of it reaches a service any more, and nothing in its memory survives."""
-        process, self.process = self.process, None
+    async def crash(self, process: Process | None = None) -> None:
+        """Kill a controller, the newest unless said: nothing of it reaches a service any more, and its memory is gone."""
+        process = self._take(process)
         if process is None:
             return
         process.incarnation.alive = False
@@ -224,9 +271,9 @@ class Simulation:
         await asyncio.gather(*process.tasks, return_exceptions=True)
         await process.controller.close(0.0)
 
-    async def stop(self) -> None:
-        """Stop the controller in good order."""
-        process, self.process = self.process, None
+    async def stop(self, process: Process | None = None) -> None:
+        """Stop a controller in good order, the newest unless said."""
+        process = self._take(process)
         if process is None:
             return
         for task in process.tasks:
@@ -235,9 +282,18 @@ class Simulation:
         await process.controller.close(10.0)
         await process.connections.close()
 
+    def _take(self, process: Process | None) -> Process | None:
+        process = process or self.process
+        if process in self.replicas:
+            self.replicas.remove(process)
+        if process is self.process:
+            self.process = self.replicas[-1] if self.replicas else None
+        return process
+
     async def close(self) -> None:
         """End everything."""
-        await self.crash()
+        while self.replicas:
+            await self.crash(self.replicas[-1])
         self._time.cancel()
         await asyncio.gather(self._time, return_exceptions=True)
         for job_id in list(self.hub.platform.live):

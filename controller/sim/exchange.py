@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from email.utils import formatdate
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from controller.ports import Clock
 from controller.sim.faults import Call, Fault, FaultKind, FaultRules, Nemesis
@@ -90,6 +90,7 @@ class Exchange:
         rules: The rules behind ``/_sim/faults``.
         log: The newest exchanges, oldest first.
         bugs: Tracebacks of sites that raised; empty in a healthy simulation.
+        running: Exchanges under way: they outlive the client that asked, and must not be collected with it.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Exchange:
         self.rules = FaultRules()
         self.log: deque[Entry] = deque(maxlen=LOG_LENGTH)
         self.bugs: list[str] = []
+        self.running: set[asyncio.Task[Any]] = set()
         self._site = site
         self._clock = clock
         self._nemeses: tuple[Nemesis, ...] = (self.rules, *nemeses)

@@ -1,0 +1,383 @@
+"""Judges a run by what is true in the services, never by what the controller says of itself.
+
+Safety is judged inside the exchange: before and after each request that changes something, with time standing still. What
+must be so in the end (everything served, nothing left, silence) is judged by :mod:`controller.sim.run`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from controller.api.duration import seconds as duration_seconds
+from controller.sim.hub.job import Job, Phase
+
+if TYPE_CHECKING:
+    from controller.sim.engine import Simulation
+    from controller.sim.github.model import Runner
+    from controller.sim.http import Request, Response, Router, Site
+
+CAP = "cap"
+BUSY = "busy-kill"
+NEEDED = "needed"
+SERVED = "served"
+REASON = "reason"
+BOUND = "bound"
+LEFT = "left-over"
+FOREIGN = "foreign"
+TWICE = "twice"
+LEADER = "two-actors"
+LABELS = "labels"
+SECRET = "secret"  # noqa: S105 - the name of an invariant
+QUIET = "quiet"
+LAUNCHES = "launches"
+INTERNAL = "internal"
+
+INVARIANTS: Mapping[str, str] = {
+    CAP: "live HF Jobs of a pool never exceed maxRunners (1)",
+    BUSY: "no HF Job is cancelled while its runner runs a workflow job (2)",
+    NEEDED: "no healthy runner is deregistered while queued jobs need it (3)",
+    SERVED: "every job that a pool can serve is served, as long as nothing kills it (4)",
+    REASON: "every job that no pool can serve has a reason in some pool's status (4)",
+    BOUND: "every launch carries a timeout, and no HF Job costs more than it allows (5)",
+    LEFT: "no registration, HF Job or deleted pool is left in the end (6)",
+    FOREIGN: "what is not ours is never touched (6)",
+    TWICE: "no runner's name is registered or launched twice (7)",
+    LEADER: "nobody acts without the lease (8)",
+    LABELS: "a runner's labels are exactly its pool's (9)",
+    LAUNCHES: "without faults, one launch per job (9, 10)",
+    SECRET: "no secret in a log line, Event, status, or in what an HF Job shows (11)",
+    QUIET: "with nothing to do, nothing is written anywhere",
+    INTERNAL: "neither the controller nor a simulator fails in a way that it does not know",
+}
+"""What is judged, with the number of DESIGN's invariant."""
+
+SETTLE = 60.0
+"""Seconds for which an older ``maxRunners`` or an older spec may still be acted on."""
+
+NEED_LASTS = 90.0
+"""Seconds for which a job must have been queued before its runner counts as needed: every view is newer by then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A broken invariant; ``at`` is in virtual seconds since the start."""
+
+    invariant: str
+    at: float
+    message: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.at:9.2f}  {self.invariant}: {self.message}"
+
+
+@dataclass(slots=True)
+class _Spec:
+    since: float
+    spec: Mapping[str, Any]
+    deleting: bool = False
+
+
+@dataclass(slots=True)
+class Judge:
+    """Watches one simulation.
+
+    Attributes:
+        violations: In order; the first is the cause, the rest may follow from it.
+        marks: How often something rare was reached.
+        in_doubt: Names of runners whose launch met a fault.
+        killed: Ids of HF Jobs that the plan killed, or whose fate it decided.
+        foreign: Ids of HF Jobs, and of registrations, that are not ours.
+        secrets: Texts that must appear nowhere.
+        holds: Whether an incarnation may act.
+    """
+
+    sim: Simulation | None = None
+    violations: list[Violation] = field(default_factory=list)
+    marks: Counter[str] = field(default_factory=Counter)
+    in_doubt: set[str] = field(default_factory=set)
+    killed: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
+    secrets: set[str] = field(default_factory=set)
+    holds: Callable[[str], bool] = lambda _: True
+    _specs: dict[str, list[_Spec]] = field(default_factory=lambda: defaultdict(list))
+    _registered: set[str] = field(default_factory=set)
+    _launched: Counter[str] = field(default_factory=Counter)
+
+    # ------------------------------------------------------------------------------------------------------ what it knows
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the start."""
+        assert self.sim is not None
+        return self.sim.clock.mono()
+
+    def fail(self, invariant: str, message: str) -> None:
+        """Note a broken invariant. Never raises into the system under test, which might handle it."""
+        assert invariant in INVARIANTS
+        self.violations.append(Violation(invariant=invariant, at=self.now, message=message))
+
+    def pools_changed(self) -> None:
+        """Take in the RunnerPools as they are from now on."""
+        assert self.sim is not None
+        for body in self.sim.cluster.pools.values():
+            metadata = body["metadata"]
+            known = self._specs[metadata["uid"]]
+            deleting = "deletionTimestamp" in metadata
+            if not known or known[-1].spec != body["spec"] or known[-1].deleting != deleting:
+                known.append(_Spec(self.now, json.loads(json.dumps(body["spec"])), deleting))
+
+    def recent(self, uid: str) -> list[_Spec]:
+        """Return the specs of a pool that may still be acted on, newest last."""
+        known = self._specs[uid]
+        ended = [later.since for later in known[1:]] + [float("inf")]
+        return [
+            spec
+            for spec, until in zip(known, ended, strict=True)
+            if until > self.now - SETTLE - self._stall()
+        ]
+
+    def _stall(self) -> float:
+        """Seconds that a launch may spend on its way: client timeouts of its calls, one after the other."""
+        return 120.0
+
+    def live(self, uid: str) -> list[Job]:
+        """Return the live HF Jobs of a pool, in truth."""
+        assert self.sim is not None
+        return [
+            job
+            for job in self.sim.hub.platform.live.values()
+            if job.phase is not Phase.ENDED
+            and job.id not in self.foreign
+            and (job.labels or {}).get("pool-uid") == uid
+        ]
+
+    def runner(self, name: str) -> Runner | None:
+        """Return the registration of a name, in truth."""
+        assert self.sim is not None
+        rows = (row for row in self.sim.github.store.runners.rows() if row.name == name)
+        return next(rows, None)
+
+    def hf_job(self, name: str) -> Job | None:
+        """Return the live HF Job of a runner, in truth."""
+        assert self.sim is not None
+        live = self.sim.hub.platform.live.values()
+        found = [j for j in live if j.phase is not Phase.ENDED and (j.labels or {}).get("runner") == name]
+        return found[0] if found else None
+
+    # ------------------------------------------------------------------------------------------------------- what it sees
+    def watch(self, site: Site) -> Site:
+        """Return the site as seen through the judge's eyes."""
+        return _Watched(site, self)
+
+    def sent(self, caller: str, route: str) -> None:
+        """Judge that a request leaves the controller."""
+        if route.startswith("GET ") or "access_tokens" in route:
+            return
+        if not self.holds(caller):
+            self.fail(LEADER, f"{caller} sent {route} without the lease")
+
+    def before(self, route: str, parts: Mapping[str, str], request: Request) -> None:
+        """Judge a request before it has its effect."""
+        if route == "POST /api/jobs/{namespace}/{job_id}/cancel":
+            self._cancel(parts["job_id"])
+        elif route.startswith("DELETE ") and "runner_id" in parts:
+            self._deregister(int(parts["runner_id"]))
+        elif route == "POST /api/jobs/{namespace}":
+            self._launch(request)
+        elif route.endswith("/generate-jitconfig"):
+            self._register(request)
+
+    def after(self, route: str, parts: Mapping[str, str], request: Request, response: Response) -> None:
+        """Judge what a request did."""
+        if route.startswith("DELETE ") and "runner_id" in parts:
+            self.marks[f"deregister {response.status}"] += 1
+        elif route.endswith("/generate-jitconfig"):
+            self.marks[f"register {response.status}"] += 1
+            if response.status == 201:
+                self.secrets.add(str(json.loads(response.body)["encoded_jit_config"]))
+        elif route == "POST /api/jobs/{namespace}" and response.status == 200:
+            self._launched_one(request)
+        elif response.status == 429 or "Retry-After" in response.headers:
+            self.marks["limited"] += 1
+
+    def _cancel(self, job_id: str) -> None:
+        assert self.sim is not None
+        if job_id in self.foreign:
+            self.fail(FOREIGN, f"HF Job {job_id} is not ours, and was cancelled")
+        job = self.sim.hub.platform.jobs.get(job_id)
+        if job is None or job.phase is Phase.ENDED:
+            return
+        name = (job.labels or {}).get("runner", "")
+        runner = self.runner(name)
+        working = [
+            row
+            for row in self.sim.github.store.jobs.rows()
+            if row.status == "in_progress" and row.runner_name == name
+        ]
+        if working and job.phase is Phase.RUNNING:
+            state = "gone" if runner is None else "running it"
+            self.fail(
+                BUSY,
+                f"HF Job {job_id} ({name}) cancelled while job {working[0].id} ran; registration {state}",
+            )
+        self.marks[f"cancelled {job.phase}"] += 1
+
+    def _deregister(self, runner_id: int) -> None:
+        assert self.sim is not None
+        runner = self.sim.github.store.runners.get(runner_id)
+        if runner is None:
+            return
+        if f"runner {runner_id}" in self.foreign:
+            self.fail(FOREIGN, f"registration {runner.name} is not ours, and was deleted")
+        job = self.hf_job(runner.name)
+        if job is None:
+            self.marks["orphaned registration"] += 1
+        elif not runner.running and runner.job_id is None and runner.name not in self.in_doubt:
+            self._judge_need(runner, job)
+
+    def _judge_need(self, runner: Runner, job: Job) -> None:
+        """A healthy runner may go only when fewer jobs wait than runners live."""
+        assert self.sim is not None
+        uid = (job.labels or {}).get("pool-uid", "")
+        specs = self.recent(uid)
+        if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - SETTLE:
+            return
+        deadlines = specs[0].spec.get("deadlines", {})
+        now = self.sim.hub.platform.now
+        if runner.connected_at is not None:
+            old = now - runner.connected_at > duration_seconds(deadlines.get("idle", "2m")) - 5
+        elif job.started_at is not None:
+            old = now - job.started_at > duration_seconds(deadlines.get("registration", "5m")) - 5
+        else:
+            old = now - job.created_at > duration_seconds(deadlines.get("scheduling", "10m")) - 5
+        waiting = self._waiting(specs[0].spec)
+        if not old and waiting >= len(self.live(uid)):
+            self.fail(NEEDED, f"{runner.name} was healthy, and deregistered while {waiting} jobs waited")
+
+    def _waiting(self, spec: Mapping[str, Any]) -> int:
+        """Return how many jobs have long been queued that this pool serves, and no other pool could."""
+        assert self.sim is not None
+        github = self.sim.github
+        found = 0
+        for job_id in list(github.store.queued):
+            job = github.store.jobs[job_id]
+            name = github.store.repositories[job.repository_id].full_name
+            takers = [
+                known[-1].spec
+                for known in self._specs.values()
+                if known and serves(known[-1].spec, name, job.spec.labels)
+            ]
+            if takers == [spec] and github.time.now - job.queued_at > NEED_LASTS:
+                found += 1
+        return found
+
+    def _launch(self, request: Request) -> None:
+        assert self.sim is not None
+        payload = request.json()
+        assert isinstance(payload, dict)
+        labels: Mapping[str, str] = payload.get("labels") or {}
+        specs = self.recent(labels.get("pool-uid", ""))
+        limit = payload.get("timeoutSeconds")
+        allowed = max((_longest(known.spec) for known in specs), default=0.0)
+        if not isinstance(limit, int) or limit > allowed:
+            self.fail(BOUND, f"a launch with timeoutSeconds {limit}, where {allowed:g} is the most")
+        shown = json.dumps({key: value for key, value in payload.items() if key != "secrets"})
+        self.look_for_secrets("what an HF Job shows", [shown])
+
+    def _launched_one(self, request: Request) -> None:
+        payload = request.json()
+        assert isinstance(payload, dict)
+        labels = payload.get("labels") or {}
+        name, uid = labels.get("runner", ""), labels.get("pool-uid", "")
+        self._launched[name] += 1
+        if self._launched[name] > 1:
+            self.fail(TWICE, f"a second HF Job for {name}")
+        most = max((int(known.spec.get("maxRunners", 10)) for known in self.recent(uid)), default=0)
+        live = len(self.live(uid))
+        if live > most:
+            self.fail(CAP, f"{live} live HF Jobs of pool {uid}, where maxRunners is {most}")
+
+    def _register(self, request: Request) -> None:
+        assert self.sim is not None
+        payload = request.json()
+        assert isinstance(payload, dict)
+        name, labels = str(payload["name"]), list(payload["labels"])
+        if name in self._registered:
+            self.fail(TWICE, f"{name} registered a second time")
+        self._registered.add(name)
+        known = [spec for specs in self._specs.values() for spec in specs]
+        if sorted(labels) not in [sorted(each.spec["labels"]) for each in known]:
+            self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")
+
+    # ---------------------------------------------------------------------------------------------------------- at the end
+    @property
+    def launches(self) -> int:
+        """How many HF Jobs were made."""
+        return self._launched.total()
+
+    def look_for_secrets(self, where: str, texts: Iterable[str]) -> None:
+        """Judge texts that people can read."""
+        for text in texts:
+            for secret in self.secrets:
+                if secret in text:
+                    self.fail(SECRET, f"{secret[:12]}... appears in {where}: {text[:200]}")
+                    return
+
+    def check_spending(self) -> None:
+        """Judge what each HF Job cost against its timeout."""
+        assert self.sim is not None
+        for job in self.sim.hub.platform.jobs.values():
+            seconds, _ = job.meter.read(self.sim.hub.platform.now)
+            most = (job.spec.timeout_seconds or 0) + 2 * self.sim.hub.knobs.boot_seconds + 1
+            if job.id not in self.foreign and seconds > most:
+                self.fail(BOUND, f"HF Job {job.id} was billed {seconds:.0f} s, where {most:.0f} is the most")
+
+    def left(self) -> list[str]:
+        """Return what of ours still exists."""
+        assert self.sim is not None
+        jobs = [f"HF Job {j.id}" for j in self.sim.hub.platform.live.values() if j.id not in self.foreign]
+        rows = self.sim.github.store.runners.rows()
+        runners = [f"registration {row.name}" for row in rows if f"runner {row.id}" not in self.foreign]
+        return jobs + runners
+
+
+class _Watched:
+    """A site whose requests the judge sees."""
+
+    def __init__(self, site: Site, judge: Judge) -> None:
+        self._site, self._judge = site, judge
+
+    @property
+    def router(self) -> Router:
+        """The site's own."""
+        return self._site.router
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request, judged before and after."""
+        if request.method == "GET":
+            return self._site.handle(request)
+        found = self._site.router.match(request)
+        route = f"{request.method} {found[0]}" if found else ""
+        parts = found[2] if found else {}
+        self._judge.before(route, parts, request)
+        response = self._site.handle(request)
+        self._judge.after(route, parts, request, response)
+        return response
+
+
+def serves(spec: Mapping[str, Any], repository: str, labels: Iterable[str]) -> bool:
+    """Return whether a pool of this spec, unless it is paused, serves a job of these labels."""
+    path = str(spec["github"]["url"]).split("/", 3)[3]
+    reaches = repository == path or ("/" not in path and repository.startswith(f"{path}/"))
+    wanted = set(labels)
+    return reaches and bool(wanted) and wanted <= set(spec["labels"]) and not spec.get("paused", False)
+
+
+def _longest(spec: Mapping[str, Any]) -> float:
+    deadlines = spec.get("deadlines", {})
+    scheduling = duration_seconds(deadlines.get("scheduling", "10m"))
+    return float(scheduling + duration_seconds(deadlines.get("lifetime", "6h")) + 61)

@@ -1,0 +1,354 @@
+"""Plays one plan: pools, jobs, faults and disturbances first, then the quiet end of :mod:`controller.sim.ending`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.core.gc import Retire
+from controller.core.plan import Plan as ActionPlan
+from controller.sim.check import INTERNAL, Judge, Violation
+from controller.sim.clock import EPOCH, LoopClock
+from controller.sim.ending import Ending
+from controller.sim.engine import Process, Simulation
+from controller.sim.faults import Call
+from controller.sim.github.model import Scope
+from controller.sim.hub.running import Run
+from controller.sim.loop import Deadlock, Livelock, run_virtual
+from controller.sim.machine import Boot
+from controller.sim.nemesis import PlannedNemesis
+from controller.sim.plan import REPOSITORIES, JobPlan, Plan
+from controller.sim.trace import write_down
+from controller.sim.trouble import Trouble
+
+TOKEN = "ghp_" + "simulated" * 4
+"""The personal access token of plans without an App."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a plan.
+
+    Attributes:
+        plan: What was played.
+        violations: Broken invariants, the first one first.
+        fired: Ids of the faults and disturbances that struck.
+        marks: How often something rare was reached.
+        digest: Of everything that happened, byte for byte.
+        trace: Lines in order of time.
+        seconds: Virtual seconds.
+        requests: Exchanges.
+        launches: HF Jobs that were made.
+    """
+
+    plan: Plan
+    violations: tuple[Violation, ...]
+    fired: tuple[str, ...]
+    marks: Mapping[str, int]
+    digest: str
+    trace: tuple[str, ...] = ()
+    seconds: float = 0.0
+    requests: int = 0
+    launches: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """An invariant broke."""
+        return bool(self.violations)
+
+    def command(self) -> str:
+        """Return the one command that replays it."""
+        command = f"python -m controller.sim.run --seed {self.plan.seed} --profile {self.plan.profile}"
+        if self.plan.only is not None:
+            command += " --only " + (",".join(sorted(self.plan.only)) or "none")
+        return command
+
+
+def play(plan: Plan) -> Outcome:
+    """Play a plan in virtual time. Deterministic: equal plans give equal outcomes, trace and all."""
+    with _listening() as heard:
+        judge = Judge()
+        stage = Stage(plan, judge)
+        try:
+            run_virtual(stage.play())
+        except (Deadlock, Livelock) as stuck:
+            judge.violations.append(Violation(invariant=INTERNAL, at=0.0, message=repr(stuck)))
+        gc.collect()  # tasks whose exception nobody took complain when they are collected
+        return stage.outcome(heard)
+
+
+@contextmanager
+def _listening() -> Iterator[list[logging.LogRecord]]:
+    """Collect what is logged meanwhile, instead of printing it."""
+    heard: list[logging.LogRecord] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record)
+
+    root, ear = logging.getLogger(), Ear()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = [ear]
+    root.setLevel(logging.INFO)
+    try:
+        yield heard
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@dataclass(slots=True)
+class _Baton:
+    """The lease: at most one incarnation has it."""
+
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """One incarnation's view of the lease."""
+
+    baton: _Baton
+    name: str
+
+    def holds(self) -> bool:
+        return self.baton.holder == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Notes:
+    """Writes down why runners are ended; the trace shows it, and nothing is judged by it."""
+
+    stage: Stage
+
+    def passed(self, done: ActionPlan, seconds: float) -> None:
+        """Take in a pass."""
+        del seconds
+        for action in done.actions:
+            if isinstance(action, Retire):
+                self.stage.judge.marks[str(action.reason)] += 1
+                self.stage.note(f"to end {action.name}: {action.reason}")
+
+
+@dataclass(slots=True)
+class Stage:
+    """One run under way."""
+
+    plan: Plan
+    judge: Judge
+    baton: _Baton = field(default_factory=_Baton)
+    fired: list[str] = field(default_factory=list)
+    happenings: list[tuple[float, str]] = field(default_factory=list)
+    jobs: dict[int, JobPlan] = field(default_factory=dict)
+    writes: int = 0
+    starts: int = 0
+    pending: int = 0
+    cancelled: set[int] = field(default_factory=set)
+    digest: str = ""
+    trace: tuple[str, ...] = ()
+    seconds: float = 0.0
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    broken_images: bool = False
+    sim: Simulation = field(init=False)
+    nemesis: PlannedNemesis = field(init=False)
+
+    # ------------------------------------------------------------------------------------------------------------ the play
+    async def play(self) -> None:
+        """Play the plan to its end, or to the first broken invariant."""
+        plan = self.plan
+        self.nemesis = PlannedNemesis(plan, start=EPOCH, judge=self.judge, crash=self._crash)
+        sim = self.sim = Simulation(
+            seed=plan.seed,
+            boot=self._boot,
+            hub_knobs=dict(plan.hub),
+            github_knobs=dict(plan.github),
+            github_interval=plan.intervals[0],
+            hub_interval=plan.intervals[1],
+            github_nemeses=[self.nemesis],
+            hub_nemeses=[self.nemesis],
+            latency=self._latency,
+            wrap=self.judge.watch,
+        )
+        self.judge.sim = sim
+        self.judge.holds = lambda caller: plan.replicas == 1 or self.baton.holder == caller
+        sim.set_up(REPOSITORIES, token=None if plan.app else TOKEN)
+        self.judge.secrets |= {"hf_sim", TOKEN, "PRIVATE KEY"}
+        sim.cluster.written = self._written
+        self._plant()
+        for pool in plan.pools:
+            self.apply(pool.name, pool.url, pool.labels, pool.spec)
+        for _ in range(plan.replicas):
+            self._start()
+        for number, job in enumerate(plan.jobs):
+            self._later(job.at, self._queue(job, number))
+        trouble = Trouble(self)
+        for disturbance in plan.disturbances:
+            if plan.allows(disturbance.id):
+                self._later(disturbance.at, trouble.happen(disturbance))
+        try:
+            await Ending(self).judge()
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+            self.trace, self.digest = write_down(sim, self.happenings)
+            self.seconds = sim.clock.mono()
+            await sim.close()
+        for bug in sim.bugs:
+            self.judge.fail(INTERNAL, bug)
+
+    def _later(self, at: float, work: Any) -> None:  # noqa: ANN401 - a coroutine
+        self.pending += 1
+        self.tasks.append(asyncio.create_task(self._after(at, work)))
+
+    async def _after(self, at: float, work: Any) -> None:  # noqa: ANN401 - a coroutine
+        try:
+            await asyncio.sleep(max(0.0, at - self.sim.clock.mono()))
+            await work
+        finally:
+            work.close()
+            self.pending -= 1
+
+    def note(self, what: str) -> None:
+        """Write down what the plan does, for the trace."""
+        self.happenings.append((self.sim.clock.mono(), what))
+
+    def _written(self, text: str) -> None:
+        self.writes += 1
+        self.judge.look_for_secrets("a status or an Event", [text])
+
+    # ------------------------------------------------------------------------------------------------------------ the scene
+    def apply(self, name: str, url: str, labels: Iterable[str], spec: Mapping[str, Any]) -> None:
+        """Create or change a RunnerPool."""
+        given = json.loads(json.dumps(dict(spec)))
+        self.sim.pool(name, url=url, labels=list(labels), **given)
+        self.judge.pools_changed()
+
+    def _plant(self) -> None:
+        """Put strangers beside us that look like us as much as strangers can."""
+        scope = Scope("repo", "acme/lib")
+        for name in ("nobodys-runner", "pool-0-hfr-abcdef-00000000-aaaaaaaaaa"):
+            made = self.sim.github.runners.generate_jit_config(scope, name=name, labels=["self-hosted"])
+            self.judge.foreign.add(f"runner {made.runner.id}")
+        looks: tuple[dict[str, str], ...] = (
+            {},
+            {"managed-by": "hf-runner-controller", "controller": "other", "runner": "x"},
+            {"managed-by": "hf-runner-controller", "controller": "sim", "runner": "not-a-name-of-ours"},
+            {"controller": "sim", "pool-uid": "00000000-0000-4000-8000-000000000001"},
+        )
+        for labels in looks:
+            payload = {"dockerImage": "x", "command": ["true"], "flavor": "cpu-basic", "labels": labels}
+            job = self.sim.hub.create("hf_sim", "acme", {**payload, "timeoutSeconds": 86_400})
+            self.judge.foreign.add(job.id)
+
+    async def _queue(self, job: JobPlan, number: int) -> None:
+        made = self.sim.github.workflows.queue_jobs(
+            job.repository,
+            job.labels,
+            seconds=job.seconds,
+            result=job.result,
+            name=f"job-{number}",
+            workflow=f"w{number}",
+        )
+        self.jobs[made[0].id] = job
+        if job.cancel_after is not None:
+            await asyncio.sleep(job.cancel_after)
+            self.cancelled.add(made[0].id)
+            self.sim.github.workflows.cancel_run(made[0].run_id)
+
+    def _boot(self, run: Run) -> Boot:
+        if run.job_id in self.judge.foreign:
+            return Boot(seconds=1e9)
+        name = run.labels.get("runner", "")
+        seconds = 3 + 30 * self.plan.u("boots in", name)
+        if self.broken_images:
+            code = (65, 67, 71, 73, 0)[int(5 * self.plan.u("ends with", name))]
+            self.judge.marks[f"image exits {code}"] += 1
+            return Boot(seconds=seconds, exit_code=code)
+        return Boot(seconds=seconds)
+
+    def _latency(self, call: Call) -> tuple[float, float]:
+        if self.plan.profile == "calm":
+            return 0.05, 0.05
+        key = f"{call.route}{call.request.path}{call.at:.3f}"
+        slow = 20.0 if self.plan.u("slow", key) < 0.01 else 1.0
+        return (
+            0.01 + 0.15 * self.plan.u("there", key) * slow,
+            0.01 + 0.15 * self.plan.u("back", key) * slow,
+        )
+
+    # ------------------------------------------------------------------------------------------------------ the controllers
+    def _start(self) -> None:
+        self.starts += 1
+        first = self.starts == 1
+        skew = self.plan.skew if first else 600 * self.plan.u("skew", self.starts) - 300
+        if self.plan.profile == "calm":
+            skew = 0.0
+        drift = 0.0 if first else 1e-4 * self.plan.u("drift", self.starts)
+        clock = LoopClock(time=asyncio.get_running_loop().time, epoch=EPOCH + skew, drift=drift)
+        name = f"controller-{self.starts}"
+        alone = self.plan.replicas == 1
+        process = self.sim.start(
+            leadership=None if alone else _Holding(self.baton, name), clock=clock, recorder=_Notes(self)
+        )
+        assert process.incarnation.name == name
+        if self.baton.holder is None:
+            self.baton.holder = name
+        self.note(f"{name} starts, {skew:+.0f} s")
+
+    def _crash(self, name: str, share: float) -> None:
+        """Kill an incarnation at once; what it left is taken away, and another started, a little later."""
+        process = next((p for p in self.sim.replicas if p.incarnation.name == name), None)
+        if process is None or not process.incarnation.alive:
+            return
+        process.incarnation.alive = False
+        self._later(0.0, self.bury(process, share, graceful=False))
+
+    async def bury(self, process: Process, share: float, *, graceful: bool) -> None:
+        """End an incarnation and start another one a little later; a lease that it held is somebody's again before."""
+        name = process.incarnation.name
+        self.note(f"{name} {'stops' if graceful else 'dies'}")
+        self.judge.marks["stop" if graceful else "crash"] += 1
+        await (self.sim.stop(process) if graceful else self.sim.crash(process))
+        if self.baton.holder == name:
+            self.baton.holder = None
+            await asyncio.sleep(10 * share)
+            if self.sim.replicas and self.baton.holder is None:
+                self.baton.holder = self.sim.replicas[0].incarnation.name
+        await asyncio.sleep(60 * share * share)
+        self._start()
+
+    def outcome(self, heard: Iterable[logging.LogRecord]) -> Outcome:
+        """Judge what was logged, and return everything."""
+        if hasattr(self, "sim"):
+            for record in heard:
+                text = f"{record.getMessage()} {_extra(record)}"
+                self.judge.look_for_secrets("a log line", [text])
+                if record.levelno >= logging.ERROR:
+                    cause = record.exc_info[1] if record.exc_info else None
+                    self.judge.fail(INTERNAL, f"{text.splitlines()[0]}: {cause!r}")
+        exchanges = (self.sim.github_exchange, self.sim.hub_exchange)
+        return Outcome(
+            plan=self.plan,
+            violations=tuple(self.judge.violations),
+            fired=(*self.nemesis.fired, *self.fired),
+            marks=dict(sorted(self.judge.marks.items())),
+            digest=self.digest,
+            trace=self.trace,
+            seconds=self.seconds,
+            requests=sum(len(exchange.log) for exchange in exchanges),
+            launches=self.judge.launches,
+        )
+
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+
+def _extra(record: logging.LogRecord) -> str:
+    return " ".join(f"{k}={v}" for k, v in record.__dict__.items() if k not in _STANDARD)
