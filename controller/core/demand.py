@@ -29,6 +29,10 @@ from controller.core.money import cheapest
 QUEUE_CAP_SECONDS = 24 * 3600.0
 """GitHub itself fails a job that waits longer (github.md §2.5); an older one is a zombie and no demand."""
 
+GONE_AFTER = 600.0
+"""Seconds for which a repository must have answered that it is gone or forbidden before that is believed: GitHub says so in
+passing too, and the runners on their way to its jobs must not be lost to one 404. Longer than any pause between two looks."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Demand:
@@ -96,6 +100,7 @@ def match_demand(
     pools: Sequence[Pool],
     snapshot: Snapshot,
     usd_per_second: Mapping[str, Mapping[str, float]],
+    now: float,
 ) -> tuple[dict[str, Demand], dict[str, WorkflowJob]]:
     """Give every unfinished job to its pool.
 
@@ -119,7 +124,7 @@ def match_demand(
         mine.complete = _resolved(pool, snapshot)
         for repository in mine.reach:
             covering[pool.source.api_url, repository].append(pool)
-            _note_view(mine, repository, snapshot.queues.get((pool.source, repository)))
+            _note_view(mine, repository, snapshot.queues.get((pool.source, repository)), now)
 
     running: dict[str, WorkflowJob] = {}
     for (api_url, repository), seen in _newest_views(snapshot).items():
@@ -134,14 +139,15 @@ def match_demand(
     return demand, running
 
 
-def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | None) -> None:
+def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | None, now: float) -> None:
     if seen is None:
         mine.complete = False
     elif seen.failure is not None:
         mine.unreadable.append((repository, seen.failure))
-        # A repository that is gone or forbidden can hold no demand that we could ever serve: it must not keep the idle
-        # runners of all the others alive. One that is merely out of reach may.
-        if seen.failure.disposition not in (Disposition.GONE, Disposition.PERSON):
+        # A repository that has long been gone or forbidden can hold no demand that we could ever serve: it must not keep the
+        # idle runners of all the others alive. One that is merely out of reach, or gone since a moment, may hold some.
+        lost = seen.failure.disposition in (Disposition.GONE, Disposition.PERSON)
+        if not lost or now - seen.asked_at <= GONE_AFTER:
             mine.complete = False
 
 

@@ -232,7 +232,7 @@ class Plan:
 def plan(given: PlanInput) -> Plan:
     """Decide what to do now. Pure: equal inputs give equal plans."""
     usd = prices(given.snapshot.flavors)
-    demand, running = match_demand(given.pools, given.snapshot, usd)
+    demand, running = match_demand(given.pools, given.snapshot, usd, given.now)
     census = take_census(given.pools, given.snapshot, given.in_flight, given.controller_id)
     ended = _ended_by_pool(given)
     results: dict[str, list[Result]] = {}
@@ -544,9 +544,14 @@ class _PoolPass:
 
         Only runners with an HF Job count. A registration without one may be the half of a launch that a predecessor never
         finished: it keeps others from being launched, but must not cost a runner that is on its way.
+
+        And every queued job counts, also those that seem to be taken by now (:func:`_taken_unseen`): a process that has just
+        started sees a runner busy for the first time, and cannot know whether its job is among those that were read. In
+        doubt nothing more is launched, and nothing is given back; the next look at the queue tells.
         """
+        wanted = len(self.demand.queued) + self.pool.min_idle
         capacity = sum(1 for runner in self.capacity if runner.hf_job is not None)
-        return max(capacity - self._want(), self.staying - self.pool.max_runners)
+        return max(capacity - wanted, self.staying - self.pool.max_runners)
 
     def _evidence_complete(self) -> bool:
         return (

@@ -349,10 +349,36 @@ class TestRetiring:
         p = pool()
         gone = Failure(reason=Reason.GitHubNotFound, message="404", disposition=Disposition.GONE)
         view = snapshot(
-            jobs=seen(failure=gone), registrations=[registration(p, online=True)], hf_jobs=[started(p)]
+            jobs=seen(failure=gone, at=NOW - 601),
+            registrations=[registration(p, online=True)],
+            hf_jobs=[started(p)],
         )
         memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
         assert retirements(run_plan([p], view, memory=memory)) == {name_of(p): Reason.IdleDeadline}
+
+    @pytest.mark.parametrize("disposition", [Disposition.GONE, Disposition.PERSON])
+    def test_a_repository_that_is_gone_for_a_moment_costs_no_runner_that_its_jobs_wait_for(
+        self, disposition: Disposition
+    ) -> None:
+        p = pool()
+        once = Failure(reason=Reason.GitHubNotFound, message="404", disposition=disposition)
+        view = snapshot(
+            jobs=seen([job()], failure=once, at=NOW - 20),
+            registrations=[registration(p)],
+            hf_jobs=[started(p)],
+        )
+        assert retirements(run_plan([p], view)) == {}
+
+    def test_a_fresh_process_that_meets_a_busy_runner_gives_no_other_back_for_it(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[job()],
+            registrations=[registration(p, "busy", online=True, busy=True), registration(p, "real")],
+            hf_jobs=[started(p, "busy"), started(p, "real")],
+        )
+        done = run_plan([p], view)
+        assert retirements(done) == {}
+        assert launches(done) == []
 
     def test_a_runner_that_github_called_busy_is_not_asked_about_again_at_once(self) -> None:
         p = pool()
