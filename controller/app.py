@@ -19,6 +19,7 @@ from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.github.limits import POINTS_PER_MINUTE
+from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.client import Client, connect
@@ -396,5 +397,10 @@ def _connections(options: Options, clock: SystemClock, kube: Client, term: Term)
             )
         return HubJobs(account=account, token=token, session=session, clock=clock)
 
+    def open_hardware(endpoint: str) -> HubHardware:
+        return HubHardware(session=session, endpoint=endpoint, clock=clock)
+
     secret_cache = SecretCache(secrets=KubernetesSecrets(client=kube), clock=clock)
-    return SecretConnections(cache=secret_cache, open_github=open_github, open_hub=open_hub)
+    return SecretConnections(
+        cache=secret_cache, open_github=open_github, open_hub=open_hub, open_hardware=open_hardware
+    )

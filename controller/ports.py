@@ -201,11 +201,15 @@ class Hub(Protocol):
     async def cancel(self, job_id: str) -> None:
         """Ask the Hub to end a job; one that ended already, or is unknown, is no error. Idempotent, asynchronous."""
 
-    async def flavors(self) -> Observation[Flavor]:
-        """List hardware and prices."""
-
     async def close(self) -> None:
         """Close connections. Idempotent."""
+
+
+class Hardware(Protocol):
+    """What one Hub endpoint has on offer, for everybody."""
+
+    async def flavors(self) -> Observation[Flavor]:
+        """List hardware and prices. Needs no credentials, so that nobody's bad Secret hides it from the others."""
 
 
 # ------------------------------------------------------------------------------------------------------------ Kubernetes
@@ -259,6 +263,9 @@ class Connections(Protocol):
 
     def hub(self, account: HubAccount) -> Hub:
         """Return the client of one account; the same object each time."""
+
+    def hardware(self, endpoint: str) -> Hardware:
+        """Return the list of one endpoint's hardware."""
 
     async def secret(self, ref: SecretRef) -> Mapping[str, str]:
         """Read a Secret, at most some seconds old."""

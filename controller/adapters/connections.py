@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from controller.core.model import (
-    Flavor,
     GitHubSource,
     HFJob,
     HubAccount,
@@ -25,6 +24,7 @@ from controller.core.reasons import Reason
 from controller.ports import (
     Clock,
     GitHub,
+    Hardware,
     Hub,
     JitConfig,
     LaunchSpec,
@@ -193,10 +193,6 @@ class AccountClient(Hub):
         """See :class:`controller.ports.Hub`."""
         await self._behind.call(lambda hub: hub.cancel(job_id))
 
-    async def flavors(self) -> Observation[Flavor]:
-        """See :class:`controller.ports.Hub`."""
-        return await self._behind.call(lambda hub: hub.flavors())
-
     async def close(self) -> None:
         """Close the client behind."""
         await self._behind.close()
@@ -211,6 +207,7 @@ class SecretConnections:
         cache: SecretCache,
         open_github: Callable[[GitHubSource, Mapping[str, str]], GitHub],
         open_hub: Callable[[HubAccount, Mapping[str, str]], Hub],
+        open_hardware: Callable[[str], Hardware],
     ) -> None:
         """Build the directory.
 
@@ -218,10 +215,12 @@ class SecretConnections:
             cache: Reads Secrets.
             open_github: Makes a client from a Secret's data; raises ``SecretMalformed``.
             open_hub: Likewise.
+            open_hardware: Makes the client of an endpoint, which needs no Secret.
         """
         self._cache = cache
         self._open_github = open_github
         self._open_hub = open_hub
+        self._open_hardware = open_hardware
         self._github: dict[GitHubSource, SourceClient] = {}
         self._hub: dict[HubAccount, AccountClient] = {}
 
@@ -242,6 +241,10 @@ class SecretConnections:
             )
             self._hub[account] = AccountClient(behind)
         return self._hub[account]
+
+    def hardware(self, endpoint: str) -> Hardware:
+        """Return the list of one endpoint's hardware."""
+        return self._open_hardware(endpoint)
 
     async def secret(self, ref: SecretRef) -> Mapping[str, str]:
         """Read a Secret."""

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from controller.core.model import Failure, Flavor, HFJob, Observation, Stage
 from controller.core.reasons import Reason
-from controller.ports import Clock, UpstreamError
+from controller.ports import Clock, Hardware, UpstreamError
 
 INTERVAL = 10.0
 """Seconds between lists while anything lives or is wanted: 30 of the 1,000 requests that a free account has per window
@@ -52,13 +52,6 @@ class JobSource(Protocol):
 
     async def inspect(self, job_id: str) -> HFJob | None:
         """Return one HF Job, or None when the Hub knows it no more."""
-
-
-class FlavorSource(Protocol):
-    """What a :class:`FlavorObserver` asks of :class:`controller.ports.Hub`."""
-
-    async def flavors(self) -> Observation[Flavor]:
-        """List hardware and prices."""
 
 
 def _back_off(base: float, failures: int, most: float, failure: Failure) -> float:
@@ -301,7 +294,7 @@ class FlavorObserver:
     def __init__(
         self,
         *,
-        source: FlavorSource,
+        source: Hardware,
         clock: Clock,
         interval: float = HARDWARE_INTERVAL,
         retry: float = HARDWARE_RETRY,

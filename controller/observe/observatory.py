@@ -95,8 +95,7 @@ class Observatory:
         self._keep(self.registrations, sorted({p.registrations for p in places}), self._open_registrations)
         accounts = sorted({p.account for p in places})
         self._keep(self.accounts, accounts, self._open_account)
-        payers = {account.endpoint: account for account in reversed(accounts)}
-        self._keep(self.endpoints, sorted(payers), lambda endpoint: self._open_endpoint(payers[endpoint]))
+        self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
 
     def _keep(self, known: dict[K, Any], wanted: Iterable[K], opened: Callable[[K], Any]) -> None:
         keys = list(wanted)
@@ -136,8 +135,9 @@ class Observatory:
             changed=self._changed,
         )
 
-    def _open_endpoint(self, payer: HubAccount) -> FlavorObserver:
-        return FlavorObserver(source=self._connections.hub(payer), clock=self._clock, changed=self._changed)
+    def _open_endpoint(self, endpoint: str) -> FlavorObserver:
+        hardware = self._connections.hardware(endpoint)
+        return FlavorObserver(source=hardware, clock=self._clock, changed=self._changed)
 
     async def close(self) -> None:
         """Stop observing."""

@@ -16,6 +16,7 @@ from typing import Any
 from controller.adapters.connections import SecretCache, SecretConnections
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.core.model import GitHubSource, HubAccount, PoolKey
@@ -247,8 +248,13 @@ class Simulation:
         def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
             return HubJobs(account=account, token=data["token"], session=session, clock=clock)
 
+        def open_hardware(endpoint: str) -> HubHardware:
+            return HubHardware(session=session, endpoint=endpoint, clock=self.clock)
+
         cache = SecretCache(secrets=self.cluster, clock=clock)
-        return SecretConnections(cache=cache, open_github=open_github, open_hub=open_hub)
+        return SecretConnections(
+            cache=cache, open_github=open_github, open_hub=open_hub, open_hardware=open_hardware
+        )
 
     async def _finalize(self, controller: Controller) -> None:
         """Stand in for kopf's delete handler."""

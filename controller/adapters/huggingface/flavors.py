@@ -13,7 +13,7 @@ PATH = "/api/jobs/hardware"
 _PER_MINUTE = {"second": 60.0, "minute": 1.0, "hour": 1 / 60}
 
 
-class Hardware:
+class HubHardware:
     """What an endpoint has on offer, for everybody: the route is public, so no account's token or limit is spent on it.
 
     Args:

@@ -13,9 +13,8 @@ from urllib.parse import quote
 import httpx2
 
 from controller.adapters.huggingface.errors import HubError, malformed
-from controller.adapters.huggingface.flavors import Hardware
 from controller.adapters.huggingface.session import JSON, Answer, Wire
-from controller.core.model import Disposition, Failure, Flavor, HFJob, HubAccount, Observation, Stage
+from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, Stage
 from controller.core.reasons import Reason
 from controller.ports import Clock, LaunchSpec, UpstreamError
 
@@ -59,7 +58,6 @@ class HubJobs:
         self._account = account
         self._clock = clock
         self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock)
-        self._hardware = Hardware(session=session, endpoint=account.endpoint, clock=clock)
         self._path = f"/api/jobs/{quote(account.namespace, safe='')}"
 
     async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
@@ -129,10 +127,6 @@ class HubJobs:
             job = await self.inspect(job_id)
             if job is not None and not job.stage.ended:
                 raise
-
-    async def flavors(self) -> Observation[Flavor]:
-        """List hardware and prices."""
-        return await self._hardware.flavors()
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared session, which its maker closes."""

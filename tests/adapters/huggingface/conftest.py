@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 import pytest
 
+from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from tests.adapters.huggingface.scripted import ACCOUNT, TOKEN, ScriptedHub
@@ -21,6 +22,12 @@ def hub() -> ScriptedHub:
 async def make_jobs(hub: ScriptedHub) -> AsyncIterator[Callable[..., HubJobs]]:
     async with open_session(transport=httpx2.MockTransport(hub.handle)) as session:
         yield lambda token=TOKEN: HubJobs(account=ACCOUNT, token=token, session=session, clock=hub.clock)
+
+
+@pytest.fixture
+async def hardware(hub: ScriptedHub) -> AsyncIterator[HubHardware]:
+    async with open_session(transport=httpx2.MockTransport(hub.handle)) as session:
+        yield HubHardware(session=session, endpoint=ACCOUNT.endpoint, clock=hub.clock)
 
 
 @pytest.fixture

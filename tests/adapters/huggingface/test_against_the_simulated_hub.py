@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from controller.adapters.huggingface.errors import HubError
+from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import TIMEOUTS, open_session
 from controller.core.model import Disposition, HubAccount, SecretRef, Stage
@@ -262,7 +263,8 @@ def test_the_documented_rate_limit_is_waited_for_without_asking() -> None:
 
 def test_the_hubs_hardware_is_read_with_its_prices() -> None:
     async def scenario(lab: Lab) -> None:
-        flavors = {flavor.name: flavor for flavor in (await lab.hub.flavors()).items}
+        hardware = HubHardware(session=lab.session, endpoint=ACCOUNT.endpoint, clock=lab.clock)
+        flavors = {flavor.name: flavor for flavor in (await hardware.flavors()).items}
         assert flavors["cpu-basic"].usd_per_minute == pytest.approx(0.000167)
         assert flavors["h200x8"].usd_per_minute * 60 == pytest.approx(40, rel=0.01)
         assert flavors["t4-small"].accelerator == "T4"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controller.adapters.huggingface.errors import HubError
+from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import MOST_PAGES, HubJobs, job_spec
 from controller.core.model import Stage, Volume
 from controller.core.reasons import Reason
@@ -352,10 +353,10 @@ T4 = {
 }
 
 
-async def test_hardware_is_listed_without_the_token(hub: ScriptedHub, jobs: HubJobs) -> None:
+async def test_hardware_is_listed_without_the_token(hub: ScriptedHub, hardware: HubHardware) -> None:
     cpu = {"name": "cpu-basic", "prettyName": "CPU Basic", "accelerator": None, "unitCostUSD": 0.000167}
     hub.answer(reply([cpu, T4]))
-    observed = await jobs.flavors()
+    observed = await hardware.flavors()
     assert "authorization" not in hub.requests[0].headers
     assert hub.requests[0].url.path == "/api/jobs/hardware"
     assert [(f.name, f.usd_per_minute, f.accelerator) for f in observed.items] == [
@@ -367,10 +368,10 @@ async def test_hardware_is_listed_without_the_token(hub: ScriptedHub, jobs: HubJ
 
 @pytest.mark.parametrize(("unit", "per_minute"), [("hour", 0.01), ("minute", 0.6), ("second", 36.0)])
 async def test_prices_are_per_minute_whatever_the_unit(
-    hub: ScriptedHub, jobs: HubJobs, unit: str, per_minute: float
+    hub: ScriptedHub, hardware: HubHardware, unit: str, per_minute: float
 ) -> None:
     hub.answer(reply([{**T4, "unitCostUSD": 0.6, "unitLabel": unit}]))
-    assert (await jobs.flavors()).items[0].usd_per_minute == pytest.approx(per_minute)
+    assert (await hardware.flavors()).items[0].usd_per_minute == pytest.approx(per_minute)
 
 
 @pytest.mark.parametrize(
@@ -385,20 +386,22 @@ async def test_prices_are_per_minute_whatever_the_unit(
     ],
 )
 async def test_hardware_without_a_clear_price_makes_the_list_incomplete(
-    hub: ScriptedHub, jobs: HubJobs, entry: Any
+    hub: ScriptedHub, hardware: HubHardware, entry: Any
 ) -> None:
     hub.answer(reply([entry, T4]))
-    observed = await jobs.flavors()
+    observed = await hardware.flavors()
     assert [f.name for f in observed.items] == ["t4-small"]
     assert observed.failure is not None
     assert observed.failure.reason is Reason.HubMalformed
 
 
 @pytest.mark.parametrize("answer", [reply([]), reply({}), reply([{"name": "free"}]), raw(b"<html>")])
-async def test_no_hardware_at_all_is_a_failure(hub: ScriptedHub, jobs: HubJobs, answer: Reply) -> None:
+async def test_no_hardware_at_all_is_a_failure(
+    hub: ScriptedHub, hardware: HubHardware, answer: Reply
+) -> None:
     hub.answer(answer)
     with pytest.raises(HubError) as caught:
-        await jobs.flavors()
+        await hardware.flavors()
     assert caught.value.failure.reason is Reason.HubMalformed
 
 

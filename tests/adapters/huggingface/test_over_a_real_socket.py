@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from controller.adapters.huggingface.errors import HubError
+from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import TIMEOUTS, open_session
 from controller.core.model import HubAccount, SecretRef
@@ -66,7 +67,9 @@ async def test_a_job_is_launched_listed_and_cancelled(
         launched = await jobs.launch(SPEC)
         assert [job.id for job in (await jobs.live(LABELS)).items] == [launched.id]
         await jobs.cancel(launched.id)
-        assert (await jobs.flavors()).complete
+        clock = LoopClock(time=asyncio.get_running_loop().time)
+        hardware = HubHardware(session=session, endpoint=served[0], clock=clock)
+        assert (await hardware.flavors()).complete
     assert all("agent-harnesses" not in entry.path for entry in served[1].log)
     for secret in ("hf_writer", SPEC.secrets["JIT"]):
         assert secret not in caplog.text
