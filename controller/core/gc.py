@@ -139,24 +139,24 @@ def stray_retirements(
         track = tracks.get(name) or Track(phase=Phase.ORPHANED, since=now)
         kept[name] = track
         busy = name in running or (halves.in_flight is not None and halves.in_flight.effect is Effect.RETIRE)
-        if busy or not snapshot.pools_known or halves.registration is None:
+        if busy or not snapshot.pools_known or halves.registration is None or halves.scope is None:
             continue
         if now - track.since <= STRAY_GRACE or now < track.retry_at:
             continue
-        scope, registration = halves.registration
-        view = snapshot.registrations[scope]
-        account = halves.hf_job[0] if halves.hf_job else None
-        if not view.complete or (account is None and not all(v.complete for v in snapshot.hf_jobs.values())):
+        view = snapshot.registrations[halves.scope]
+        if not view.complete or (
+            halves.account is None and not all(v.complete for v in snapshot.hf_jobs.values())
+        ):
             continue
         kept[name] = replace(track, retry_at=now + STRAY_GRACE)
         found.append(
             Retire(
                 name=name,
                 pool_uid="",
-                scope=scope,
-                account=account,
-                registration_id=registration.id,
-                hf_job_id=halves.hf_job[1].id if halves.hf_job else None,
+                scope=halves.scope,
+                account=halves.account,
+                registration_id=halves.registration.id,
+                hf_job_id=halves.hf_job.id if halves.hf_job else None,
                 reason=Reason.PoolDeleted,
             )
         )

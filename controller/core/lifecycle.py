@@ -162,10 +162,12 @@ class Runner(NamedTuple):
 
 @dataclass(slots=True)
 class Halves:
-    """What was seen under one runner's name."""
+    """What was seen under one runner's name, and where."""
 
-    registration: tuple[RegistrationScope, Registration] | None = None
-    hf_job: tuple[HubAccount, HFJob] | None = None
+    registration: Registration | None = None
+    scope: RegistrationScope | None = None
+    hf_job: HFJob | None = None
+    account: HubAccount | None = None
     in_flight: InFlight | None = None
 
 
@@ -198,8 +200,8 @@ def take_census(
             if made_by is None or made_by.controller != mine:
                 continue
             uid = uid_by_digest.get(made_by.pool)
-            halves = census.strays if uid is None else census.by_pool[uid]
-            halves[registration.name].registration = (scope, registration)
+            halves = (census.strays if uid is None else census.by_pool[uid])[registration.name]
+            halves.registration, halves.scope = registration, scope
     for account, jobs in snapshot.hf_jobs.items():
         for job in jobs.items:
             name = job.labels.get(LABEL_RUNNER, "")
@@ -215,11 +217,11 @@ def take_census(
             uid = uid_by_label.get(job.labels.get(LABEL_POOL_UID, ""))
             if uid is not None and digest(uid) != made_by.pool:
                 continue
-            halves = census.strays if uid is None else census.by_pool[uid]
-            halves[name].hf_job = (account, job)
+            halves = (census.strays if uid is None else census.by_pool[uid])[name]
+            halves.hf_job, halves.account = job, account
     for name, effect in in_flight.items():
-        halves = census.by_pool[effect.pool_uid] if effect.pool_uid in uids else census.strays
-        halves[name].in_flight = effect
+        halves = (census.by_pool[effect.pool_uid] if effect.pool_uid in uids else census.strays)[name]
+        halves.in_flight = effect
     return census
 
 
@@ -306,8 +308,7 @@ def _join(
     now: float,
 ) -> Runner:
     effect = halves.in_flight
-    scope, registration = halves.registration or (None, None)
-    account, hf_job = halves.hf_job or (None, None)
+    registration, hf_job, account = halves.registration, halves.hf_job, halves.account
     if hf_job is None and effect is not None and effect.hf_job is not None and effect.effect is Effect.LAUNCH:
         hf_job = effect.hf_job  # acknowledged, and not listed yet
     home = (effect.footprint if effect else None) or views.home
@@ -343,7 +344,7 @@ def _join(
     return Runner(
         name=name,
         phase=phase,
-        footprint=views.place(scope or home.registrations, account or home.account),
+        footprint=views.place(halves.scope or home.registrations, account or home.account),
         registration=registration,
         hf_job=hf_job,
         workflow_job=workflow_job,
