@@ -10,7 +10,7 @@ from controller.api.address import github_target
 from controller.api.duration import seconds
 from controller.api.runnerpool import RunnerPool
 from controller.api.spec import GitHub, RunnerPoolSpec
-from controller.api.status import Place
+from controller.api.status import Interruption, Place
 from controller.core import model
 from controller.core.labels import full_pattern, normalized
 
@@ -69,6 +69,7 @@ def from_model(obj: RunnerPool) -> model.Pool:
             idle=seconds(spec.deadlines.idle),
             lifetime=seconds(spec.deadlines.lifetime),
         ),
+        retry_interrupted=spec.retry.interrupted,
         paused=spec.paused,
         deleting=metadata.deletion_timestamp is not None,
     )
@@ -165,6 +166,15 @@ _KINDS = {
     "orgs": model.ScopeKind.ORGANIZATION,
     "enterprises": model.ScopeKind.ENTERPRISE,
 }
+
+
+def interruptions(status: Mapping[str, Any]) -> tuple[model.Interruption, ...]:
+    """Return the lost workflow jobs that a stored status tells of, in its order."""
+    told = [Interruption.model_validate(one) for one in status.get("interruptions") or []]
+    return tuple(
+        model.Interruption(**{**one.model_dump(), "at": _epoch(datetime.fromisoformat(one.at))})
+        for one in told
+    )
 
 
 def last_launch_at(status: Mapping[str, Any]) -> float | None:

@@ -331,6 +331,17 @@ class Deadlines(Strict):
     )
 
 
+class Retry(Strict):
+    """What is done again by itself."""
+
+    interrupted: Annotated[int, Field(ge=0, le=5)] = Field(
+        default=0,
+        description="When an HF Job ends under a workflow job, the failed jobs of that run are run again once the run has "
+        "ended; no run gets further than attempt interrupted + 1 so, whoever began the attempts before. Needs Actions: "
+        "write. Never for runs that somebody cancelled, for jobs that failed by themselves, or after deadlines.lifetime.",
+    )
+
+
 class RunnerPoolSpec(Strict):
     """What a pool should be."""
 
@@ -449,6 +460,11 @@ class RunnerPoolSpec(Strict):
         default_factory=Deadlines,
         json_schema_extra={"default": {}},  # the API server then fills in the defaults below
         description="How long a runner may stay in each phase: 90s, 10m, 1h30m or 2d.",
+    )
+    retry: Retry = Field(
+        default_factory=Retry,
+        json_schema_extra={"default": {}},  # the API server then fills in the default below
+        description="What is done again by itself. Leave it out where steps must not run twice.",
     )
     paused: bool = Field(
         default=False,

@@ -1,7 +1,8 @@
 """``RunnerPool.status``: what the controller tells people about a pool.
 
 It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``, which tell
-where runners of an edited or broken pool may still be, and that only after a restart (:mod:`controller.api.convert`). Amounts of money are strings of
+where runners of an edited or broken pool may still be, and ``interruptions``, which it may have to follow up, and that only
+after a restart (:mod:`controller.api.convert`). Amounts of money are strings of
 decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 4 and kstatus trip over them).
 """
 
@@ -15,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from controller.api.rules import KeyedBy
 from controller.core.lifecycle import Phase
+from controller.core.model import RerunState
 
 NEVER_SEEN: Final = -1
 """``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo CD then wait
@@ -22,6 +24,7 @@ instead of taking a missing status for success (charts.md §6)."""
 
 MAX_RUNNERS_SHOWN: Final = 20
 MAX_PLACES: Final = 16
+MAX_INTERRUPTIONS: Final = 32
 MAX_MESSAGE: Final = 1024
 
 Count = Annotated[int, Field(ge=0)]
@@ -189,6 +192,23 @@ class Place(StatusPart):
     token_secret: Annotated[str, Field(max_length=253)] = Field(description="Secret with the Hub's token.")
 
 
+class Interruption(StatusPart):
+    """A workflow job whose HF Job ended under it."""
+
+    repository: Annotated[str, Field(max_length=256)] = Field(description="OWNER/REPOSITORY.")
+    run_id: Count = Field(description="The workflow run.")
+    attempt: Annotated[int, Field(ge=1)] = Field(description="The run's attempt that lost the job.")
+    job_id: Count = Field(description="The workflow job; the first that this attempt lost.")
+    job_name: Annotated[str, Field(max_length=1024)] = Field(default="", description="Its name.")
+    job_url: Link = Field(default="", description="Its page.")
+    at: Time = Field(description="When the loss was noticed.")
+    rerun: Annotated[RerunState, Field(strict=False)] = Field(
+        description="Pending: the run's failed jobs are run again when it has ended. Done: its next attempt began. NotNeeded: "
+        "it succeeded, or somebody cancelled it. Refused: GitHub said no, or a day went by. Off: spec.retry.interrupted did "
+        "not ask for it."
+    )
+
+
 class RunnerPoolStatus(StatusPart):
     """What a pool is and does."""
 
@@ -229,6 +249,10 @@ class RunnerPoolStatus(StatusPart):
     places: Annotated[list[Place], Field(max_length=MAX_PLACES)] | None = Field(
         default=None,
         description="Where the pool has runners, or had: an edited pool is tidied up at its former places too.",
+    )
+    interruptions: Annotated[list[Interruption], Field(max_length=MAX_INTERRUPTIONS)] | None = Field(
+        default=None,
+        description="Workflow jobs that were lost with their HF Jobs in the last hour, or whose run is awaited.",
     )
     cost: Cost | None = Field(
         default=None, description="Money, as an estimate from list prices; absent while a price is not known."

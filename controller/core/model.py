@@ -265,10 +265,12 @@ class Pool:
         max_runners: Upper bound of live HF Jobs.
         min_idle: Runners kept idle beside those that serve demand.
         deadlines: Seconds.
+        retry_interrupted: The last attempt of a run whose failed jobs are run again after an interruption; 0 for never.
         paused: Launch nothing.
         deleting: ``metadata.deletionTimestamp`` is set.
         former: Older footprints that may still hold runners of this pool.
         last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None if it never launched.
+        interruptions: Workflow jobs that were lost lately, as the pool's status tells.
         footprint: Where runners that this spec launches leave their two halves.
     """
 
@@ -290,10 +292,12 @@ class Pool:
     max_runners: int = 10
     min_idle: int = 0
     deadlines: Deadlines = field(default_factory=Deadlines)
+    retry_interrupted: int = 0
     paused: bool = False
     deleting: bool = False
     former: tuple[Footprint, ...] = ()
     last_launch_at: float | None = None
+    interruptions: tuple[Interruption, ...] = field(default=(), compare=False)
     footprint: Footprint = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -361,6 +365,41 @@ class Registration:
     online: bool
     busy: bool
     labels: tuple[str, ...] = ()
+
+
+class RerunState(StrEnum):
+    """How far a run's re-run has come."""
+
+    OFF = "Off"
+    PENDING = "Pending"
+    DONE = "Done"
+    NOT_NEEDED = "NotNeeded"
+    REFUSED = "Refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """A workflow job that was lost because its HF Job ended under it; the first one stands for all of its run's attempt.
+
+    Attributes:
+        repository: ``owner/repo``, lower case.
+        run_id: The run.
+        attempt: The run's attempt in which it was lost.
+        job_id: The workflow job.
+        job_name: As shown by GitHub.
+        job_url: Its page.
+        at: Epoch seconds on the controller's clock.
+        rerun: What becomes of the run.
+    """
+
+    repository: str
+    run_id: int
+    attempt: int
+    job_id: int
+    job_name: str = ""
+    job_url: str = ""
+    at: float
+    rerun: RerunState = RerunState.OFF
 
 
 # ------------------------------------------------------------------------------------------------------------------- Hub
@@ -452,12 +491,14 @@ class Observation(Generic[T]):
             acknowledged before, and may miss every later one.
         server_time: Epoch seconds on the answering server's clock (its ``Date`` header), for ages.
         failure: Why the newest try failed. ``items`` are then those of the last good one and prove nothing.
+        answered: Some try has succeeded; False while all have failed, so that there are no times to rely on either.
     """
 
     items: tuple[T, ...] = ()
     asked_at: float
     server_time: float
     failure: Failure | None = None
+    answered: bool = True
 
     @property
     def complete(self) -> bool:

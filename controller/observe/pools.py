@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.api.convert import footprints, last_launch_at, to_pool
+from controller.api.convert import footprints, interruptions, last_launch_at, to_pool
 from controller.api.runnerpool import InvalidPool
 from controller.core.model import Footprint, Pool, PoolKey
 
@@ -72,7 +72,12 @@ class PoolRegistry:
         else:
             former, launched = footprints(status, namespace=key.namespace), last_launch_at(status)
         former = tuple(place for place in dict.fromkeys(former) if place != pool.footprint)
-        pool = replace(pool, former=former, last_launch_at=launched)
+        pool = replace(
+            pool,
+            former=former,
+            last_launch_at=launched,
+            interruptions=interruptions(body.get("status") or {}),
+        )
         healed = self._rejected.pop(key, None) is not None
         self._pools[key] = pool
         if pool != known or healed:

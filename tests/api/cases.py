@@ -340,6 +340,10 @@ BAD: dict[str, Bad] = {
         {"volumes": [volume(path="a/../../b")]}, "spec.volumes[0].path", "write a relative path"
     ),
     # --- numbers, durations, switches
+    **{
+        f"retry {times}": Bad({"retry": {"interrupted": times}}, "spec.retry.interrupted", str(edge))
+        for times, edge in ((-1, 0), (6, 5))
+    },
     "more idle than runners": Bad(
         {"minIdle": 5, "maxRunners": 4}, "spec.minIdle", "minIdle is more than maxRunners"
     ),

@@ -16,12 +16,14 @@ from controller.api.status import (
     Cost,
     Counts,
     FlavorStatus,
+    Interruption,
     Place,
     Runner,
     RunnerPoolStatus,
     StatusPart,
     Waiting,
 )
+from controller.core.model import RerunState
 from tests.api.cases import BAD, GOOD, Bad, manifest
 
 if TYPE_CHECKING:
@@ -194,6 +196,18 @@ FULL_STATUS = RunnerPoolStatus(
             endpoint="https://huggingface.co",
             namespace="acme",
             token_secret="hf-token",
+        )
+    ],
+    interruptions=[
+        Interruption(
+            repository="acme/lib",
+            run_id=7,
+            attempt=1,
+            job_id=70,
+            job_name="train",
+            job_url="https://github.com/acme/lib/actions/runs/7/job/70",
+            at=NOW,
+            rerun=RerunState.PENDING,
         )
     ],
     cost=Cost(usd_per_hour="2.80", max_usd_per_hour="8.00", worst_case_usd="17.20", spent_usd="1.5012"),

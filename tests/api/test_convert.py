@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.api.address import github_target, is_loopback
-from controller.api.convert import footprints, last_launch_at, places, to_pool
+from controller.api.convert import footprints, interruptions, last_launch_at, places, to_pool
 from controller.api.runnerpool import InvalidPool
 from controller.api.status import RunnerPoolStatus, dollars, timestamp
 from controller.core.demand import reach
@@ -17,9 +17,11 @@ from controller.core.model import (
     GitHubSource,
     GroupOnlyJobs,
     HubAccount,
+    Interruption,
     Pool,
     PoolKey,
     RegistrationScope,
+    RerunState,
     RunnerTemplate,
     Scope,
     ScopeKind,
@@ -83,6 +85,7 @@ def test_every_choice_reaches_the_planner() -> None:
             "maxRunners": 7,
             "minIdle": 2,
             "deadlines": {"scheduling": "20m", "registration": "90s", "idle": "1m", "lifetime": "2d"},
+            "retry": {"interrupted": 2},
             "paused": True,
         }
     )
@@ -103,6 +106,7 @@ def test_every_choice_reaches_the_planner() -> None:
         ssh=True,
     )
     assert (made.max_runners, made.min_idle, made.paused) == (7, 2, True)
+    assert made.retry_interrupted == 2
     assert made.deadlines == Deadlines(scheduling=1200, registration=90, idle=60, lifetime=172_800)
 
 
@@ -245,3 +249,28 @@ def test_the_last_launch_survives_the_way_through_status() -> None:
 )
 def test_dollars_have_two_decimals_or_as_many_as_small_amounts_need(amount: float, text: str) -> None:
     assert dollars(amount) == text
+
+
+def test_a_stored_status_tells_of_lost_jobs() -> None:
+    told = {
+        "repository": "acme/lib",
+        "runId": 7,
+        "attempt": 2,
+        "jobId": 70,
+        "jobName": "train",
+        "jobUrl": "https://github.com/acme/lib/actions/runs/7/job/70",
+        "at": "2026-11-21T08:30:00Z",
+        "rerun": "Pending",
+    }
+    lost = Interruption(
+        repository="acme/lib",
+        run_id=7,
+        attempt=2,
+        job_id=70,
+        job_name="train",
+        job_url="https://github.com/acme/lib/actions/runs/7/job/70",
+        at=1_795_249_800.0,
+        rerun=RerunState.PENDING,
+    )
+    assert interruptions({"interruptions": [told]}) == (lost,)
+    assert interruptions({}) == ()

@@ -136,3 +136,19 @@ def test_former_places_and_the_last_launch_come_back_from_the_status_after_a_res
     (pool,) = second.pools
     assert pool.former == (old,)
     assert pool.last_launch_at is not None
+
+
+def test_lost_jobs_are_as_the_newest_status_tells_and_wake_nobody() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    lost = {
+        "repository": "acme/lib",
+        "runId": 7,
+        "attempt": 1,
+        "jobId": 70,
+        "at": "2026-11-21T08:30:00Z",
+        "rerun": "Pending",
+    }
+    registry.upsert({**body(), "status": {"interruptions": [lost]}})
+    assert [one.run_id for one in registry.pools[0].interruptions] == [7]
+    assert registry.wakes == 1
