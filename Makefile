@@ -59,6 +59,10 @@ format: $(STAMP) ## Format the code and mend what can be mended
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
+.PHONY: chaos
+chaos: $(STAMP) controlplane ## Kill, stop and cut off real replicas under load for SECONDS=120; SEED=N replays the choices
+	@SECONDS='$(or $(SECONDS),120)' SEED='$(SEED)' $(BIN)/python -m tools.chaos
+
 .PHONY: bench
 bench: $(STAMP) controlplane ## Print the figures of speed and size, measured on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)
