@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from controller.api.duration import seconds as duration_seconds
+from controller.core.labels import covered, full_pattern
 from controller.sim.hub.job import Job, Phase
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class Judge:
         if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - SETTLE:
             return
         deadlines = specs[0].spec.get("deadlines", {})
-        now = self.sim.hub.platform.now
+        now = self.sim.clock.wall()  # the Hub itself stands still between two of its own events
         if runner.connected_at is not None:
             old = now - runner.connected_at > duration_seconds(deadlines.get("idle", "2m")) - 5
         elif job.started_at is not None:
@@ -330,9 +331,11 @@ class Judge:
     def check_spending(self) -> None:
         """Judge what each HF Job cost against its timeout."""
         assert self.sim is not None
+        knobs = self.sim.hub.knobs
+        boot = max((knobs.boot_seconds, *knobs.boot_seconds_by_flavor.values()))
         for job in self.sim.hub.platform.jobs.values():
             seconds, _ = job.meter.read(self.sim.hub.platform.now)
-            most = (job.spec.timeout_seconds or 0) + 2 * self.sim.hub.knobs.boot_seconds + 1
+            most = (job.spec.timeout_seconds or 0) + 2 * boot + 1
             if job.id not in self.foreign and seconds > most:
                 self.fail(BOUND, f"HF Job {job.id} was billed {seconds:.0f} s, where {most:.0f} is the most")
 
@@ -373,6 +376,13 @@ def serves(spec: Mapping[str, Any], repository: str, labels: Iterable[str]) -> b
     """Return whether a pool of this spec, unless it is paused, serves a job of these labels."""
     path = str(spec["github"]["url"]).split("/", 3)[3]
     reaches = repository == path or ("/" not in path and repository.startswith(f"{path}/"))
+    chosen = spec["github"].get("repositories")
+    if reaches and chosen:
+        globs = [
+            tuple(full_pattern(glob, path) for glob in chosen.get(side) or ())
+            for side in ("include", "exclude")
+        ]
+        reaches = repository.lower() in covered(globs[0], globs[1], (repository.lower(),))
     wanted = set(labels)
     return reaches and bool(wanted) and wanted <= set(spec["labels"]) and not spec.get("paused", False)
 

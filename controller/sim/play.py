@@ -11,6 +11,7 @@ from typing import NoReturn
 from controller.core.labels import is_glob
 from controller.core.model import PoolKey, ScopeKind, SecretRef
 from controller.core.naming import LABEL_POOL, label_value
+from controller.sim.check import Judge
 from controller.sim.engine import Simulation
 from controller.sim.faults import Call, Fault
 from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
@@ -62,8 +63,14 @@ async def _play(scenario: Scenario, coming: Sequence[Arrival], seed: int, until:
     except asyncio.CancelledError:  # Ctrl-C: what happened so far is worth a report
         interrupted = True
     stage.note_outage()
+    stage.judge.check_spending()
     tally = Tally(
-        scenario=scenario, seed=seed, sim=stage.sim, cancelled=stage.cancelled, outages=stage.outages
+        scenario=scenario,
+        seed=seed,
+        sim=stage.sim,
+        cancelled=stage.cancelled,
+        outages=stage.outages,
+        judge=stage.judge,
     )
     played = Played(report=tally.report(interrupted=interrupted), happened=tally.happened())
     await stage.sim.close()
@@ -80,6 +87,7 @@ class _Stage:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.cancelled: set[int] = set()
         self.outages: list[OutageOutcome] = []
+        self.judge = Judge()
         self._scenario = scenario
         self._file = scenario.file
         self._world = world = scenario.file.world
@@ -101,11 +109,15 @@ class _Stage:
             },
             github_interval=self._file.controller.github_interval,
             hub_interval=self._file.controller.hub_interval,
-            github_nemeses=[_Faults(world.faults, "github", seed, time)],
-            hub_nemeses=[_Faults(world.faults, "hub", seed, time)],
+            github_nemeses=[_Faults(world.faults, "github", seed, time, self.judge)],
+            hub_nemeses=[_Faults(world.faults, "hub", seed, time, self.judge)],
+            github_knobs=world.github,
             latency=_Latencies(world.latency, seed),
+            wrap=self.judge.watch,
         )
-        self.sim.github.turn(**world.github)
+        self.judge.sim = self.sim
+        self.judge.secrets |= {HUB_TOKEN, "PRIVATE KEY"}
+        self.sim.cluster.written = lambda text: self.judge.look_for_secrets("a status or an Event", [text])
         self.sim.machine.on_job = self._job_started
 
     async def perform(self, coming: Sequence[Arrival], until: float) -> None:
@@ -166,6 +178,7 @@ class _Stage:
             sim.cluster.set_secret(ref.namespace, ref.name, data)
         for manifest in self._scenario.manifests:
             sim.cluster.apply(manifest)
+        self.judge.pools_changed()
 
     def _repositories(self, coming: Sequence[Arrival]) -> set[str]:
         """Return the repositories that must exist; names differ from one another in more than case."""
@@ -304,10 +317,13 @@ class _Stage:
 class _Faults:
     """The scenario's faults at one site; a nemesis."""
 
-    def __init__(self, faults: Sequence[Failing], site: str, seed: int, time: Callable[[], float]) -> None:
+    def __init__(
+        self, faults: Sequence[Failing], site: str, seed: int, time: Callable[[], float], judge: Judge
+    ) -> None:
         self._faults = [(index, one) for index, one in enumerate(faults) if one.site == site]
         self._seed = seed
         self._time = time
+        self._judge = judge
         self._struck: Counter[int] = Counter()
 
     def strike(self, call: Call) -> Fault | None:
@@ -321,8 +337,19 @@ class _Faults:
             if uniform(self._seed, "fault", index, call.route, call.ordinal) >= one.rate:
                 continue
             self._struck[index] += 1
+            self._note_doubt(call)
             return one.fault()
         return None
+
+    def _note_doubt(self, call: Call) -> None:
+        """Tell the judge whose launch met a fault: its runner may be given up although it is healthy."""
+        if not call.route.startswith("POST ") or not call.request.body:
+            return
+        body = call.request.json()
+        if isinstance(body, dict):
+            labels = body.get("labels")
+            name = labels.get("runner") if isinstance(labels, dict) else body.get("name")
+            self._judge.in_doubt.add(str(name))
 
 
 class _Latencies:

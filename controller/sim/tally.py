@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from controller.core.model import Pool
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER
+from controller.sim.check import Judge
 from controller.sim.clock import EPOCH
 from controller.sim.engine import Simulation
 from controller.sim.exchange import Exchange
@@ -105,12 +106,14 @@ class Tally:
         sim: Simulation,
         cancelled: Iterable[int],
         outages: Sequence[OutageOutcome],
+        judge: Judge,
     ) -> None:
         self._scenario = scenario
         self._seed = seed
         self._sim = sim
         self._cancelled = frozenset(cancelled)
         self._outages = list(outages)
+        self._judge = judge
         sim.hub.advance()
         sim.github.time.advance()
         self._end = sim.clock.wall()
@@ -248,21 +251,12 @@ class Tally:
         return found
 
     def _violations(self) -> list[str]:
-        """Return what must never be, as far as the services' records show it afterwards."""
+        """Return what must never be: what the judge saw, simulators that broke, and promises about money not kept."""
         found = [f"simulator: {bug.strip().splitlines()[-1]}" for bug in self._sim.bugs]
-        for name, mine in self._sums.items():
-            most, cap = _most_at_once(mine.live), self._pools[name].max_runners
-            if most > cap:
-                found.append(f"{name}: {most} HF Jobs lived at once, maxRunners is {cap}")
-        names = Counter((job.labels or {}).get(LABEL_RUNNER, "") for job in self._hf_jobs)
-        found += [f"{name}: {count} HF Jobs for one runner" for name, count in names.items() if count > 1]
-        for job in self._hf_jobs:
-            shift = self._sim.machine.shifts.get(job.id)
-            worked = shift is not None and shift.workflow_job is not None and shift.done_at is None
-            if worked and job.cancelling and job.phase is Phase.ENDED:
-                found.append(f"HF Job {job.id} was cancelled while a workflow job ran on it")
+        found += [f"{one.invariant} at {one.at:.1f} s: {one.message}" for one in self._judge.violations]
         found += [
-            f"${one.spent_usd:.4f} were spent without a controller from {one.at:.0f} s on, ${one.worst_case_usd:.4f} at most were told"
+            f"${one.spent_usd:.4f} were spent without a controller from {one.at:.0f} s on, "
+            f"${one.worst_case_usd:.4f} at most were told"
             for one in self._outages
             if one.spent_usd > one.worst_case_usd + 1e-6
         ]
