@@ -628,7 +628,7 @@ class _PoolPass:
             hub=hub,
             github_seen_at=_seen_at(self.github_view),
             hub_seen_at=_seen_at(self.hub_view),
-            observed=self.github_view is not None and self.hub_view is not None and self._queue_seen(),
+            observed=_answered(self.github_view) and _answered(self.hub_view) and self._queue_seen(),
             drained=self._drained(),
             usd_per_hour=rate,
             worst_case_usd=worst,
@@ -766,9 +766,13 @@ def _failure_of(view: Observation[Registration] | Observation[HFJob] | None) -> 
     return view.failure if view is not None else None
 
 
+def _answered(view: Observation[Registration] | Observation[HFJob] | None) -> bool:
+    return view is not None and view.answered
+
+
 def _seen_at(view: Observation[Registration] | Observation[HFJob] | None) -> float | None:
     """Return when the items were asked for; a list that never succeeded has none."""
-    return None if view is None else view.asked_at
+    return view.asked_at if view is not None and view.answered else None
 
 
 def _waiting(reason: Reason, count: int, detail: str = "") -> Waiting:

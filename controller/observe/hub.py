@@ -225,7 +225,7 @@ class HubObserver:
         self._failures += 1
         if self._seen is None:
             self._seen = Observation(
-                asked_at=self._clock.mono(), server_time=self._clock.wall(), failure=failure
+                asked_at=self._clock.mono(), server_time=self._clock.wall(), failure=failure, answered=False
             )
         self._seen = replace(self._seen, failure=failure)
 
@@ -354,6 +354,6 @@ class FlavorObserver:
         self._failures += 1
         if self.observation is None:
             self.observation = Observation(
-                asked_at=self._clock.mono(), server_time=self._clock.wall(), failure=failure
+                asked_at=self._clock.mono(), server_time=self._clock.wall(), failure=failure, answered=False
             )
         self.observation = replace(self.observation, failure=failure)

@@ -457,5 +457,5 @@ def _still(
 ) -> Observation[Any]:
     """Return the last view with a failure; an empty one where there was none."""
     if seen is None:
-        return Observation(asked_at=now, server_time=server_time, failure=failure)
+        return Observation(asked_at=now, server_time=server_time, failure=failure, answered=False)
     return replace(seen, failure=failure)

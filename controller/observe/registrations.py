@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from controller.core.model import Failure, Observation, Registration, RegistrationScope
 from controller.ports import Clock, Runners, UpstreamError
@@ -80,13 +81,10 @@ class RegistrationObserver:
 
     def _failed(self, failure: Failure, asked_at: float) -> Observation[Registration]:
         if self._seen is None:
-            return Observation(asked_at=asked_at, server_time=self._clock.wall(), failure=failure)
-        return Observation(
-            items=self._seen.items,
-            asked_at=self._seen.asked_at,
-            server_time=self._seen.server_time,
-            failure=failure,
-        )
+            return Observation(
+                asked_at=asked_at, server_time=self._clock.wall(), failure=failure, answered=False
+            )
+        return replace(self._seen, failure=failure)
 
     def _pause(self, failure: Failure | None) -> float:
         if failure is None:

@@ -211,9 +211,11 @@ class Reconciler:
         A controller that has just started has not looked at everything yet. Calling every pool "not ready" for these few
         seconds, and ready again after them, would wake everybody who waits for conditions at each restart.
         """
+        if report.observed or self._publisher.has_spoken(report.pool.uid):
+            return False
         said = self._publisher.previous(report.pool.uid).get("observedGeneration")
         young = self._clock.mono() - self._start.mono < SETTLE
-        return not report.observed and said == report.pool.generation and young
+        return said == report.pool.generation and young
 
     def _find_overlaps(
         self, done: Plan, usd: Mapping[str, Mapping[str, float]]

@@ -67,6 +67,10 @@ class Publisher:
         known = self._published.get(uid)
         return known.status if known else self._first_sight(uid)
 
+    def has_spoken(self, uid: str) -> bool:
+        """Return whether this process has said anything of a pool yet."""
+        return uid in self._published
+
     async def publish(
         self, statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]], *, later: Collection[str] = ()
     ) -> None:

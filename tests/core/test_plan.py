@@ -176,6 +176,13 @@ class TestLaunching:
         assert [a.pool.uid for a in done.actions if isinstance(a, Launch)] == [works.uid]
 
 
+    @pytest.mark.parametrize("dark", ["registrations", "hf_jobs"])
+    def test_a_service_that_never_answered_was_not_observed(self, dark: str) -> None:
+        never = replace(seen(failure=OUTAGE), answered=False)
+        report = run_plan([pool()], snapshot(**{dark: never})).reports["uid-t4"]
+        assert not report.observed
+
+
 class TestFlavors:
     def test_an_unknown_flavor_is_named_with_the_nearest_ones_and_a_known_one_is_used(self) -> None:
         p = pool(flavors=("t4-smal", "t4-medium"))

@@ -503,6 +503,19 @@ def test_two_controllers_on_one_repository_and_namespace_leave_each_other_alone(
     play(act)
 
 
+@pytest.mark.parametrize("dark", ["github", "hub"])
+def test_a_pool_whose_services_never_answered_is_not_called_ready(dark: str) -> None:
+    async def act(scene: Scene) -> None:
+        scene.fault(dark, route="*", kind="unreachable", times=None)
+        t4(scene)
+        scene.sim.start()
+        await scene.pass_time(40)
+        assert scene.condition("Ready")["status"] == "False"
+        assert scene.condition("Ready")["reason"] in ("GitHubUnavailable", "HubUnavailable")
+
+    play(act)
+
+
 def test_a_restart_neither_unsettles_conditions_nor_repeats_events() -> None:
     async def act(scene: Scene) -> None:
         t4(scene)
