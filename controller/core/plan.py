@@ -40,6 +40,7 @@ from controller.core.money import prices, running_seconds, timeout_seconds, wors
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, digest, label_value, origin, spec_digest
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
+from controller.core.retry import Loss, Losses, Rerun, RerunResult, follow_up, recall
 
 GIVE_BACK_HOLD = 20.0
 """Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
@@ -64,7 +65,7 @@ class Launch:
     flavor: str
 
 
-Action = Launch | Retire
+Action = Launch | Retire | Rerun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,7 @@ class PoolMemory:
         billed_seconds: Of HF Jobs that ended since this process started, by flavor.
         spent_usd: Their estimated cost.
         completed: Workflow jobs that ran to their end.
+        losses: Workflow jobs whose HF Job ended under them.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class PoolMemory:
     billed_seconds: Mapping[str, float] = field(default_factory=dict)
     spent_usd: float = 0.0
     completed: int = 0
+    losses: Losses = field(default_factory=Losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +206,7 @@ class PlanInput:
         snapshot: What exists.
         in_flight: Effects that may not show yet, by runner name.
         results: Effects that ended since the last pass.
+        reruns: Looks at runs that ended since the last pass.
         memory: From the last pass.
         now: Monotonic seconds.
         wall: Epoch seconds; used only to compare with a pool's own ``last_launch_at``.
@@ -213,6 +217,7 @@ class PlanInput:
     snapshot: Snapshot
     in_flight: Mapping[str, InFlight] = field(default_factory=dict)
     results: Sequence[Result] = ()
+    reruns: Sequence[RerunResult] = ()
     memory: Memory = field(default_factory=Memory)
     now: float
     wall: float
@@ -266,6 +271,7 @@ def plan(given: PlanInput) -> Plan:
         one.learn(results.get(pool.uid, ()))
         one.retire()
         one.launch()
+        one.run_again(running)
         actions += one.actions
         notices += one.notices
         reports[pool.uid] = one.report()
@@ -317,7 +323,10 @@ class _PoolPass:
         usd: Mapping[str, float],
     ) -> None:
         self.given, self.pool, self.demand, self.runners, self.usd = given, pool, demand, runners, usd
-        self.memory = given.memory.pools.get(pool.uid, PoolMemory())
+        self.memory = given.memory.pools.get(pool.uid) or PoolMemory(
+            losses=recall(pool, now=given.now, wall=given.wall)
+        )
+        self.lost: list[Loss] = []
         self.backoffs = dict(self.memory.backoffs)
         self.actions: list[Action] = []
         self.notices: list[Notice] = []
@@ -351,6 +360,8 @@ class _PoolPass:
                 self._out_of_time(job, track, workflow_job, busy=busy)
                 continue
             if busy and reason is not Reason.JobCompleted:
+                workflow_job = workflow_job or (track.workflow_job if track else None)
+                self.lost.append(Loss(runner=name, reason=reason, workflow_job=workflow_job))
                 self._notice(
                     Reason.RunnerLost, _lost(job, reason), warning=True, job=job, workflow_job=workflow_job
                 )
@@ -385,6 +396,23 @@ class _PoolPass:
             job=job,
             workflow_job=workflow_job,
         )
+
+    def run_again(self, running: Mapping[str, WorkflowJob]) -> None:
+        """Follow up runs that lost a workflow job with its HF Job."""
+        losses, actions, told = follow_up(
+            self.memory.losses,
+            pool=self.pool,
+            lost=self.lost,
+            running=running,
+            results=[result for result in self.given.reruns if result.pool_uid == self.pool.uid],
+            now=self.given.now,
+            wall=self.given.wall,
+        )
+        if losses is not self.memory.losses:
+            self.memory = replace(self.memory, losses=losses)
+        self.actions += actions
+        for one in told:
+            self._notice(one.reason, one.message, warning=one.warning)
 
     def credit(self, flavors: Sequence[str]) -> None:
         """Count runners that served unseen, by flavor, now that their registrations are gone.

@@ -20,6 +20,7 @@ class Reason(Enum):
 
     Readable = "Every repository of the pool was read."
     LaunchesSucceed = "No launch has failed since the last runner that came online."
+    JobsUninterrupted = "No HF Job has ended under a workflow job in the last hour."
     LabelsDistinct = "No other pool serves the same repositories with the same labels."
 
     # --- a pool on its way in or out
@@ -150,6 +151,8 @@ class Reason(Enum):
     RunnerLost = (
         "The HF Job ended while a workflow job ran on it; GitHub fails that job within about ten minutes."
     )
+    JobsRerun = "An HF Job ended under a workflow job, and spec.retry.interrupted asks for it: the failed jobs of its run run again."
+    RerunRefused = "The failed jobs of a run that lost an HF Job were not run again; do it by hand on the run's page if they are still wanted."
     RunnerFailed = (
         "The HF Job ended before its runner took a job; the message has the cause from the job's end."
     )

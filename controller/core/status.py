@@ -14,13 +14,15 @@ from typing import Any
 
 from controller.core.backoff import POOL, STALLED_AFTER, Backoff
 from controller.core.lifecycle import Phase, Runner
-from controller.core.model import Disposition, Failure, Footprint
+from controller.core.model import Disposition, Failure, Footprint, RerunState
 from controller.core.overlap import Overlap
 from controller.core.plan import PoolReport, Waiting
 from controller.core.reasons import Reason
+from controller.core.retry import summary
 
 MOST_RUNNERS = 20
 MOST_PLACES = 16
+MOST_INTERRUPTIONS = 32
 MOST_MESSAGE = 1024
 PATIENCE = 90.0
 """Seconds for which a service may be out of reach before a pool is called not ready: conditions must not flap."""
@@ -80,6 +82,7 @@ def build_status(
         **_pool_backoff(report, start),
         **_cost(report, usd_per_second),
         "places": [_place(f) for f in (pool.footprint, *pool.former)][:MOST_PLACES],
+        **_interruptions(report),
         **({"lastLaunchAt": iso(pool.last_launch_at)} if pool.last_launch_at is not None else {}),
     }
 
@@ -103,6 +106,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _reachable("HubReachable", report.hub, seen=report.observed),
         _repositories(report),
         _launches(report),
+        _uninterrupted(report, now),
         _labels(overlaps),
     ]
 
@@ -182,6 +186,11 @@ def _launches(report: PoolReport) -> _Aspect:
     where = f" on {flavor}" if flavor != POOL else ""
     reason, message = _told(known.failure)
     return _Aspect("LaunchesSucceed", False, reason, f"{known.failures} in a row{where}: {message}")
+
+
+def _uninterrupted(report: PoolReport, now: Instant) -> _Aspect:
+    said = summary(report.memory.losses, now.mono)
+    return _Aspect("JobsUninterrupted", said is None, *(said or _fine(Reason.JobsUninterrupted)))
 
 
 def _labels(overlaps: Sequence[Overlap]) -> _Aspect:
@@ -330,6 +339,26 @@ def _cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> dict[str, 
 def dollars(amount: float) -> str:
     """Return US dollars as decimal text; small amounts keep four digits, since an HF Job may cost less than a cent."""
     return f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
+
+
+def _interruptions(report: PoolReport) -> dict[str, Any]:
+    """Return the newest losses, before all others those that must be followed up after a restart too."""
+    watched = [one.lost for one in reversed(report.memory.losses.watched)]
+    watched.sort(key=lambda lost: lost.rerun is not RerunState.PENDING)
+    shown = [
+        {
+            "repository": lost.repository,
+            "runId": lost.run_id,
+            "attempt": lost.attempt,
+            "jobId": lost.job_id,
+            "jobName": lost.job_name,
+            "jobUrl": lost.job_url,
+            "at": iso(lost.at),
+            "rerun": str(lost.rerun),
+        }
+        for lost in watched[:MOST_INTERRUPTIONS]
+    ]
+    return {"interruptions": shown} if shown else {}
 
 
 def _place(place: Footprint) -> dict[str, Any]:

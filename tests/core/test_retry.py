@@ -1,0 +1,338 @@
+"""Workflow jobs whose HF Job ended under them: who is run again, when, and who never."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
+from controller.core.plan import Memory, Notice, Plan, PlanInput, plan
+from controller.core.reasons import Reason
+from controller.core.retry import (
+    ASK_A_PERSON,
+    AWAITED,
+    LOOK_AFTER,
+    LOOK_AT_LEAST,
+    NAMED_WITHIN,
+    TOLD,
+    Answer,
+    JobRecord,
+    Rerun,
+    RerunResult,
+    RunRecord,
+    judge,
+)
+from controller.core.status import Instant, build_status
+
+from .build import CONTROLLER, NOW, SERVER, hf_job, name_of, pool, registration, running, snapshot
+
+RERUN = "acme/lib/7/1"
+
+
+def ended(of: Pool, **changes: Any) -> HFJob:
+    died = {"stage": Stage.ERROR, "message": "Job failed with exit code: 137. Reason: OOMKilled"}
+    return hf_job(of, **{**died, "started_at": SERVER - 100, "finished_at": SERVER - 40, **changes})
+
+
+class Passes:
+    """Passes over one pool, each with the memory of the last one."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.pool = pool(**{"retry_interrupted": 1, **spec})
+        self.done: Plan | None = None
+        self.notices: list[Notice] = []
+
+    def step(self, at: float, *reruns: RerunResult, wall: float | None = None, **view: Any) -> Plan:
+        given = PlanInput(
+            pools=[self.pool],
+            snapshot=snapshot(**view),
+            reruns=reruns,
+            now=NOW + at,
+            wall=SERVER + at if wall is None else wall,
+            controller_id=CONTROLLER,
+            memory=self.done.memory if self.done else Memory(),
+        )
+        self.done = plan(given)
+        self.notices += self.done.notices
+        return self.done
+
+    def lose(self, *, attempt: int = 1, **end: Any) -> Plan:
+        """The HF Job ends while workflow job 7 runs on it."""
+        view: dict[str, Any] = {
+            "jobs": [replace(running(7, name_of(self.pool)), run_attempt=attempt)],
+            "registrations": [registration(self.pool, online=True, busy=True)],
+        }
+        return self.step(0, **view, ended=[ended(self.pool, **end)])
+
+    def looks(self, at: float, *reruns: RerunResult) -> list[str]:
+        done = self.step(at, *reruns)
+        return [action.name for action in done.actions if isinstance(action, Rerun)]
+
+    def answered(self, answer: Answer = Answer.LATER, failure: Failure | None = None) -> RerunResult:
+        return RerunResult(pool_uid=self.pool.uid, name=RERUN, answer=answer, failure=failure)
+
+    def reasons(self) -> list[Reason]:
+        return [notice.reason for notice in self.notices]
+
+    def status(self, at: float) -> dict[str, Any]:
+        assert self.done is not None
+        now = Instant(mono=NOW + at, wall=SERVER + at)
+        report = self.done.reports[self.pool.uid]
+        return build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+
+    def uninterrupted(self, at: float) -> tuple[str, str, str]:
+        conditions = self.status(at)["conditions"]
+        (found,) = [c for c in conditions if c["type"] == "JobsUninterrupted"]
+        return found["status"], found["reason"], found["message"]
+
+    def state(self, at: float) -> list[str]:
+        return [one["rerun"] for one in self.status(at).get("interruptions", ())]
+
+
+def test_a_run_that_lost_a_job_is_looked_at_until_it_has_ended_and_then_left_alone() -> None:
+    passes = Passes()
+    passes.lose()
+    assert passes.looks(LOOK_AFTER - 1) == []
+    assert passes.looks(LOOK_AFTER) == [RERUN]
+    assert passes.looks(LOOK_AFTER + 1) == []
+    assert passes.looks(2 * LOOK_AFTER, passes.answered()) == [RERUN]
+    assert passes.state(120) == ["Pending"]
+    assert passes.looks(3 * LOOK_AFTER, passes.answered(Answer.DONE)) == []
+    assert passes.reasons() == [Reason.RunnerLost, Reason.JobsRerun]
+    assert "attempt 2" in passes.notices[-1].message
+    assert passes.state(180) == ["Done"]
+    assert passes.looks(1000) == []
+
+
+def test_a_run_that_takes_hours_is_looked_at_less_often() -> None:
+    passes = Passes()
+    passes.lose()
+    looks = [at for at in range(0, 20_000, 5) if passes.looks(at)]
+    assert looks[:9] == [60 * n for n in range(1, 10)]
+    assert {later - sooner for sooner, later in zip(looks[-9:-1], looks[-8:], strict=True)} == {LOOK_AT_LEAST}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "attempt", "again"), [(0, 1, 0), (1, 1, 1), (1, 2, 0), (3, 3, 1), (3, 4, 0)]
+)
+def test_no_run_is_run_again_more_often_than_the_pool_says(allowed: int, attempt: int, again: int) -> None:
+    passes = Passes(retry_interrupted=allowed)
+    passes.lose(attempt=attempt)
+    assert len(passes.looks(LOOK_AFTER)) == again
+    assert passes.state(60) == [["Off"], ["Pending"]][again]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"stage": Stage.CANCELED, "message": None},
+        {"message": "Job timeout"},
+        {"message": "Job failed with exit code: 82. Reason: Error"},
+    ],
+    ids=["cancelled by hand", "the Hub's timeout", "deadlines.lifetime"],
+)
+def test_an_end_that_somebody_meant_is_not_run_again(end: dict[str, Any]) -> None:
+    passes = Passes()
+    passes.lose(**end)
+    assert passes.looks(LOOK_AFTER) == []
+
+
+def test_a_platform_that_cancels_is_no_person() -> None:
+    passes = Passes()
+    passes.lose(stage=Stage.CANCELED, cancel_reason="NO_CREDITS")
+    assert passes.looks(LOOK_AFTER) == [RERUN]
+
+
+def test_a_job_that_failed_by_itself_is_no_loss() -> None:
+    passes = Passes()
+    passes.lose(stage=Stage.COMPLETED, message=None)
+    assert passes.looks(LOOK_AFTER) == []
+    assert passes.uninterrupted(60)[0] == "True"
+
+
+def test_a_loss_whose_job_the_queue_names_only_later_is_followed_up_all_the_same() -> None:
+    passes = Passes()
+    busy = [registration(passes.pool, online=True, busy=True)]
+    passes.step(0, registrations=busy, ended=[ended(passes.pool)])
+    assert passes.uninterrupted(0)[:2] == ("False", "RunnerLost")
+    passes.step(30, registrations=busy, jobs=[running(7, name_of(passes.pool))])
+    assert passes.looks(LOOK_AFTER) == [RERUN]
+
+
+def test_a_loss_that_the_queue_never_names_is_forgotten() -> None:
+    passes = Passes()
+    busy = [registration(passes.pool, online=True, busy=True)]
+    passes.step(0, registrations=busy, ended=[ended(passes.pool)])
+    passes.step(NAMED_WITHIN)
+    passes.step(NAMED_WITHIN + 1, jobs=[running(7, name_of(passes.pool))])
+    assert passes.looks(NAMED_WITHIN + LOOK_AFTER) == []
+    assert passes.uninterrupted(NAMED_WITHIN)[0] == "True"
+
+
+def test_jobs_of_one_attempt_are_one_loss() -> None:
+    passes = Passes()
+    jobs = [
+        replace(running(n, name_of(passes.pool, token)), run_id=7) for n, token in ((7, "aaaa"), (8, "bbbb"))
+    ]
+    passes.step(0, jobs=jobs, ended=[ended(passes.pool), ended(passes.pool, token="bbbb")])
+    assert passes.looks(LOOK_AFTER) == [RERUN]
+
+
+def test_what_the_status_kept_is_followed_up_after_a_restart() -> None:
+    first = Passes()
+    first.lose()
+    (told,) = first.status(0)["interruptions"]
+    kept = Interruption(
+        repository=told["repository"],
+        run_id=told["runId"],
+        attempt=told["attempt"],
+        job_id=told["jobId"],
+        at=SERVER,
+        rerun=RerunState(told["rerun"]),
+    )
+    second = Passes(interruptions=(kept,))
+    assert second.looks(30) == []
+    assert second.state(30) == ["Pending"]
+    assert second.looks(30 + LOOK_AFTER) == [RERUN]
+    assert second.uninterrupted(30 + LOOK_AFTER)[0] == "False"
+
+
+@pytest.mark.parametrize("wall", [SERVER - 1e9, SERVER + 1e9])
+def test_a_wall_clock_that_is_far_off_neither_holds_a_loss_for_ever_nor_breaks_anything(wall: float) -> None:
+    kept = Interruption(
+        repository="acme/lib", run_id=7, attempt=1, job_id=7, at=SERVER, rerun=RerunState.PENDING
+    )
+    passes = Passes(interruptions=(kept,))
+    passes.step(0, wall=wall)
+    passes.step(AWAITED)
+    passes.step(AWAITED + TOLD)
+    assert passes.state(AWAITED + TOLD) == []
+
+
+def test_a_run_that_does_not_end_within_a_day_is_given_up_and_people_are_told() -> None:
+    passes = Passes()
+    passes.lose()
+    assert passes.looks(AWAITED - 1) == [RERUN]
+    assert passes.looks(AWAITED) == []
+    assert passes.reasons() == [Reason.RunnerLost, Reason.RerunRefused]
+
+
+def test_a_pool_that_is_edited_or_deleted_meanwhile_runs_nothing_again() -> None:
+    edited, deleted = Passes(), Passes()
+    for passes, change in ((edited, {"retry_interrupted": 0}), (deleted, {"deleting": True})):
+        passes.lose()
+        passes.pool = replace(passes.pool, **change)
+        assert passes.looks(LOOK_AFTER) == []
+    assert edited.state(60) == ["Off"]
+
+
+def test_a_request_in_doubt_that_took_effect_is_told_as_done() -> None:
+    passes = Passes()
+    passes.lose()
+    lost = Failure(reason=Reason.GitHubUnavailable, message="no answer", in_doubt=True)
+    passes.looks(LOOK_AFTER)
+    assert passes.looks(2 * LOOK_AFTER, passes.answered(failure=lost)) == [RERUN]
+    passes.looks(2 * LOOK_AFTER + 1, passes.answered(Answer.MOVED))
+    assert passes.reasons() == [Reason.RunnerLost, Reason.JobsRerun]
+
+
+@pytest.mark.parametrize("answer", [Answer.MOVED, Answer.NOT_NEEDED])
+def test_what_somebody_else_did_is_no_news(answer: Answer) -> None:
+    passes = Passes()
+    passes.lose()
+    assert passes.looks(2 * LOOK_AFTER, passes.answered(answer)) == []
+    assert passes.reasons() == [Reason.RunnerLost]
+
+
+def test_a_missing_permission_is_told_once_shown_and_tried_again_slowly() -> None:
+    passes = Passes()
+    passes.lose()
+    missing = Failure(
+        reason=Reason.PermissionMissing, message="grant actions=write", disposition=Disposition.PERSON
+    )
+    passes.looks(LOOK_AFTER)
+    assert passes.looks(70, passes.answered(failure=missing)) == []
+    assert passes.uninterrupted(70)[:2] == ("False", "PermissionMissing")
+    assert "actions=write" in passes.uninterrupted(70)[2]
+    assert passes.looks(69 + ASK_A_PERSON) == []
+    assert passes.looks(70 + ASK_A_PERSON) == [RERUN]
+    passes.looks(80 + ASK_A_PERSON, passes.answered(failure=missing))
+    assert passes.reasons() == [Reason.RunnerLost, Reason.PermissionMissing]
+
+
+def test_one_404_proves_little_and_the_second_ends_it() -> None:
+    passes = Passes()
+    passes.lose()
+    gone = Failure(reason=Reason.GitHubNotFound, message="404", disposition=Disposition.GONE)
+    assert passes.looks(LOOK_AFTER) == [RERUN]
+    assert passes.looks(2 * LOOK_AFTER, passes.answered(failure=gone)) == [RERUN]
+    assert passes.looks(3 * LOOK_AFTER, passes.answered(failure=gone)) == []
+    assert passes.reasons() == [Reason.RunnerLost, Reason.RerunRefused]
+
+
+def test_a_refusal_for_good_is_told_and_not_repeated() -> None:
+    passes = Passes()
+    passes.lose()
+    never = Failure(reason=Reason.RerunRefused, message="over a month ago", disposition=Disposition.GONE)
+    assert passes.looks(LOOK_AFTER) == [RERUN]
+    assert passes.looks(2 * LOOK_AFTER, passes.answered(failure=never)) == []
+    assert "over a month ago" in passes.notices[-1].message
+    assert passes.state(120) == ["Refused"]
+
+
+def test_the_condition_holds_again_an_hour_after_the_last_loss() -> None:
+    passes = Passes()
+    passes.step(-5)
+    assert passes.uninterrupted(-5)[:2] == ("True", "JobsUninterrupted")
+    passes.lose()
+    status, reason, message = passes.uninterrupted(0)
+    assert (status, reason) == ("False", "RunnerLost")
+    assert "/actions/runs/7/job/7" in message
+    passes.step(TOLD, passes.answered(Answer.NOT_NEEDED))
+    assert passes.uninterrupted(TOLD)[0] == "True"
+
+
+# ------------------------------------------------------------------------------------------------------------- the judge
+LOST = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=7, at=SERVER)
+
+
+def run(
+    conclusion: str | None, *jobs: str | None, attempt: int = 1, names: tuple[str, ...] = ()
+) -> RunRecord:
+    """A run; its first job is the lost one."""
+    records = [
+        JobRecord(id=7 + n, name=names[n] if names else f"job {n}", conclusion=job)
+        for n, job in enumerate(jobs)
+    ]
+    return RunRecord(attempt=attempt, conclusion=conclusion, jobs=records)
+
+
+@pytest.mark.parametrize(
+    ("seen", "answer"),
+    [
+        (run("failure", "failure"), None),
+        (run("failure", "failure", "success", "failure", "skipped"), None),
+        (run(None), Answer.LATER),
+        (run("failure", None), Answer.LATER),
+        (run("success", None), Answer.LATER),
+        (run("failure", "failure", None), Answer.LATER),
+        (run("failure"), Answer.LATER),
+        (run("success", "success"), Answer.NOT_NEEDED),
+        (run("success", "failure"), Answer.NOT_NEEDED),
+        (run("failure", "success", "failure"), Answer.NOT_NEEDED),
+        (run("cancelled", "failure"), Answer.NOT_NEEDED),
+        (run("cancelled", "cancelled"), Answer.NOT_NEEDED),
+        (run("failure", "cancelled", "failure"), Answer.NOT_NEEDED),
+        (run("failure", "failure", "cancelled"), Answer.NOT_NEEDED),
+        (run("failure", "failure", "cancelled", names=("test (t4)", "test (l4)")), None),
+        (run("failure", "failure", "cancelled", names=("test (t4)", "lint (l4)")), Answer.NOT_NEEDED),
+        (run("failure", "failure", attempt=2), Answer.MOVED),
+        (run(None, attempt=2), Answer.MOVED),
+    ],
+)
+def test_run_and_job_must_both_have_failed_in_the_attempt_that_lost_the_job(
+    seen: RunRecord, answer: Answer | None
+) -> None:
+    assert judge(LOST, seen) is answer
