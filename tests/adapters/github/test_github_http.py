@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from controller import __version__
+from controller.adapters.github import credentials_from_secret
 from controller.adapters.github.answer import redact, shown_url
 from controller.adapters.github.errors import GitHubError
 from controller.core.model import Disposition
@@ -356,6 +357,18 @@ async def test_no_secret_of_an_app_is_shown(caplog: pytest.LogCaptureFixture) ->
     assert issued
     for canary in (*issued, made.encoded, "eyJhbGciOiJSUzI1NiI"):
         assert canary not in shown
+
+
+@virtual
+async def test_a_token_that_looks_like_none_is_not_shown_either() -> None:
+    token = "0123456789abcdef0123456789abcdef01234567"  # as GitHub made them before 2021
+    github = Script(answer(403, {"message": f"{token} may not"})).connect(
+        credentials=credentials_from_secret({"token": token})
+    )
+    with pytest.raises(UpstreamError) as caught:
+        await github.registrations(ACME)
+    assert "[secret] may not" in caught.value.failure.message
+    assert token not in everything_shown(caught.value, "")
 
 
 def test_what_is_no_secret_stays_readable() -> None:
