@@ -1,0 +1,214 @@
+"""Two real replicas on a real API server, in every trouble that takes a leader away.
+
+Who acted is read in the services' own request logs, which name the replica. Times are printed (``-s``), never asserted; those
+with the default durations are in docs/operations/leadership.md, from ``LEASE=default``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.kube.client import connect
+from tools.chaos.cluster import LEASE, Cluster
+from tools.chaos.replicas import Replica
+from tools.chaos.storm import SHORT_LEASE
+from tools.chaos.world import World, open_world
+from tools.controlplane import ControlPlane
+
+pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(300)]
+
+PATIENCE = 60.0
+DURATIONS = () if os.environ.get("LEASE") == "default" else SHORT_LEASE
+HANG = float(os.environ.get("HANG", "0"))
+"""Seconds for which the API server hangs beyond the take-over; the figures were taken with some minutes."""
+
+_numbers = itertools.count(1)
+
+
+@dataclass(kw_only=True)
+class Pair:
+    world: World
+    cluster: Cluster
+    replicas: list[Replica]
+
+    async def until(self, met: object, what: str) -> None:
+        ends = time.monotonic() + PATIENCE
+        while True:
+            answer = met()  # type: ignore[operator]
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+            if answer:
+                return
+            words = "\n".join(replica.words() for replica in self.replicas)
+            assert time.monotonic() < ends, f"not within {PATIENCE:.0f} s: {what}\n{words}"
+            await asyncio.sleep(0.02)
+
+    async def leader(self, *, after: str = "") -> tuple[Replica, str]:
+        """Wait for a leader that is not ``after``, and return its place and identity."""
+        found: list[tuple[Replica, str]] = []
+
+        async def led() -> bool:
+            holder = await self.cluster.holder()
+            found[:] = [(r, holder) for r in self.replicas if holder and f"identity={holder}" in r.words()]
+            return bool(found) and holder != after
+
+        await self.until(led, "somebody leads")
+        return found[0]
+
+    async def serves(self) -> None:
+        """Queue a workflow job, and wait until it is done."""
+        self.world.queue("lib", "gpu", seconds=0.5)
+        await self.until(lambda: not self.world.undone(), "the workflow job is done")
+
+    @asynccontextmanager
+    async def under_load(self) -> AsyncIterator[None]:
+        """Queue a workflow job every half a second, so that whoever may act has something to do; then let all be done."""
+
+        async def queue() -> None:
+            while True:
+                if len(self.world.undone()) < 20:
+                    self.world.queue("lib", "gpu", seconds=0.2)
+                await asyncio.sleep(0.5)
+
+        load = asyncio.create_task(queue())
+        try:
+            yield
+        finally:
+            load.cancel()
+            await asyncio.gather(load, return_exceptions=True)
+        await self.until(lambda: not self.world.undone(), "all workflow jobs are done")
+
+    def other(self, one: Replica) -> Replica:
+        return next(replica for replica in self.replicas if replica is not one)
+
+
+@pytest.fixture
+async def pair(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[Pair]:
+    """Two replicas, one of which leads and has served a workflow job."""
+    namespace = f"leadership-{next(_numbers)}"
+    arguments = (
+        *(
+            "--namespace",
+            namespace,
+            "--controller-id",
+            namespace,
+            "--leader-elect",
+            "--lease-namespace",
+            namespace,
+        ),
+        *("--github-poll-seconds", "1", "--hub-poll-seconds", "1", "--lease-name", LEASE, *DURATIONS),
+    )
+    replicas = [
+        Replica(number=number, kubeconfig=api_server.kubeconfig, directory=tmp_path, arguments=arguments)
+        for number in (1, 2)
+    ]
+    async with (
+        open_world(["lib"]) as world,
+        await connect(kubeconfig=str(api_server.kubeconfig)) as kube,
+        replicas[0].ready(),
+        replicas[1].ready(),
+    ):
+        cluster = Cluster(kube=kube, namespace=namespace)
+        await cluster.prepare(world)
+        await cluster.apply(world.pool(namespace, "gpu"))
+        made = Pair(world=world, cluster=cluster, replicas=replicas)
+        for replica in replicas:
+            replica.start()
+        await made.until(
+            lambda: all("INFO following" in r.words() for r in replicas), "both replicas are there"
+        )
+        await made.serves()
+        yield made
+        # One after the other, whatever happened: nobody acted again after somebody else had begun to.
+        terms = world.terms()
+        assert len(terms) == len(set(terms)), terms
+        assert not world.machine.killed_busy
+        assert not any("Traceback" in replica.words() for replica in replicas)
+
+
+def report(what: str, since: float) -> None:
+    sys.stdout.write(f"\nmeasured: {what}: {time.monotonic() - since:.2f} s\n")
+
+
+async def test_a_leader_that_is_killed_is_replaced(pair: Pair) -> None:
+    first, identity = await pair.leader()
+    async with pair.under_load():
+        first.signal(signal.SIGKILL)
+        killed = time.monotonic()
+        _, successor = await pair.leader(after=identity)
+        report("SIGKILL until another leads", killed)
+        await pair.until(lambda: pair.world.terms()[-1] == successor, "the successor acts")
+        report("SIGKILL until another acts", killed)
+    assert pair.world.terms() == [identity, successor]
+
+
+async def test_a_leader_that_is_told_to_stop_hands_over(pair: Pair) -> None:
+    first, identity = await pair.leader()
+    async with pair.under_load():
+        await asyncio.sleep(2)
+        first.signal(signal.SIGTERM)
+        told = time.monotonic()
+        _, successor = await pair.leader(after=identity)
+        report("SIGTERM until another leads", told)
+        await pair.until(lambda: pair.world.terms()[-1] == successor, "the successor acts")
+        report("SIGTERM until another acts", told)
+        assert await first.ended(30) == 0
+        report("SIGTERM until it has ended", told)
+    assert pair.world.terms() == [identity, successor]
+
+
+async def test_a_leader_that_is_stopped_and_resumed_does_nothing_more(pair: Pair) -> None:
+    first, identity = await pair.leader()
+    async with pair.under_load():
+        first.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        _, successor = await pair.leader(after=identity)
+        report("SIGSTOP until another leads", stopped)
+        await pair.until(lambda: pair.world.terms()[-1] == successor, "the successor acts")
+        first.signal(signal.SIGCONT)
+        resumed = time.monotonic()
+        assert await first.ended(30) == 1
+        report("SIGCONT until it has ended", resumed)
+    assert "leadership lost" in first.words()
+    assert pair.world.terms() == [identity, successor]
+
+
+async def test_a_leader_whose_way_to_the_api_server_hangs_stops_before_another_begins(pair: Pair) -> None:
+    """GitHub and the Hub stay in its reach, so nothing but the lease keeps it from serving the jobs that go on coming."""
+    first, identity = await pair.leader()
+    async with pair.under_load():
+        first.proxy.freeze()
+        frozen = time.monotonic()
+        _, successor = await pair.leader(after=identity)
+        report("API server hung until another leads", frozen)
+        await pair.until(lambda: not first.running, "it gives up")
+        report("API server hung until the leader has ended", frozen)
+        assert first.exit_code == 1
+        first.start()  # as the kubelet does; it can reach the Lease no more than before
+        await asyncio.sleep(HANG)
+        first.proxy.thaw()
+        await pair.until(lambda: f"held by {successor}" in first.words(), "it follows")
+    assert pair.world.terms() == [identity, successor]
+
+
+async def test_a_follower_keeps_its_hands_off_and_is_ready(pair: Pair) -> None:
+    first, identity = await pair.leader()
+    follower = pair.other(first)
+    for _ in range(3):
+        await pair.serves()
+    assert pair.world.terms() == [identity]
+    assert "serving" not in follower.words()
+    follower.signal(signal.SIGTERM)
+    assert await follower.ended(10) == 0
+    assert (await pair.leader())[1] == identity
