@@ -135,6 +135,8 @@ class Runner(NamedTuple):
         track: Since when.
         retiring: The executor is ending it.
         fresh: The lists that this rests on are complete and newer than our last effect on it.
+        doubtful: Nothing shows it: its launch failed without an answer, and may yet come true. It counts against
+            ``maxRunners``, and no job waits for it.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Runner(NamedTuple):
     track: Track
     retiring: bool = False
     fresh: bool = False
+    doubtful: bool = False
 
     @property
     def live(self) -> bool:
@@ -353,6 +356,11 @@ def _join(
         track=track,
         retiring=effect is not None and effect.effect is Effect.RETIRE,
         fresh=effect is None,
+        doubtful=effect is not None
+        and effect.effect is Effect.LAUNCH
+        and effect.settled_at is not None
+        and registration is None
+        and hf_job is None,
     )
 
 
@@ -406,7 +414,12 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
     """Return whether an effect may still be invisible, and must go on counting.
 
     A settled launch counts until a complete list that was asked for later shows its HF Job, or until the list's lag is
-    over without it: then it ended between two lists. A settled retirement counts until such a list shows it no more.
+    over without it: then it ended between two lists. So does a launch that failed without an answer:
+
+    1. The request for the HF Job is sent, and is slow.  2. Our patience ends; no HF Job has the label, so the registration is
+    taken back.  3. The request has its effect: a second launch in the meantime would exceed ``maxRunners``.
+
+    A settled retirement counts until such a list shows it no more.
 
     Args:
         effect: What was done.
@@ -419,5 +432,5 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
         return True
     overdue = seen.asked_at - effect.settled_at > LIST_LAG
     if effect.effect is Effect.LAUNCH:
-        return effect.hf_job is not None and not shown and not overdue
+        return not shown and not overdue
     return shown and not overdue

@@ -507,8 +507,9 @@ class Observation(Generic[T]):
 
     @property
     def usable(self) -> bool:
-        """Good enough to launch by: complete, or incomplete for a reason that passes by itself."""
-        return self.failure is None or self.failure.disposition in (Disposition.RETRY, Disposition.WAIT)
+        """Good enough to launch by: once seen, and complete or incomplete for a reason that passes by itself."""
+        passing = self.failure is None or self.failure.disposition in (Disposition.RETRY, Disposition.WAIT)
+        return self.answered and passing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -334,7 +334,7 @@ class _PoolPass:
         self.launched = 0
         self.live = sum(runner.live for runner in runners)
         self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
-        self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not r.retiring]
+        self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)]
         self.waiting = max(0, len(demand.queued) - _taken_unseen(runners, demand))
         if pool.deleting and self.memory.draining_since is None:
             self.memory = replace(self.memory, draining_since=given.now)

@@ -208,7 +208,8 @@ class Executor:
         except UpstreamError as error:
             if error.failure.in_doubt or error.failure.reason is Reason.RunnerNameTaken:
                 await self._undo_registration(github, pool, name, None)
-            raise
+            # No HF Job was asked for: a registration that may be left costs nothing, and need not count as a runner.
+            raise UpstreamError(replace(error.failure, in_doubt=False)) from error
         self._may_act()
         spec = launch_spec(
             pool,

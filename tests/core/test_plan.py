@@ -8,8 +8,8 @@ import pytest
 
 from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
-from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase
-from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Stage
+from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase, still_in_flight
+from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Stage
 from controller.core.plan import Launch, Memory, Plan, PoolMemory, Result
 from controller.core.reasons import Reason
 
@@ -413,6 +413,44 @@ class TestRetiring:
             hf_jobs=[started(p, "real")],
         )
         assert retirements(run_plan([p], view)) == {}
+
+
+class TestLaunchesInDoubt:
+    def doubtful(self, p: Pool, *, settled: float) -> dict[str, InFlight]:
+        name = name_of(p, "doubt")
+        effect = InFlight(
+            name=name,
+            pool_uid=p.uid,
+            footprint=p.footprint,
+            effect=Effect.LAUNCH,
+            flavor="t4-small",
+            since=settled - 20,
+            settled_at=settled,
+        )
+        return {name: effect}
+
+    def test_a_launch_that_may_yet_come_true_takes_its_place_under_max_runners(self) -> None:
+        p = pool(max_runners=1)
+        done = run_plan([p], snapshot(jobs=[job()]), in_flight=self.doubtful(p, settled=NOW - 5))
+        assert launches(done) == []
+
+    def test_no_job_waits_for_a_launch_in_doubt_where_there_is_room(self) -> None:
+        p = pool(max_runners=2)
+        done = run_plan([p], snapshot(jobs=[job()]), in_flight=self.doubtful(p, settled=NOW - 5))
+        assert launches(done) == ["t4-small"]
+
+    def test_it_counts_until_a_list_much_younger_than_our_patience_lacks_it(self) -> None:
+        p = pool()
+        (effect,) = self.doubtful(p, settled=NOW).values()
+        assert still_in_flight(effect, seen(at=NOW + 1), shown=False)
+        assert not still_in_flight(effect, seen(at=NOW + LIST_LAG + 1), shown=False)
+        assert not still_in_flight(effect, seen(at=NOW + 1), shown=True)
+
+    def test_nothing_is_launched_before_the_registrations_were_seen_once(self) -> None:
+        p = pool()
+        unseen = replace(seen(failure=OUTAGE), answered=False)
+        assert launches(run_plan([p], snapshot(jobs=[job()], registrations=unseen))) == []
+        assert launches(run_plan([p], snapshot(jobs=[job()], registrations=seen(failure=OUTAGE)))) != []
 
 
 class TestChangedPools:
