@@ -23,6 +23,7 @@ from controller.core.model import (
     Volume,
     WorkflowJob,
 )
+from controller.core.retry import RunRecord
 
 
 class UpstreamError(Exception):
@@ -145,7 +146,21 @@ class Runners(Protocol):
         """
 
 
-class GitHub(Queue, Runners, Protocol):
+class Runs(Protocol):
+    """Runs that lost a job with its HF Job."""
+
+    async def run(self, repository: str, run_id: int) -> RunRecord | None:
+        """Return a run, with the jobs of its newest attempt once it has ended; None when GitHub does not know it."""
+
+    async def rerun_failed(self, repository: str, run_id: int) -> bool:
+        """Ask GitHub to run a run's failed jobs again, and those that need them, as its next attempt.
+
+        Returns False when the run has not ended, or runs again already. Raises ``RerunRefused`` when it can never be run
+        again. Not idempotent, and never retried inside: after a failure with ``in_doubt`` the run's attempt tells.
+        """
+
+
+class GitHub(Queue, Runners, Runs, Protocol):
     """Everything that one source offers."""
 
     async def close(self) -> None:

@@ -21,6 +21,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.reasons import Reason
+from controller.core.retry import RunRecord
 from controller.ports import (
     Clock,
     GitHub,
@@ -161,6 +162,14 @@ class SourceClient(GitHub):
     async def deregister(self, scope: Scope, runner_id: int) -> bool:
         """See :class:`controller.ports.Runners`."""
         return await self._behind.call(lambda github: github.deregister(scope, runner_id))
+
+    async def run(self, repository: str, run_id: int) -> RunRecord | None:
+        """See :class:`controller.ports.Runs`."""
+        return await self._behind.call(lambda github: github.run(repository, run_id))
+
+    async def rerun_failed(self, repository: str, run_id: int) -> bool:
+        """See :class:`controller.ports.Runs`."""
+        return await self._behind.call(lambda github: github.rerun_failed(repository, run_id))
 
     async def close(self) -> None:
         """Close the client behind."""

@@ -22,9 +22,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, InFlight
@@ -32,8 +33,12 @@ from controller.core.model import Disposition, Failure, Flavor, HFJob, HubAccoun
 from controller.core.naming import LABEL_RUNNER, ours, runner_name
 from controller.core.plan import Action, Launch, Result
 from controller.core.reasons import Reason
+from controller.core.retry import Answer, Rerun, RerunResult
+from controller.execute.rerun import run_again
 from controller.execute.spec import RunnerVersion, launch_spec
 from controller.ports import Clock, Connections, Fenced, GitHub, Hub, JitConfig, Leadership, UpstreamError
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +91,8 @@ class Executor:
         self._allow_http = allow_http
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
+        self._looking: set[str] = set()
+        self._looked: list[RerunResult] = []
         self._tasks: set[asyncio.Task[None]] = set()
         # Launches and retirements queue apart and per credential, so that a hanging Hub delays no other account
         # and a burst of launches no retirement (invariant 10).
@@ -105,6 +112,11 @@ class Executor:
     def take_results(self) -> Sequence[Result]:
         """Hand over how effects ended since the last call."""
         taken, self._results = self._results, []
+        return taken
+
+    def take_reruns(self) -> Sequence[RerunResult]:
+        """Hand over how looks at runs ended since the last call."""
+        taken, self._looked = self._looked, []
         return taken
 
     def submit(self, actions: Sequence[Action]) -> None:
@@ -134,6 +146,10 @@ class Executor:
                             since=self._clock.mono(),
                         )
                         self._start(effect, partial(self._retire, action))
+                case Rerun():
+                    if action.name not in self._looking:
+                        self._looking.add(action.name)
+                        self._spawn(self._rerun(action), name=f"rerun:{action.name}")
 
     async def close(self, grace: float) -> None:
         """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off."""
@@ -146,7 +162,10 @@ class Executor:
     # ------------------------------------------------------------------------------------------------------- the effects
     def _start(self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]]) -> None:
         self._in_flight[effect.name] = effect
-        task = asyncio.create_task(self._run(effect, work), name=f"{effect.effect}:{effect.name}")
+        self._spawn(self._run(effect, work), name=f"{effect.effect}:{effect.name}")
+
+    def _spawn(self, work: Coroutine[object, object, None], *, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -155,24 +174,49 @@ class Executor:
         hf_job: HFJob | None = None
         failure: Failure | None = None
         busy = False
-        place = (effect.effect, effect.footprint)
         try:
-            async with self._gates[place], asyncio.timeout(EFFECT_TIMEOUT):
-                hf_job = await work()
+            place = (effect.effect, effect.footprint)
+            hf_job, failure = await self._guarded(place, work, runner=effect.name, effect=str(effect.effect))
         except _Busy:
             busy = True
+        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy)
+
+    async def _rerun(self, action: Rerun) -> None:
+        """Look at one run; planning spaces the looks, and :attr:`_looking` keeps them apart where one takes long."""
+        source = action.pool.source
+
+        async def look() -> Answer:
+            return await run_again(self._connections.github(source), action, self._may_act)
+
+        answer, failure = await self._guarded(("rerun", source), look, effect="rerun", run=action.name)
+        self._looking.discard(action.name)
+        self._looked.append(
+            RerunResult(
+                pool_uid=action.pool.uid, name=action.name, answer=answer or Answer.LATER, failure=failure
+            )
+        )
+        self._settled()
+
+    async def _guarded(
+        self, gate: object, work: Callable[[], Awaitable[T]], **about: str
+    ) -> tuple[T | None, Failure | None]:
+        """Do one thing when its turn comes, and turn whatever goes wrong into a failure."""
+        try:
+            async with self._gates[gate], asyncio.timeout(EFFECT_TIMEOUT):
+                return await work(), None
+        except _Busy:
+            raise
         except Fenced:
-            failure = Failure(reason=Reason.Pending, message="another replica leads now")
+            return None, Failure(reason=Reason.Pending, message="another replica leads now")
         except UpstreamError as error:
-            failure = error.failure
+            return None, error.failure
         except TimeoutError:
-            failure = Failure(
+            return None, Failure(
                 reason=Reason.LaunchInDoubt, message=Reason.LaunchInDoubt.meaning, in_doubt=True
             )
         except Exception:
-            log.exception("effect failed", extra={"runner": effect.name, "effect": str(effect.effect)})
-            failure = Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning)
-        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy)
+            log.exception("effect failed", extra=about)
+            return None, Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning)
 
     def _settle(self, effect: InFlight, *, hf_job: HFJob | None, failure: Failure | None, busy: bool) -> None:
         if busy or (failure is not None and not failure.in_doubt):

@@ -115,6 +115,7 @@ class Reconciler:
                 snapshot=snapshot,
                 in_flight=self._executor.in_flight,
                 results=self._executor.take_results(),
+                reruns=self._executor.take_reruns(),
                 memory=self._memory,
                 now=began,
                 wall=self._clock.wall(),

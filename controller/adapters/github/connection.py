@@ -13,11 +13,12 @@ from controller.adapters.github.client import MAX_IN_FLIGHT, Client, Meter
 from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.github.queue import GitHubQueue
 from controller.adapters.github.runners import GitHubRunners
+from controller.adapters.github.runs import GitHubRuns
 from controller.core.model import GitHubSource
 from controller.ports import Clock
 
 
-class GitHubConnection(GitHubQueue, GitHubRunners):
+class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns):
     """Implements :class:`controller.ports.GitHub` for one source; needs no start, and :meth:`close` at its end.
 
     Args:
@@ -66,6 +67,7 @@ class GitHubConnection(GitHubQueue, GitHubRunners):
         accounts = Accounts(client)
         GitHubQueue.__init__(self, client, accounts)
         GitHubRunners.__init__(self, client, accounts)
+        GitHubRuns.__init__(self, client)
 
     async def close(self) -> None:
         """Close connections. Idempotent."""
