@@ -57,6 +57,7 @@ class FakeGitHub:
         self.failures: dict[str, Failure | Exception] = {}
         self.job_failures: dict[int, Failure] = {}
         self.slow: dict[str, float] = {}
+        self.moved: Failure | None = None
         self.left: Quota | None = None
         self.calls: list[tuple[float, str, str]] = []
         self.at_once = self.most_at_once = 0
@@ -108,7 +109,7 @@ class FakeGitHub:
 
     async def repositories(self, owner: str) -> Observation[Repository]:
         seen = await self._answer("repositories", owner, owner)
-        return replace(seen, items=tuple(self.visible.values()))
+        return replace(seen, items=tuple(self.visible.values()), failure=self.moved)
 
     async def runs(self, repository: str, status: str) -> Observation[Run]:
         seen = await self._answer("runs", repository, repository)
@@ -292,6 +293,17 @@ async def test_a_hint_brings_the_next_look_forward_but_no_storm() -> None:
         assert len(github.calls) - asked <= 12
         assert not watched.observer.nudge("acme/other")
         assert watched.observer.stats().repositories[Heat.HOT] == 1
+
+
+@virtual
+async def test_hints_do_not_shorten_a_back_off() -> None:
+    github = FakeGitHub()
+    github.failures["acme/lib"] = GONE
+    async with Watched(github, "acme/lib") as watched:
+        for _ in range(600):
+            watched.observer.nudge("acme/lib")
+            await asyncio.sleep(1)
+        assert len(github.calls) < 12
 
 
 @virtual
@@ -609,6 +621,24 @@ async def test_a_failed_list_of_repositories_keeps_the_last_one_and_the_polling(
         assert (listed.items, listed.failure) == (("acme/a",), FORBIDDEN)
         assert watched.queued("acme/a") == 1
         assert watched.observer.observations()["acme/a"].complete
+
+
+@virtual
+async def test_a_list_of_repositories_that_moved_drops_none() -> None:
+    github = FakeGitHub()
+    github.visible = seen_repositories("acme/a", "acme/b")
+    async with Watched(github, "acme/*") as watched:
+        await asyncio.sleep(5)
+        github.visible = seen_repositories("acme/b", "acme/c")
+        github.moved = Failure(reason=Reason.GitHubListMoved, message="moved")
+        await asyncio.sleep(400)
+        assert list(watched.observer.observations()) == ["acme/a", "acme/b", "acme/c"]
+        listed = watched.observer.repositories()
+        assert listed is not None
+        assert listed.failure == github.moved
+        github.moved = None
+        await asyncio.sleep(400)
+        assert list(watched.observer.observations()) == ["acme/b", "acme/c"]
 
 
 @virtual
