@@ -93,8 +93,24 @@ class _Reopening(Generic[ClientT]):
         self._former: ClientT | None = None
 
     async def call(self, use: Callable[[ClientT], Awaitable[R]]) -> R:
-        """Use the client that belongs to the Secret as it is now."""
+        """Use the client that belongs to the Secret as it is now.
+
+        Credentials that are refused may have been replaced since the Secret was read: then the new ones are used at once, for
+        a refusal has no effect. So whoever rotates a Secret before the old token is revoked sees no failure at all.
+        """
         data = await self._cache.read(self._ref)
+        try:
+            return await use(await self._opened(data))
+        except UpstreamError as error:
+            if error.failure.reason not in _REFUSED:
+                raise
+            self._cache.expire(self._ref)
+            newer = await self._cache.read(self._ref)
+            if newer == data:
+                raise
+        return await use(await self._opened(newer))
+
+    async def _opened(self, data: Mapping[str, str]) -> ClientT:
         if self._client is None or data != self._data:
             opened = self._open(data)
             # Calls may still be under way through the client of the last Secret: it is closed one rotation later.
@@ -102,12 +118,7 @@ class _Reopening(Generic[ClientT]):
             self._client, self._data = opened, data
             if spent is not None:
                 await spent.close()
-        try:
-            return await use(self._client)
-        except UpstreamError as error:
-            if error.failure.reason in _REFUSED:
-                self._cache.expire(self._ref)
-            raise
+        return self._client
 
     @property
     def client(self) -> ClientT | None:
