@@ -16,6 +16,7 @@ from controller.core.labels import covered, hosted, is_glob, label_set
 from controller.core.model import (
     Disposition,
     Failure,
+    GitHubSource,
     GroupOnlyJobs,
     JobStatus,
     Observation,
@@ -117,22 +118,27 @@ def match_demand(
         ),
     )
     demand = {pool.uid: Demand() for pool in pools}
+    queues: dict[GitHubSource, dict[str, Observation[WorkflowJob]]] = defaultdict(dict)
+    for (source, repository), seen in snapshot.queues.items():
+        queues[source][repository] = seen
     covering: dict[tuple[str, str], list[Pool]] = defaultdict(list)
     for pool in ranked:
         mine = demand[pool.uid]
         mine.reach = reach(pool, snapshot)
         mine.complete = _resolved(pool, snapshot)
+        views = queues[pool.source]
         for repository in mine.reach:
             covering[pool.source.api_url, repository].append(pool)
-            _note_view(mine, repository, snapshot.queues.get((pool.source, repository)), now)
+            _note_view(mine, repository, views.get(repository), now)
 
     running: dict[str, WorkflowJob] = {}
-    for (api_url, repository), seen in _newest_views(snapshot).items():
-        candidates = covering.get((api_url, repository), ())
+    queued, in_progress = JobStatus.QUEUED, JobStatus.IN_PROGRESS
+    for place, seen in _newest_views(snapshot).items():
+        candidates = covering.get(place, ())
         for job in seen.items:
-            if job.status is JobStatus.IN_PROGRESS and job.runner_name:
+            if job.status is in_progress and job.runner_name:
                 running[job.runner_name] = job
-            elif job.status is JobStatus.QUEUED and candidates and not _zombie(job, seen):
+            elif job.status is queued and candidates and not _zombie(job, seen):
                 _assign(job, candidates, demand, seen)
     for mine in demand.values():
         mine.queued.sort(key=lambda job: (job.created_at, job.id))

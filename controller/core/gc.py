@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
-from controller.core.lifecycle import Effect, Halves, Phase, Runner, Track
+from controller.core.lifecycle import CAN_TAKE_A_JOB, Effect, Halves, Phase, Runner, Track
 from controller.core.model import Footprint, HubAccount, Pool, RegistrationScope, Snapshot, WorkflowJob
 from controller.core.naming import LABEL_SPEC
 from controller.core.reasons import Reason
@@ -64,19 +64,20 @@ def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now:
     The evidence rules: what shows itself (a stage, an age) counts at once; what is concluded from absence counts only
     after :data:`~controller.core.lifecycle.LIST_LAG`, from complete lists (:func:`~controller.core.lifecycle.join_runners`).
     """
-    if runner.phase in LEFT_ALONE:
+    phase = runner.phase
+    if phase in LEFT_ALONE:
         return None
-    if runner.phase is Phase.ORPHANED:
+    if phase in CAN_TAKE_A_JOB:
+        if pool.deleting:
+            return Reason.PoolDeleted
+        return _past_deadline(pool, runner, demand, now) if _fits(pool, runner, spec) else Reason.PoolChanged
+    if phase is Phase.ORPHANED:
         return _orphan(runner, demand)
-    if runner.phase is Phase.LOST:
+    if phase is Phase.LOST:
         return Reason.OrphanedRegistration  # GitHub refuses with 422 until the dead runner's lease is over
     if pool.deleting:
         return Reason.PoolDeleted
-    if runner.phase is Phase.FINISHED:
-        return Reason.EndedUnseen if now - runner.track.since > ENDING_GRACE else None
-    if not _fits(pool, runner, spec):
-        return Reason.PoolChanged
-    return _past_deadline(pool, runner, demand, now)
+    return Reason.EndedUnseen if now - runner.track.since > ENDING_GRACE else None
 
 
 def _orphan(runner: Runner, demand: Demand) -> Reason | None:
@@ -104,18 +105,16 @@ def _fits(pool: Pool, runner: Runner, spec: str) -> bool:
 
 def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float) -> Reason | None:
     deadlines = pool.deadlines
-    in_phase = now - runner.track.since
-    match runner.phase:
-        case Phase.SCHEDULING if runner.age > deadlines.scheduling:
-            return Reason.SchedulingDeadline
-        case Phase.STARTING if runner.age > deadlines.registration:
-            return Reason.RegistrationDeadline
-        case Phase.IDLE if in_phase > deadlines.idle and demand.oldest_wait > deadlines.idle:
-            return Reason.NotPickedUp
-        case Phase.IDLE if in_phase > max(deadlines.idle, deadlines.lifetime * WARM_SHARE):
-            return Reason.WarmRecycled
-        case _:
+    if runner.phase is Phase.IDLE:
+        in_phase = now - runner.track.since
+        if in_phase <= deadlines.idle:
             return None
+        if demand.oldest_wait > deadlines.idle:
+            return Reason.NotPickedUp
+        return Reason.WarmRecycled if in_phase > deadlines.lifetime * WARM_SHARE else None
+    if runner.phase is Phase.SCHEDULING:
+        return Reason.SchedulingDeadline if runner.age > deadlines.scheduling else None
+    return Reason.RegistrationDeadline if runner.age > deadlines.registration else None
 
 
 def stray_retirements(

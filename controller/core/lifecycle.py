@@ -241,6 +241,8 @@ def join_runners(
 
     Must not be made async: what is compared here is one instant's view.
     """
+    if not halves_by_name:
+        return []
     views = _Views(pool, snapshot)
     return [
         _join(
