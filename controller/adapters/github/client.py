@@ -237,7 +237,7 @@ class Client:
             parse: Makes a value of a row; may raise KeyError, TypeError or ValueError.
             key: Identity of a value: one that is seen twice counts once, as seen last.
             cap: Most rows that the server lists, whatever its total.
-            fresh: An effect waits for this list: it goes before other reads and is not stored.
+            fresh: An effect waits for this list: it goes before other reads, and is neither stored nor taken from the store.
             fields: Values for the template, as they are.
 
         Raises:
@@ -286,7 +286,8 @@ class Client:
         self, request: _Request, rows: str | None, parse: Callable[[Any], T]
     ) -> tuple[Page[T], Answer]:
         token = await self._tokens.current()
-        known = self._cache.get(request.url, token.generation)
+        # An effect's list is nobody else's: the store may hold the same URL, parsed to other values by another reader.
+        known = None if request.effect else self._cache.get(request.url, token.generation)
         condition = {"If-None-Match": known[0]} if known else {}
         # Should the token be renewed on the way, its generation's ETag is sent with the new one, and costs a full answer.
         answer = await self._authorized(request, token, condition)

@@ -10,7 +10,7 @@ from controller.adapters.github import GitHubConnection
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
 from controller.core.retry import JobRecord, RunRecord
-from controller.ports import UpstreamError
+from controller.ports import Run, UpstreamError
 from controller.sim.github.model import JobSpec
 from tests.adapters.github.scene import LIB as LIB_SCOPE
 from tests.adapters.github.scene import Scene, Script, answer, virtual
@@ -69,6 +69,18 @@ async def test_a_run_that_has_ended_comes_with_the_jobs_of_its_newest_attempt() 
     assert [(job.name, job.conclusion) for job in seen.jobs] == [("a", "success"), ("b", "failure")]
     assert await github.rerun_failed(LIB, run_id)
     assert await github.run(LIB, run_id) == RunRecord(attempt=2, conclusion=None)
+
+
+@virtual
+async def test_jobs_that_the_queue_has_read_before_are_read_anew() -> None:
+    scene = Scene()
+    github = scene.connect()
+    run_id = queue(scene, "a")
+    await end(scene, "failure")
+    await github.jobs(LIB, Run(id=run_id, attempt=1, status="completed", created_at=0.0, updated_at=""))
+    seen = await github.run(LIB, run_id)
+    assert seen is not None
+    assert [job.conclusion for job in seen.jobs] == ["failure"]
 
 
 @virtual
