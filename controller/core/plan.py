@@ -667,18 +667,25 @@ class _PoolPass:
         return self.demand.complete or bool(self.demand.unreadable)
 
     def _money(self) -> tuple[float, float]:
+        """Return dollars per hour now, and the most that what exists or is on its way can still cost.
+
+        A launch counts from this pass on: if the process dies with it on the wire, its HF Job runs all the same.
+        """
         rate = worst = 0.0
-        if not self.runners:
-            return rate, worst
         view = self.hub_view
         server_now = view.server_time + self.given.now - view.asked_at if view else 0.0
         timeout = float(timeout_seconds(self.pool.deadlines))
+        for action in self.actions:
+            if isinstance(action, Launch):
+                worst += timeout * self.usd.get(action.flavor, 0.0)
         for runner in self.runners:
             job = runner.hf_job
+            price = self.usd.get(runner.flavor, 0.0)
             if job is not None:
-                price = self.usd.get(runner.flavor, 0.0)
                 rate += price * 3600 if runner.billed else 0.0
                 worst += worst_case(job, server_now, price, timeout)
+            elif not runner.retiring:
+                worst += timeout * price  # without a flavor it is only a registration, and costs nothing
         return rate, worst
 
     def _waiting(self, failures: Sequence[Failure]) -> list[Waiting]:
