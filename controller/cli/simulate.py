@@ -84,7 +84,10 @@ def simulate_command(
         if plot is not None:
             check_plot(plot)  # before minutes of work
         loaded = load_scenario(scenario, overrides=settings)
-        played = play(loaded, seed=seed, until=until)
+        watching = sys.stderr.isatty()
+        played = play(loaded, seed=seed, until=until, progress=_progress if watching else None)
+        if watching:
+            click.echo("\r\033[K", nl=False, err=True)
     except (InvalidScenario, TooManyJobs) as error:
         click.echo(str(error), err=True)
         sys.exit(MISTAKEN)
@@ -101,6 +104,10 @@ def simulate_command(
         sys.exit(INTERRUPTED)
     if not report.passed:
         sys.exit(UNMET)
+
+
+def _progress(now: float, until: float) -> None:
+    click.echo(f"\r{_time(now)} of {_time(until)} simulated; Ctrl-C ends it", nl=False, err=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- for people

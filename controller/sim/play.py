@@ -29,6 +29,9 @@ from controller.sim.workload import Arrival, arrivals
 
 HUB_TOKEN = "hf_simulated"  # noqa: S105 - of a simulated service
 
+PROGRESS = 300.0
+"""Virtual seconds between two words about progress."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
@@ -38,13 +41,20 @@ class Played:
     happened: Happened
 
 
-def play(scenario: Scenario, *, seed: int | None = None, until: float | None = None) -> Played:
+def play(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    until: float | None = None,
+    progress: Callable[[float, float], None] | None = None,
+) -> Played:
     """Play a scenario to its end, or until the user interrupts it; the report is then of what happened so far.
 
     Args:
         scenario: What to play.
         seed: Instead of the scenario's own.
         until: Seconds, instead of the scenario's own.
+        progress: Told now and then how many seconds of how many have passed.
 
     Raises:
         TooManyJobs: The workload is too large.
@@ -52,14 +62,20 @@ def play(scenario: Scenario, *, seed: int | None = None, until: float | None = N
     seed = scenario.file.seed if seed is None else seed
     until = scenario.file.until if until is None else until
     coming = arrivals(scenario, seed=seed, until=until)
-    return run_virtual(_play(scenario, coming, seed, until))
+    return run_virtual(_play(scenario, coming, seed, until, progress))
 
 
-async def _play(scenario: Scenario, coming: Sequence[Arrival], seed: int, until: float) -> Played:
+async def _play(
+    scenario: Scenario,
+    coming: Sequence[Arrival],
+    seed: int,
+    until: float,
+    progress: Callable[[float, float], None] | None,
+) -> Played:
     stage = _Stage(scenario, seed)
     interrupted = False
     try:
-        await stage.perform(coming, until)
+        await stage.perform(coming, until, progress)
     except asyncio.CancelledError:  # Ctrl-C: what happened so far is worth a report
         interrupted = True
     stage.note_outage()
@@ -120,7 +136,12 @@ class _Stage:
         self.sim.cluster.written = lambda text: self.judge.look_for_secrets("a status or an Event", [text])
         self.sim.machine.on_job = self._job_started
 
-    async def perform(self, coming: Sequence[Arrival], until: float) -> None:
+    async def perform(
+        self,
+        coming: Sequence[Arrival],
+        until: float,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> None:
         """Let everything happen that the scenario says, until its time is over."""
         self._set_up(coming)
         try:
@@ -130,6 +151,8 @@ class _Stage:
                 group.create_task(self._run_controller(), name="outages")
                 for at, change in self._changes():
                     group.create_task(_later(at, change), name=f"world-{at:.0f}")
+                if progress is not None:
+                    group.create_task(_tell(progress, until))
                 group.create_task(_curtain(until))
         except* _CurtainError:
             self._group = None
@@ -365,6 +388,12 @@ class _Latencies:
         spread: Spread = self._latency.hub if hub else self._latency.github
         half = spread.draw(self._seed, "latency", call.route, call.ordinal) / 2
         return half, half
+
+
+async def _tell(progress: Callable[[float, float], None], until: float) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS)
+        progress(asyncio.get_running_loop().time(), until)
 
 
 async def _curtain(seconds: float) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,10 @@ def check_plot(path: Path) -> None:
     Raises:
         PlotUnavailable: matplotlib is missing, the format is unknown, or the folder does not exist.
     """
-    if find_spec("matplotlib") is None:
-        raise PlotUnavailable("--plot needs matplotlib: pip install 'hf-runner-controller[plot]'")
+    try:
+        import matplotlib.figure  # noqa: F401, PLC0415 - optional
+    except ImportError as error:
+        raise PlotUnavailable("--plot needs matplotlib: pip install 'hf-runner-controller[plot]'") from error
     if path.suffix not in SUFFIXES:
         raise PlotUnavailable(f"--plot {path}: write a name that ends in {', '.join(sorted(SUFFIXES))}")
     if not path.parent.is_dir():
