@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,7 +121,7 @@ def _told(failure: Failure) -> tuple[Reason, str]:
 
 
 def _what_needs_a_person(report: PoolReport) -> tuple[Reason, str] | None:
-    for failure in (*report.failures, report.github, report.hub):
+    for failure in (*report.failures, report.github, report.hub, _blinded_by(report)):
         if failure is not None and failure.disposition is Disposition.PERSON:
             return _told(failure)
     for known in report.memory.backoffs.values():
@@ -129,6 +129,15 @@ def _what_needs_a_person(report: PoolReport) -> tuple[Reason, str] | None:
             reason, message = _told(known.failure)
             return reason, f"{known.failures} launches in a row failed: {message}"
     return None
+
+
+def _blinded_by(report: PoolReport) -> Failure | None:
+    """Return why no repository of the pool can be read, if it is for good: others may be listed well, yet nobody is served."""
+    failures = [failure for _, failure in report.demand.unreadable]
+    lasting = all(failure.disposition in (Disposition.PERSON, Disposition.GONE) for failure in failures)
+    if not failures or not lasting or len(failures) < len(report.demand.reach):
+        return None
+    return replace(failures[0], disposition=Disposition.PERSON)
 
 
 def _progress(report: PoolReport) -> tuple[Reason, str]:
