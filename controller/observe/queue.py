@@ -342,7 +342,7 @@ class QueueObserver:
             pause = interval(watch, now, self._cadence, of=len(self._repositories), under=self._pressure())
         watch.hinted = False
         watch.next_at = now + pause
-        opened = self._open_gate(now)
+        opened = self._open_gate()
         before = known.seen
         known.seen = seen
         self._view = None
@@ -368,20 +368,16 @@ class QueueObserver:
         if toggled:
             _log.warning("GitHub source %s stops for a while: %s", self._source.owner, failure.message)
         if failure.reason not in SOURCE_WIDE and failure.reason is not Reason.GitHubUnavailable:
-            toggled |= self._open_gate(now)  # an answer about one repository: the source works
+            toggled |= self._open_gate()  # an answer about one repository: the source works
         self._view = None
         if different or toggled:
             self._changed()
 
-    def _open_gate(self, now: float) -> bool:
-        """Note that the source answers. Repositories that only suffered from its outage are looked at again soon."""
+    def _open_gate(self) -> bool:
+        """Note that the source answers; return whether that is news."""
         if not self._gate.passed():
             return False
         _log.info("GitHub source %s answers again", self._source.owner)
-        for known in self._repositories.values():
-            watch = known.watch
-            if watch.failure is not None and watch.failure.reason is Reason.GitHubUnavailable:
-                watch.next_at = min(watch.next_at, now + self._cadence.least * fraction(watch.name, "back"))
         self._view = None
         return True
 
@@ -409,7 +405,7 @@ class QueueObserver:
             ),
         )
         self._note_pushes(found.items, now)
-        opened = self._open_gate(now)
+        opened = self._open_gate()
         if before is None or (before.items, before.failure) != (self._visible.items, self._visible.failure):
             self._resolve()
         elif opened:
