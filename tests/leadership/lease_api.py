@@ -53,14 +53,24 @@ class LeaseServer:
     def delete(self) -> None:
         self.lease = None
 
+    def give(self, holder: str) -> None:
+        """Change the holder, as a person with ``kubectl edit`` does."""
+        assert self.lease is not None
+        given = copy.deepcopy(self.lease)
+        given["spec"]["holderIdentity"] = holder
+        self._store(given)
+
     def touch(self) -> None:
         """Change something that is nobody's renewal, as ``kubectl annotate`` does."""
         assert self.lease is not None
-        self.lease["metadata"].setdefault("annotations", {})["note"] = str(self._version)
-        self._store(self.lease)
+        touched = copy.deepcopy(self.lease)
+        touched["metadata"].setdefault("annotations", {})["note"] = str(self._version)
+        self._store(touched)
 
     def _store(self, body: Body | None) -> None:
         assert body is not None
+        if body == self.lease:
+            return  # as the API server does
         self._version += 1
         self.lease = copy.deepcopy(body)
         self.lease["metadata"]["resourceVersion"] = str(self._version)

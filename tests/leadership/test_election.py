@@ -253,15 +253,29 @@ async def test_a_lease_that_is_deleted_ends_the_term_and_nobody_begins_before_th
 async def test_a_lease_that_somebody_gave_to_another_ends_the_term() -> None:
     server, a, b = pair()
     first = await leader(a, b)
-    assert server.lease is not None
-    server.lease["spec"]["holderIdentity"] = "a person"
-    server.touch()
+    server.give("a person")
     await asyncio.sleep(TIMING.retry + 0.1)
     assert first.lost == ["a person holds the lease now"]
     await asyncio.sleep(10)
     assert not a.leads()
     assert not b.leads()
     await leader(a, b)
+    await end(a, b)
+
+
+@virtual
+async def test_a_leader_whose_wall_clock_stands_still_does_not_take_its_renewals_for_signs_of_life() -> None:
+    class Stuck(Clock):
+        def wall(self) -> float:
+            return 1_800_000_000.0
+
+    server = LeaseServer()
+    a, b = Replica("a", Line(server, Random(1)), clock=Stuck()), Replica("b", Line(server, Random(2)))
+    ends = asyncio.get_running_loop().time() + 120
+    while asyncio.get_running_loop().time() < ends:
+        assert not (a.leads() and b.leads())
+        await asyncio.sleep(0.01)
+    assert a.leads() or b.leads()
     await end(a, b)
 
 

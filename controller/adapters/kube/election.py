@@ -189,9 +189,9 @@ class Election:
 
     async def _renew(self) -> None:
         """Renew once. A conflict is not the end: it may be our own write whose answer was lost, or somebody's annotation."""
-        sent_at = self._clock.mono()
+        sent_at, known = self._clock.mono(), self._lease
         try:
-            written = await self._call(self._claim(self._lease))
+            written = await self._call(self._claim(known))
         except LeaseConflict:
             lease = await self._call(self._leases.read())
             if lease is None or lease.holder != self.identity:
@@ -200,11 +200,12 @@ class Election:
                 raise LeadershipLost(
                     f"{lease.holder or 'nobody'} holds the lease now" if lease else "the lease was deleted"
                 ) from None
-            sent_at = self._clock.mono()
-            written = await self._call(self._claim(lease))
-        if (
-            not self.holds()
-        ):  # we were stopped, or the answer took too long: others may have been told that we are gone
+            sent_at, known = self._clock.mono(), lease
+            written = await self._call(self._claim(known))
+        if known is not None and written.version == known.version:
+            raise LeaseConflict("the write changed nothing, so nobody sees that we live: is the clock stuck?")
+        # Not if we were stopped, or the answer took too long: others may have been told that we are gone.
+        if not self.holds():
             raise LeadershipLost(f"the lease was not renewed for {self._age():.1f} s")
         self._lease, self._renewed_at = written, sent_at
         self._say(logging.INFO, "leading", "this replica leads")

@@ -100,7 +100,7 @@ class KubernetesLeases:
             )
         except KubernetesError as error:
             if error.status == 409 or (error.status == 404 and known is not None):
-                raise LeaseConflict from error
+                raise LeaseConflict("somebody else changed it") from error
             raise
 
 
