@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -187,3 +188,19 @@ def test_an_expectation_that_could_never_be_checked_is_a_mistake(
 ) -> None:
     (found,) = mistakes(tmp_path, GOOD + f"expect:\n  {path}: {wanted}\n")
     assert sentence in found
+
+
+def test_the_scenarios_of_the_documentation_are_right(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    text = (root / "docs" / "simulate.md").read_text()
+    blocks = re.findall(r"^( *)```yaml\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    folder = tmp_path / "scenarios"
+    folder.mkdir()
+    for place in (tmp_path, folder):
+        (place / "t4.yaml").write_text((root / "examples" / "t4.yaml").read_text())
+    (folder / "week.csv").write_text("at,repository,labels,seconds\n0,acme/lib,hf-t4,60\n")
+    for number, (_, block) in enumerate(blocks):
+        path = folder / f"{number}.yaml"
+        path.write_text(textwrap.dedent(block))
+        load_scenario(path)
