@@ -40,7 +40,7 @@ from controller.core.money import prices, running_seconds, timeout_seconds, wors
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, digest, label_value, origin, spec_digest
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
-from controller.core.retry import Loss, Losses, Rerun, RerunResult, follow_up, recall
+from controller.core.retry import Loss, Losses, Rerun, RerunResult, follow_up, lost_unwatched, recall
 
 GIVE_BACK_HOLD = 20.0
 """Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
@@ -402,7 +402,7 @@ class _PoolPass:
         losses, actions, told = follow_up(
             self.memory.losses,
             pool=self.pool,
-            lost=self.lost,
+            lost=[*self.lost, *lost_unwatched(self.pool, self.runners, self.given.snapshot)],
             running=running,
             results=[result for result in self.given.reruns if result.pool_uid == self.pool.uid],
             now=self.given.now,

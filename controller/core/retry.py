@@ -13,7 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from controller.core.model import Disposition, Failure, Interruption, Pool, RerunState, WorkflowJob
+from controller.core.lifecycle import LIST_LAG, Phase, Runner
+from controller.core.model import (
+    Disposition,
+    Failure,
+    Interruption,
+    Pool,
+    RerunState,
+    Snapshot,
+    WorkflowJob,
+)
 from controller.core.reasons import Reason
 
 LOOK_AFTER = 60.0
@@ -123,11 +132,34 @@ def _matrix(name: str) -> str:
 # ---------------------------------------------------------------------------------------------------- what is remembered
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """An HF Job that ended under a busy runner in this pass; the queue may not have named the workflow job yet."""
+    """An HF Job that ended under a busy runner.
+
+    Attributes:
+        runner: The runner.
+        reason: Why the HF Job ended; ``RunnerLost`` where nobody saw.
+        workflow_job: What ran on it; None while the queue has not named it.
+    """
 
     runner: str
     reason: Reason
     workflow_job: WorkflowJob | None
+
+
+def lost_unwatched(pool: Pool, runners: Iterable[Runner], snapshot: Snapshot) -> list[Loss]:
+    """Return losses that happened while no controller watched, so that no end of an HF Job told of them.
+
+    The evidence: lists that would show the HF Job lack it, and GitHub's queue, read a while later, still says that the
+    workflow job runs on it. A runner that ended well, or that this process saw at work before, is none of these.
+    """
+    found = []
+    for runner in runners:
+        job = runner.workflow_job
+        if runner.phase is not Phase.LOST or job is None or runner.track.taken_at != runner.track.since:
+            continue
+        seen = snapshot.queues.get((pool.source, job.repository))
+        if seen is not None and seen.complete and seen.asked_at - runner.track.since > LIST_LAG:
+            found.append(Loss(runner=runner.name, reason=Reason.RunnerLost, workflow_job=job))
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +247,8 @@ def follow_up(
         job = loss.workflow_job or running.get(loss.runner)
         if job is not None:
             one = _watch(job, loss.reason, pool, since=since, wall=wall - (now - since))
+            if loss.reason is Reason.RunnerLost and _name(one.lost) not in watched:
+                told.append(Told(Reason.RunnerLost, f"{_whose(one)}: {Reason.RunnerLost.meaning}", True))
             watched.setdefault(_name(one.lost), one)
         elif now - since < NAMED_WITHIN:
             unnamed.append((loss, since))

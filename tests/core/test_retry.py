@@ -26,7 +26,19 @@ from controller.core.retry import (
 )
 from controller.core.status import Instant, build_status
 
-from .build import CONTROLLER, NOW, SERVER, hf_job, name_of, pool, registration, running, snapshot
+from .build import (
+    CONTROLLER,
+    NOW,
+    SERVER,
+    hf_job,
+    name_of,
+    pool,
+    registration,
+    running,
+    seen,
+    snapshot,
+    started,
+)
 
 RERUN = "acme/lib/7/1"
 
@@ -336,3 +348,40 @@ def test_run_and_job_must_both_have_failed_in_the_attempt_that_lost_the_job(
     seen: RunRecord, answer: Answer | None
 ) -> None:
     assert judge(LOST, seen) is answer
+
+
+# ----------------------------------------------------------------------------------------------- losses that nobody saw
+def left_behind(of: Pool, at: float, *, workflow_job: bool = True) -> dict[str, Any]:
+    """Lists of this moment that show a busy registration without an HF Job."""
+    return {
+        "jobs": seen([running(7, name_of(of))] if workflow_job else [], at=NOW + at),
+        "registrations": seen([registration(of, busy=True)], at=NOW + at),
+        "hf_jobs": seen(at=NOW + at),
+    }
+
+
+def test_a_loss_while_no_controller_watched_is_told_once_and_followed_up() -> None:
+    passes = Passes()
+    for at in range(0, 90, 10):
+        passes.step(at, **left_behind(passes.pool, at))
+    assert passes.reasons() == [Reason.RunnerLost]
+    assert passes.state(90) == ["Pending"]
+    assert passes.looks(90 + LOOK_AFTER) == [RERUN]
+
+
+def test_what_the_queue_said_earlier_proves_no_loss() -> None:
+    passes = Passes()
+    for at in range(0, 300, 10):
+        view = left_behind(passes.pool, at)
+        passes.step(at, **{**view, "jobs": seen([running(7, name_of(passes.pool))], at=NOW)})
+    assert passes.reasons() == []
+
+
+def test_a_runner_that_was_seen_at_work_is_judged_by_how_its_hf_job_ended() -> None:
+    passes = Passes()
+    passes.step(0, **{**left_behind(passes.pool, 0), "hf_jobs": [started(passes.pool)]})
+    well = ended(passes.pool, stage=Stage.COMPLETED, message=None)
+    passes.step(10, **left_behind(passes.pool, 10), ended=[well])
+    for at in range(20, 300, 10):
+        passes.step(at, **left_behind(passes.pool, at))
+    assert passes.reasons() == []

@@ -258,3 +258,20 @@ def test_a_missing_permission_is_named_and_the_run_is_run_again_once_it_is_grant
         assert reruns(scene, 201) == 1
 
     play(act)
+
+
+def test_an_hf_job_that_is_killed_while_the_controller_is_down_is_told_and_run_again() -> None:
+    async def act(scene: Scene) -> None:
+        scene.queue(seconds=300)
+        await scene.until(lambda: bool(working(scene)), within=300)
+        await scene.sim.crash()
+        await kill_in_mid_job(scene)
+        await scene.pass_time(200)
+        scene.sim.start()
+        await scene.until(lambda: "RunnerLost" in scene.events(), within=200)
+        await scene.until(lambda: scene.conclusions()["success"] == 1, within=LEASE + 900)
+        assert scene.conclusions() == {"failure": 1, "success": 1}
+        assert reruns(scene) == 1
+        assert sum(event.reason == "RunnerLost" for event in scene.sim.cluster.events) == 1
+
+    interrupted(act)
