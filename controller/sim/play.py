@@ -14,6 +14,7 @@ from controller.core.naming import LABEL_POOL, label_value
 from controller.sim.check import Judge
 from controller.sim.engine import Simulation
 from controller.sim.faults import Call, Fault
+from controller.sim.github.accounts import APP_PERMISSIONS
 from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
 from controller.sim.github.model import JobSpec, Scope, WorkflowJob
 from controller.sim.hub.job import Phase, Stage
@@ -170,7 +171,11 @@ class _Stage:
             accounts.add_organization(owner)
         for repository in sorted(self._repositories(coming)):
             accounts.add_repository(repository)
-        app = accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+        reruns = any(pool.retry_interrupted for pool in pools)
+        app = accounts.add_app(
+            public_key=public_key_of(TEST_PRIVATE_KEY),
+            permissions={**APP_PERMISSIONS, "actions": "write" if reruns else "read"},
+        )
         for login in sorted(sim.github.store.owners):
             accounts.install(app.id, login)
         groups = {(pool.scope.owner, pool.runner_group) for pool in pools if pool.runner_group}
