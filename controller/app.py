@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from controller.adapters.connections import SecretCache, SecretConnections
 from controller.adapters.fence import fence
@@ -108,7 +109,7 @@ class Options:
         settings: Of the controller itself; an empty ``controller_id`` is derived from the cluster.
         web_host: Where probes and metrics are served.
         web_port: Likewise; 0 takes a free one.
-        points_per_minute: GitHub's secondary limit per credential; 0 means none.
+        points_per_minute: GitHub's secondary limit per credential; 0 means none, None what the host documents.
         election: For one of several replicas; None for a process that runs alone.
     """
 
@@ -118,7 +119,7 @@ class Options:
     settings: Settings = field(default_factory=lambda: Settings(controller_id="", runner=RunnerVersion()))
     web_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
     web_port: int = 8080
-    points_per_minute: int = POINTS_PER_MINUTE
+    points_per_minute: int | None = None
     election: LeaderElection | None = None
 
 
@@ -352,10 +353,10 @@ async def _list_first(kube: Client, registry: PoolRegistry, namespaces: tuple[st
 
 
 async def _compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:
-    bodies = []
+    before, bodies = registry.uids(), []
     for namespace in namespaces or (None,):
         bodies += await list_pools(kube, namespace=namespace)
-    registry.replace_all(bodies)
+    registry.replace_all(bodies, before=before)
 
 
 async def _compare_for_ever(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:
@@ -369,6 +370,18 @@ async def _compare_for_ever(kube: Client, registry: PoolRegistry, namespaces: tu
             )
 
 
+def _points(api_url: str, chosen: int | None) -> int | None:
+    """Return the pace for one host.
+
+    GitHub documents a limit of its own; an Enterprise Server has none unless its administrator wants one (github.md §1.5),
+    and the client slows down when it meets it.
+    """
+    if chosen is not None:
+        return chosen or None
+    host = urlsplit(api_url).hostname or ""
+    return POINTS_PER_MINUTE if host == "api.github.com" or host.endswith(".ghe.com") else None
+
+
 def _connections(options: Options, clock: SystemClock, kube: Client, term: Term) -> SecretConnections:
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
     before_send = fence(term.leadership, identity=term.identity)
@@ -380,7 +393,7 @@ def _connections(options: Options, clock: SystemClock, kube: Client, term: Term)
             credentials=credentials_from_secret(data, ref=source.secret),
             clock=clock,
             tls=tls,
-            points_per_minute=options.points_per_minute or None,
+            points_per_minute=_points(source.api_url, options.points_per_minute),
             allow_http=options.settings.allow_http,
             before_send=before_send,
         )

@@ -5,9 +5,9 @@ The registry is a cache of what Kubernetes holds: it may be filled late, twice o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from controller.api.convert import footprints, interruptions, last_launch_at, to_pool
 from controller.api.runnerpool import InvalidPool
@@ -35,6 +35,18 @@ class Rejected:
     follows: Pool | None
 
 
+class _Object(NamedTuple):
+    """Which object had a name last; of two, the greater is the newer: it was made later, or the other one is going."""
+
+    created: str
+    stays: bool
+    uid: str
+
+
+REMEMBERED = 1_000
+"""Objects that are gone of which late words are recognized."""
+
+
 class PoolRegistry:
     """RunnerPools by key."""
 
@@ -49,15 +61,28 @@ class PoolRegistry:
         self._changed = changed
         self._pools: dict[PoolKey, Pool] = {}
         self._rejected: dict[PoolKey, Rejected] = {}
+        self._newest: dict[PoolKey, _Object] = {}
+        self._gone: dict[str, None] = {}
         self._statuses: dict[str, Mapping[str, Any]] = {}
         self._drained: set[str] = set()
         self.synced = False
 
     def upsert(self, body: Mapping[str, Any]) -> None:
-        """Take in an object as the watch or a list shows it. Idempotent; never raises for a bad spec."""
+        """Take in an object as the watch or a list shows it. Idempotent; never raises for a bad spec.
+
+        Late words are ignored. The watch tells of one object in order, but of two that had the same name in any:
+
+        1. The finalizer of t4 (uid A) is released, and it is gone.  2. t4 is made again (uid B), and shown.  3. What was still
+        to be said of A is said.
+        """
         metadata = body.get("metadata", {})
         key = PoolKey(metadata.get("namespace", "default"), metadata["name"])
         uid = metadata.get("uid", "")
+        shown = _Object(metadata.get("creationTimestamp", ""), "deletionTimestamp" not in metadata, uid)
+        newest = self._newest.get(key, shown)
+        if uid in self._gone or (newest.uid != uid and shown[:2] < newest[:2]):
+            return
+        self._newest[key] = shown
         known = self._pools.get(key)
         if known is not None and known.uid != uid:
             known = None  # deleted and made again under the same name: another pool
@@ -105,8 +130,16 @@ class PoolRegistry:
             self._rejected[key] = rejected
             self._changed()
 
-    def remove(self, key: PoolKey) -> None:
-        """Forget an object that is gone. Idempotent."""
+    def remove(self, key: PoolKey, uid: str) -> None:
+        """Forget an object that is gone, but not another one that has its name by now. Idempotent."""
+        self._gone[uid] = None
+        while len(self._gone) > REMEMBERED:
+            del self._gone[next(iter(self._gone))]
+        if key in self._newest and self._newest[key].uid == uid:
+            self._forget(key)
+
+    def _forget(self, key: PoolKey) -> None:
+        del self._newest[key]
         gone = self._pools.pop(key, None) or self._rejected.get(key)
         self._rejected.pop(key, None)
         if gone is not None:
@@ -114,11 +147,21 @@ class PoolRegistry:
             self._drained.discard(gone.uid)
             self._changed()
 
-    def replace_all(self, bodies: Sequence[Mapping[str, Any]]) -> None:
-        """Take in a complete list: what it lacks is gone, although the watch never said so (kopf.md §0.7)."""
-        listed = {PoolKey(b["metadata"].get("namespace", "default"), b["metadata"]["name"]) for b in bodies}
-        for key in sorted({*self._pools, *self._rejected} - listed):
-            self.remove(key)
+    def uids(self) -> frozenset[str]:
+        """Return which objects are known now."""
+        return frozenset(known.uid for known in self._newest.values())
+
+    def replace_all(self, bodies: Sequence[Mapping[str, Any]], *, before: Collection[str] = ()) -> None:
+        """Take in a complete list: what it lacks is gone, although the watch never said so (kopf.md §0.7).
+
+        Args:
+            bodies: The list.
+            before: :meth:`uids` before it was asked for: what came to be known since then is not gone for being absent.
+        """
+        listed = {body["metadata"].get("uid", "") for body in bodies}
+        for key, known in sorted(self._newest.items()):
+            if known.uid in before and known.uid not in listed:
+                self._forget(key)
         for body in bodies:
             self.upsert(body)
         self.synced = True

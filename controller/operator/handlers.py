@@ -117,7 +117,8 @@ def build_handlers(
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def observe(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
         if event.get("type") == "DELETED":
-            registry.remove(PoolKey(body["metadata"]["namespace"], body["metadata"]["name"]))
+            metadata = body["metadata"]
+            registry.remove(PoolKey(metadata["namespace"], metadata["name"]), metadata["uid"])
         else:
             registry.upsert(body)
 

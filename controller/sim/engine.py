@@ -264,7 +264,7 @@ class Simulation:
                 metadata = body["metadata"]
                 if "deletionTimestamp" in metadata and controller.registry.may_go(key, metadata["uid"]):
                     self.cluster.release(key)
-                    controller.registry.remove(key)
+                    controller.registry.remove(key, metadata["uid"])
 
     async def crash(self, process: Process | None = None) -> None:
         """Kill a controller, the newest unless said: nothing of it reaches a service any more, and its memory is gone."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from controller.core.model import Footprint, PoolKey
 from controller.observe.pools import PoolRegistry
@@ -90,9 +93,50 @@ def test_a_pool_that_never_had_a_good_spec_may_go_at_once() -> None:
 def test_a_list_shows_what_the_watch_never_said() -> None:
     registry = Registry()
     registry.upsert(body())
-    registry.replace_all([])
+    registry.replace_all([], before=registry.uids())
     assert list(registry.pools) == []
     assert registry.synced
+
+
+def test_a_list_that_was_asked_for_before_a_pool_was_made_does_not_end_it() -> None:
+    registry = Registry()
+    before = registry.uids()
+    registry.upsert(body())
+    registry.replace_all([], before=before)
+    assert [pool.key for pool in registry.pools] == [KEY]
+
+
+def test_a_list_that_was_asked_for_before_a_pool_went_does_not_bring_it_back() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    before = registry.uids()
+    registry.remove(KEY, "uid-1")
+    registry.replace_all([body()], before=before)
+    assert list(registry.pools) == []
+
+
+LATE = {
+    "its end": lambda registry, going: registry.remove(KEY, "uid-1"),
+    "its last change": lambda registry, going: registry.upsert(going),
+    "both": lambda registry, going: (registry.upsert(going), registry.remove(KEY, "uid-1")),
+    "both, swapped": lambda registry, going: (registry.remove(KEY, "uid-1"), registry.upsert(going)),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+@pytest.mark.parametrize("made", ["2026-11-21T08:00:00Z", "2026-11-21T09:00:01Z"], ids=["at once", "later"])
+def test_late_words_of_the_pool_that_had_the_name_before_change_nothing(
+    late: Callable[[PoolRegistry, dict[str, Any]], object], made: str
+) -> None:
+    going = body(metadata__deletionTimestamp="2026-11-21T09:00:00Z")
+    registry = Registry()
+    registry.upsert(body())
+    registry.upsert(going)
+    registry.upsert(body(metadata__uid="uid-2", metadata__creationTimestamp=made))
+
+    late(registry, going)
+
+    assert [(pool.uid, pool.deleting) for pool in registry.pools] == [("uid-2", False)]
 
 
 def test_a_pool_made_again_under_its_name_is_another_pool() -> None:
