@@ -7,7 +7,6 @@ with the default durations are in docs/operations/leadership.md, from ``LEASE=de
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import sys
@@ -15,25 +14,29 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from controller.adapters.kube.client import connect
 from tools.chaos.cluster import LEASE, Cluster
 from tools.chaos.replicas import Replica
-from tools.chaos.storm import SHORT_LEASE
+from tools.chaos.storm import HASTE
 from tools.chaos.world import World, open_world
 from tools.controlplane import ControlPlane
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.controlplane,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 PATIENCE = 60.0
-DURATIONS = () if os.environ.get("LEASE") == "default" else SHORT_LEASE
+NAMESPACE = "leadership"
+SHORT = ("--lease-duration", "8", "--lease-renew-deadline", "6", "--lease-retry-period", "1.5")
+DURATIONS = () if os.environ.get("LEASE") == "default" else SHORT
 HANG = float(os.environ.get("HANG", "0"))
 """Seconds for which the API server hangs beyond the take-over; the figures were taken with some minutes."""
-
-_numbers = itertools.count(1)
 
 
 @dataclass(kw_only=True)
@@ -41,6 +44,11 @@ class Pair:
     world: World
     cluster: Cluster
     replicas: list[Replica]
+    earlier_acts: int = 0
+
+    def terms(self) -> list[str]:
+        """Return who acted in this test, in order."""
+        return self.world.terms(skip=self.earlier_acts)
 
     async def until(self, met: object, what: str) -> None:
         ends = time.monotonic() + PATIENCE
@@ -52,7 +60,7 @@ class Pair:
                 return
             words = "\n".join(replica.words() for replica in self.replicas)
             assert time.monotonic() < ends, f"not within {PATIENCE:.0f} s: {what}\n{words}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
     async def leader(self, *, after: str = "") -> tuple[Replica, str]:
         """Wait for a leader that is not ``after``, and return its place and identity."""
@@ -93,24 +101,24 @@ class Pair:
         return next(replica for replica in self.replicas if replica is not one)
 
 
-@pytest.fixture
-async def pair(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[Pair]:
-    """Two replicas, one of which leads and has served a workflow job."""
-    namespace = f"leadership-{next(_numbers)}"
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both(api_server: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    """Two places for replicas, and a world that they serve."""
     arguments = (
         *(
             "--namespace",
-            namespace,
+            NAMESPACE,
             "--controller-id",
-            namespace,
+            NAMESPACE,
             "--leader-elect",
             "--lease-namespace",
-            namespace,
+            NAMESPACE,
         ),
-        *("--github-poll-seconds", "1", "--hub-poll-seconds", "1", "--lease-name", LEASE, *DURATIONS),
+        *(*HASTE, "--lease-name", LEASE, *DURATIONS),
     )
+    directory = tmp_path_factory.mktemp("replicas")
     replicas = [
-        Replica(number=number, kubeconfig=api_server.kubeconfig, directory=tmp_path, arguments=arguments)
+        Replica(number=number, kubeconfig=api_server.kubeconfig, directory=directory, arguments=arguments)
         for number in (1, 2)
     ]
     async with (
@@ -119,22 +127,29 @@ async def pair(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[Pair]:
         replicas[0].ready(),
         replicas[1].ready(),
     ):
-        cluster = Cluster(kube=kube, namespace=namespace)
+        cluster = Cluster(kube=kube, namespace=NAMESPACE)
         await cluster.prepare(world)
-        await cluster.apply(world.pool(namespace, "gpu"))
-        made = Pair(world=world, cluster=cluster, replicas=replicas)
-        for replica in replicas:
+        await cluster.apply(world.pool(NAMESPACE, "gpu"))
+        yield Pair(world=world, cluster=cluster, replicas=replicas)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pair(both: Pair) -> AsyncIterator[Pair]:
+    """Both replicas, one of which leads and has served a workflow job."""
+    for replica in both.replicas:
+        if not replica.running:
             replica.start()
-        await made.until(
-            lambda: all("INFO following" in r.words() for r in replicas), "both replicas are there"
-        )
-        await made.serves()
-        yield made
-        # One after the other, whatever happened: nobody acted again after somebody else had begun to.
-        terms = world.terms()
-        assert len(terms) == len(set(terms)), terms
-        assert not world.machine.killed_busy
-        assert not any("Traceback" in replica.words() for replica in replicas)
+    await both.until(
+        lambda: all("INFO following" in replica.newest_words() for replica in both.replicas), "both are there"
+    )
+    both.earlier_acts = len(both.world.acts())
+    await both.serves()
+    yield both
+    # One after the other, whatever happened: nobody acted again after somebody else had begun to.
+    terms = both.world.terms()
+    assert len(terms) == len(set(terms)), terms
+    assert not both.world.machine.killed_busy
+    assert not any("Traceback" in replica.words() for replica in both.replicas)
 
 
 def report(what: str, since: float) -> None:
@@ -148,9 +163,9 @@ async def test_a_leader_that_is_killed_is_replaced(pair: Pair) -> None:
         killed = time.monotonic()
         _, successor = await pair.leader(after=identity)
         report("SIGKILL until another leads", killed)
-        await pair.until(lambda: pair.world.terms()[-1] == successor, "the successor acts")
+        await pair.until(lambda: pair.terms()[-1] == successor, "the successor acts")
         report("SIGKILL until another acts", killed)
-    assert pair.world.terms() == [identity, successor]
+    assert pair.terms() == [identity, successor]
 
 
 async def test_a_leader_that_is_told_to_stop_hands_over(pair: Pair) -> None:
@@ -161,11 +176,11 @@ async def test_a_leader_that_is_told_to_stop_hands_over(pair: Pair) -> None:
         told = time.monotonic()
         _, successor = await pair.leader(after=identity)
         report("SIGTERM until another leads", told)
-        await pair.until(lambda: pair.world.terms()[-1] == successor, "the successor acts")
+        await pair.until(lambda: pair.terms()[-1] == successor, "the successor acts")
         report("SIGTERM until another acts", told)
         assert await first.ended(30) == 0
         report("SIGTERM until it has ended", told)
-    assert pair.world.terms() == [identity, successor]
+    assert pair.terms() == [identity, successor]
 
 
 async def test_a_leader_that_is_stopped_and_resumed_does_nothing_more(pair: Pair) -> None:
@@ -175,13 +190,13 @@ async def test_a_leader_that_is_stopped_and_resumed_does_nothing_more(pair: Pair
         stopped = time.monotonic()
         _, successor = await pair.leader(after=identity)
         report("SIGSTOP until another leads", stopped)
-        await pair.until(lambda: pair.world.terms()[-1] == successor, "the successor acts")
+        await pair.until(lambda: pair.terms()[-1] == successor, "the successor acts")
         first.signal(signal.SIGCONT)
         resumed = time.monotonic()
         assert await first.ended(30) == 1
         report("SIGCONT until it has ended", resumed)
-    assert "leadership lost" in first.words()
-    assert pair.world.terms() == [identity, successor]
+    assert "leadership lost" in first.newest_words()
+    assert pair.terms() == [identity, successor]
 
 
 async def test_a_leader_whose_way_to_the_api_server_hangs_stops_before_another_begins(pair: Pair) -> None:
@@ -198,17 +213,16 @@ async def test_a_leader_whose_way_to_the_api_server_hangs_stops_before_another_b
         first.start()  # as the kubelet does; it can reach the Lease no more than before
         await asyncio.sleep(HANG)
         first.proxy.thaw()
-        await pair.until(lambda: f"held by {successor}" in first.words(), "it follows")
-    assert pair.world.terms() == [identity, successor]
+        await pair.until(lambda: f"held by {successor}" in first.newest_words(), "it follows")
+    assert pair.terms() == [identity, successor]
 
 
 async def test_a_follower_keeps_its_hands_off_and_is_ready(pair: Pair) -> None:
     first, identity = await pair.leader()
     follower = pair.other(first)
-    for _ in range(3):
-        await pair.serves()
-    assert pair.world.terms() == [identity]
-    assert "serving" not in follower.words()
+    await pair.serves()
+    assert pair.terms() == [identity]
+    assert "serving" not in follower.newest_words()
     follower.signal(signal.SIGTERM)
     assert await follower.ended(10) == 0
     assert (await pair.leader())[1] == identity

@@ -92,6 +92,7 @@ class Replica:
         self.proxy = Proxy(server.hostname or "127.0.0.1", server.port or 443)
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
+        self._began_at = 0
         self._stack = ExitStack()
 
     @asynccontextmanager
@@ -112,6 +113,7 @@ class Replica:
         """Start a process in it; the last one must have ended."""
         self._stack.close()
         log = self._stack.enter_context(self.log.open("a", encoding="utf-8"))
+        self._began_at = log.tell()
         command = [
             *(sys.executable, "-m", "controller", "run", "--kubeconfig", str(self._kubeconfig)),
             *("--web-host", "127.0.0.1", "--web-port", "0", *self._arguments),
@@ -149,3 +151,7 @@ class Replica:
     def words(self) -> str:
         """Return its log, of all its processes."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    def newest_words(self) -> str:
+        """Return the log of its newest process."""
+        return self.log.read_bytes()[self._began_at :].decode(errors="replace") if self.log.exists() else ""

@@ -133,9 +133,13 @@ class World:
                     found.append(act)
         return sorted(found, key=lambda act: act.at)
 
-    def terms(self) -> list[str]:
-        """Return who acted, in order; a replica that is in it twice acted although another had taken over."""
-        return [replica for replica, _ in groupby(self.acts(), key=lambda act: act.replica)]
+    def terms(self, *, skip: int = 0) -> list[str]:
+        """Return who acted, in order; a replica that is in it twice acted although another had taken over.
+
+        Args:
+            skip: Acts to leave out, at the beginning.
+        """
+        return [replica for replica, _ in groupby(self.acts()[skip:], key=lambda act: act.replica)]
 
 
 @asynccontextmanager
