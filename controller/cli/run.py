@@ -71,9 +71,8 @@ def _own_namespace() -> str:
 @click.option(
     "--github-points-per-minute",
     type=click.IntRange(min=0),
-    default=POINTS_PER_MINUTE,
-    show_default=True,
-    help="GitHub's secondary rate limit per credential: a read costs 1, a registration 5. 0 for servers without limits.",
+    help=f"GitHub's secondary rate limit per credential: a read costs 1, a registration 5; 0 for none. Default: "
+    f"{POINTS_PER_MINUTE} on github.com and ghe.com, none on an Enterprise Server.",
 )
 @click.option(
     "--github-poll-seconds",
@@ -167,7 +166,7 @@ def run_command(
     allow_http: bool,
     web_host: str,
     web_port: int,
-    github_points_per_minute: int,
+    github_points_per_minute: int | None,
     github_poll_seconds: float,
     hub_poll_seconds: float,
     parallel: int,
