@@ -10,7 +10,8 @@ from controller.sim.play import play
 from controller.sim.scenario_file import load_scenario
 
 FOLDER = Path(__file__).parents[2] / "examples" / "scenarios"
-FILES = sorted(FOLDER.glob("*.yaml"))
+WHAT_IF = FOLDER / "what-if.yaml"
+FILES = sorted(set(FOLDER.glob("*.yaml")) - {WHAT_IF})
 
 
 @pytest.mark.timeout(300)
@@ -21,3 +22,17 @@ def test_a_named_scenario_comes_out_as_it_says(path: Path) -> None:
     report = play(scenario).report
     unmet = [f"{one.path} {one.wanted}: found {one.found}" for one in report.expectations if not one.met]
     assert (unmet, report.violations) == ([], [])
+
+
+@pytest.mark.timeout(300)
+def test_the_example_of_a_real_days_load_can_be_asked_what_other_settings_cost() -> None:
+    bills = []
+    for min_idle in ("0", "1"):
+        scenario = load_scenario(WHAT_IF, overrides=[("t4", "minIdle", min_idle)])
+        report = play(scenario, until=2 * 3600).report
+        assert report.violations == []
+        assert report.jobs.succeeded > 10
+        bills.append((report.total.usd, report.waits.p50))
+    (cheap, slow), (dear, fast) = bills
+    assert cheap < dear
+    assert fast < slow
