@@ -181,15 +181,17 @@ def test_a_run_is_run_again_only_when_its_other_jobs_have_ended() -> None:
     interrupted(act)
 
 
-@pytest.mark.parametrize("after", [5, 120, 590, 610, 640, 660])
-def test_a_restart_in_between_neither_forgets_nor_repeats(after: int) -> None:
+@pytest.mark.parametrize(
+    ("after", "down"), [(5, 20), (5, 1800), (120, 900), (590, 20), (610, 20), (640, 20), (660, 20)]
+)
+def test_a_restart_in_between_neither_forgets_nor_repeats(after: int, down: int) -> None:
     async def act(scene: Scene) -> None:
         scene.queue(seconds=300)
         await kill_in_mid_job(scene)
         await scene.until(lambda: "RunnerLost" in scene.events(), within=60)
         await scene.pass_time(after)
         await scene.sim.crash()
-        await scene.pass_time(20)
+        await scene.pass_time(down)
         scene.sim.start()
         await scene.until(lambda: scene.conclusions()["success"] == 1, within=LEASE + 900)
         await scene.pass_time(1200)
