@@ -520,7 +520,7 @@ class _PoolPass:
             failure = Failure(reason=reason, message=f"{where}: {reason.meaning}")
             self._remember_failure(failure, runner.flavor)
             self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
-        elif reason is Reason.OrphanedRegistration and runner.track.unproven_end:
+        elif runner.phase is Phase.ORPHANED and runner.registration is not None and runner.track.unproven_end:
             message = f"{runner.name}: its HF Job completed, yet it never came online. {Reason.RunnerFailed.meaning}"
             self._remember_failure(Failure(reason=Reason.RunnerFailed, message=message), "")
             self._notice(Reason.RunnerFailed, message, warning=True, runner=runner.name)

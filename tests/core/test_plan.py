@@ -175,7 +175,6 @@ class TestLaunching:
         done = run_plan([broken, works], view)
         assert [a.pool.uid for a in done.actions if isinstance(a, Launch)] == [works.uid]
 
-
     @pytest.mark.parametrize("dark", ["registrations", "hf_jobs"])
     def test_a_service_that_never_answered_was_not_observed(self, dark: str) -> None:
         never = replace(seen(failure=OUTAGE), answered=False)
@@ -652,6 +651,16 @@ class TestEndings:
         done = run_plan([p], snapshot(jobs=[job()]), memory=first.memory, now=NOW + 10)
         assert done.reports[p.uid].memory.completed == 1
         assert launches(done) == ["t4-small"]
+
+    def test_a_success_whose_record_lingers_as_busy_took_a_job_that_no_list_had_shown(self) -> None:
+        p, first = pool(), self.completed_with_its_record_still_listed()
+        lingers = seen([registration(p, busy=True)], at=NOW + 9)
+        view = snapshot(jobs=seen([], at=NOW + 9), registrations=lingers, hf_jobs=seen(at=NOW + 9))
+        done = run_plan([p], view, memory=first.memory, now=NOW + 10)
+        assert list(done.notices) == []
+        assert not done.reports[p.uid].memory.backoffs
+        gone = run_plan([p], snapshot(), memory=done.memory, now=NOW + 20)
+        assert gone.reports[p.uid].memory.completed == 1
 
     def test_a_success_whose_record_stays_never_served(self) -> None:
         p, done = pool(), self.completed_with_its_record_still_listed()
