@@ -356,7 +356,6 @@ class QueueObserver:
         watch.looked_at, watch.hinted = now, False
         watch.failures += 1
         watch.failure = failure
-        watch.next_at = now + back_off(watch, failure, self._cadence)
         if watch is self._discovery:
             self._visible = _still(self._visible, failure, now, now + self._server_ahead)
         else:
@@ -365,6 +364,9 @@ class QueueObserver:
             if known is not None and known.watch is watch:
                 known.seen = _still(known.seen, failure, now, now + self._server_ahead)
         toggled = self._gate.failed(failure, now)
+        closed = self._gate.failure is not None and now < self._gate.until
+        # What all share the gate waits for; a wait of the repository's own on top would outlast it once it is over.
+        watch.next_at = self._gate.until if closed else now + back_off(watch, failure, self._cadence)
         if toggled:
             _log.warning("GitHub source %s stops for a while: %s", self._source.owner, failure.message)
         if failure.reason not in SOURCE_WIDE and failure.reason is not Reason.GitHubUnavailable:

@@ -7,10 +7,11 @@ What limits us is not the quota, since an unchanged list is free of it, but the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from hashlib import blake2b
+from typing import ClassVar
 
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
@@ -237,7 +238,14 @@ class Gate:
 
     FIRST = 5.0
     LONGEST = 300.0
-    LONGEST_OUTAGE = 60.0
+    LONGEST_OF: ClassVar[Mapping[Reason, float]] = {
+        Reason.GitHubUnavailable: 60.0,
+        # These ask nothing of GitHub, and somebody who makes the Secret waits for it to be seen.
+        Reason.SecretMissing: 30.0,
+        Reason.SecretMalformed: 30.0,
+        Reason.KubernetesForbidden: 30.0,
+        Reason.KubernetesUnavailable: 30.0,
+    }
     MISSES = 5
     REFUSALS = 2
 
@@ -258,7 +266,7 @@ class Gate:
             self.until = max(self.until, now + told)  # others were on their way when it closed
             return False
         self.tries += 1
-        longest = self.LONGEST_OUTAGE if failure.reason is Reason.GitHubUnavailable else self.LONGEST
+        longest = self.LONGEST_OF.get(failure.reason, self.LONGEST)
         self.until = now + max(told, min(longest, self.FIRST * 2.0 ** min(self.tries - 1, 16)))
         closed = self.failure is None
         self.failure = failure

@@ -33,6 +33,7 @@ DOWN = Failure(reason=Reason.GitHubUnavailable, message="502")
 GONE = Failure(reason=Reason.GitHubNotFound, message="404", disposition=Disposition.GONE)
 FORBIDDEN = Failure(reason=Reason.PermissionMissing, message="403", disposition=Disposition.PERSON)
 DEAD = Failure(reason=Reason.GitHubUnauthorized, message="401", disposition=Disposition.PERSON)
+NO_SECRET = Failure(reason=Reason.SecretMissing, message="none", disposition=Disposition.PERSON)
 LIMITED = Failure(
     reason=Reason.GitHubRateLimited, message="limit", disposition=Disposition.WAIT, retry_after=1_000.0
 )
@@ -473,6 +474,23 @@ async def test_a_failure_of_the_source_stops_it_once_and_shows_everywhere(failur
         await asyncio.sleep(400)
         assert watched.observer.failure is None
         assert all(seen.complete for seen in watched.observer.observations().values())
+
+
+@pytest.mark.parametrize(("failure", "within"), [(NO_SECRET, 40.0), (DEAD, 310.0)], ids=["Secret", "token"])
+@virtual
+async def test_credentials_that_were_mended_after_hours_are_used_within_minutes(
+    failure: Failure, within: float
+) -> None:
+    github = FakeGitHub()
+    github.queue("acme/lib")
+    github.failures["*"] = failure
+    async with Watched(github, "acme/lib") as watched:
+        await asyncio.sleep(4 * 3_600)
+        tries = [at for at, *_ in github.calls if at > 3_600]
+        assert max(later - sooner for sooner, later in itertools.pairwise(tries)) <= within
+        github.failures.clear()
+        await asyncio.sleep(within)
+        assert watched.queued("acme/lib") == 1
 
 
 @virtual
