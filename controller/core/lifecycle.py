@@ -330,7 +330,7 @@ def _join(
         registration=registration,
         hf_job=hf_job,
         workflow_job=workflow_job,
-        was_online=track is not None and track.online_at is not None,
+        was_online=track is not None and (track.online_at is not None or track.taken_at is not None),
         launching=launching,
         alone_for=None if alone_since is None else now - alone_since,
     )

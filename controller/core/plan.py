@@ -494,7 +494,13 @@ class _PoolPass:
             self._note_surplus(None)
 
     def _may_retire(self, runner: Runner) -> bool:
-        return runner.fresh and self.given.now >= self._tracks[runner.name].retry_at
+        """Return whether ending a runner could be tried now.
+
+        Where a pool has moved, the lists must show where the registration is, or prove that there is none: looked for at the
+        wrong place it would seem to be gone, and the HF Job would be cancelled although its runner can take a job.
+        """
+        placed = runner.registration is not None or not self.pool.former or runner.phase is Phase.ORPHANED
+        return runner.fresh and placed and self.given.now >= self._tracks[runner.name].retry_at
 
     def _note_surplus(self, since: float | None) -> None:
         if self.memory.surplus_since != since:
@@ -570,15 +576,15 @@ class _PoolPass:
     def _excess(self) -> int:
         """Return by how many runners the capacity exceeds what is wanted, or what ``maxRunners`` allows.
 
-        Only runners with an HF Job count. A registration without one may be the half of a launch that a predecessor never
-        finished: it keeps others from being launched, but must not cost a runner that is on its way.
+        Only whole runners count. A half may be what a predecessor, or a launch in doubt, has left: it keeps others from being
+        launched until it is collected, but must not cost a runner that is on its way.
 
         And every queued job counts, also those that seem to be taken by now (:func:`_taken_unseen`): a process that has just
         started sees a runner busy for the first time, and cannot know whether its job is among those that were read. In
         doubt nothing more is launched, and nothing is given back; the next look at the queue tells.
         """
         wanted = len(self.demand.queued) + self.pool.min_idle
-        capacity = sum(1 for runner in self.capacity if runner.hf_job is not None)
+        capacity = sum(1 for r in self.capacity if r.hf_job is not None and r.registration is not None)
         return max(capacity - wanted, self.staying - self.pool.max_runners)
 
     def _evidence_complete(self) -> bool:

@@ -414,6 +414,34 @@ class TestRetiring:
         assert retirements(run_plan([p], view)) == {}
 
 
+class TestHalves:
+    def test_an_hf_job_without_a_registration_costs_no_whole_runner(self) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[job()],
+            registrations=[registration(p, "real")],
+            hf_jobs=[hf_job(p, "half"), hf_job(p, "real")],
+        )
+        assert retirements(run_plan([p], view)) == {}
+
+    def test_a_runner_whose_registration_is_not_seen_where_its_pool_moved_to_is_not_looked_for_there(
+        self,
+    ) -> None:
+        p = pool()
+        old = replace(
+            p.footprint,
+            registrations=replace(p.footprint.registrations, scope=replace(p.scope, repository="old")),
+        )
+        moved = replace(p, former=(old,), labels=("hf-other",))
+        assert retirements(run_plan([moved], snapshot(hf_jobs=[started(p)]))) == {}
+
+    def test_a_runner_that_had_its_job_is_no_capacity_although_nobody_saw_it_online(self) -> None:
+        p = pool()
+        view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[started(p)])
+        memory = remembering(name_of(p), phase=Phase.BUSY, since=NOW - 50, taken_at=NOW - 50)
+        assert launches(run_plan([p], view, memory=memory)) == ["t4-small"]
+
+
 class TestLaunchesInDoubt:
     def doubtful(self, p: Pool, *, settled: float) -> dict[str, InFlight]:
         name = name_of(p, "doubt")
