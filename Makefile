@@ -42,6 +42,11 @@ unit: $(STAMP) controlplane ## Run all tests, those that need a Kubernetes API s
 test-fast: $(STAMP) ## Run the tests that need no Kubernetes API server
 	@$(PYTEST) -m "not controlplane" $(ARGS)
 
+SEEDS ?= 10000
+.PHONY: soak
+soak: $(STAMP) ## Play SEEDS=N (or A-B) seeds of faults and crashes in virtual time, every core; MINUTES=N ends it
+	@$(BIN)/python -m controller.sim.fleet --seeds $(SEEDS) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## Check format, style, types, layers, shell scripts and the generated CRD
 	$(BIN)/ruff format --check

@@ -214,17 +214,16 @@ class Judge:
             return
         name = (job.labels or {}).get("runner", "")
         runner = self.runner(name)
-        working = [
-            row
-            for row in self.sim.github.store.jobs.rows()
-            if row.status == "in_progress" and row.runner_name == name
-        ]
+        rows = self.sim.github.store.jobs.rows()
+        working = [row.id for row in rows if row.status == "in_progress" and row.runner_name == name]
+        if runner is not None and runner.job_id is not None:
+            working.append(runner.job_id)  # offered, and about to be picked up
         if working and job.phase is Phase.RUNNING:
-            state = "gone" if runner is None else "running it"
-            self.fail(
-                BUSY,
-                f"HF Job {job_id} ({name}) cancelled while job {working[0].id} ran; registration {state}",
+            state = "gone" if runner is None else "there"
+            message = (
+                f"HF Job {job_id} ({name}) cancelled while it had job {working[0]}; registration {state}"
             )
+            self.fail(BUSY, message)
         self.marks[f"cancelled {job.phase}"] += 1
 
     def _deregister(self, runner_id: int) -> None:
@@ -247,17 +246,25 @@ class Judge:
         specs = self.recent(uid)
         if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - SETTLE:
             return
-        deadlines = specs[0].spec.get("deadlines", {})
-        now = self.sim.clock.wall()  # the Hub itself stands still between two of its own events
-        if runner.connected_at is not None:
-            old = now - runner.connected_at > duration_seconds(deadlines.get("idle", "2m")) - 5
-        elif job.started_at is not None:
-            old = now - job.started_at > duration_seconds(deadlines.get("registration", "5m")) - 5
-        else:
-            old = now - job.created_at > duration_seconds(deadlines.get("scheduling", "10m")) - 5
         waiting = self._waiting(specs[0].spec)
-        if not old and waiting >= len(self.live(uid)):
+        if not self._overdue(runner, job, specs[0].spec) and waiting >= len(self.live(uid)):
             self.fail(NEEDED, f"{runner.name} was healthy, and deregistered while {waiting} jobs waited")
+
+    def _overdue(self, runner: Runner, job: Job, spec: Mapping[str, Any]) -> bool:
+        """Return whether a deadline may be over, in the oldest view that somebody may have."""
+        assert self.sim is not None
+        deadlines, now = spec.get("deadlines", {}), self.sim.clock.wall()
+        steps = (
+            (job.created_at, job.started_at, deadlines.get("scheduling", "10m")),
+            (job.started_at, runner.connected_at, deadlines.get("registration", "5m")),
+            (runner.connected_at, None, deadlines.get("idle", "2m")),
+        )
+        return any(
+            since is not None
+            and now - since > duration_seconds(most) - 5
+            and (until is None or now - until < SETTLE)
+            for since, until, most in steps
+        )
 
     def _waiting(self, spec: Mapping[str, Any]) -> int:
         """Return how many jobs have long been queued that this pool serves, and no other pool could."""

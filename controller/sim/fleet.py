@@ -13,23 +13,23 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from controller.sim.plan import Profile, draw
-from controller.sim.run import report, shrink
+from controller.sim.plan import Plan, Profile, draw
+from controller.sim.run import replay, report, shrink
 from controller.sim.stage import Outcome, play
+from controller.sim.sweep import SCENES, pairs, reads, writes
 
 CHUNK = 8
-"""Seeds that a worker takes at a time."""
+"""Plans that a worker takes at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one seed came to, small enough to be sent between processes."""
+    """What one plan came to, small enough to be sent between processes."""
 
-    seed: int
-    profile: Profile
+    plan: Plan
     digest: str
     marks: dict[str, int]
     seconds: float
@@ -65,12 +65,11 @@ def profile_of(seed: int) -> Profile:
     return "calm" if seed % 20 == 0 else "uniform" if seed % 2 else "swarm"
 
 
-def judge(seed: int) -> Verdict:
-    """Play one seed."""
-    outcome = play(draw(seed, profile_of(seed)))
+def judge(plan: Plan) -> Verdict:
+    """Play one plan."""
+    outcome = play(plan)
     return Verdict(
-        seed=seed,
-        profile=outcome.plan.profile,
+        plan=plan,
         digest=outcome.digest,
         marks=dict(outcome.marks),
         seconds=outcome.seconds,
@@ -80,42 +79,60 @@ def judge(seed: int) -> Verdict:
     )
 
 
-def play_all(seeds: Sequence[int], *, workers: int) -> Iterator[Verdict]:
-    """Play seeds, in any order of answers; what a seed gives depends on nothing but the seed."""
+def play_all(plans: Iterable[Plan], *, workers: int) -> Iterator[Verdict]:
+    """Play plans, in any order of answers; what a plan gives depends on nothing but the plan."""
     if workers <= 1:
-        yield from map(judge, seeds)
+        yield from map(judge, plans)
         return
     gc.freeze()  # the children share what is there already
     with multiprocessing.get_context("fork").Pool(workers) as pool:
-        yield from pool.imap_unordered(judge, seeds, chunksize=CHUNK)
+        yield from pool.imap_unordered(judge, plans, chunksize=CHUNK)
+
+
+def seeds(first: int, last: int) -> Iterator[Plan]:
+    """Return the plans of seeds ``first`` to ``last``."""
+    return (draw(seed, profile_of(seed)) for seed in range(first, last + 1))
+
+
+def sweep() -> Iterator[Plan]:
+    """Return every scene with every single fault at every effect, and samples of failing reads and of pairs."""
+    for scene in SCENES.values():
+        asked = play(scene).asked
+        yield scene
+        yield from writes(scene, asked)
+        yield from reads(scene, asked, share=0.02)
+        yield from pairs(scene, asked, share=0.003)
 
 
 def smallest(verdict: Verdict) -> Outcome:
-    """Play a failed seed again and take away what does not matter."""
-    outcome = play(draw(verdict.seed, verdict.profile))
+    """Play a failed plan again and take away what does not matter."""
+    outcome = play(verdict.plan)
     return shrink(outcome) if outcome.failed else outcome
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Play seeds; return 1 when one of them breaks an invariant."""
-    parser = argparse.ArgumentParser(prog="python -m controller.sim.fleet", description="Play many seeds.")
+    parser = argparse.ArgumentParser(prog="python -m controller.sim.fleet", description="Play many plans.")
     parser.add_argument("--seeds", default="0-999", help="A-B, or how many from 0 on")
+    parser.add_argument(
+        "--sweep", action="store_true", help="play every single fault in small scenes instead"
+    )
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no seed after so long")
     parser.add_argument("--keep-going", action="store_true", help="play all seeds, however many fail")
     given = parser.parse_args(arguments)
     first, _, last = given.seeds.rpartition("-")
-    seeds = range(int(first or 0), int(last) + 1 if first else int(last))
+    plans = sweep() if given.sweep else seeds(int(first or 0), int(last) - (not first))
     began, tally = time.monotonic(), Tally()
-    for verdict in play_all(seeds, workers=given.workers):
+    for verdict in play_all(plans, workers=given.workers):
         tally.add(verdict)
         if len(tally.failed) >= 5 and not given.keep_going:
             break
         if time.monotonic() - began > given.minutes * 60:
             break
     took = time.monotonic() - began
-    tally.failed.sort(key=lambda verdict: verdict.seed)
+    tally.failed.sort(key=lambda verdict: (verdict.plan.seed, sorted(verdict.plan.forced)))
     if given.json:
         found = {
             "seeds": tally.seeds,
@@ -123,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
             "requests": tally.requests,
             "launches": tally.launches,
             "marks": dict(sorted(tally.marks.items())),
-            "failed": {str(v.seed): {"profile": v.profile, "broken": v.broken} for v in tally.failed},
+            "failed": [{"replay": replay(v.plan), "broken": v.broken} for v in tally.failed],
             "seconds": round(took, 1),
         }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
@@ -141,7 +158,7 @@ def _print(tally: Tally, took: float) -> None:
     for name, count in sorted(tally.marks.items()):
         write(f"  {name:<24}{count:>8}\n")
     for verdict in tally.failed[:5]:
-        write(f"\nseed {verdict.seed} ({verdict.profile}) failed: {verdict.broken[0]}\n")
+        write(f"\n{verdict.broken[0]}\n  replay: {replay(verdict.plan)}\n")
     if tally.failed:
         write("\nThe first one, with the fewest faults that still break it:\n")
         write("\n".join(report(smallest(tally.failed[0]), lines=40)) + "\n")

@@ -31,11 +31,13 @@ class PlannedNemesis:
 
     Attributes:
         fired: Ids of the faults that struck, in order.
+        asked: Every exchange's number, and whether it was a read.
         down: ``github`` and ``hub``: services that nobody reaches at the moment.
     """
 
     def __init__(self, plan: Plan, *, start: float, judge: Judge, crash: Crash) -> None:
         self.fired: list[str] = []
+        self.asked: dict[str, bool] = {}
         self.down: set[str] = set()
         self._plan, self._start, self._judge, self._crash = plan, start, judge, crash
         self._effects: Counter[str] = Counter()
@@ -54,18 +56,23 @@ class PlannedNemesis:
         if ("hub" if hub else "github") in self.down:
             self._note(call, read)
             return _outage(self._plan.u("outage", number))
-        if at >= self._plan.calm_at:
-            return None
+        self.asked[number] = read
         for name in READ_FAULTS if read else WRITE_FAULTS:
-            rate = self._plan.rates.get(f"{'read' if read else 'write'}:{name}", 0.0)
             fault_id = f"{name}:{number}"
-            if self._plan.u(name, number) < rate and self._plan.allows(fault_id):
+            if self._strikes(name, number, fault_id, at, read=read):
                 fault = self._make(name, call, self._plan.u("detail", name, number), hub=hub)
                 self.fired.append(fault_id)
                 self._judge.marks[f"fault {name}"] += 1
                 self._note(call, read)
                 return fault
         return None
+
+    def _strikes(self, name: str, number: str, fault_id: str, at: float, *, read: bool) -> bool:
+        if fault_id in self._plan.forced:
+            return True
+        rate = self._plan.rates.get(f"{'read' if read else 'write'}:{name}", 0.0)
+        drawn = at < self._plan.calm_at and self._plan.u(name, number) < rate
+        return drawn and self._plan.allows(fault_id)
 
     def _note(self, call: Call, read: bool) -> None:
         """Remember which runner's launch or end is in doubt."""

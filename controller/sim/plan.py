@@ -137,6 +137,7 @@ class Plan:
         skew: Seconds by which the first controller's wall clock is wrong; each later one draws its own.
         intervals: Seconds between looks at GitHub and at the Hub.
         only: Ids of the faults that may strike and the disturbances that may happen; None for all.
+        forced: Ids of faults that strike whatever the rates and the time are.
     """
 
     seed: int
@@ -153,6 +154,7 @@ class Plan:
     skew: float = 0.0
     intervals: tuple[float, float] = (12.0, 10.0)
     only: frozenset[str] | None = None
+    forced: frozenset[str] = frozenset()
 
     def u(self, *key: object) -> float:
         """Return the plan's number for a key."""

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 
 from controller.sim.plan import Plan, draw
 from controller.sim.stage import Outcome, play
+from controller.sim.sweep import SCENES
 
 
 def shrink(failed: Outcome, *, budget: int = 60) -> Outcome:
@@ -46,22 +47,33 @@ def shrink(failed: Outcome, *, budget: int = 60) -> Outcome:
     return best
 
 
+def replay(plan: Plan) -> str:
+    """Return the one command that plays a plan again."""
+    scene = next((name for name, known in SCENES.items() if replace(plan, forced=frozenset()) == known), None)
+    chosen = f"--scene '{scene}'" if scene else f"--seed {plan.seed} --profile {plan.profile}"
+    for option, ids in (("only", plan.only), ("force", plan.forced or None)):
+        if ids is not None:
+            chosen += f" --{option} '{','.join(sorted(ids)) or 'none'}'"
+    return f"python -m controller.sim.run {chosen}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Replay one seed; return 1 when an invariant breaks."""
     parser = argparse.ArgumentParser(prog="python -m controller.sim.run", description="Replay one seed.")
-    parser.add_argument("--seed", type=int, required=True)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--seed", type=int)
+    chosen.add_argument("--scene", choices=sorted(SCENES), help="a scene of the sweep instead of a seed")
     parser.add_argument("--profile", choices=["calm", "uniform", "swarm"], default="uniform")
     parser.add_argument("--only", help="ids of the faults that may strike, separated by commas; or none")
+    parser.add_argument("--force", help="ids of faults that strike in any case, separated by commas")
     parser.add_argument(
         "--shrink", action="store_true", help="look for the fewest faults that still break it"
     )
     parser.add_argument("--trace", action="store_true", help="print every exchange")
     parser.add_argument("--plan", action="store_true", help="print the plan")
     given = parser.parse_args(arguments)
-    plan = draw(given.seed, given.profile)
-    if given.only is not None:
-        ids = frozenset(() if given.only == "none" else given.only.split(","))
-        plan = replace(plan, only=ids)
+    plan = SCENES[given.scene] if given.scene else draw(given.seed, given.profile)
+    plan = replace(plan, only=_ids(given.only), forced=_ids(given.force) or frozenset())
     if given.plan:
         sys.stdout.write(json.dumps(asdict(plan), indent=2, default=sorted) + "\n")
     outcome = play(plan)
@@ -69,6 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = shrink(outcome)
     sys.stdout.write("\n".join(report(outcome, lines=None if given.trace else 30)) + "\n")
     return int(outcome.failed)
+
+
+def _ids(text: str | None) -> frozenset[str] | None:
+    return None if text is None else frozenset(() if text == "none" else text.split(","))
 
 
 def report(outcome: Outcome, *, lines: int | None) -> list[str]:
@@ -83,7 +99,7 @@ def report(outcome: Outcome, *, lines: int | None) -> list[str]:
         found += [str(violation) for violation in outcome.violations]
     if outcome.failed:
         found.append(f"faults that struck: {len(outcome.fired)}")
-        found.append(f"replay: {outcome.command()} --trace")
+        found.append(f"replay: {replay(outcome.plan)} --trace")
     return found
 
 

@@ -45,6 +45,7 @@ class Outcome:
         seconds: Virtual seconds.
         requests: Exchanges.
         launches: HF Jobs that were made.
+        asked: Numbers of the exchanges, and whether each was a read.
     """
 
     plan: Plan
@@ -56,18 +57,12 @@ class Outcome:
     seconds: float = 0.0
     requests: int = 0
     launches: int = 0
+    asked: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
         """An invariant broke."""
         return bool(self.violations)
-
-    def command(self) -> str:
-        """Return the one command that replays it."""
-        command = f"python -m controller.sim.run --seed {self.plan.seed} --profile {self.plan.profile}"
-        if self.plan.only is not None:
-            command += " --only " + (",".join(sorted(self.plan.only)) or "none")
-        return command
 
 
 def play(plan: Plan) -> Outcome:
@@ -344,6 +339,7 @@ class Stage:
             seconds=self.seconds,
             requests=sum(len(exchange.log) for exchange in exchanges),
             launches=self.judge.launches,
+            asked=dict(self.nemesis.asked),
         )
 
 
