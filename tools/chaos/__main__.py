@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +24,6 @@ def _say(text: str) -> None:
 
 
 async def _main() -> int:
-    # Not bash's own SECONDS, which counts and is not exported: only one that was given.
     seconds = float(os.environ.get("SECONDS", "120"))
     seed = int(os.environ.get("SEED") or random.randrange(1_000_000))
     replicas = int(os.environ.get("REPLICAS", "2"))
@@ -36,6 +36,8 @@ async def _main() -> int:
             wrong = await storm.rage(seconds)
     for line in wrong:
         _say(f"WRONG: {line}")
+    if not wrong:
+        shutil.rmtree(directory)
     return 1 if wrong else 0
 
 
