@@ -114,7 +114,7 @@ def build_handlers(
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         apply_settings(settings)
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers, id="observe")
     async def observe(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
         if event.get("type") == "DELETED":
             metadata = body["metadata"]
@@ -122,7 +122,7 @@ def build_handlers(
         else:
             registry.upsert(body)
 
-    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers)
+    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers, id="drain")
     async def drain(body: kopf.Body, **_: Any) -> None:
         metadata = body["metadata"]
         registry.upsert(body)
