@@ -1,0 +1,280 @@
+"""Proof that the checks can fail: each safeguard is switched off, and the invariant that names it breaks.
+
+The switches are here and not in the product. Each mutant has a few plans in which it must be caught; the first violation of
+the first plan that fails must be one of those that the table names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.huggingface.jobs import HubJobs
+from controller.core import demand, gc, lifecycle, plan
+from controller.core.lifecycle import Effect, Phase
+from controller.core.model import Observation
+from controller.core.naming import Origin, controller_digest, origin
+from controller.execute import executor
+from controller.execute.executor import Executor
+from controller.observe.pools import PoolRegistry
+from controller.ports import UpstreamError
+from controller.reconcile import loop
+from controller.reconcile.publish import Publisher
+from controller.sim.check import INVARIANTS
+from controller.sim.engine import Simulation
+from controller.sim.fleet import profile_of
+from controller.sim.plan import Disturbance, JobPlan, Plan, draw
+from controller.sim.stage import play
+from controller.sim.sweep import SCENES
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+CREATE = "POST /api/jobs/{namespace}"
+REGISTER = "POST /repos/{owner}/{repo}/actions/runners/generate-jitconfig"
+LIST_HF_JOBS = "/api/jobs/acme?"
+
+BURST = SCENES["a burst"]
+
+
+def seeds(*numbers: int) -> Iterable[Plan]:
+    return [draw(number, profile_of(number)) for number in numbers]
+
+
+def forced(scene: Plan, *faults: str) -> Plan:
+    return replace(scene, forced=frozenset(faults))
+
+
+# ------------------------------------------------------------------------------------------------- what is switched off
+def cancel_before_deregistering(patch: pytest.MonkeyPatch) -> None:
+    async def retire(self: Any, action: Any) -> None:
+        if action.hf_job_id is not None:
+            await self._connections.hub(action.account).cancel(action.hf_job_id)
+        if action.registration_id is not None:
+            await self._connections.github(action.scope.source).deregister(
+                action.scope.scope, action.registration_id
+            )
+
+    patch.setattr(Executor, "_retire", retire)
+
+
+def take_busy_for_gone(patch: pytest.MonkeyPatch) -> None:
+    true = GitHubConnection.deregister
+
+    async def deregister(self: Any, *arguments: Any) -> bool:
+        await true(self, *arguments)
+        return True
+
+    patch.setattr(GitHubConnection, "deregister", deregister)
+
+
+def launch_again_without_looking(patch: pytest.MonkeyPatch) -> None:
+    async def find(self: Any, hub: Any, name: str) -> None:
+        return None
+
+    patch.setattr(Executor, "_find_launched", find)
+
+
+def retry_blindly(patch: pytest.MonkeyPatch) -> None:
+    true = HubJobs.launch
+
+    async def launch(self: Any, spec: Any) -> Any:
+        try:
+            return await true(self, spec)
+        except UpstreamError:
+            return await true(self, spec)
+
+    patch.setattr(HubJobs, "launch", launch)
+
+
+def believe_incomplete_lists(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Observation, "complete", property(lambda self: True))
+
+
+def forget_the_lag_of_lists(patch: pytest.MonkeyPatch) -> None:
+    for module in (lifecycle, loop):
+        patch.setattr(module, "LIST_LAG", 0.0)
+    patch.setattr(gc, "STRAY_GRACE", 0.0)
+
+
+def own_everything(patch: pytest.MonkeyPatch) -> None:
+    def claimed(name: str) -> Origin | None:
+        found = origin(name)
+        return replace(found, controller=controller_digest("sim")) if found else None
+
+    patch.setattr(lifecycle, "origin", claimed)
+
+
+def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Executor, "in_flight", property(lambda self: {}))
+
+
+def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    true = loop.still_in_flight
+
+    def counts(effect: Any, seen: Any, *, shown: bool) -> bool:
+        lost = effect.effect is Effect.LAUNCH and effect.settled_at is not None and effect.hf_job is None
+        return not lost and true(effect, seen, shown=shown)
+
+    patch.setattr(loop, "still_in_flight", counts)
+
+
+def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
+    true = PoolRegistry.pools.fget
+    assert true is not None
+    patch.setattr(
+        PoolRegistry, "pools", property(lambda self: [replace(p, max_runners=99) for p in true(self)])
+    )
+
+
+def act_without_the_lease(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Executor, "_may_act", lambda self: None)
+
+
+def never_give_up_on_scheduling(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(gc, "_past_deadline", lambda *_: None)
+
+
+def collect_no_orphans(patch: pytest.MonkeyPatch) -> None:
+    true = plan.retire_reason
+
+    def reason(pool: Any, runner: Any, **more: Any) -> Any:
+        return None if runner.phase is Phase.ORPHANED else true(pool, runner, **more)
+
+    patch.setattr(plan, "retire_reason", reason)
+
+
+def let_hf_jobs_run_for_a_week(patch: pytest.MonkeyPatch) -> None:
+    true = executor.launch_spec
+    patch.setattr(executor, "launch_spec", lambda *a, **k: replace(true(*a, **k), timeout=7 * 86_400))
+
+
+def put_the_secret_into_the_environment(patch: pytest.MonkeyPatch) -> None:
+    true = executor.launch_spec
+
+    def leaking(*arguments: Any, **more: Any) -> Any:
+        spec = true(*arguments, **more)
+        return replace(spec, environment={**spec.environment, "JIT": more["jit"].encoded})
+
+    patch.setattr(executor, "launch_spec", leaking)
+
+
+def count_names_from_one_again(patch: pytest.MonkeyPatch) -> None:
+    true = Simulation.start
+
+    def start(self: Any, **more: Any) -> Any:
+        self._names = 0
+        return true(self, **more)
+
+    patch.setattr(Simulation, "start", start)
+
+
+def write_every_status(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Publisher, "_due", lambda *_: True)
+
+
+def add_a_label(patch: pytest.MonkeyPatch) -> None:
+    true = GitHubConnection.register
+
+    async def register(self: Any, scope: Any, *, labels: Any, **more: Any) -> Any:
+        return await true(self, scope, labels=(*labels, "self-hosted"), **more)
+
+    patch.setattr(GitHubConnection, "register", register)
+
+
+def say_nothing_of_the_unmatched(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(demand, "_leave_unserved", lambda *_: None)
+
+
+def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:
+    true = loop.plan
+
+    def failing(given: Any) -> Any:
+        if 50 < given.now < 60:
+            raise ZeroDivisionError
+        return true(given)
+
+    patch.setattr(loop, "plan", failing)
+
+
+# ------------------------------------------------------------------------------------------------------------ the plans
+HAND_OVERS = replace(
+    BURST,
+    replicas=2,
+    calm_at=80.0,
+    jobs=tuple(JobPlan(at=4.0 * n, repository="acme/lib", labels=("hf-0",), seconds=5.0) for n in range(12)),
+    disturbances=tuple(Disturbance(at=2.0 + 1.3 * n, kind="handover", seconds=0.1) for n in range(50)),
+)
+"""The lease changes hands every second while launches are under way, most of which wait for an answer at that moment."""
+
+SCARCE = replace(
+    BURST,
+    pools=(replace(BURST.pools[0], spec={**BURST.pools[0].spec, "flavors": ["a10g-small", "t4-small"]}),),
+    hub={"capacity": {"a10g-small": 0}},
+)
+UNMATCHED = replace(BURST, jobs=(JobPlan(at=5.0, repository="acme/lib", labels=("hf-0", "cuda-99")),))
+ONE = replace(BURST, pools=(replace(BURST.pools[0], spec={**BURST.pools[0].spec, "maxRunners": 1}),))
+CALM = replace(BURST, profile="calm", jobs=BURST.jobs[:1])
+RACES = [
+    replace(
+        BURST,
+        jobs=(
+            JobPlan(at=5.0, repository="acme/lib", labels=("hf-0",), seconds=90.0),
+            JobPlan(at=5.0, repository="acme/lib", labels=("hf-0",), seconds=90.0, cancel_after=float(after)),
+        ),
+        github={**BURST.github, "list_lag_seconds": 12.0},
+        hub={**BURST.hub, "list_stale_seconds": 12.0},
+    )
+    for after in range(8, 44, 2)
+]
+"""One of two jobs is cancelled at about the moment when runners come online, and what the lists show is older."""
+
+MUTANTS: tuple[tuple[Patch, set[str], Iterable[Plan]], ...] = (
+    (cancel_before_deregistering, {"busy-kill", "served"}, RACES),
+    (take_busy_for_gone, {"busy-kill", "served"}, seeds(*range(1, 60))),
+    (
+        launch_again_without_looking,
+        {"launches"},
+        [forced(BURST, f"lost_answer:{CREATE}#{n}") for n in (1, 2, 3)],
+    ),
+    (retry_blindly, {"twice"}, [forced(BURST, f"lost_answer:{CREATE}#1")]),
+    (believe_incomplete_lists, {"needed", "busy-kill", "cap"}, seeds(*range(1, 60))),
+    (forget_the_lag_of_lists, {"needed", "cap", "launches"}, seeds(*range(1, 60))),
+    (own_everything, {"foreign"}, seeds(*range(1, 10))),
+    (count_nothing_in_flight, {"cap", "launches"}, [BURST, CALM, *seeds(*range(1, 20))]),
+    (forget_launches_in_doubt, {"cap"}, [forced(ONE, f"late:{CREATE}#{n}") for n in (1, 2, 3)]),
+    (ignore_max_runners, {"cap"}, [BURST]),
+    (act_without_the_lease, {"two-actors"}, [HAND_OVERS]),
+    (never_give_up_on_scheduling, {"served", "left-over"}, [SCARCE]),
+    (collect_no_orphans, {"left-over"}, [forced(BURST, f"crash_after:{REGISTER}#1")]),
+    (let_hf_jobs_run_for_a_week, {"bound"}, [BURST]),
+    (put_the_secret_into_the_environment, {"secret"}, [BURST]),
+    (count_names_from_one_again, {"twice"}, [forced(BURST, f"crash_after:{CREATE}#2")]),
+    (write_every_status, {"quiet"}, [CALM]),
+    (add_a_label, {"labels"}, [BURST]),
+    (say_nothing_of_the_unmatched, {"reason"}, [UNMATCHED]),
+    (fail_a_pass_now_and_then, {"internal"}, [BURST]),
+)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("switch_off", "invariants", "plans"), MUTANTS, ids=[m[0].__name__ for m in MUTANTS])
+def test_without_a_safeguard_its_invariant_breaks(
+    switch_off: Patch, invariants: set[str], plans: Iterable[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch_off(monkeypatch)
+    outcome = next((found for each in plans if (found := play(each)).failed), None)
+    assert outcome is not None, "nothing noticed"
+    assert outcome.violations[0].invariant in invariants, outcome.violations[0]
+
+
+def test_with_every_safeguard_the_plans_of_the_mutants_break_nothing() -> None:
+    for each in (BURST, HAND_OVERS, SCARCE, UNMATCHED, ONE, CALM, *RACES[::3]):
+        assert play(each).violations == ()
+
+
+def test_every_invariant_has_a_mutant_that_breaks_it() -> None:
+    assert set().union(*(invariants for _, invariants, _ in MUTANTS)) == set(INVARIANTS)
