@@ -331,6 +331,7 @@ def _join(
         hf_job=hf_job,
         workflow_job=workflow_job,
         was_online=track is not None and (track.online_at is not None or track.taken_at is not None),
+        had_its_job=track is not None and track.workflow_job is not None,
         launching=launching,
         alone_for=None if alone_since is None else now - alone_since,
     )
@@ -388,6 +389,7 @@ def _phase(
     hf_job: HFJob | None,
     workflow_job: WorkflowJob | None,
     was_online: bool,
+    had_its_job: bool,
     launching: bool,
     alone_for: float | None,
 ) -> Phase:
@@ -401,7 +403,7 @@ def _phase(
         return Phase.FINISHED if was_online else Phase.REGISTERED
     if workflow_job is not None or (registration is not None and registration.busy):
         return Phase.BUSY
-    if registration is not None and registration.online:
+    if registration is not None and registration.online and not had_its_job:
         return Phase.IDLE
     # A runner that was online and shows offline, or not at all, is ending, or is working unseen (github.md §3.4, §3.2):
     # it is no capacity either way.

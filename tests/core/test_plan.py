@@ -435,6 +435,19 @@ class TestHalves:
         moved = replace(p, former=(old,), labels=("hf-other",))
         assert retirements(run_plan([moved], snapshot(hf_jobs=[started(p)]))) == {}
 
+    def test_a_runner_that_had_its_job_is_no_capacity_although_its_record_still_shows_it_idle(self) -> None:
+        p = pool()
+        view = snapshot(jobs=[job(2)], registrations=[registration(p, online=True)], hf_jobs=[started(p)])
+        memory = remembering(
+            name_of(p),
+            phase=Phase.BUSY,
+            since=NOW - 50,
+            online_at=NOW - 50,
+            taken_at=NOW - 50,
+            workflow_job=job(1),
+        )
+        assert launches(run_plan([p], view, memory=memory)) == ["t4-small"]
+
     def test_a_runner_that_had_its_job_is_no_capacity_although_nobody_saw_it_online(self) -> None:
         p = pool()
         view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[started(p)])
