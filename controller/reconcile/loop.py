@@ -17,7 +17,7 @@ from controller.core.status import Instant, build_status, rejected_status
 from controller.execute.executor import Executor
 from controller.observe.pools import PoolRegistry
 from controller.ports import Clock, Leadership
-from controller.reconcile.publish import Publisher
+from controller.reconcile.publish import QUIET, Publisher
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Reconciler:
                     log.exception("pass failed", extra={"reason": "InternalError"})
             await asyncio.sleep(BREATH)
             try:
-                async with asyncio.timeout(INTERVAL):
+                async with asyncio.timeout(QUIET if self._publisher.pending else INTERVAL):
                     await self._wake.wait()
             except TimeoutError:
                 continue

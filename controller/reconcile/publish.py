@@ -61,6 +61,8 @@ class Publisher:
         self._clock = clock
         self._published: dict[str, _Published] = {}
         self._gate = asyncio.Semaphore(PARALLEL)
+        self.pending = False
+        """Something changed that was not written yet: :data:`QUIET` was not over."""
 
     def previous(self, uid: str) -> Mapping[str, Any]:
         """Return the status that people see now."""
@@ -77,6 +79,7 @@ class Publisher:
         """Write the statuses, by pool uid, that changed and are not kept for later; forget pools that are not among them."""
         for uid in [uid for uid in self._published if uid not in statuses]:
             del self._published[uid]
+        self.pending = False
         due = [
             (uid, key, status)
             for uid, (key, status) in statuses.items()
@@ -93,7 +96,9 @@ class Publisher:
             return False
         if _said(status) == _said(known.status):
             return status != known.status and now - known.at >= VOLATILE_AFTER
-        return _judged(status) != _judged(known.status) or now - known.at >= QUIET
+        due = _judged(status) != _judged(known.status) or now - known.at >= QUIET
+        self.pending |= not due
+        return due
 
     async def _write(self, uid: str, key: PoolKey, status: Mapping[str, Any]) -> None:
         now = self._clock.mono()
@@ -111,7 +116,8 @@ class Publisher:
             )
             known = self._published.get(uid)
             if known is None:
-                self._published[uid] = _Published(status={}, at=now, not_before=now + RETRY_AFTER)
+                seen = self._first_sight(uid)
+                self._published[uid] = _Published(status=seen, at=now, not_before=now + RETRY_AFTER)
             else:
                 known.not_before = now + RETRY_AFTER
             return

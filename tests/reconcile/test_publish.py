@@ -1,0 +1,96 @@
+"""When a status is written, and what is told with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from controller.core.model import Failure, PoolKey
+from controller.core.reasons import Reason
+from controller.ports import UpstreamError
+from controller.reconcile.publish import QUIET, RETRY_AFTER, VOLATILE_AFTER, Publisher
+
+KEY = PoolKey("ci", "t4")
+
+
+class Cluster:
+    """Takes statuses and Events; also the clock."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.down = False
+        self.before: Mapping[str, Any] = {}
+        self.statuses: list[Mapping[str, object]] = []
+        self.told: list[str] = []
+        self.publisher = Publisher(statuses=self, events=self, clock=self, first_sight=lambda _: self.before)
+
+    def wall(self) -> float:
+        return self.now
+
+    def mono(self) -> float:
+        return self.now
+
+    async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
+        if self.down:
+            raise UpstreamError(Failure(reason=Reason.KubernetesUnavailable, message="503"))
+        self.statuses.append(status)
+
+    async def emit(self, *, reason: str, **_: object) -> None:
+        self.told.append(reason)
+
+    async def publish(self, status: Mapping[str, Any], *, after: float = 0.0) -> int:
+        """Publish, and return how many statuses were written ever."""
+        self.now += after
+        await self.publisher.publish({"uid": (KEY, status)})
+        return len(self.statuses)
+
+
+def status(
+    ready: str = "True", reason: str = "Serving", *, queued: int = 0, usd: str = "0"
+) -> dict[str, Any]:
+    return {
+        "observedGeneration": 1,
+        "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "A sentence."}],
+        "counts": {"queued": queued},
+        "cost": {"usdPerHour": usd},
+    }
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+async def test_what_changes_at_once_after_a_write_is_written_when_it_is_quiet_again(cluster: Cluster) -> None:
+    assert await cluster.publish(status()) == 1
+    assert await cluster.publish(status(queued=1), after=QUIET / 2) == 1
+    assert cluster.publisher.pending
+    assert await cluster.publish(status(queued=1), after=QUIET / 2) == 2
+    assert not cluster.publisher.pending
+
+
+async def test_a_condition_waits_for_nothing(cluster: Cluster) -> None:
+    await cluster.publish(status())
+    assert await cluster.publish(status("False", "SecretMissing")) == 2
+    assert cluster.told == ["SecretMissing"]
+
+
+async def test_amounts_that_tick_by_themselves_are_written_seldom_and_keep_nobody_awake(
+    cluster: Cluster,
+) -> None:
+    await cluster.publish(status(usd="1"))
+    assert await cluster.publish(status(usd="2"), after=VOLATILE_AFTER - 1) == 1
+    assert not cluster.publisher.pending
+    assert await cluster.publish(status(usd="3"), after=1) == 2
+
+
+async def test_a_first_write_that_fails_makes_no_transition_of_what_was_so_before(cluster: Cluster) -> None:
+    cluster.before = status("False", "SecretMissing")
+    cluster.down = True
+    await cluster.publish(status("False", "SecretMissing", queued=1))
+    cluster.down = False
+    assert await cluster.publish(status("False", "SecretMissing", queued=1), after=RETRY_AFTER) == 1
+    assert cluster.publisher.previous("uid")["counts"] == {"queued": 1}
+    assert cluster.told == []
