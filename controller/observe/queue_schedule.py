@@ -186,6 +186,10 @@ def interval(watch: Watch, now: float, cadence: Cadence, *, of: int, under: Pres
     }[watch.heat(now)]
     if under is not Pressure.NONE:
         base *= 2
+    if watch.looks <= 1 and base > cadence.hot:
+        # All that are there at a start are first looked at together. From then on each has its own place in the interval:
+        # jitter alone would leave them a crowd for hours.
+        return max(cadence.least, base * fraction(watch.name, "place"))
     return base * (1 + cadence.jitter * (2 * fraction(watch.name, watch.looks) - 1))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controller.core.model import Failure, Observation, Registration, RegistrationScope
+from controller.observe.queue_schedule import fraction
 from controller.ports import Clock, Runners, UpstreamError
 
 HOT, COLD = 10.0, 300.0
@@ -47,6 +48,7 @@ class RegistrationObserver:
         self._hot = False
         self._hot_interval = hot_interval
         self._failures = 0
+        self._placed = False
         self._wake = asyncio.Event()
 
     @property
@@ -87,8 +89,17 @@ class RegistrationObserver:
         return replace(self._seen, failure=failure)
 
     def _pause(self, failure: Failure | None) -> float:
+        if failure is None and self._hot:
+            return self._hot_interval
         if failure is None:
-            return self._hot_interval if self._hot else COLD
+            # All scopes that are there at a start are first listed together, and each has its own place in the interval from
+            # then on: a thousand lists at once would hold up everything else for a minute, every five minutes.
+            placed, self._placed = self._placed, True
+            return (
+                COLD
+                if placed
+                else max(self._hot_interval, COLD * fraction(self.where.source.api_url, self.where.scope))
+            )
         waited = min(RETRY_AT_MOST, self._hot_interval * (1 << min(self._failures - 1, 6)))
         return max(waited, failure.retry_after or 0.0)
 

@@ -71,10 +71,19 @@ def test_a_repository_cools_from_hot_to_warm_to_cold() -> None:
 def test_an_interval_follows_heat_number_and_quota(
     heat: Heat, of: int, under: Pressure, seconds: float
 ) -> None:
-    found = [interval(watch(heat=heat, looks=n), 0.0, C, of=of, under=under) for n in range(200)]
+    found = [interval(watch(heat=heat, looks=n), 0.0, C, of=of, under=under) for n in range(2, 202)]
     assert min(found) >= seconds * 0.8
     assert max(found) <= seconds * 1.2
     assert max(found) - min(found) > seconds * 0.3  # it does vary
+
+
+def test_repositories_that_are_first_looked_at_together_spread_over_the_whole_interval() -> None:
+    together = [watch(f"acme/r{n}", looks=1) for n in range(500)]
+    second = [interval(one, 0.0, C, of=500, under=Pressure.NONE) for one in together]
+    for tenth in range(10):
+        crowd = [at for at in second if tenth * C.cold / 10 <= at < (tenth + 1) * C.cold / 10]
+        assert 25 <= len(crowd) <= 75
+    assert min(second) >= C.least
 
 
 def test_intervals_vary_without_chance() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from controller.core.model import (
     Failure,
@@ -63,13 +66,37 @@ def observing(act: Callable[[Runners, RegistrationObserver, list[float]], Corout
 
 def test_a_quiet_scope_is_listed_seldom_and_one_with_work_often() -> None:
     async def act(runners: Runners, observer: RegistrationObserver, _: list[float]) -> None:
-        await asyncio.sleep(COLD * 2 + 1)
-        assert len(runners.asked) == 3
+        await asyncio.sleep(COLD * 3 + 1)
+        assert [b - a for a, b in pairwise(runners.asked[1:])] == pytest.approx(
+            [COLD] * (len(runners.asked) - 2)
+        )
+        quiet = len(runners.asked)
+        assert 4 <= quiet <= 5
         observer.heat(hot=True)
         await asyncio.sleep(HOT * 5)
-        assert 5 <= len(runners.asked) - 3 <= 6
+        assert 5 <= len(runners.asked) - quiet <= 6
 
     observing(act)
+
+
+def test_quiet_scopes_that_are_first_listed_together_spread_over_the_whole_interval() -> None:
+    async def first_two(name: str) -> float:
+        runners = Runners()
+        scope = Scope(kind=ScopeKind.REPOSITORY, owner="acme", repository=name)
+        observer = RegistrationObserver(
+            where=RegistrationScope(SOURCE, scope),
+            runners=runners,  # type: ignore[arg-type]
+            clock=LoopClock(time=asyncio.get_running_loop().time),
+            changed=lambda: None,
+        )
+        return await observer.step()
+
+    async def main() -> list[float]:
+        return [await first_two(f"r{n}") for n in range(200)]
+
+    pauses = run_virtual(main())
+    for fifth in range(5):
+        assert 20 <= sum(fifth * COLD / 5 <= pause < (fifth + 1) * COLD / 5 for pause in pauses) <= 60
 
 
 def test_only_a_list_that_differs_wakes_the_planner() -> None:
