@@ -1,0 +1,104 @@
+"""What an operator costs while nothing happens: memory, processor, and the time until it is at work.
+
+Each pool has a repository of its own, which is the dearest kind: a queue and a list of runners to watch for every one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from benchmarks.bed import Bed, Operator, bed, until
+from benchmarks.report import Figure
+
+RUNS, RUNNERS = "GET /repos/{owner}/{repo}/actions/runs", "GET /repos/{owner}/{repo}/actions/runners"
+SETTLING = 5.0
+"""Seconds after every repository was read."""
+
+STARTS = 3
+
+
+async def figures(kubeconfig: Path, *, quick: bool) -> AsyncIterator[Figure]:
+    """Measure operators with a growing number of idle pools, one after another."""
+    if not sys.platform.startswith("linux"):
+        print("left out: idle (reads /proc, which only Linux has)", file=sys.stderr)
+        return
+    sizes = (2,) if quick else (1, 100, 1_000)
+    parts, seconds = (2, 0.5) if quick else (3, 10.0)
+    async with bed(kubeconfig) as scene:
+        await scene.set_up([f"acme/repository-{number}" for number in range(sizes[-1])])
+        there = 0
+        for size in sizes:
+            await _apply(scene, range(there, size))
+            there = size
+            starts = []
+            for start in range(1 if quick else STARTS):
+                # GitHub's limit of 900 points a minute would stretch the first reading of 1,000 repositories over minutes.
+                async with scene.operator("--github-points-per-minute", "0") as operator:
+                    before = await _reads(scene)
+                    starts.append(await operator.first_pass())
+                    if start == len(starts) - 1 and len(starts) == (1 if quick else STARTS):
+                        await _settle(scene, before, size)
+                        resting = await _rest(scene, operator, parts=parts, seconds=seconds)
+            pools = "1 idle pool" if size == 1 else f"{size:,} idle pools"
+            yield Figure(what=f"start to first pass, {pools}", unit="s", values=starts)
+            memory, processor, rate = resting
+            aims = (150.0, 2.0) if size <= 100 else (None, None)
+            yield Figure(what=f"RSS, {pools}", unit="MB", values=memory, aim=aims[0])
+            yield Figure(
+                what=f"CPU, {pools}",
+                unit="% of a core",
+                values=processor,
+                aim=aims[1],
+                note=f"{parts * seconds:.0f} s in {parts} parts; {rate:.1f} requests/s meanwhile",
+            )
+
+
+async def _apply(scene: Bed, numbers: range) -> None:
+    at_once = asyncio.Semaphore(16)
+
+    async def apply(number: int) -> None:
+        async with at_once:
+            await scene.apply(f"pool-{number}", repository=f"acme/repository-{number}")
+
+    await asyncio.gather(*(apply(number) for number in numbers))
+
+
+async def _reads(scene: Bed) -> tuple[int, int]:
+    """Return how many lists of runs, and of runners, GitHub has answered."""
+    routes = await scene.requests("github")
+    return sum(routes.get(RUNS, {}).values()), sum(routes.get(RUNNERS, {}).values())
+
+
+async def _settle(scene: Bed, before: tuple[int, int], size: int) -> None:
+    """Wait until every pool is ready and every repository's queue and runners have been read once."""
+
+    async def read() -> bool:
+        runs, runners = await _reads(scene)
+        return runs - before[0] >= 2 * size and runners - before[1] >= size and await scene.ready() == size
+
+    await until(f"{size} pools to be ready", read, every=1.0)
+    await asyncio.sleep(SETTLING)
+
+
+async def _rest(
+    scene: Bed, operator: Operator, *, parts: int, seconds: float
+) -> tuple[list[float], list[float], float]:
+    """Return megabytes and percents of a core, once per part, and requests per second to both services."""
+    memory, processor = [], []
+    asked = await _total(scene)
+    began = time.monotonic()
+    for _ in range(parts):
+        used, since = operator.cpu_seconds(), time.monotonic()
+        await asyncio.sleep(seconds)
+        processor.append(100 * (operator.cpu_seconds() - used) / (time.monotonic() - since))
+        memory.append(operator.megabytes())
+    return memory, processor, (await _total(scene) - asked) / (time.monotonic() - began)
+
+
+async def _total(scene: Bed) -> int:
+    routes = [*(await scene.requests("github")).values(), *(await scene.requests("hub")).values()]
+    return sum(sum(counts.values()) for counts in routes)

@@ -1,0 +1,55 @@
+"""How long :func:`controller.core.plan.plan` thinks: a whole fleet at work, and pools where nothing happens."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+
+from benchmarks.fleet import Fleet, make_fleet
+from benchmarks.report import Figure
+from controller.core.plan import Memory, plan
+
+PASS_SECONDS = 5.0
+"""Monotonic seconds from one pass to the next."""
+
+
+def figures(*, quick: bool) -> Iterator[Figure]:
+    """Measure passes over a busy fleet and over idle ones."""
+    passes, pools = (4, 10) if quick else (21, 1_000)
+    runners = pools * 10
+    busy = make_fleet(pools=pools, runners_per_pool=10, queued_per_pool=2)
+    first, later = [], []
+    for _ in range(1 if quick else 3):
+        begun, *rest = _passes(busy, passes // (1 if quick else 3))
+        first.append(begun)
+        later += rest
+    what = f"plan(), {pools:,} pools, {runners:,} runners"
+    yield Figure(
+        what=what, unit="ms", values=later, aim=100, note="second pass onward; every row is a new object"
+    )
+    yield Figure(
+        what=f"{what}, first pass", unit="ms", values=first, note="after a restart: nothing is remembered"
+    )
+    for idle in (pools // 10, pools):
+        _, *rest = _passes(make_fleet(pools=idle, runners_per_pool=0, queued_per_pool=0), passes)
+        yield Figure(what=f"plan(), {idle:,} idle pools", unit="ms", values=rest)
+
+
+def _passes(fleet: Fleet, count: int) -> list[float]:
+    """Return the milliseconds of passes in a row, each remembering the one before.
+
+    The collector's debt for making a pass's input is settled before its time is taken; what the pass itself makes it collect
+    counts.
+    """
+    taken = []
+    memory = Memory()
+    for number in range(count):
+        given = fleet.input(number * PASS_SECONDS, memory)
+        gc.collect()
+        began = time.process_time()
+        done = plan(given)
+        taken.append((time.process_time() - began) * 1000)
+        memory = done.memory
+        assert not done.actions, "the fleet is meant to be as it should be"
+    return taken
