@@ -1,0 +1,161 @@
+"""A real API server, the real operator as a process with least privileges, and both services on sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from controller.adapters.kube.client import Client, KubernetesError, connect, pools_path
+from controller.adapters.kube.lease import KubernetesLeases, LeaseConflict
+from controller.ports import UpstreamError
+from controller.sim.clock import LoopClock
+from tests.operator.cloud import Cloud, open_cloud
+from tests.operator.cluster import Body, Namespace, apply, path_for, until
+from tests.operator.process import OperatorProcess
+from tools.controlplane import ControlPlane
+
+CRD = (Path(__file__).parents[2] / "crds" / "hfrunners.dev_runnerpools.yaml").read_text()
+RBAC: list[Body] = list(yaml.safe_load_all((Path(__file__).parent / "rbac.yaml").read_text()))
+HOME = "hf-runner-controller"
+IDENTITY = {"namespace": HOME, "name": "hf-runner-controller"}
+_numbers = itertools.count(1)
+
+session_fixture = pytest_asyncio.fixture(scope="session", loop_scope="session")
+
+
+@session_fixture
+async def cloud() -> AsyncIterator[Cloud]:
+    """GitHub and the Hub."""
+    async with open_cloud() as opened:
+        yield opened
+
+
+@session_fixture
+async def admin(control_plane: Path) -> AsyncIterator[Client]:
+    """An administrator of an API server that serves RunnerPools."""
+    async with await connect(kubeconfig=str(control_plane)) as client:
+        await install_crd(client)
+        yield client
+
+
+NewNamespace = Callable[[], Awaitable[Namespace]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def new_namespace(admin: Client, cloud: Cloud) -> AsyncIterator[NewNamespace]:
+    """Makes namespaces with the Secrets ``github`` and ``hf`` of an account of their own; their pools go with the test."""
+    made: list[Namespace] = []
+
+    async def make() -> Namespace:
+        one = Namespace(client=admin, name=f"operator-{next(_numbers)}", account=cloud.account())
+        made.append(one)
+        await apply(admin, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one.name}})
+        await one.secret("github", one.account.github_secret)
+        await one.secret("hf", one.account.hub_secret)
+        return one
+
+    yield make
+    for one in made:
+        one.account.finish(*one.account.jobs())
+        await admin.request_json("DELETE", pools_path(one.name))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def namespace(new_namespace: NewNamespace) -> Namespace:
+    """A namespace of the test's own."""
+    return await new_namespace()
+
+
+@session_fixture
+async def service_account(api_server: ControlPlane, admin: Client) -> Path:
+    """The kubeconfig of a ServiceAccount that may do nothing yet."""
+    for obj in RBAC:
+        if obj["kind"] == "Namespace":
+            await apply(admin, obj)
+    return api_server.service_account_kubeconfig(**IDENTITY)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def operator(
+    service_account: Path, admin: Client, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[OperatorProcess]:
+    """The operator of the whole cluster, with the ClusterRole of rbac.yaml and nothing else.
+
+    It ends with the module: tests of other modules have RunnerPools on the same API server that it must not touch.
+    """
+    granted = [obj for obj in RBAC if obj["kind"].startswith("ClusterRole") or leads(obj)]
+    for obj in granted:
+        await apply(admin, obj)
+    await until(lambda: allowed(service_account, pools_path()), "the ClusterRole is in force")
+    await make_lease(service_account)
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    process = OperatorProcess(kubeconfig=service_account, log=log)
+    try:
+        await process.start("--leader-elect", "--lease-namespace", HOME)
+        yield process
+        assert await process.stop() == 0
+    finally:
+        await process.kill()
+        for obj in granted:
+            await admin.request_json("DELETE", path_for(obj))
+    assert "is forbidden: User" not in process.log, "rbac.yaml lacks a rule"
+    shown = [secret for secret in cloud.secrets() if secret in process.log]
+    assert not shown, f"the operator's log shows {len(shown)} secrets"
+
+
+def leads(obj: Body) -> bool:
+    """Return whether an object of rbac.yaml is for the election of a leader."""
+    return bool(obj["metadata"]["name"].endswith("-leader"))
+
+
+async def make_lease(kubeconfig: Path) -> None:
+    """Make the Lease as one that was released, as the operator itself would: a first leader waits for 15 s."""
+    async with await connect(kubeconfig=str(kubeconfig)) as client:
+        clock = LoopClock(time=asyncio.get_running_loop().time)
+        leases = KubernetesLeases(client=client, namespace=HOME, name=HOME, clock=clock)
+        with contextlib.suppress(LeaseConflict):  # an operator of another module made it
+            await leases.write(None, holder="", seconds=15.0)
+
+
+async def install_crd(client: Client) -> None:
+    """Install the CRD and wait until RunnerPools are served."""
+    await apply(client, yaml.safe_load(CRD))
+
+    async def served() -> bool:
+        try:
+            await client.request_json("GET", pools_path())
+        except UpstreamError:
+            return False
+        return True
+
+    await until(served, "RunnerPools are served")
+
+
+async def granted_in(namespace: Namespace, *, without: tuple[str, str] | None = None) -> None:
+    """Grant the Role of rbac.yaml in a namespace, but for one verb on one resource."""
+    rules = [obj for obj in RBAC if obj["kind"] in ("Role", "RoleBinding") and not leads(obj)]
+    for obj in copy.deepcopy(rules):
+        obj["metadata"]["namespace"] = namespace.name
+        for rule in obj.get("rules", ()):
+            if without and without[0] in rule["resources"]:
+                rule["verbs"].remove(without[1])
+                rule["verbs"] = rule["verbs"] or ["none"]  # a rule needs a verb
+        await apply(namespace.client, obj)
+
+
+async def allowed(kubeconfig: Path, path: str) -> bool:
+    """Return whether somebody may get what is at a path: rules take a moment to come into force."""
+    async with await connect(kubeconfig=str(kubeconfig)) as client:
+        try:
+            await client.request_json("GET", path)
+        except KubernetesError as error:
+            return error.status != 403
+        return True
