@@ -77,9 +77,10 @@ def simulate_command(
     Prints what jobs waited, what runners cost, and why jobs were not served. Exit code 1: an expectation of the scenario or
     an invariant failed. 2: the scenario has mistakes, all of which are named. Ctrl-C prints the report so far.
     """
+    before = logging.root.manager.disable
     logging.disable(
         logging.CRITICAL
-    )  # the controller's own log is of virtual days; its reasons are in the report
+    )  # the controller's log is of virtual days; its reasons are in the report
     try:
         if plot is not None:
             check_plot(plot)  # before minutes of work
@@ -93,6 +94,8 @@ def simulate_command(
         sys.exit(MISTAKEN)
     except PlotUnavailable as error:
         raise click.UsageError(str(error)) from error
+    finally:
+        logging.disable(before)
     report = played.report
     if as_json:
         click.echo(report.to_json())

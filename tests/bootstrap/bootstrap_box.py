@@ -23,6 +23,14 @@ _MARKER = re.compile(
 )
 
 
+def _heed_signals() -> None:
+    """Undo what the tests' own caller may have done: a background job ignores SIGINT, nohup SIGHUP, and a shell cannot trap what
+    was ignored when it started. A container starts with neither.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """How a run ended: its exit code, its whole output, and what its marker line says."""
@@ -160,6 +168,7 @@ class Box:
                 user=self.uid,
                 group=self.uid,
                 extra_groups=None if self.uid is None else [],
+                preexec_fn=_heed_signals,
             )
         return Run(process=process, log=log)
 
