@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -19,7 +20,6 @@ from controller.adapters.kube.client import connect
 from controller.cli.cluster import Cluster
 from controller.cli.files import shipped
 
-NAMESPACE = "hf-runner-benchmark"
 PATIENCE = 120.0
 """Seconds after which a benchmark gives up on what it waits for."""
 
@@ -101,6 +101,13 @@ class Bed:
         routes: Mapping[str, Mapping[str, int]] = answer["routes"]
         return routes
 
+    async def times(self, site: str, route: str) -> list[float]:
+        """Return when a service did what a route asks for, epoch seconds, oldest first; refusals are left out."""
+        entries = await self.ask(site, "GET", "log")
+        return [
+            entry["at"] for entry in entries if entry["route"] == route and (entry["status"] or 500) < 400
+        ]
+
     async def set_up(self, repositories: Sequence[str]) -> None:
         """Make accounts at both services, and the Secrets that name them."""
         made = await self.ask(
@@ -173,7 +180,7 @@ class Bed:
         self._operators += 1
         log = self._directory / f"operator-{self._operators}.log"
         words = (
-            *("run", "--kubeconfig", str(self._kubeconfig), "--namespace", NAMESPACE),
+            *("run", "--kubeconfig", str(self._kubeconfig), "--namespace", self._cluster.namespace),
             *("--controller-id", "benchmark", "--web-host", "127.0.0.1", "--web-port", "0", *options),
         )
         async with _child(*words, log=log) as process:
@@ -197,7 +204,8 @@ async def bed(kubeconfig: Path) -> AsyncIterator[Bed]:
             await until("the simulators", answering, every=0.05)
             origins = dict(line.split() for line in log.read_text().splitlines())
             kube = await connect(kubeconfig=str(kubeconfig))
-            cluster = Cluster(kube=kube, namespace=NAMESPACE)
+            # Another one each time: without the controllers of a whole cluster, a namespace is never rid of.
+            cluster = Cluster(kube=kube, namespace=f"hf-runner-benchmark-{secrets.token_hex(3)}")
             try:
                 crds = [yaml.safe_load(path.read_text()) for path in sorted(shipped("crds").glob("*.yaml"))]
                 await cluster.prepare(crds)
@@ -206,7 +214,7 @@ async def bed(kubeconfig: Path) -> AsyncIterator[Bed]:
                 )
                 await cluster.tidy()
             finally:
-                await kube.close()
+                await kube.close()  # type: ignore[no-untyped-call] # the package has no types
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from controller.core.model import (
     Deadlines,
@@ -26,6 +27,9 @@ from controller.core.model import (
 )
 from controller.core.naming import hf_labels, runner_name
 from controller.core.plan import Memory, PlanInput
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 CONTROLLER = "benchmark"
 SERVER = 1_800_000_000.0
@@ -56,7 +60,7 @@ class Fleet:
         cache may be measured that only works on the very same objects.
         """
 
-        def again(lists: Mapping[object, Observation[object]]) -> dict[object, Observation[object]]:
+        def again(lists: Mapping[K, Observation[T]]) -> dict[K, Observation[T]]:
             return {
                 key: replace(
                     seen,
@@ -95,7 +99,8 @@ def make_fleet(*, pools: int, runners_per_pool: int, queued_per_pool: int) -> Fl
     queues, registrations = {}, {}
     hf_jobs: dict[HubAccount, list[HFJob]] = {}
     for number, pool in enumerate(made):
-        listed, jobs = [], []
+        listed: list[Registration] = []
+        jobs: list[WorkflowJob] = []
         account = hf_jobs.setdefault(pool.hub, [])
         for place in range(runners_per_pool):
             name = runner_name(pool, CONTROLLER, f"{number}x{place}")
@@ -183,5 +188,5 @@ def _workflow_job(pool: Pool, number: int, status: JobStatus, runner: str | None
     )
 
 
-def _seen(items: Sequence[object]) -> Observation[object]:
+def _seen(items: Sequence[T]) -> Observation[T]:
     return Observation(items=tuple(items), asked_at=-1.0, server_time=SERVER - 1)

@@ -15,10 +15,12 @@ from controller.sim.exchange import Exchange
 from controller.sim.loop import run_virtual
 
 HOUR = 3_600.0
+SETTLING = 600.0
+"""Seconds before it: every repository has been read, and has its place in the interval."""
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:
-    """Count the requests of one hour, after an hour that settles, for owners of several sizes."""
+    """Count the requests of one hour for owners of several sizes."""
     for repositories in (3,) if quick else (10, 100, 500):
         github, hub = run_virtual(_hour(repositories))
         changed, same = github["200"], github["304"]
@@ -40,13 +42,13 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 
 async def _hour(repositories: int) -> tuple[Counter[str], Counter[str]]:
-    """Return the requests of the second hour by status: at GitHub, and at the Hub."""
+    """Return the requests of an hour by status: at GitHub, and at the Hub."""
     simulation = Simulation()
     simulation.set_up([f"acme/repository-{number}" for number in range(repositories)])
     simulation.pool("t4", url="acme", labels=["hf-t4"], github={"repositories": {"include": ["*"]}})
     try:
         simulation.start()
-        await asyncio.sleep(HOUR)
+        await asyncio.sleep(SETTLING)
         before = _answers(simulation.github_exchange), _answers(simulation.hub_exchange)
         await asyncio.sleep(HOUR)
         after = _answers(simulation.github_exchange), _answers(simulation.hub_exchange)
