@@ -43,12 +43,13 @@ def main() -> None:
         if name in chosen:
             found += figures(quick=given.quick)
             done(name)
-    served = [name for name in ("launch", "idle") if name in chosen]
-    if served:
-        with ControlPlane(programs=assets()) as plane:
-            for name in served:
+    for name in ("launch", "idle"):
+        if name in chosen:
+            with ControlPlane(
+                programs=assets()
+            ) as plane:  # one each: a deleted namespace never goes without its manager
                 found += asyncio.run(_measure(name, plane.kubeconfig, quick=given.quick))
-                done(name)
+            done(name)
     print(table(found))
 
 
