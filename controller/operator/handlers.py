@@ -134,11 +134,21 @@ def build_handlers(
     return handlers
 
 
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Stores nothing, instead of a copy of each spec in an annotation (which may hold 256 KiB): only handlers of changes need it."""
+
+    def fetch(self, **_: Any) -> None:
+        """Know no earlier state."""
+
+    def store(self, **_: Any) -> None:
+        """Keep none."""
+
+
 def apply_settings(settings: kopf.OperatorSettings) -> None:
     """Set what kopf's defaults leave open or slow (kopf.md §7)."""
     settings.peering.standalone = True
     settings.persistence.finalizer = FINALIZER
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330

@@ -26,6 +26,7 @@ async def test_an_applied_pool_becomes_ready(namespace: Namespace) -> None:
     assert ready["observedGeneration"] == pool["status"]["observedGeneration"] == 1
     assert all(known["observedGeneration"] == 1 for known in pool["status"]["conditions"])
     assert pool["metadata"]["finalizers"] == ["hfrunners.dev/drain"]
+    assert "annotations" not in pool["metadata"]
 
 
 async def test_a_queued_job_is_served_and_nothing_is_left(namespace: Namespace) -> None:
