@@ -64,20 +64,23 @@ def watching(*namespaces: Namespace) -> list[str]:
 async def test_each_right_that_is_missing_is_told_and_harms_nobody_who_has_them_all(
     alone: OperatorProcess, namespace: Namespace, new_namespace: NewNamespace
 ) -> None:
-    unwatched, no_secrets, no_status, no_events, no_finalizer = [await new_namespace() for _ in range(5)]
+    unwatched, no_secrets, no_status, no_get, no_events, no_finalizer = [
+        await new_namespace() for _ in range(6)
+    ]
     await granted_in(namespace)
     await granted_in(no_secrets, without=("secrets", "get"))
     await granted_in(no_status, without=("runnerpools/status", "patch"))
+    await granted_in(no_get, without=("runnerpools", "get"))
     await granted_in(no_events, without=("events", "create"))
     await granted_in(no_finalizer, without=("runnerpools", "patch"))
-    for one in (unwatched, no_secrets, no_status, no_finalizer):
+    for one in (unwatched, no_secrets, no_status, no_get, no_finalizer):
         await one.apply()
     await no_events.apply(flavors=["t4-smal"])
     account = namespace.account
     (job,) = account.queue()
     await namespace.apply()
 
-    await alone.start(*watching(namespace, no_secrets, no_status, no_events, no_finalizer))
+    await alone.start(*watching(namespace, no_secrets, no_status, no_get, no_events, no_finalizer))
 
     told = await no_secrets.until_condition("Ready", "False", "KubernetesForbidden")
     assert 'cannot get resource "secrets"' in told["message"]
@@ -85,6 +88,7 @@ async def test_each_right_that_is_missing_is_told_and_harms_nobody_who_has_them_
     lacking = {
         no_secrets.name: 'cannot get resource "secrets"',
         no_status.name: 'cannot patch resource "runnerpools/status"',
+        no_get.name: 'cannot get resource "runnerpools"',
         no_events.name: 'cannot create resource "events"',
         no_finalizer.name: 'cannot patch resource "runnerpools"',
     }
