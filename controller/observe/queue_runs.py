@@ -142,11 +142,15 @@ class RepositoryRuns:
             known.look_at += min(BARREN_RETRY_AT_MOST, BARREN_RETRY * 2.0 ** min(known.barren - 2, 16))
 
     def unreadable(self, run: Run, failure: Failure, now: float) -> None:
-        """Note that the jobs of a run could not be read; those of a deleted run are gone."""
+        """Note that the jobs of a run could not be read; those of a deleted run are gone.
+
+        A deleted run is not listed any more. One that is still listed, and whose jobs answer 404, may do so in passing: its
+        jobs are kept, for taking them for gone would cost the runners that are on their way to them.
+        """
         known = self._known.get(run.id)
         if known is None:
             return
-        if failure.disposition is Disposition.GONE:
+        if failure.disposition is Disposition.GONE and known.missed:
             del self._known[run.id]
             return
         known.failures += 1

@@ -299,6 +299,17 @@ def test_a_deleted_run_is_forgotten() -> None:
     look = Look()
     look.lists(0.0, run())
     look.read(0.0, run(), job())
+    look.lists(12.0)
     look.fail(12.0, run(), Disposition.GONE)
     assert look.runs.blocked() is None
     assert look.shown() == []
+
+
+def test_a_listed_run_whose_jobs_answer_404_once_keeps_them() -> None:
+    look = Look()
+    look.lists(0.0, run())
+    look.read(0.0, run(), job())
+    look.lists(12.0, run())
+    look.fail(12.0, run(), Disposition.GONE)
+    assert look.runs.blocked() is not None
+    assert look.shown() == [(1, JobStatus.QUEUED)]
