@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from controller.ports import UpstreamError
 
 FIELD_MANAGER = [("fieldManager", "hf-runner-demo"), ("force", "true")]
 APPLY = "application/apply-patch+yaml"
+SERVED_WITHIN = 60.0
+"""Seconds for the API server to serve a CRD that was just installed."""
 
 
 class Cluster:
@@ -21,7 +24,10 @@ class Cluster:
         self.namespace = namespace
 
     async def prepare(self, crds: Sequence[Mapping[str, Any]]) -> None:
-        """Install the CRDs and make the namespace."""
+        """Install the CRDs, make the namespace, and wait until RunnerPools are served there.
+
+        For some seconds after a CRD was made, the API server answers 404, or 429 while it opens the storage.
+        """
         for crd in crds:
             name = crd["metadata"]["name"]
             await self._apply(
@@ -29,6 +35,19 @@ class Cluster:
             )
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         await self._apply(path_of("api", "v1", "namespaces", self.namespace), namespace)
+
+        async with asyncio.timeout(SERVED_WITHIN):
+            while not await self._serves_pools():
+                await asyncio.sleep(0.2)
+
+    async def _serves_pools(self) -> bool:
+        try:
+            await self.pools()
+        except UpstreamError as error:
+            if error.failure.reason in (Reason.KubernetesNotFound, Reason.KubernetesUnavailable):
+                return False
+            raise
+        return True
 
     async def secrets(self, *, app_id: str, private_key: str, token: str) -> None:
         """Make the Secrets that the examples name."""
@@ -42,7 +61,7 @@ class Cluster:
             await self._apply(path_of("api", "v1", "namespaces", self.namespace, "secrets", name), secret)
 
     async def apply_pool(self, manifest: Mapping[str, Any]) -> None:
-        """Apply a RunnerPool, waiting until the API server serves a CRD that was just installed."""
+        """Apply a RunnerPool."""
         await self._apply(pools_path(self.namespace, manifest["metadata"]["name"]), manifest)
 
     async def pools(self) -> Sequence[Mapping[str, Any]]:
