@@ -37,7 +37,7 @@ class Cluster:
         await self._apply(path_of("api", "v1", "namespaces", self.namespace), namespace)
 
         async with asyncio.timeout(SERVED_WITHIN):
-            while not await self._serves_pools():
+            while not await self._serves_pools():  # noqa: ASYNC110 - nobody here could set an event
                 await asyncio.sleep(0.2)
 
     async def _serves_pools(self) -> bool:
