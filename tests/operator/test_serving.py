@@ -131,14 +131,20 @@ async def test_overlapping_pools_say_so_in_both_statuses(namespace: Namespace) -
     await namespace.apply("cheap")
     await namespace.apply("dear", flavors=["a10g-small"])
 
-    cheap = await namespace.until_condition("LabelsDistinct", "False", "LabelsOverlap", name="cheap")
-    dear = await namespace.until_condition("LabelsDistinct", "False", "LabelsOverlap", name="dear")
-
-    where = namespace.name
-    assert f"go to this pool rather than to {where}/dear" in cheap["message"]
-    assert f"go to {where}/cheap rather than to this pool" in dear["message"]
-    await namespace.until_ready("cheap")
-    await namespace.until_ready("dear")
+    # Until prices are known, the older pool goes first.
+    expected = {
+        "cheap": f"jobs that ask for gpu go to this pool rather than to {namespace.name}/dear",
+        "dear": f"jobs that ask for gpu go to {namespace.name}/cheap rather than to this pool",
+    }
+    for name, words in expected.items():
+        found = await namespace.until(
+            lambda pool, words=words: words in str(condition(pool, "LabelsDistinct").get("message")),
+            words,
+            name,
+        )
+        assert condition(found, "LabelsDistinct")["status"] == "False"
+        assert condition(found, "LabelsDistinct")["reason"] == "LabelsOverlap"
+        await namespace.until_ready(name)
 
 
 async def test_an_edit_leaves_busy_runners_alone_and_replaces_idle_ones(namespace: Namespace) -> None:
