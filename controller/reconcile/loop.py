@@ -83,25 +83,35 @@ class Reconciler:
         self._start = Instant(mono=clock.mono(), wall=clock.wall())
         self._moved_at: dict[tuple[str, Footprint], float] = {}
         self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
+        self._publishing: asyncio.Task[None] | None = None
         self.last_plan: Plan | None = None
         self.last_pass_at: float | None = None
 
     async def run(self) -> None:
         """Pass for ever. A pass that fails is logged and followed by the next one: nothing is lost with it."""
-        while True:
-            if self._leadership.holds():
-                try:
-                    await self.step()
-                except Exception:
-                    log.exception("pass failed", extra={"reason": "InternalError"})
-            await asyncio.sleep(BREATH)
-            try:
-                async with asyncio.timeout(QUIET if self._publisher.pending else INTERVAL):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self._wake.clear()
+        try:
+            while True:
+                if self._leadership.holds():
+                    try:
+                        await self.step()
+                    except Exception:
+                        log.exception("pass failed", extra={"reason": "InternalError"})
+                else:
+                    self._stop_publishing()
+                await self._rest()
+        finally:
+            self._stop_publishing()
+
+    async def _rest(self) -> None:
+        """Wait for something new, or for the time that nothing may wait longer than."""
+        await asyncio.sleep(BREATH)
+        try:
+            async with asyncio.timeout(QUIET if self._publisher.pending else INTERVAL):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
 
     async def step(self) -> Plan:
         """Make one pass."""
@@ -134,8 +144,16 @@ class Reconciler:
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
-        await self._publish(done, snapshot)
+        # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
+        # them. What changes meanwhile is told by the pass that follows them.
+        if self._publishing is None or self._publishing.done():
+            self._publishing = asyncio.create_task(self._publish(done, snapshot), name="publish")
+        await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
         return done
+
+    def _stop_publishing(self) -> None:
+        if self._publishing is not None:
+            self._publishing.cancel()
 
     def _settle(self, snapshot: Snapshot) -> None:
         """Forget effects that the lists show by now."""
@@ -174,6 +192,12 @@ class Reconciler:
         return not under_way and not any(runner.footprint == place for runner in runners)
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
+        try:
+            await self._publish_statuses(done, snapshot)
+        except Exception:
+            log.exception("statuses not written", extra={"reason": "InternalError"})
+
+    async def _publish_statuses(self, done: Plan, snapshot: Snapshot) -> None:
         usd = prices(snapshot.flavors)
         overlaps = self._find_overlaps(done, usd)
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
@@ -204,7 +228,6 @@ class Reconciler:
                 ),
             )
         await self._publisher.publish(statuses, later=early)
-        await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
 
     def _too_early(self, report: PoolReport) -> bool:
         """Return whether what an earlier process said of a pool should stand for now.

@@ -6,6 +6,7 @@ stays, marked, until the controller lets it go.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import itertools
 from collections.abc import Callable, Mapping
@@ -40,6 +41,8 @@ class MemoryCluster:
         self.events: list[Event] = []
         self.down = False
         """The API server answers nobody."""
+        self.write_seconds = 0.0
+        """How long the API server takes for a status."""
         self.written: Callable[[str], None] = lambda _: None
         """Called with the text of each status and Event that the controller writes."""
 
@@ -101,6 +104,8 @@ class MemoryCluster:
 
     async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
         """Set a pool's status (``StatusWriter``)."""
+        if self.write_seconds:
+            await asyncio.sleep(self.write_seconds)
         self._reach()
         self.written(repr(status))
         known = self.pools.get(PoolKey(namespace, name))

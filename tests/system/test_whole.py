@@ -613,3 +613,19 @@ def test_no_secret_appears_in_any_status_or_event_whatever_fails() -> None:
             assert secret not in told
 
     play(act)
+
+
+def test_an_api_server_that_takes_its_time_for_statuses_holds_up_no_launch() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.sim.cluster.write_seconds = 600
+        scene.sim.start()
+        await scene.pass_time(30)
+        scene.queue()
+        await scene.until(lambda: scene.conclusions()["success"] == 1, within=300)
+        await scene.until_quiet(within=60)
+        scene.sim.cluster.write_seconds = 0.0
+        await scene.pass_time(600)
+        assert scene.condition("Ready")["status"] == "True"
+
+    play(act)
