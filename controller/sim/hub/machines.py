@@ -91,6 +91,9 @@ for group in $live; do kill -s KILL -- "-$group" 2>/dev/null; done
 DRAIN_SECONDS = 5.0
 """How long output is waited for that a process which escaped every kill may hold back."""
 
+CARRIER_SECONDS = 0.1
+"""How long after one search for a job's processes the next one follows."""
+
 
 @dataclass(slots=True)
 class _Child:
@@ -104,8 +107,8 @@ class ProcessMachine:
 
     There is no container: image and volumes are ignored, and a job sees this machine's files with this user's rights. The
     environment is the job's own plus a search path; nothing of the simulator's is passed on. However the simulator ends, its
-    jobs end: a watchdog kills their groups when the pipe from here closes. A process that leaves its group is found by its
-    ``JOB_ID`` when the job ends.
+    jobs end: a watchdog kills their groups when the pipe from here closes. A process that leaves its group is found when the
+    job ends, by the job's directory in its environment.
 
     Args:
         environment: Set last in every job's environment; keeps a bootstrap off the host's own directories. ``{home}`` in a
@@ -200,10 +203,8 @@ class ProcessMachine:
         finally:
             # A container ends with its first process. What else runs would also keep the pipe open.
             _kill_group(process.pid)
-            _kill_carriers(run.job_id)
+            await _end_carriers(home, reading)
             self._watch("-", process.pid)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(reading, DRAIN_SECONDS)
         return (code if code >= 0 else 128 - code), "Error"
 
     def _watch(self, sign: str, group: int) -> None:
@@ -243,10 +244,27 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _kill_carriers(job_id: str) -> None:
-    """Kill the processes that left the group but kept the job's id in their environment, on systems that tell."""
-    mark = f"JOB_ID={job_id}".encode()
+async def _end_carriers(home: Path, reading: asyncio.Task[None]) -> None:
+    """Kill who left the group until nobody holds the output any more, or ``DRAIN_SECONDS`` have passed.
+
+    Once is not enough: a process that is within its exec, as one that has just called setsid often is, shows no environment for
+    that moment and would live on.
+    """
+    for _ in range(int(DRAIN_SECONDS / CARRIER_SECONDS)):
+        _kill_carriers(home)
+        done, _ = await asyncio.wait({reading}, timeout=CARRIER_SECONDS)
+        if done:
+            return
+    reading.cancel()
+
+
+def _kill_carriers(home: Path) -> None:
+    """Kill the processes that left the group but whose environment still names the job's directory, on systems that tell.
+
+    The directory and not the job's id: another simulator on this machine may have given out the same id.
+    """
+    mark = os.fsencode(home)
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
-            if mark in environ.read_bytes().split(b"\0"):
+            if mark in environ.read_bytes():
                 os.kill(int(environ.parent.name), signal.SIGKILL)

@@ -164,6 +164,37 @@ async def test_a_cancel_kills_the_whole_family_even_who_left_the_group_or_ignore
         await until(lambda: not any(map(running, pids(hub, job))))
 
 
+# Each leaves the group and then only ever becomes the same program again: most moments find some of them within an exec.
+RESTLESS = """
+echo 'exec /bin/sh "$0"' >"$HOME/again"
+for n in 1 2 3 4 5 6 7 8 9 10; do setsid /bin/sh "$HOME/again" & echo "pid $!"; done
+wait
+"""
+
+
+async def test_a_cancel_kills_who_left_the_group_and_is_just_becoming_another_program(tmp_path: Path) -> None:
+    async with shop(tmp_path) as hub:
+        job = hub.shell(RESTLESS)
+        await until(lambda: len(pids(hub, job)) == 10)
+        await asyncio.sleep(0.2)
+        hub.world.cancel(TOKEN, "acme", job.id)
+        assert (await hub.ended(job))[0] == "CANCELED"
+        await until(lambda: not any(map(running, pids(hub, job))))
+
+
+async def test_a_job_that_ends_takes_none_of_another_simulators_jobs_with_the_same_id_along(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    async with shop(tmp_path / "one") as one, shop(tmp_path / "two") as two:
+        short, long = one.shell("exit 0"), two.shell("echo begun; sleep 2")
+        assert short.id == long.id
+        await two.says(long, "begun")
+        await one.ended(short)
+        assert await two.ended(long) == ("COMPLETED", None)
+
+
 async def test_a_timeout_kills_too(tmp_path: Path) -> None:
     async with shop(tmp_path) as hub:
         job = hub.shell(FAMILY, timeoutSeconds=1)
