@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +32,12 @@ async def alone(service_account: Path, tmp_path: Path) -> AsyncIterator[Operator
     await process.kill()
 
 
-@pytest.fixture
-def signals_restored() -> Iterator[None]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def signals_restored() -> AsyncIterator[None]:
     """Undo what an operator in this process does to its signals."""
     yield
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_event_loop().remove_signal_handler(number)
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 POOL = {
