@@ -31,7 +31,9 @@ from controller.cli.files import shipped
 from controller.sim.github.archive import Archives
 from controller.sim.serve import Origins, serving
 
-POOLS = ("t4", "a10g", "h200")
+POOLS = {"t4": "gpu-tests", "a10g": "kernel-build", "h200": "nightly-training"}
+"""Pools and the examples that they are."""
+
 BURST: tuple[tuple[str, str, int, float], ...] = (
     # repository, label, jobs, seconds of work each
     ("acme/lib", "hf-t4", 5, 4.0),
@@ -176,8 +178,8 @@ class Demo:
         )
 
     async def _apply_examples(self) -> None:
-        for pool in POOLS:
-            manifest = yaml.safe_load((shipped("examples") / f"{pool}.yaml").read_text())
+        for example in POOLS.values():
+            manifest = yaml.safe_load((shipped("examples") / example / "pool.yaml").read_text())
             spec = manifest["spec"]
             # The only changes: where the services are, and deadlines that suit a Hub in a hurry.
             spec["github"]["url"] = spec["github"]["url"].replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -198,7 +199,8 @@ def test_the_scenarios_of_the_documentation_are_right(tmp_path: Path) -> None:
     folder = tmp_path / "scenarios"
     folder.mkdir()
     for place in (tmp_path, folder):
-        (place / "t4.yaml").write_text((root / "examples" / "t4.yaml").read_text())
+        (place / "gpu-tests").mkdir()
+        shutil.copy(root / "examples" / "gpu-tests" / "pool.yaml", place / "gpu-tests")
     (folder / "week.csv").write_text("at,repository,labels,seconds\n0,acme/lib,hf-t4,60\n")
     for number, (_, block) in enumerate(blocks):
         path = folder / f"{number}.yaml"
