@@ -54,6 +54,7 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts and the gene
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m controller.api.crd --check crds
+	$(BIN)/python -m controller.api.crd --check charts/hf-runner-controller/files/crds
 	$(BIN)/python -m controller.api.docs --check docs/reference
 	$(BIN)/python -m tools.reasons --check
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
@@ -75,6 +76,7 @@ bench: $(STAMP) controlplane ## Print the figures of speed and size, measured on
 .PHONY: crds
 crds: $(STAMP) ## Generate crds/ from the typed models in controller/api
 	@$(BIN)/python -m controller.api.crd --write crds
+	@$(BIN)/python -m controller.api.crd --write charts/hf-runner-controller/files/crds
 
 .PHONY: docs
 docs: $(STAMP) ## Generate docs/reference/ from the code

@@ -23,7 +23,7 @@ from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
-from controller.adapters.kube.client import Client, connect
+from controller.adapters.kube.client import Client, connect, path_of
 from controller.adapters.kube.election import Election, Timing
 from controller.adapters.kube.events import KubernetesEvents
 from controller.adapters.kube.lease import KubernetesLeases
@@ -31,6 +31,7 @@ from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
 from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
+from controller.core.naming import label_value
 from controller.core.reasons import Reason
 from controller.execute.spec import RunnerVersion
 from controller.metrics import Metrics
@@ -246,7 +247,7 @@ async def _lead(
     """Be the controller until told to stop, or until a part of it fails or the lease is lost."""
     async with AsyncExitStack() as stack:
         # 1. The controller, over clients for whatever the pools name.
-        controller_id = options.settings.controller_id or await _cluster_id(kube)
+        controller_id = options.settings.controller_id or await _own_id(kube, options)
         connections = _connections(options, clock, kube, term)
         stack.push_async_callback(connections.close)
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
@@ -336,12 +337,19 @@ def _needed_at_start(hints: Mapping[Reason, str]) -> Iterator[None]:
         ) from error
 
 
-async def _cluster_id(kube: Client) -> str:
-    """Return an id that is this cluster's: the uid of its ``kube-system`` namespace, which lives as long as the cluster."""
+async def _own_id(kube: Client, options: Options) -> str:
+    """Return an id that stays the same for the life of the installation, and that no other in the world has.
+
+    A controller of all namespaces is its cluster's only one: the uid of ``kube-system``, which lives as long as the cluster.
+    Of those for single namespaces there may be several: the uid of the namespace where the replicas' Lease is, and its name.
+    """
+    home, suffix = "kube-system", ""
+    if options.namespaces and options.election is not None:
+        home, suffix = options.election.namespace, f"-{options.election.name}"
     instead = "Pass --controller-id, a name that no other controller uses, or grant it."
     with _needed_at_start({Reason.KubernetesForbidden: instead, Reason.KubernetesNotFound: instead}):
-        found = await kube.request_json("GET", "/api/v1/namespaces/kube-system")
-    return str(found["metadata"]["uid"])
+        found = await kube.request_json("GET", path_of("api", "v1", "namespaces", home))
+    return label_value(f"{found['metadata']['uid']}{suffix}")
 
 
 async def _list_first(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:

@@ -57,7 +57,7 @@ def _own_namespace() -> str:
     "--controller-id",
     metavar="NAME",
     default="",
-    help="Marks the runners that are this controller's. Default: the cluster's id. Two controllers in one cluster need two.",
+    help="Marks the runners that are this controller's. Default: the cluster's id; with --namespace and --leader-elect, one of the Lease. Two controllers in one cluster need two.",
 )
 @click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
 @click.option(
