@@ -15,6 +15,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+WORKFLOWS = $(abspath $(wildcard .github/workflows/*.yml examples/*/*.yml))
 SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 IMAGE ?= hf-runner-controller:dev
 BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
@@ -48,7 +49,7 @@ soak: $(STAMP) ## Play SEEDS=N (or A-B) seeds of faults and crashes in virtual t
 	@$(BIN)/python -m controller.sim.fleet --seeds $(SEEDS) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 .PHONY: lint
-lint: $(STAMP) ## Check format, style, types, layers, shell scripts and the generated CRD
+lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows and what is generated
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -59,6 +60,9 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts and the gene
 	$(BIN)/python -m tools.reasons --check
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
 		echo 'left out: shellcheck is missing; install it with: sudo apt-get install -y shellcheck' >&2; test "$${CI:-}" != true; fi
+	$(BIN)/zizmor --offline --no-progress --quiet .github
+	@if command -v go >/dev/null; then set -x; go -C tools/actionlint tool actionlint $(WORKFLOWS); else \
+		echo 'left out: actionlint, which is built with Go 1.25 or newer; see https://go.dev/dl' >&2; test "$${CI:-}" != true; fi
 
 .PHONY: format
 format: $(STAMP) ## Format the code and mend what can be mended
