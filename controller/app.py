@@ -10,11 +10,12 @@ import socket
 import ssl
 import string
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from controller import __version__
 from controller.adapters.connections import SecretCache, SecretConnections
 from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
@@ -28,8 +29,10 @@ from controller.adapters.kube.election import Election, Timing
 from controller.adapters.kube.events import KubernetesEvents
 from controller.adapters.kube.lease import KubernetesLeases
 from controller.adapters.kube.pools import list_pools
+from controller.adapters.kube.schema import served_schema
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
+from controller.api.crd import missing_fields
 from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
@@ -57,6 +60,9 @@ HANDOVER_GRACE = 0.3
 
 LAST_WORDS = 3.0
 """Seconds for Events that were not sent yet."""
+
+PUBLISHED_WITHIN = 10.0
+"""Seconds for the API server to publish the schema of a CRD that was just replaced."""
 
 TOKEN_LETTERS = string.ascii_lowercase + string.digits
 
@@ -138,6 +144,9 @@ async def run(options: Options) -> None:
         # 1. A client for Kubernetes, and probes: a replica that waits for its turn is alive and ready.
         kube = await connect(kubeconfig=options.kubeconfig, context=options.context)
         stack.push_async_callback(kube.close)
+        await _require_fields(
+            kube
+        )  # already now: a replica that could not serve must not take the lease from one that can
         metrics = Metrics()
         port = await stack.enter_async_context(
             serving(
@@ -272,6 +281,7 @@ async def _lead(
 
         # 2. Every pool once, so that no runner looks like a stray; then the loops, and kopf.
         await _list_first(kube, registry, options.namespaces)
+        await _require_fields(kube)
         log.info("serving", extra={"controller_id": controller_id, "pools": len(registry.pools)})
         passes = asyncio.create_task(reconciler.run(), name="passes")
         others = [
@@ -358,6 +368,32 @@ async def _list_first(kube: Client, registry: PoolRegistry, namespaces: tuple[st
     )
     with _needed_at_start({Reason.KubernetesNotFound: install}):
         await _compare(kube, registry, namespaces)
+
+
+async def _require_fields(kube: Client) -> None:
+    """Refuse to run on an older CRD: what that has no field for, the API server would drop from every status silently.
+
+    Raises:
+        UpstreamError: It is older, and has been for :data:`PUBLISHED_WITHIN`.
+    """
+    missing: Sequence[str] = ()
+    for _ in range(int(PUBLISHED_WITHIN)):
+        try:
+            served = await served_schema(kube)
+        except UpstreamError as error:
+            log.warning("the CRD's schema cannot be checked", extra={"detail": str(error)})
+            return
+        missing = missing_fields(served) if served else ()
+        if not missing:
+            return
+        await asyncio.sleep(1.0)
+    more = f" and {len(missing) - 3} more fields" if len(missing) > 3 else ""
+    message = (
+        f"The RunnerPool CRD of this cluster is older than this controller ({__version__}): it lacks "
+        f"{', '.join(missing[:3])}{more}. Install this version's: `helm upgrade` with crds.enabled=true, or "
+        "`kubectl apply --server-side --force-conflicts -f crds/`."
+    )
+    raise UpstreamError(Failure(reason=Reason.CRDOutdated, message=message, disposition=Disposition.PERSON))
 
 
 async def _compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.api.address import github_target
 from controller.api.duration import seconds
-from controller.api.runnerpool import RunnerPool
+from controller.api.runnerpool import DRAIN_ANNOTATION, RunnerPool
 from controller.api.spec import GitHub, RunnerPoolSpec
 from controller.api.status import Interruption, Place
 from controller.core import model
@@ -72,6 +72,7 @@ def from_model(obj: RunnerPool) -> model.Pool:
         retry_interrupted=spec.retry.interrupted,
         paused=spec.paused,
         deleting=metadata.deletion_timestamp is not None,
+        drain_request=(metadata.annotations or {}).get(DRAIN_ANNOTATION, ""),
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -105,6 +105,29 @@ def crd() -> dict[str, Any]:
             ],
         },
     }
+
+
+def missing_fields(served: Mapping[str, Any]) -> list[str]:
+    """Return the fields of this version that a served schema does not have: then its CRD is an older one.
+
+    Args:
+        served: OpenAPI schema of a RunnerPool, such as the API server publishes.
+    """
+    ours = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    theirs = served.get("properties") or {}
+    return [field for part in ("spec", "status") for field in _missing(part, ours[part], theirs.get(part))]
+
+
+def _missing(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> list[str]:
+    if theirs is None:
+        return [path]
+    found = []
+    for name, schema in (ours.get("properties") or {}).items():
+        found += _missing(f"{path}.{name}", schema, (theirs.get("properties") or {}).get(name))
+    for inner, mark in (("items", "[]"), ("additionalProperties", ".*")):
+        if isinstance(ours.get(inner), Mapping):
+            found += _missing(path + mark, ours[inner], theirs.get(inner) or None)
+    return found
 
 
 def render() -> str:

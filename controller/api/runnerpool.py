@@ -20,6 +20,10 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "RunnerPool"
 PLURAL = "runnerpools"
+DRAIN_ANNOTATION = f"{GROUP}/drain-request"
+"""Asks to drain the pool, for as long as its value keeps changing."""
+FINALIZER = f"{GROUP}/drain"
+"""On every pool that may have launched something, until nothing is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Metadata(BaseModel):
     generation: int = 0
     creation_timestamp: AwareDatetime | None = None
     deletion_timestamp: AwareDatetime | None = None
+    annotations: Mapping[str, str] | None = None
 
 
 class RunnerPool(BaseModel):

@@ -9,6 +9,7 @@ import click
 
 from controller import __version__
 from controller.cli.demo import demo_command
+from controller.cli.drain import drain_command
 from controller.cli.run import run_command
 from controller.cli.sim import sim_command
 from controller.cli.simulate import simulate_command
@@ -24,3 +25,4 @@ main.add_command(run_command)
 main.add_command(sim_command)
 main.add_command(simulate_command)
 main.add_command(demo_command)
+main.add_command(drain_command)

@@ -94,7 +94,7 @@ def blocked_by(pool: Pool, snapshot: Snapshot) -> Failure | None:
 
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     """Return whether nothing that a person decided or must mend keeps the pool from launching."""
-    return not (pool.paused or pool.deleting or blocked_by(pool, snapshot))
+    return not (pool.paused or pool.leaving or blocked_by(pool, snapshot))
 
 
 def match_demand(

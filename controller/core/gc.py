@@ -68,16 +68,20 @@ def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now:
     if phase in LEFT_ALONE:
         return None
     if phase in CAN_TAKE_A_JOB:
-        if pool.deleting:
-            return Reason.PoolDeleted
+        if pool.leaving:
+            return _why_it_leaves(pool)
         return _past_deadline(pool, runner, demand, now) if _fits(pool, runner, spec) else Reason.PoolChanged
     if phase is Phase.ORPHANED:
         return _orphan(runner, demand)
     if phase is Phase.LOST:
         return Reason.OrphanedRegistration  # GitHub refuses with 422 until the dead runner's lease is over
-    if pool.deleting:
-        return Reason.PoolDeleted
+    if pool.leaving:
+        return _why_it_leaves(pool)
     return Reason.EndedUnseen if now - runner.track.since > ENDING_GRACE else None
+
+
+def _why_it_leaves(pool: Pool) -> Reason:
+    return Reason.PoolDeleted if pool.deleting else Reason.PoolDrained
 
 
 def _orphan(runner: Runner, demand: Demand) -> Reason | None:

@@ -268,6 +268,8 @@ class Pool:
         retry_interrupted: The last attempt of a run whose failed jobs are run again after an interruption; 0 for never.
         paused: Launch nothing.
         deleting: ``metadata.deletionTimestamp`` is set.
+        drain_request: Who asks for draining writes something new here again and again; empty when nobody does.
+        draining: Somebody does ask (:func:`controller.core.plan.plan` says so).
         former: Older footprints that may still hold runners of this pool.
         last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None if it never launched.
         interruptions: Workflow jobs that were lost lately, as the pool's status tells.
@@ -295,6 +297,8 @@ class Pool:
     retry_interrupted: int = 0
     paused: bool = False
     deleting: bool = False
+    drain_request: str = ""
+    draining: bool = False
     former: tuple[Footprint, ...] = ()
     last_launch_at: float | None = None
     interruptions: tuple[Interruption, ...] = field(default=(), compare=False)
@@ -303,6 +307,11 @@ class Pool:
     def __post_init__(self) -> None:
         """Make the footprint once: a pass asks for it at every turn."""
         object.__setattr__(self, "footprint", Footprint(RegistrationScope(self.source, self.scope), self.hub))
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the pool launches nothing and lets its runners end, as it is being deleted or drained."""
+        return self.deleting or self.draining
 
 
 # ---------------------------------------------------------------------------------------------------------------- GitHub

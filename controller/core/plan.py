@@ -97,7 +97,9 @@ class PoolMemory:
         backoffs: By flavor and :data:`controller.core.backoff.POOL`.
         surplus_since: Monotonic seconds since when capacity has exceeded demand.
         gave_back_at: Monotonic seconds of the newest give-back.
-        draining_since: Monotonic seconds when the pool was first seen deleting.
+        draining_since: Monotonic seconds when the pool was first seen leaving.
+        drain_request: The newest that was seen.
+        drain_requested_at: Monotonic seconds when it was first seen.
         billed_seconds: Of HF Jobs that ended since this process started, by flavor.
         spent_usd: Their estimated cost.
         completed: Workflow jobs that ran to their end.
@@ -108,6 +110,8 @@ class PoolMemory:
     surplus_since: float | None = None
     gave_back_at: float | None = None
     draining_since: float | None = None
+    drain_request: str = ""
+    drain_requested_at: float = 0.0
     billed_seconds: Mapping[str, float] = field(default_factory=dict)
     spent_usd: float = 0.0
     completed: int = 0
@@ -169,7 +173,7 @@ class PoolReport:
         github_seen_at: Monotonic seconds of GitHub's newest good list, None before the first.
         hub_seen_at: Likewise for the Hub.
         observed: Everything that the pool needs was seen at least once.
-        drained: The pool is being deleted and has nothing left anywhere.
+        drained: The pool is being deleted or drained, and has nothing left anywhere.
         usd_per_hour: What its billed runners cost now.
         worst_case_usd: What its runners can still cost if the controller never looks again.
         memory: What was accounted so far.
@@ -236,6 +240,7 @@ class Plan:
 
 def plan(given: PlanInput) -> Plan:
     """Decide what to do now. Pure: equal inputs give equal plans."""
+    given = _heed_drain_requests(given)
     usd = prices(given.snapshot.flavors)
     demand, running = match_demand(given.pools, given.snapshot, usd, given.now)
     census = take_census(given.pools, given.snapshot, given.in_flight, given.controller_id)
@@ -287,6 +292,32 @@ def plan(given: PlanInput) -> Plan:
     )
 
 
+DRAIN_REQUEST_SECONDS = 60.0
+"""How long a request to drain a pool holds after it was first seen; who wants more renews it (``hf-runner-controller drain``).
+
+A request that ends by itself cannot keep a pool from serving after whoever asked is gone, and counting from first sight asks no
+clock but our own.
+"""
+
+
+def _heed_drain_requests(given: PlanInput) -> PlanInput:
+    """Mark the pools that somebody asks to drain, and remember since when."""
+    if not any(pool.drain_request for pool in given.pools):
+        return given
+    pools, memories = [], dict(given.memory.pools)
+    for pool in given.pools:
+        if not pool.drain_request:
+            pools.append(pool)
+            continue
+        memory = memories.get(pool.uid) or PoolMemory(losses=recall(pool, now=given.now, wall=given.wall))
+        if memory.drain_request != pool.drain_request:
+            memory = replace(memory, drain_request=pool.drain_request, drain_requested_at=given.now)
+        memories[pool.uid] = memory
+        asked = given.now - memory.drain_requested_at < DRAIN_REQUEST_SECONDS
+        pools.append(replace(pool, draining=True) if asked else pool)
+    return replace(given, pools=pools, memory=replace(given.memory, pools=memories))
+
+
 def _proven_ends(given: PlanInput, census: Census) -> Mapping[str, list[str]]:
     """Return the flavors of runners whose registration went after an unproven end, by pool uid."""
     uid_by_digest = {digest(pool.uid): pool.uid for pool in given.pools}
@@ -336,8 +367,9 @@ class _PoolPass:
         self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
         self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)]
         self.waiting = max(0, len(demand.queued) - _taken_unseen(runners, demand))
-        if pool.deleting and self.memory.draining_since is None:
-            self.memory = replace(self.memory, draining_since=given.now)
+        since = self.memory.draining_since
+        if pool.leaving != (since is not None):
+            self.memory = replace(self.memory, draining_since=given.now if pool.leaving else None)
 
         views = given.snapshot
         self.github_view = views.registrations.get(pool.footprint.registrations)
@@ -718,7 +750,7 @@ class _PoolPass:
         return found
 
     def _why_not_served(self, count: int, failures: Sequence[Failure]) -> Waiting:
-        if self.pool.deleting:
+        if self.pool.leaving:
             return _waiting(Reason.Draining, count)
         if self.pool.paused:
             return _waiting(Reason.Paused, count)
@@ -741,9 +773,9 @@ class _PoolPass:
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 
     def _drained(self) -> bool:
-        """Return whether a deleted pool may go: nothing of it is left, and lists newer than its deletion prove it."""
+        """Return whether a pool that leaves may go: nothing of it is left, and lists newer than the moment when it began to leave prove it."""
         since = self.memory.draining_since
-        if not self.pool.deleting or since is None:
+        if not self.pool.leaving or since is None:
             return False
         places = (self.pool.footprint, *self.pool.former)
         views = [self.given.snapshot.registrations.get(f.registrations) for f in places]

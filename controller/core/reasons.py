@@ -26,7 +26,8 @@ class Reason(Enum):
     # --- a pool on its way in or out
     Pending = "The controller has not looked at everything that this pool needs yet; wait a few seconds."
     Paused = "spec.paused is true: no runner is launched; set it to false to go on."
-    Draining = "The pool is being deleted and waits for its runners to end; nothing is launched."
+    Draining = "The pool is being deleted or drained and waits for its runners to end; nothing is launched."
+    Drained = "Nothing of the pool is left at GitHub or on Hugging Face. It serves again a minute after nobody asks to drain it."
 
     # --- what a person must mend in the RunnerPool
     InvalidSpec = (
@@ -110,6 +111,8 @@ class Reason(Enum):
     )
     KubernetesRejected = "The Kubernetes API refused what the controller sent; install the CRD of the controller's own version."
 
+    CRDOutdated = "The cluster's RunnerPool CRD is older than the controller; install the one of its version."
+
     # --- why a queued workflow job waits
     RunnerStarting = "A runner for the job is being scheduled or is starting."
     AtMaxRunners = (
@@ -144,6 +147,7 @@ class Reason(Enum):
     )
     LifetimeDeadline = "The runner reached deadlines.lifetime, which ended what it ran; raise it if the workflow job needs longer."
     PoolDeleted = "The pool was deleted."
+    PoolDrained = "The pool is being drained: its controller is being uninstalled, or somebody asked for it."
     PoolChanged = "The pool was edited so that this runner no longer fits it."
     OrphanedRegistration = "A registration without an HF Job was removed from GitHub."
     OrphanedHFJob = "An HF Job without a registration was cancelled."

@@ -100,7 +100,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
     stalled = _what_needs_a_person(report)
     return [
         _ready(report, stalled, now),
-        _Aspect("Reconciling", not report.observed or report.pool.deleting, *_progress(report)),
+        _Aspect("Reconciling", not report.observed or _is_emptying(report), *_progress(report)),
         _Aspect("Stalled", stalled is not None, *(stalled or _fine(Reason.Serving))),
         _reachable("GitHubReachable", report.github, seen=report.observed),
         _reachable("HubReachable", report.hub, seen=report.observed),
@@ -140,8 +140,14 @@ def _blinded_by(report: PoolReport) -> Failure | None:
     return replace(failures[0], disposition=Disposition.PERSON)
 
 
+def _is_emptying(report: PoolReport) -> bool:
+    return report.pool.leaving and not report.drained
+
+
 def _progress(report: PoolReport) -> tuple[Reason, str]:
-    if report.pool.deleting:
+    if report.drained and report.pool.draining:
+        return _fine(Reason.Drained)
+    if report.pool.leaving:
         busy = report.count(Phase.BUSY)
         waits = (
             f" {busy} running workflow jobs are waited for, each up to deadlines.lifetime." if busy else ""
@@ -151,7 +157,7 @@ def _progress(report: PoolReport) -> tuple[Reason, str]:
 
 
 def _ready(report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant) -> _Aspect:
-    if report.pool.deleting:
+    if report.pool.leaving:
         return _Aspect("Ready", False, *_progress(report))
     if stalled is not None:
         return _Aspect("Ready", False, *stalled)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from controller.api.convert import footprints, interruptions, last_launch_at, to_pool
-from controller.api.runnerpool import InvalidPool
+from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
 from controller.core.model import Footprint, Pool, PoolKey
 
 
@@ -113,7 +113,8 @@ class PoolRegistry:
     ) -> None:
         """Go on serving the newest valid spec, and only take over whether the object is being deleted."""
         deleting = "deletionTimestamp" in metadata
-        follows = replace(known, deleting=deleting) if known else None
+        request = (metadata.get("annotations") or {}).get(DRAIN_ANNOTATION, "")
+        follows = replace(known, deleting=deleting, drain_request=request) if known else None
         if follows is None:
             self._pools.pop(key, None)
         else:
@@ -194,9 +195,9 @@ class PoolRegistry:
                 self._pools[key] = change(pool)
                 return
 
-    def mark_drained(self, uid: str) -> None:
-        """Note that a deleted pool has nothing left anywhere."""
-        self._drained.add(uid)
+    def mark_drained(self, uid: str, *, drained: bool) -> None:
+        """Note whether a pool that leaves has nothing left anywhere."""
+        (self._drained.add if drained else self._drained.discard)(uid)
 
     def may_go(self, key: PoolKey, uid: str) -> bool:
         """Return whether the finalizer may be released: the pool is drained, or was never one that could launch."""

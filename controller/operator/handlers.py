@@ -14,13 +14,12 @@ from typing import Any
 import kopf
 
 from controller.adapters.kube.client import Identity
+from controller.api.runnerpool import FINALIZER, GROUP, PLURAL, VERSION
 from controller.core.model import Failure, PoolKey
 from controller.core.reasons import Reason
 from controller.observe.pools import PoolRegistry
 from controller.ports import Leadership, UpstreamError
 
-GROUP, VERSION, PLURAL = "hfrunners.dev", "v1alpha1", "runnerpools"
-FINALIZER = f"{GROUP}/drain"
 DRAIN_POLL = 3.0
 """Seconds between two looks whether a deleted pool is drained."""
 
@@ -122,7 +121,13 @@ def build_handlers(
         else:
             registry.upsert(body)
 
-    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers, id="drain")
+    def may_hold_something(**known: Any) -> bool:
+        """Return whether the finalizer must stay: kopf removes it from an object that no deletion handler wants."""
+        return not (
+            leadership.holds() and registry.may_go(PoolKey(known["namespace"], known["name"]), known["uid"])
+        )
+
+    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers, id="drain", when=may_hold_something)
     async def drain(body: kopf.Body, **_: Any) -> None:
         metadata = body["metadata"]
         registry.upsert(body)

@@ -173,8 +173,7 @@ class Reconciler:
     def _note_endings(self, done: Plan, snapshot: Snapshot) -> None:
         """Release what is empty: deleted pools, and footprints of pools that moved."""
         for uid, report in done.reports.items():
-            if report.drained:
-                self._registry.mark_drained(uid)
+            self._registry.mark_drained(uid, drained=report.drained)
             for place in report.pool.former:
                 if self._left(uid, place, report.runners, snapshot):
                     self._registry.leave_footprint(uid, place)
@@ -269,7 +268,7 @@ def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
     busy: dict[Footprint, bool] = {}
     for report in done.reports.values():
         pool = report.pool
-        wanted = bool(report.runners or report.demand.queued or pool.min_idle or pool.deleting)
+        wanted = bool(report.runners or report.demand.queued or pool.min_idle or pool.leaving)
         for place in (pool.footprint, *pool.former):
             busy[place] = busy.get(place, False) or wanted
     return busy

@@ -144,7 +144,7 @@ class Publisher:
             namespace=key.namespace,
             name=key.name,
             uid=uid,
-            warning=ready != "True" and reason not in ("Pending", "Draining"),
+            warning=ready != "True" and reason not in ("Pending", "Draining", "Drained"),
             reason=reason,
             action="Reconcile",
             message=message,

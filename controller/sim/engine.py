@@ -19,6 +19,7 @@ from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
+from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.plan import Plan
 from controller.execute.spec import RunnerVersion
@@ -176,6 +177,12 @@ class Simulation:
     def delete(self, key: PoolKey) -> None:
         """Delete a RunnerPool; it stays until the controller has drained it."""
         self.cluster.delete(key)
+        self._tell(key)
+
+    def ask_to_drain(self, key: PoolKey) -> None:
+        """Do once what ``hf-runner-controller drain`` does every few seconds."""
+        annotations = self.cluster.pools[key]["metadata"].setdefault("annotations", {})
+        annotations[DRAIN_ANNOTATION] = str(self.clock.wall())
         self._tell(key)
 
     def _tell(self, key: PoolKey) -> None:

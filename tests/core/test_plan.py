@@ -10,7 +10,7 @@ from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase, still_in_flight
 from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Stage
-from controller.core.plan import Launch, Memory, Plan, PoolMemory, Result
+from controller.core.plan import DRAIN_REQUEST_SECONDS, Launch, Memory, Plan, PoolMemory, Result
 from controller.core.reasons import Reason
 
 from .build import (
@@ -569,6 +569,48 @@ class TestDeletedPools:
             p = pool(deleting=True, last_launch_at=launched_at)
             done = run_plan([p], view)
             assert done.reports[p.uid].drained is drained
+
+
+class TestDrainedPools:
+    """Pools that somebody asks to drain, by an annotation that keeps changing."""
+
+    def test_they_are_emptied_as_if_they_were_deleted(self) -> None:
+        p = pool(drain_request="1")
+        view = snapshot(
+            jobs=[job(9), running(1, name_of(p, "busy"))],
+            registrations=[
+                registration(p, "busy", online=True, busy=True),
+                registration(p, "free", online=True),
+            ],
+            hf_jobs=[started(p, "busy"), started(p, "free")],
+        )
+        done = run_plan([p], view)
+        assert retirements(done) == {name_of(p, "free"): Reason.PoolDrained}
+        assert launches(done) == []
+        assert not done.reports[p.uid].drained
+
+    def test_they_are_empty_once_lists_newer_than_the_request_show_nothing(self) -> None:
+        p = pool(drain_request="1")
+        first = run_plan([p], snapshot())
+        assert not first.reports[p.uid].drained
+        newer = snapshot(jobs=seen(at=NOW + 5), registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
+        assert run_plan([p], newer, memory=first.memory, now=NOW + 6).reports[p.uid].drained
+
+    def test_a_request_that_is_not_renewed_ends_and_one_that_is_goes_on(self) -> None:
+        first = run_plan([pool(drain_request="1")], snapshot(jobs=[job(9)]))
+        later = NOW + DRAIN_REQUEST_SECONDS
+        view = snapshot(jobs=seen([job(9)], at=later), registrations=seen(at=later), hf_jobs=seen(at=later))
+        over = run_plan([pool(drain_request="1")], view, memory=first.memory, now=later)
+        renewed = run_plan([pool(drain_request="2")], view, memory=first.memory, now=later)
+        assert (len(launches(over)), len(launches(renewed))) == (1, 0)
+
+    def test_what_emptied_it_once_does_not_prove_it_empty_the_next_time(self) -> None:
+        first = run_plan([pool(drain_request="1")], snapshot())
+        between = run_plan([pool()], snapshot(), memory=first.memory, now=NOW + 1)
+        old = snapshot(registrations=seen(at=NOW + 2), hf_jobs=seen(at=NOW + 2))
+        p = pool(drain_request="2")
+        again = run_plan([p], old, memory=between.memory, now=NOW + 3)
+        assert not again.reports[p.uid].drained
 
 
 class TestOrphans:

@@ -80,7 +80,7 @@ def test_a_bad_pool_that_is_deleted_drains_by_its_last_good_spec() -> None:
     registry.upsert(bad)
     assert [pool.deleting for pool in registry.pools] == [True]
     assert not registry.may_go(KEY, "uid-1")
-    registry.mark_drained("uid-1")
+    registry.mark_drained("uid-1", drained=True)
     assert registry.may_go(KEY, "uid-1")
 
 
@@ -142,7 +142,7 @@ def test_late_words_of_the_pool_that_had_the_name_before_change_nothing(
 def test_a_pool_made_again_under_its_name_is_another_pool() -> None:
     registry = Registry()
     registry.upsert(body())
-    registry.mark_drained("uid-1")
+    registry.mark_drained("uid-1", drained=True)
     registry.upsert(body(metadata__uid="uid-2"))
     assert [pool.uid for pool in registry.pools] == ["uid-2"]
     assert not registry.may_go(KEY, "uid-2")

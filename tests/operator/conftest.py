@@ -125,9 +125,9 @@ async def make_lease(kubeconfig: Path) -> None:
             await leases.write(None, holder="", seconds=15.0)
 
 
-async def install_crd(client: Client) -> None:
-    """Install the CRD and wait until RunnerPools are served."""
-    await apply(client, yaml.safe_load(CRD))
+async def install_crd(client: Client, crd: Body | None = None) -> None:
+    """Install the CRD, or another one, and wait until RunnerPools are served."""
+    await apply(client, crd or yaml.safe_load(CRD))
 
     async def served() -> bool:
         try:

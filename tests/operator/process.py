@@ -7,12 +7,33 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 
 from tests.operator.cluster import until
 
 HASTE = ("--github-poll-seconds", "1", "--hub-poll-seconds", "1", "--github-points-per-minute", "0")
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    output: str
+    errors: str
+
+
+async def command(kubeconfig: Path, *arguments: str) -> Ended:
+    """Run ``hf-runner-controller`` with a subcommand for a cluster, as a person would, to its end."""
+    name, *more = arguments
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "controller", name, "--kubeconfig", str(kubeconfig), *more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    return Ended(process.returncode or 0, output.decode(), errors.decode())
 
 
 class OperatorProcess:

@@ -209,6 +209,23 @@ async def test_a_cluster_without_the_crd_names_the_command_that_installs_it() ->
 
 
 @pytest.mark.usefixtures("signals_restored")
+async def test_an_older_crd_is_refused_with_the_fields_that_it_lacks_and_the_command_that_mends_it() -> None:
+    programs = present_assets()
+    assert programs is not None
+    with ControlPlane(programs=programs) as bare:
+        async with await connect(kubeconfig=str(bare.kubeconfig)) as client:
+            old = yaml.safe_load(CRD)
+            schema = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+            del schema["spec"]["properties"]["retry"]
+            del schema["status"]["properties"]["places"]["items"]["properties"]["scope"]
+            schema["status"]["properties"]["places"]["items"]["required"].remove("scope")
+            await install_crd(client, old)
+        told = await why_it_cannot_run(bare.kubeconfig)
+    assert "lacks spec.retry, status.places[].scope." in told
+    assert "kubectl apply --server-side --force-conflicts -f crds/" in told
+
+
+@pytest.mark.usefixtures("signals_restored")
 async def test_a_list_that_is_forbidden_names_the_verb(service_account: Path, namespace: Namespace) -> None:
     await granted_in(namespace, without=("runnerpools", "list"))
     told = await why_it_cannot_run(service_account, "ci", namespace.name)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.operator.cluster import Namespace, condition, count, until
-from tests.operator.process import OperatorProcess
+from tests.operator.process import OperatorProcess, command
 
 pytestmark = [
     pytest.mark.controlplane,
@@ -257,6 +260,34 @@ async def test_a_deleted_pool_ends_its_idle_runners_and_waits_for_its_running_jo
     await namespace.until_gone()
     assert account.nothing_left
     assert account.succeeded(job)
+
+
+async def test_a_drained_pool_keeps_its_place_but_nothing_else_and_can_be_deleted_by_anybody(
+    namespace: Namespace, control_plane: Path
+) -> None:
+    account = namespace.account
+    (job,) = account.queue()
+    await namespace.apply(minIdle=1)
+    await until(lambda: account.runs(job), "the job runs")
+    await until(lambda: len(account.live_hf_jobs()) == 2, "an idle runner beside it")
+
+    too_short = await command(control_plane, "drain", "--namespace", namespace.name, "--timeout", "5s")
+    assert too_short.code == 1
+    assert "1 busy" in too_short.errors
+    assert account.runs(job)
+
+    draining = asyncio.create_task(
+        command(control_plane, "drain", "--namespace", namespace.name, "--timeout", "2m")
+    )
+    account.finish(job)
+    done = await draining
+    assert (done.code, done.output.splitlines()[-1:]) == (0, ["nothing is left"])
+    assert account.nothing_left
+    assert account.succeeded(job)
+    pool = await namespace.pool()
+    assert pool is not None
+    assert "finalizers" not in pool["metadata"]
+    assert condition(pool, "Ready")["reason"] == "Drained"
 
 
 async def test_a_pool_without_its_secrets_can_be_deleted(namespace: Namespace) -> None:

@@ -629,3 +629,24 @@ def test_an_api_server_that_takes_its_time_for_statuses_holds_up_no_launch() -> 
         assert scene.condition("Ready")["status"] == "True"
 
     play(act)
+
+
+def test_a_drained_pool_becomes_empty_and_serves_again_once_nobody_asks_for_it_any_more() -> None:
+    async def act(scene: Scene) -> None:
+        pool = t4(scene, minIdle=1)
+        scene.sim.start()
+        scene.queue(seconds=120.0)
+        await scene.until(lambda: scene.live() == 2, within=120)
+        await scene.until(lambda: any(job["status"] == "in_progress" for job in scene.jobs()), within=120)
+        while scene.condition("Ready").get("reason") != "Drained":
+            scene.sim.ask_to_drain(pool)
+            await scene.pass_time(5)
+        assert scene.conclusions() == {"success": 1}
+        assert (scene.live(), scene.registrations()) == (0, 0)
+        scene.queue()
+        await scene.pass_time(30)
+        assert scene.condition("Ready")["reason"] == "Drained"
+        assert scene.live() == 0
+        await scene.until(lambda: scene.conclusions()["success"] == 2, within=300)
+
+    play(act)
