@@ -58,6 +58,7 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/python -m controller.api.crd --check charts/hf-runner-controller/files/crds
 	$(BIN)/python -m controller.api.docs --check docs/reference
 	$(BIN)/python -m tools.reasons --check
+	$(BIN)/python -m tools.metrics --check
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
 		echo 'left out: shellcheck is missing; install it with: sudo apt-get install -y shellcheck' >&2; test "$${CI:-}" != true; fi
 	$(BIN)/zizmor --offline --no-progress --quiet .github
@@ -86,6 +87,7 @@ crds: $(STAMP) ## Generate crds/ from the typed models in controller/api
 docs: $(STAMP) ## Generate docs/reference/ from the code
 	@$(BIN)/python -m controller.api.docs --write docs/reference
 	@$(BIN)/python -m tools.reasons
+	@$(BIN)/python -m tools.metrics
 
 .PHONY: controlplane
 controlplane: python ## Get kube-apiserver and etcd: from the cache, by download, or by go build

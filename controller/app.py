@@ -21,6 +21,7 @@ from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.github.limits import POINTS_PER_MINUTE
+from controller.adapters.huggingface.bootstrap import RUNNER_PUBLISHED, RUNNER_VERSION
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
@@ -37,10 +38,10 @@ from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
 from controller.execute.spec import RunnerVersion
-from controller.metrics import Metrics
+from controller.metrics.recorder import Metrics
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch, quiet_logging
-from controller.ports import GitHub, Hub, Leadership, UpstreamError
+from controller.ports import GitHub, Hub, Leadership, Meter, Release, UpstreamError
 from controller.reconcile.assembly import Settings, assemble
 from controller.web import Problem, serving
 
@@ -147,7 +148,7 @@ async def run(options: Options) -> None:
         await _require_fields(
             kube
         )  # already now: a replica that could not serve must not take the lease from one that can
-        metrics = Metrics()
+        metrics = Metrics(clock=clock, release=_release(options.settings.runner))
         port = await stack.enter_async_context(
             serving(
                 host=options.web_host,
@@ -257,7 +258,7 @@ async def _lead(
     async with AsyncExitStack() as stack:
         # 1. The controller, over clients for whatever the pools name.
         controller_id = options.settings.controller_id or await _own_id(kube, options)
-        connections = _connections(options, clock, kube, term)
+        connections = _connections(options, clock, kube, term, metrics)
         stack.push_async_callback(connections.close)
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
         controller = assemble(
@@ -271,6 +272,7 @@ async def _lead(
             recorder=metrics,
         )
         registry, reconciler = controller.registry, controller.reconciler
+        metrics.lead(term.leadership, controller.observatory)
         began, watch = clock.mono(), Watch()
         health.now(
             live=lambda: _overdue(clock.mono() - (reconciler.last_pass_at or began), "planning pass"),
@@ -426,7 +428,14 @@ def _points(api_url: str, chosen: int | None) -> int | None:
     return POINTS_PER_MINUTE if host == "api.github.com" or host.endswith(".ghe.com") else None
 
 
-def _connections(options: Options, clock: SystemClock, kube: Client, term: Term) -> SecretConnections:
+def _release(runner: RunnerVersion) -> Release:
+    known = runner.version == RUNNER_VERSION
+    return Release(version=runner.version, published_at=RUNNER_PUBLISHED.timestamp() if known else None)
+
+
+def _connections(
+    options: Options, clock: SystemClock, kube: Client, term: Term, meter: Meter
+) -> SecretConnections:
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
     before_send = fence(term.leadership, identity=term.identity)
     session = open_session(before_send=before_send)
@@ -440,6 +449,7 @@ def _connections(options: Options, clock: SystemClock, kube: Client, term: Term)
             points_per_minute=_points(source.api_url, options.points_per_minute),
             allow_http=options.settings.allow_http,
             before_send=before_send,
+            meter=lambda answer, _: meter.answered(source, answer.status),
         )
 
     def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
@@ -452,12 +462,22 @@ def _connections(options: Options, clock: SystemClock, kube: Client, term: Term)
                     disposition=Disposition.PERSON,
                 )
             )
-        return HubJobs(account=account, token=token, session=session, clock=clock)
+        return HubJobs(
+            account=account,
+            token=token,
+            session=session,
+            clock=clock,
+            meter=lambda status: meter.answered(account, status),
+        )
 
     def open_hardware(endpoint: str) -> HubHardware:
         return HubHardware(session=session, endpoint=endpoint, clock=clock)
 
     secret_cache = SecretCache(secrets=KubernetesSecrets(client=kube), clock=clock)
     return SecretConnections(
-        cache=secret_cache, open_github=open_github, open_hub=open_hub, open_hardware=open_hardware
+        cache=secret_cache,
+        open_github=open_github,
+        open_hub=open_hub,
+        open_hardware=open_hardware,
+        meter=meter,
     )

@@ -6,7 +6,7 @@ to somebody raises :class:`UpstreamError`, and nothing else, for whatever the ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from controller.core.model import (
     Volume,
     WorkflowJob,
 )
+from controller.core.reasons import Reason
 from controller.core.retry import RunRecord
 
 
@@ -284,3 +285,65 @@ class Connections(Protocol):
 
     async def secret(self, ref: SecretRef) -> Mapping[str, str]:
         """Read a Secret, at most some seconds old."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- metrics
+class Meter(Protocol):
+    """Where calls to GitHub and the Hub are counted. Never raises, never waits."""
+
+    def answered(self, who: GitHubSource | HubAccount, status: int) -> None:
+        """Count one answer with its HTTP status."""
+
+    def failed(self, who: GitHubSource | HubAccount, reason: Reason) -> None:
+        """Count one call that failed, whether or not it was sent."""
+
+
+class Unmetered:
+    """Counts nothing."""
+
+    def answered(self, who: GitHubSource | HubAccount, status: int) -> None:
+        """Ignore an answer."""
+
+    def failed(self, who: GitHubSource | HubAccount, reason: Reason) -> None:
+        """Ignore a failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSight:
+    """How well one source is seen.
+
+    Attributes:
+        source: Which.
+        poll_age: Seconds since the oldest complete look at a repository at work, else since the newest at any.
+        quota: As the last answer told it.
+    """
+
+    source: GitHubSource
+    poll_age: float
+    quota: Quota | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSight:
+    """How well one account is seen; ``list_age`` is the seconds since its newest complete list was asked for."""
+
+    account: HubAccount
+    list_age: float
+
+
+class Sights(Protocol):
+    """How old what is known is, at this moment."""
+
+    def sources(self) -> Iterable[SourceSight]:
+        """Return every source that is polled."""
+
+    def listed(self) -> Iterable[AccountSight]:
+        """Return every account that is listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release of actions/runner; ``published_at`` is epoch seconds, None where it is not known."""
+
+    version: str
+    published_at: float | None

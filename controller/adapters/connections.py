@@ -29,10 +29,12 @@ from controller.ports import (
     Hub,
     JitConfig,
     LaunchSpec,
+    Meter,
     Quota,
     Repository,
     Run,
     Secrets,
+    Unmetered,
     UpstreamError,
 )
 
@@ -80,11 +82,17 @@ class SecretCache:
 
 
 class _Reopening(Generic[ClientT]):
-    """One client that follows its Secret."""
+    """One client that follows its Secret; ``failed`` is told why a call failed."""
 
     def __init__(
-        self, *, ref: SecretRef, cache: SecretCache, open_client: Callable[[Mapping[str, str]], ClientT]
+        self,
+        *,
+        ref: SecretRef,
+        cache: SecretCache,
+        open_client: Callable[[Mapping[str, str]], ClientT],
+        failed: Callable[[Reason], None],
     ) -> None:
+        self._failed = failed
         self._ref = ref
         self._cache = cache
         self._open: Callable[[Mapping[str, str]], ClientT] = open_client
@@ -98,6 +106,13 @@ class _Reopening(Generic[ClientT]):
         Credentials that are refused may have been replaced since the Secret was read: then the new ones are used at once, for
         a refusal has no effect. So whoever rotates a Secret before the old token is revoked sees no failure at all.
         """
+        try:
+            return await self._call(use)
+        except UpstreamError as error:
+            self._failed(error.failure.reason)
+            raise
+
+    async def _call(self, use: Callable[[ClientT], Awaitable[R]]) -> R:
         data = await self._cache.read(self._ref)
         try:
             return await use(await self._opened(data))
@@ -228,6 +243,7 @@ class SecretConnections:
         open_github: Callable[[GitHubSource, Mapping[str, str]], GitHub],
         open_hub: Callable[[HubAccount, Mapping[str, str]], Hub],
         open_hardware: Callable[[str], Hardware],
+        meter: Meter | None = None,
     ) -> None:
         """Build the directory.
 
@@ -236,7 +252,9 @@ class SecretConnections:
             open_github: Makes a client from a Secret's data; raises ``SecretMalformed``.
             open_hub: Likewise.
             open_hardware: Makes the client of an endpoint, which needs no Secret.
+            meter: Told of every call that fails.
         """
+        self._meter = meter or Unmetered()
         self._cache = cache
         self._open_github = open_github
         self._open_hub = open_hub
@@ -248,7 +266,10 @@ class SecretConnections:
         """Return the client of one source."""
         if source not in self._github:
             behind: _Reopening[GitHub] = _Reopening(
-                ref=source.secret, cache=self._cache, open_client=lambda data: self._open_github(source, data)
+                ref=source.secret,
+                cache=self._cache,
+                open_client=lambda data: self._open_github(source, data),
+                failed=lambda reason: self._meter.failed(source, reason),
             )
             self._github[source] = SourceClient(behind)
         return self._github[source]
@@ -257,7 +278,10 @@ class SecretConnections:
         """Return the client of one account."""
         if account not in self._hub:
             behind: _Reopening[Hub] = _Reopening(
-                ref=account.secret, cache=self._cache, open_client=lambda data: self._open_hub(account, data)
+                ref=account.secret,
+                cache=self._cache,
+                open_client=lambda data: self._open_hub(account, data),
+                failed=lambda reason: self._meter.failed(account, reason),
             )
             self._hub[account] = AccountClient(behind)
         return self._hub[account]

@@ -49,6 +49,7 @@ class Demand:
         complete: Every repository of the pool was read, so that absence of demand means something.
         asked_at: Monotonic time of the oldest view that ``queued`` rests on; infinite without any view.
         oldest_wait: Seconds that the oldest queued job has waited, on GitHub's clock; 0 without one.
+        server_ahead: GitHub's clock less our monotonic one, by the newest answer; None before the first.
         reach: Repositories of the pool.
     """
 
@@ -61,7 +62,14 @@ class Demand:
     complete: bool = True
     asked_at: float = math.inf
     oldest_wait: float = 0.0
+    server_ahead: float | None = None
     reach: tuple[str, ...] = ()
+
+    def longest_wait(self, jobs: Iterable[WorkflowJob], now: float) -> float:
+        """Return for how many seconds the oldest of these has been queued, on GitHub's clock; 0 without any."""
+        if self.server_ahead is None:
+            return 0.0
+        return max((now + self.server_ahead - job.created_at for job in jobs), default=0.0)
 
 
 def reach(pool: Pool, snapshot: Snapshot) -> tuple[str, ...]:
@@ -146,6 +154,8 @@ def match_demand(
 
 
 def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | None, now: float) -> None:
+    if seen is not None and seen.answered:
+        mine.server_ahead = max(mine.server_ahead or -math.inf, seen.server_time - seen.asked_at)
     if seen is None:
         mine.complete = False
     elif seen.failure is not None:

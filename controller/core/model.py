@@ -532,6 +532,8 @@ class Snapshot:
         registrations: By scope.
         hf_jobs: Live HF Jobs that carry our managed-by label, by account.
         ended: HF Jobs that left the live list since the last pass, each inspected once, by account.
+        completed: Workflow jobs of runners like ours that were seen completed since the last pass, by source. They are no
+            demand, and may be the only sight of a short one.
         repositories: Lower-case ``owner/repo`` names that a source can see; only for sources whose pools use globs.
         flavors: Hardware on offer by Hub endpoint.
         pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
@@ -541,6 +543,7 @@ class Snapshot:
     registrations: Mapping[RegistrationScope, Observation[Registration]] = field(default_factory=dict)
     hf_jobs: Mapping[HubAccount, Observation[HFJob]] = field(default_factory=dict)
     ended: Mapping[HubAccount, tuple[HFJob, ...]] = field(default_factory=dict)
+    completed: Mapping[GitHubSource, tuple[WorkflowJob, ...]] = field(default_factory=dict)
     flavors: Mapping[str, Observation[Flavor]] = field(default_factory=dict)
     repositories: Mapping[GitHubSource, Observation[str]] = field(default_factory=dict)
     pools_known: bool = False

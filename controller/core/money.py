@@ -38,6 +38,16 @@ def running_seconds(job: HFJob, server_now: float) -> float:
     return 0.0 if job.started_at is None else max(0.0, server_now - job.started_at)
 
 
+def booked_seconds(job: HFJob, seen: Observation[HFJob] | None) -> float:
+    """Return the seconds that an ended HF Job was billed for.
+
+    A cancelled job may tell no end (hf-jobs.md §1.2): it was gone when the list, ``seen``, was last read.
+    """
+    if job.billed_seconds is not None:
+        return job.billed_seconds
+    return running_seconds(job, seen.server_time) if seen else 0.0
+
+
 def cheapest(flavors: Sequence[str], usd_per_second: Mapping[str, float]) -> float:
     """Return the price of the preferred flavor, for comparing pools; infinite while unknown."""
     return usd_per_second.get(flavors[0], math.inf) if flavors else math.inf

@@ -36,7 +36,7 @@ from controller.core.model import (
     Snapshot,
     WorkflowJob,
 )
-from controller.core.money import prices, running_seconds, timeout_seconds, worst_case
+from controller.core.money import booked_seconds, prices, timeout_seconds, worst_case
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, digest, label_value, origin, spec_digest
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
@@ -79,6 +79,7 @@ class Result:
         flavor: Of a launch.
         failure: Why it failed, None when it succeeded.
         busy: A retirement met a busy runner and left it.
+        retire: The retirement that this was.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Result:
     flavor: str = ""
     failure: Failure | None = None
     busy: bool = False
+    retire: Retire | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,12 +150,14 @@ class Waiting:
         count: How many.
         message: A sentence with the next step.
         until: Monotonic seconds when the next try is due, if that is what they wait for.
+        oldest_wait: Seconds that the oldest of them has waited, on GitHub's clock.
     """
 
     reason: Reason
     count: int
     message: str
     until: float | None = None
+    oldest_wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -462,12 +466,7 @@ class _PoolPass:
         self._succeeded(flavor)
 
     def _book(self, job: HFJob) -> None:
-        seconds = job.billed_seconds
-        if (
-            seconds is None
-        ):  # a cancelled job may tell no end (hf-jobs.md §1.2): it was gone when we last looked
-            view = self.hub_view
-            seconds = running_seconds(job, view.server_time) if view else 0.0
+        seconds = booked_seconds(job, self.hub_view)
         if seconds <= 0:
             return
         billed = dict(self.memory.billed_seconds)
@@ -729,19 +728,27 @@ class _PoolPass:
     def _waiting(self, failures: Sequence[Failure]) -> list[Waiting]:
         """Give every queued job a reason (invariant 4)."""
         found: list[Waiting] = []
+        demand = self.demand
+
+        def add(one: Waiting, jobs: Sequence[WorkflowJob]) -> None:
+            found.append(replace(one, oldest_wait=demand.longest_wait(jobs, self.given.now)))
+
+        # Which job gets which runner is GitHub's choice; it mostly takes the oldest first.
+        queued = demand.queued[len(demand.queued) - self.waiting :]
         coming = min(self.waiting, len(self.capacity) + self.launched)
         if coming:
-            found.append(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"))
-        rest = self.waiting - coming
-        if rest:
-            found.append(self._why_not_served(rest, failures))
-        if self.demand.group_only:
-            found.append(
-                _waiting(Reason.GroupOnly, len(self.demand.group_only), name_jobs(self.demand.group_only))
+            add(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"), queued)
+        if rest := queued[coming:]:
+            add(self._why_not_served(len(rest), failures), rest)
+        if demand.group_only:
+            add(
+                _waiting(Reason.GroupOnly, len(demand.group_only), name_jobs(demand.group_only)),
+                demand.group_only,
             )
-        if self.demand.unmatched:
-            found.append(
-                _waiting(Reason.NoMatchingPool, len(self.demand.unmatched), name_jobs(self.demand.unmatched))
+        if demand.unmatched:
+            add(
+                _waiting(Reason.NoMatchingPool, len(demand.unmatched), name_jobs(demand.unmatched)),
+                demand.unmatched,
             )
         for repository, failure in self.demand.unreadable[:5]:
             found.append(

@@ -145,7 +145,7 @@ class Executor:
                             flavor=action.flavor,
                             since=self._clock.mono(),
                         )
-                        self._start(effect, partial(self._retire, action))
+                        self._start(effect, partial(self._retire, action), retire=action)
                 case Rerun():
                     if action.name not in self._looking:
                         self._looking.add(action.name)
@@ -160,16 +160,24 @@ class Executor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------------------------- the effects
-    def _start(self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]]) -> None:
+    def _start(
+        self,
+        effect: InFlight,
+        work: Callable[[], Awaitable[HFJob | None]],
+        *,
+        retire: Retire | None = None,
+    ) -> None:
         self._in_flight[effect.name] = effect
-        self._spawn(self._run(effect, work), name=f"{effect.effect}:{effect.name}")
+        self._spawn(self._run(effect, work, retire), name=f"{effect.effect}:{effect.name}")
 
     def _spawn(self, work: Coroutine[object, object, None], *, name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]]) -> None:
+    async def _run(
+        self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]], retire: Retire | None
+    ) -> None:
         """Run one effect to its end and keep its result; whatever goes wrong concerns this runner alone."""
         hf_job: HFJob | None = None
         failure: Failure | None = None
@@ -179,7 +187,7 @@ class Executor:
             hf_job, failure = await self._guarded(place, work, runner=effect.name, effect=str(effect.effect))
         except _Busy:
             busy = True
-        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy)
+        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy, retire=retire)
 
     async def _rerun(self, action: Rerun) -> None:
         """Look at one run; planning spaces the looks, and :attr:`_looking` keeps them apart where one takes long."""
@@ -218,7 +226,15 @@ class Executor:
             log.exception("effect failed", extra=about)
             return None, Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning)
 
-    def _settle(self, effect: InFlight, *, hf_job: HFJob | None, failure: Failure | None, busy: bool) -> None:
+    def _settle(
+        self,
+        effect: InFlight,
+        *,
+        hf_job: HFJob | None,
+        failure: Failure | None,
+        busy: bool,
+        retire: Retire | None,
+    ) -> None:
         if busy or (failure is not None and not failure.in_doubt):
             self._in_flight.pop(effect.name, None)
         else:
@@ -232,6 +248,7 @@ class Executor:
                 flavor=effect.flavor,
                 failure=failure,
                 busy=busy,
+                retire=retire,
             )
         )
         self._settled()

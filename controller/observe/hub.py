@@ -129,6 +129,7 @@ class HubObserver:
         self._over: dict[str, float] = {}
         self._failures = 0
         self._unchecked = 0
+        self._began = clock.mono()
 
     # ------------------------------------------------------------------------------------------------ what it has seen
     @property
@@ -138,6 +139,11 @@ class HubObserver:
             return None
         jobs = sorted((known.job for known in self._known.values()), key=lambda job: (job.created_at, job.id))
         return replace(self._seen, items=tuple(jobs))
+
+    def list_age(self) -> float:
+        """Return the seconds since the newest complete list was asked for; without one, since there is this observer."""
+        seen = self._seen
+        return self._clock.mono() - (seen.asked_at if seen and seen.answered else self._began)
 
     def ended(self) -> tuple[HFJob, ...]:
         """Return the jobs that ended and were not acknowledged yet, oldest end first.

@@ -26,7 +26,7 @@ from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
 from controller.observe.registrations import RegistrationObserver
-from controller.ports import Clock, Connections
+from controller.ports import AccountSight, Clock, Connections, SourceSight
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +159,7 @@ class Observatory:
             registrations=_seen(self.registrations),
             hf_jobs=_seen(self.accounts),
             ended={account: observer.ended() for account, observer in self.accounts.items()},
+            completed={source: jobs for source, queue in self.queues.items() if (jobs := queue.completed())},
             flavors=_seen(self.endpoints),
             repositories={
                 source: seen
@@ -169,10 +170,27 @@ class Observatory:
         )
 
     def acknowledge(self, snapshot: Snapshot) -> None:
-        """Drop ended HF Jobs that a pass has accounted."""
+        """Drop ended HF Jobs, and completed workflow jobs, that a pass has accounted."""
         for account, jobs in snapshot.ended.items():
             if account in self.accounts:
                 self.accounts[account].acknowledge(job.id for job in jobs)
+        for source, completed in snapshot.completed.items():
+            if source in self.queues:
+                self.queues[source].acknowledge(job.id for job in completed)
+
+    def sources(self) -> list[SourceSight]:
+        """Return how well each source is seen at this moment (``Sights``)."""
+        return [
+            SourceSight(source=source, poll_age=observer.poll_age(), quota=observer.quota())
+            for source, observer in self.queues.items()
+        ]
+
+    def listed(self) -> list[AccountSight]:
+        """Return how old each account's list is at this moment (``Sights``)."""
+        return [
+            AccountSight(account=account, list_age=observer.list_age())
+            for account, observer in self.accounts.items()
+        ]
 
     # ---------------------------------------------------------------------------------------------------- what it is told
     def launched(self, account: HubAccount, job: HFJob) -> None:

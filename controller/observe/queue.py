@@ -35,7 +35,7 @@ from controller.observe.queue_schedule import (
     pressure,
     statuses,
 )
-from controller.ports import Clock, Queue, Repository, Run, UpstreamError
+from controller.ports import Clock, Queue, Quota, Repository, Run, UpstreamError
 
 LONGEST_SLEEP = 30.0
 """Seconds after which the loop looks around without a reason: only so that a mistake of ours cannot stop it."""
@@ -124,6 +124,8 @@ class QueueObserver:
         self._calls: Counter[str] = Counter()
         self._failures: Counter[Reason] = Counter()
         self._looks = 0
+        self._began = clock.mono()
+        self._completed: dict[int, WorkflowJob] = {}
         self._server_ahead = (
             clock.wall() - clock.mono()
         )  # GitHub's clock, as far as we know, less our monotonic one
@@ -212,6 +214,35 @@ class QueueObserver:
             unread_runs=sum(known.runs.unread for known in self._repositories.values()),
             pressure=self._pressure(),
         )
+
+    def completed(self) -> tuple[WorkflowJob, ...]:
+        """Return the workflow jobs of runners like ours that were seen completed and were not acknowledged yet."""
+        return tuple(self._completed.values())
+
+    def acknowledge(self, ids: Iterable[int]) -> None:
+        """Forget completed jobs that a pass has taken into account. Idempotent."""
+        for job_id in ids:
+            self._completed.pop(job_id, None)
+
+    def poll_age(self) -> float:
+        """Return how old the view is that matters most, in seconds.
+
+        Of repositories where workflows are at work, the oldest complete look. Without any, the newest look at all, which
+        proves that polling works: quiet repositories have their turn only every few minutes. Without that, the time since
+        polling began.
+        """
+        now = self._clock.mono()
+        looks = [
+            (known.watch.heat(now) is Heat.HOT, known.seen.asked_at)
+            for known in self._repositories.values()
+            if known.seen is not None and known.seen.answered
+        ]
+        hot = [asked_at for is_hot, asked_at in looks if is_hot]
+        return now - (min(hot) if hot else max((at for _, at in looks), default=self._began))
+
+    def quota(self) -> Quota | None:
+        """Return what GitHub said last of the hourly quota."""
+        return self._queue.quota()
 
     # --------------------------------------------------------------------------------------------------------- the loop
     async def run(self) -> None:
@@ -346,6 +377,7 @@ class QueueObserver:
         before = known.seen
         known.seen = seen
         self._view = None
+        self._completed.update((job.id, job) for job in known.runs.take_completed())
         if opened or before is None or before.failure is not None or before.items != seen.items:
             self._changed()
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.core.model import Disposition, Failure, JobStatus, Observation, WorkflowJob
+from controller.core.naming import origin
 from controller.observe.queue_schedule import ALL_STATUSES
 from controller.ports import Run
 
@@ -52,6 +53,7 @@ class _Known:
         failure: Why the last of them did.
         changed: The row is another than at the last read.
         missed: Looks in a row whose lists lacked it although they had its status.
+        told: Ids of jobs whose end was handed over.
     """
 
     run: Run
@@ -64,6 +66,7 @@ class _Known:
     failure: Failure | None = None
     changed: bool = True
     missed: int = 0
+    told: set[int] = field(default_factory=set)
 
     @property
     def queued(self) -> bool:
@@ -84,6 +87,7 @@ class RepositoryRuns:
         self._known: dict[int, _Known] = {}
         self._listed_at = -math.inf
         self._server_time = 0.0
+        self._completed: list[WorkflowJob] = []
 
     # ----------------------------------------------------------------------------------------------------------- asking
     def statuses(self) -> list[str]:
@@ -131,6 +135,10 @@ class RepositoryRuns:
         if known is None:
             return
         known.jobs = tuple(j for j in seen.items if _waits_or_works(j, seen.server_time))
+        for job in seen.items:
+            if job.status is JobStatus.COMPLETED and job.id not in known.told and _by_ours(job):
+                known.told.add(job.id)
+                self._completed.append(job)
         known.asked_at, known.server_time = seen.asked_at, seen.server_time
         known.changed, known.failures, known.failure = False, 0, None
         if known.missed and not known.jobs:
@@ -185,6 +193,11 @@ class RepositoryRuns:
             server_time=server_time,
         )
 
+    def take_completed(self) -> Sequence[WorkflowJob]:
+        """Hand over the jobs that were seen completed since the last call, each once, of runners named like ours."""
+        taken, self._completed = self._completed, []
+        return taken
+
     @property
     def at_work(self) -> bool:
         """Some job is queued, held back for a moment or running, or a new run may have one any moment."""
@@ -211,6 +224,10 @@ class RepositoryRuns:
 
 def _any_active(jobs: Iterable[WorkflowJob]) -> bool:
     return any(job.status not in (JobStatus.WAITING, JobStatus.REQUESTED) for job in jobs)
+
+
+def _by_ours(job: WorkflowJob) -> bool:
+    return job.runner_name is not None and origin(job.runner_name) is not None
 
 
 def _waits_or_works(job: WorkflowJob, server_time: float) -> bool:

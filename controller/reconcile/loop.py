@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from controller.core.lifecycle import LIST_LAG, InFlight, Runner, still_in_flight
-from controller.core.model import Footprint, GitHubSource, HubAccount, Pool, Snapshot
+from controller.core.measure import Chronicle, Fact, Seen
+from controller.core.model import Footprint, GitHubSource, HubAccount, Pool, PoolKey, Snapshot
 from controller.core.money import prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.overlap import Overlap, find_overlaps
@@ -29,6 +30,9 @@ SETTLE = 60.0
 
 BREATH = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
+
+Statuses = dict[str, tuple[PoolKey, Mapping[str, Any]]]
+"""Statuses by pool uid."""
 
 
 class Observatory(Protocol):
@@ -52,6 +56,15 @@ class Recorder(Protocol):
 
     def passed(self, done: Plan, seconds: float) -> None:
         """Record one pass."""
+
+    def measured(self, facts: Sequence[Fact]) -> None:
+        """Count and time what a pass has seen happen."""
+
+    def judged(self, statuses: Statuses) -> None:
+        """Take over the statuses that people see from now on, by pool uid."""
+
+    def failed_pass(self) -> None:
+        """Count a pass, or a writing of statuses, that failed for a fault of ours."""
 
 
 class Reconciler:
@@ -81,6 +94,7 @@ class Reconciler:
         self._wake = wake
         self._memory = Memory()
         self._start = Instant(mono=clock.mono(), wall=clock.wall())
+        self._chronicle = Chronicle(began=self._start.mono)
         self._moved_at: dict[tuple[str, Footprint], float] = {}
         self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
         self._publishing: asyncio.Task[None] | None = None
@@ -95,6 +109,7 @@ class Reconciler:
                     try:
                         await self.step()
                     except Exception:
+                        self._recorder.failed_pass()
                         log.exception("pass failed", extra={"reason": "InternalError"})
                 else:
                     self._stop_publishing()
@@ -119,19 +134,18 @@ class Reconciler:
         pools = self._registry.pools
         snapshot = self._observatory.snapshot()
         self._settle(snapshot)
-        done = plan(
-            PlanInput(
-                pools=pools,
-                snapshot=snapshot,
-                in_flight=self._executor.in_flight,
-                results=self._executor.take_results(),
-                reruns=self._executor.take_reruns(),
-                memory=self._memory,
-                now=began,
-                wall=self._clock.wall(),
-                controller_id=self._controller_id,
-            )
+        given = PlanInput(
+            pools=pools,
+            snapshot=snapshot,
+            in_flight=self._executor.in_flight,
+            results=self._executor.take_results(),
+            reruns=self._executor.take_reruns(),
+            memory=self._memory,
+            now=began,
+            wall=self._clock.wall(),
+            controller_id=self._controller_id,
         )
+        done = plan(given)
         # From here on the pass counts: what it accounted must not be accounted again by the next one.
         self._memory = done.memory
         self._observatory.acknowledge(snapshot)
@@ -144,12 +158,28 @@ class Reconciler:
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
+        self._tell_what_happened(self._chronicle.follow(given, done))
         # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
         # them. What changes meanwhile is told by the pass that follows them.
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish(done, snapshot), name="publish")
         await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
         return done
+
+    def _tell_what_happened(self, seen: Seen) -> None:
+        self._recorder.measured(seen.facts)
+        for start in seen.starts:
+            log.info(
+                "workflow job started",
+                extra={
+                    "pool": str(start.pool),
+                    "runner": start.runner,
+                    "hf_job": start.hf_job_id,
+                    "workflow_job": start.workflow_job.id,
+                    "repository": start.workflow_job.repository,
+                    "waited_seconds": start.waited,
+                },
+            )
 
     def _stop_publishing(self) -> None:
         if self._publishing is not None:
@@ -194,13 +224,14 @@ class Reconciler:
         try:
             await self._publish_statuses(done, snapshot)
         except Exception:
+            self._recorder.failed_pass()
             log.exception("statuses not written", extra={"reason": "InternalError"})
 
     async def _publish_statuses(self, done: Plan, snapshot: Snapshot) -> None:
         usd = prices(snapshot.flavors)
         overlaps = self._find_overlaps(done, usd)
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
-        statuses = {
+        statuses: Statuses = {
             uid: (
                 report.pool.key,
                 build_status(
@@ -214,7 +245,7 @@ class Reconciler:
             )
             for uid, report in done.reports.items()
         }
-        early = [uid for uid, report in done.reports.items() if self._too_early(report)]
+        early = {uid for uid, report in done.reports.items() if self._too_early(report)}
         for rejected in self._registry.rejected:
             statuses[rejected.uid] = (
                 rejected.key,
@@ -226,6 +257,10 @@ class Reconciler:
                     wall=now.wall,
                 ),
             )
+        stands = {
+            uid: (key, self._publisher.previous(uid)) for uid, (key, _) in statuses.items() if uid in early
+        }
+        self._recorder.judged({**statuses, **stands})
         await self._publisher.publish(statuses, later=early)
 
     def _too_early(self, report: PoolReport) -> bool:

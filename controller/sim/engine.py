@@ -20,12 +20,13 @@ from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.api.runnerpool import DRAIN_ANNOTATION
+from controller.core.measure import Fact
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.plan import Plan
 from controller.execute.spec import RunnerVersion
-from controller.ports import Clock, GitHub, Hub, Leadership
+from controller.ports import Clock, GitHub, Hub, Leadership, Meter, Unmetered
 from controller.reconcile.assembly import Controller, Settings, assemble
-from controller.reconcile.loop import Recorder
+from controller.reconcile.loop import Recorder, Statuses
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.cluster import MemoryCluster
 from controller.sim.doors import Incarnation, SimTransport, SimTransport2
@@ -60,6 +61,15 @@ class NoRecorder:
 
     def passed(self, done: Plan, seconds: float) -> None:
         """Ignore a pass."""
+
+    def measured(self, facts: Sequence[Fact]) -> None:
+        """Ignore what happened."""
+
+    def judged(self, statuses: Statuses) -> None:
+        """Ignore what people see."""
+
+    def failed_pass(self) -> None:
+        """Ignore a failure, which is in the log."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,6 +206,7 @@ class Simulation:
         leadership: Leadership | None = None,
         clock: Clock | None = None,
         recorder: Recorder | None = None,
+        meter: Meter | None = None,
     ) -> Process:
         """Start a controller that knows nothing but what the cluster holds.
 
@@ -203,12 +214,13 @@ class Simulation:
             leadership: Whether it may act; always, unless said.
             clock: Its own, which may be wrong; the services' unless said.
             recorder: Told of every pass.
+            meter: Told of every call to the services.
         """
         loop = asyncio.get_running_loop()
         clock = clock or self.clock
         self._starts += 1
         incarnation = Incarnation(name=f"controller-{self._starts}")
-        connections = self._connections(incarnation, clock)
+        connections = self._connections(incarnation, clock, meter or Unmetered())
         controller = assemble(
             Settings(
                 controller_id="sim",
@@ -241,7 +253,7 @@ class Simulation:
         self._names += 1
         return blake2b(f"{self.seed}|{self._names}".encode(), digest_size=5).hexdigest()
 
-    def _connections(self, incarnation: Incarnation, clock: Clock) -> SecretConnections:
+    def _connections(self, incarnation: Incarnation, clock: Clock, meter: Meter) -> SecretConnections:
         session = open_session(transport=SimTransport2(self.hub_exchange, incarnation=incarnation))
 
         def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
@@ -250,17 +262,28 @@ class Simulation:
                 credentials=credentials_from_secret(data, ref=source.secret),
                 clock=clock,
                 transport=SimTransport(self.github_exchange, incarnation=incarnation),
+                meter=lambda answer, _: meter.answered(source, answer.status),
             )
 
         def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
-            return HubJobs(account=account, token=data["token"], session=session, clock=clock)
+            return HubJobs(
+                account=account,
+                token=data["token"],
+                session=session,
+                clock=clock,
+                meter=lambda status: meter.answered(account, status),
+            )
 
         def open_hardware(endpoint: str) -> HubHardware:
             return HubHardware(session=session, endpoint=endpoint, clock=self.clock)
 
         cache = SecretCache(secrets=self.cluster, clock=clock)
         return SecretConnections(
-            cache=cache, open_github=open_github, open_hub=open_hub, open_hardware=open_hardware
+            cache=cache,
+            open_github=open_github,
+            open_hub=open_hub,
+            open_hardware=open_hardware,
+            meter=meter,
         )
 
     async def _finalize(self, controller: Controller) -> None:

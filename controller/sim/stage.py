@@ -16,7 +16,7 @@ from controller.core.plan import Plan as ActionPlan
 from controller.sim.check import INTERNAL, Judge, Violation
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.ending import Ending
-from controller.sim.engine import Process, Simulation
+from controller.sim.engine import NoRecorder, Process, Simulation
 from controller.sim.faults import Call
 from controller.sim.github.model import Scope
 from controller.sim.hub.running import Run
@@ -117,7 +117,7 @@ class _Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Notes:
+class _Notes(NoRecorder):
     """Writes down why runners are ended; the trace shows it, and nothing is judged by it."""
 
     stage: Stage

@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
 RUNNER_VERSION = "2.337.0"
 """The actions/runner release that images without a runner download; GitHub refuses versions that are months old."""
+
+RUNNER_PUBLISHED = datetime(2026, 8, 26, 14, 33, 29, tzinfo=UTC)
+"""When that release was published (``published_at`` of the releases API); GitHub counts its age from the successor's day."""
 
 RUNNER_SHA256: Mapping[str, str] = MappingProxyType(
     {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -39,12 +39,21 @@ class HubJobs:
         token: The Secret's token; white space around it is dropped.
         session: From :func:`controller.adapters.huggingface.session.open_session`; shared between accounts.
         clock: Time.
+        meter: Told of the HTTP status of every answer.
 
     Raises:
         UpstreamError: ``SecretMalformed``, the token cannot be sent in a header.
     """
 
-    def __init__(self, *, account: HubAccount, token: str, session: httpx2.AsyncClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        account: HubAccount,
+        token: str,
+        session: httpx2.AsyncClient,
+        clock: Clock,
+        meter: Callable[[int], None] = lambda _: None,
+    ) -> None:
         token = token.strip()
         if not _TOKEN.fullmatch(token):
             raise UpstreamError(
@@ -57,7 +66,7 @@ class HubJobs:
             )
         self._account = account
         self._clock = clock
-        self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock)
+        self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock, meter=meter)
         self._path = f"/api/jobs/{quote(account.namespace, safe='')}"
 
     async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:

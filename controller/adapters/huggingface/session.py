@@ -92,14 +92,22 @@ class Wire:
         endpoint: Base URL without a trailing slash.
         token: Bearer token, printable ASCII; None for public routes.
         clock: Time.
+        meter: Told of the HTTP status of every answer.
     """
 
     def __init__(
-        self, *, session: httpx2.AsyncClient, endpoint: str, token: str | None, clock: Clock
+        self,
+        *,
+        session: httpx2.AsyncClient,
+        endpoint: str,
+        token: str | None,
+        clock: Clock,
+        meter: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._session = session
         self._endpoint = endpoint
         self._clock = clock
+        self._meter = meter
         self._secrets = (token,) if token else ()
         self._headers: Mapping[str, str] = build_hf_headers(
             token=token or False, library_name="hf-runner-controller", library_version=__version__
@@ -184,6 +192,7 @@ class Wire:
                 asyncio.timeout(DEADLINE),
                 self._session.stream(method, url, headers=headers, content=content) as response,
             ):
+                self._meter(response.status_code)
                 raw = await _body(response, call=call, effect=effect)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             raise no_answer(call=call, error=error, effect=effect, secrets=masked) from None

@@ -1,0 +1,276 @@
+"""Every metric: name, type, labels, and what exactly it says.
+
+``docs/reference/metrics.md`` is generated from this module. Names and labels are stable: dashboards and alerts are built on
+them, so add, don't rename. Labels are bounded by what people configured (pools, flavors, Secrets) and by lists in the code
+(reasons, phases, HTTP codes); a job's or a runner's id is never one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+POOL = ("namespace", "pool")
+CREDENTIAL = ("credential",)
+ACCOUNT = ("account",)
+
+WAIT_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400)
+"""Seconds; a bound on each threshold that somebody may promise, up to GitHub's own limit of a day."""
+
+BOOT_BUCKETS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+PASS_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
+
+
+class Type(StrEnum):
+    """Prometheus' types, as far as they are used."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """One metric.
+
+    Attributes:
+        name: As Prometheus shows it.
+        type: Its type.
+        labels: Names of its labels.
+        help: What it says, on whose clock where that matters.
+        buckets: Upper bounds of a histogram, in its unit.
+    """
+
+    name: str
+    type: Type
+    labels: tuple[str, ...] = ()
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+def _gauge(name: str, labels: tuple[str, ...], text: str) -> Spec:
+    return Spec(name=f"hfrunners_{name}", type=Type.GAUGE, labels=labels, help=text)
+
+
+def _counter(name: str, labels: tuple[str, ...], text: str) -> Spec:
+    return Spec(name=f"hfrunners_{name}_total", type=Type.COUNTER, labels=labels, help=text)
+
+
+def _histogram(name: str, labels: tuple[str, ...], buckets: tuple[float, ...], text: str) -> Spec:
+    return Spec(
+        name=f"hfrunners_{name}_seconds", type=Type.HISTOGRAM, labels=labels, help=text, buckets=buckets
+    )
+
+
+# ------------------------------------------------------------------------------------------------- pools, in the newest pass
+QUEUE_JOBS = _gauge(
+    "queue_jobs",
+    (*POOL, "reason"),
+    "Queued workflow jobs of the pool by the reason that they wait, in the newest pass. RunnerStarting is there for every "
+    "pool, any other reason while a job waits for it.",
+)
+QUEUE_OLDEST_WAIT = _gauge(
+    "queue_oldest_wait_seconds",
+    (*POOL, "reason"),
+    "Age of the oldest queued workflow job that waits for this reason: GitHub's time now less the job's created_at, both on "
+    "GitHub's clock. 0 when no job waits.",
+)
+RUNNERS = _gauge("runners", (*POOL, "phase"), "Runners of the pool by phase, in the newest pass.")
+MAX_RUNNERS = _gauge("pool_max_runners", POOL, "spec.maxRunners of the pool.")
+CONDITION = _gauge(
+    "pool_condition",
+    (*POOL, "condition"),
+    "Conditions in the pool's status: 1 for True, 0 for False; absent while Unknown.",
+)
+USD_PER_HOUR = _gauge(
+    "cost_usd_per_hour",
+    POOL,
+    "Estimated US dollars per hour of the pool's HF Jobs that are billed now: the prices that the Hub lists, by flavor.",
+)
+WORST_CASE = _gauge(
+    "worst_case_usd",
+    POOL,
+    "Estimated US dollars that the pool's live HF Jobs can still cost if the controller never looks again: each until its "
+    "server-side timeout.",
+)
+
+# -------------------------------------------------------------------------------------------------- pools, since the start
+QUEUE_TO_ONLINE = _histogram(
+    "job_queue_to_online",
+    POOL,
+    WAIT_BUCKETS,
+    "Seconds from a workflow job's created_at (GitHub's clock) until the runner that took it was online: its first list of "
+    "runners that showed it online, which may be one polling interval late, or the job's start if that was earlier. 0 if the "
+    "runner was online before the job was queued. Observed once per job that a runner of the pool started; jobs that never "
+    "start are in hfrunners_queue_oldest_wait_seconds only.",
+)
+QUEUE_TO_START = _histogram(
+    "job_queue_to_start",
+    POOL,
+    WAIT_BUCKETS,
+    "Seconds from a workflow job's created_at to its started_at, both on GitHub's clock, in whole seconds. Observed once per "
+    "job that a runner of the pool started, when the controller sees it; jobs that started before this process began are "
+    "left to the one before.",
+)
+HF_SCHEDULING = _histogram(
+    "hf_scheduling",
+    ("flavor",),
+    BOOT_BUCKETS,
+    "Seconds from an HF Job's createdAt to its startedAt, both on the Hub's clock. HF Jobs that end without having run are "
+    "not observed: see hfrunners_runners_stuck_total.",
+)
+RUNNER_BOOT = _histogram(
+    "runner_boot",
+    ("flavor",),
+    BOOT_BUCKETS,
+    "Seconds from an HF Job's startedAt (the Hub's clock) until its runner was online at GitHub, seen as in "
+    "hfrunners_job_queue_to_online_seconds. Both are brought onto the controller's clock by the Date headers of the answers.",
+)
+LAUNCHES = _counter("launches", (*POOL, "flavor"), "Launches that were started.")
+LAUNCH_FAILURES = _counter(
+    "launch_failures",
+    (*POOL, "flavor", "reason"),
+    "Launches that failed: GitHub or the Hub refused the request, or the runner ended or was given up before it took a job. "
+    "Once per runner.",
+)
+FALLBACKS = _counter(
+    "fallbacks",
+    (*POOL, "flavor"),
+    "Launches that went to a later entry of spec.flavors because this earlier one was out of capacity, failing or not offered.",
+)
+RETRIES = _counter(
+    "retries",
+    POOL,
+    "Workflow runs whose failed jobs were run again, because an HF Job had ended under a workflow job.",
+)
+LOST = _counter(
+    "runners_lost",
+    (*POOL, "reason"),
+    "HF Jobs that ended while a workflow job ran on them, by why the HF Job ended; RunnerLost where nobody saw it end.",
+)
+STUCK = _counter(
+    "runners_stuck",
+    (*POOL, "deadline"),
+    "Runners that met a deadline of spec.deadlines before their work was done: scheduling, registration, idle (online, yet "
+    "GitHub gave them none of the jobs that waited) or lifetime (it ended a running workflow job).",
+)
+BILLED_SECONDS = _counter(
+    "billed_seconds",
+    (*POOL, "flavor"),
+    "Seconds from startedAt to finishedAt of HF Jobs that ended, on the Hub's clock, added when the end is seen. An HF Job "
+    "that tells no end counts up to the newest list. Not among them: ends while no controller ran, and the seconds of starting "
+    "before startedAt, which the Hub bills too but does not show.",
+)
+COST = _counter(
+    "cost_usd",
+    (*POOL, "flavor"),
+    "Estimated US dollars of HF Jobs that ended: hfrunners_billed_seconds_total times the flavor's listed price, without the "
+    "Hub's rounding.",
+)
+NOTICES = _counter(
+    "notices", (*POOL, "reason"), "Things that people were told once, as Event and log line, by reason."
+)
+VERSION_REFUSED = _counter(
+    "runner_version_refused", POOL, "Runners that ended because GitHub refuses their actions/runner version."
+)
+ORPHANS = _counter(
+    "orphans_collected",
+    ("kind",),
+    "Halves of runners that were removed because their other half, or their pool, was gone: kind registration at GitHub, "
+    "hf_job at the Hub.",
+)
+
+# ---------------------------------------------------------------------------------------------------------------- GitHub
+GITHUB_REQUESTS = _counter(
+    "github_requests",
+    (*CREDENTIAL, "code"),
+    "Answers of GitHub by HTTP status; 304 costs no quota. A request without an answer is in hfrunners_github_errors_total.",
+)
+GITHUB_ERRORS = _counter(
+    "github_errors",
+    (*CREDENTIAL, "reason"),
+    "Calls to GitHub that failed, by reason; also those that were not sent, for want of a usable Secret or by a known limit.",
+)
+QUOTA_REMAINING = _gauge(
+    "github_quota_remaining",
+    CREDENTIAL,
+    "Requests left in the hourly quota by GitHub's newest answer; of several installations, the one with the least share left.",
+)
+QUOTA_LIMIT = _gauge("github_quota_limit", CREDENTIAL, "Size of that hourly quota.")
+QUOTA_RESET = _gauge(
+    "github_quota_reset_timestamp_seconds",
+    CREDENTIAL,
+    "When that quota is whole again, in seconds since the epoch on GitHub's clock.",
+)
+POLL_AGE = _gauge(
+    "github_poll_age_seconds",
+    CREDENTIAL,
+    "Seconds since the oldest complete look at a repository where workflows are at work; where there is none, since the newest "
+    "complete look at any repository. At the time of the scrape, on the controller's clock.",
+)
+
+# ------------------------------------------------------------------------------------------------------------------- Hub
+HUB_REQUESTS = _counter(
+    "hub_requests",
+    (*ACCOUNT, "code"),
+    "Answers of the Hub by HTTP status. The list of hardware, which needs no token, is not counted.",
+)
+HUB_ERRORS = _counter(
+    "hub_errors",
+    (*ACCOUNT, "reason"),
+    "Calls to the Hub that failed, by reason; also those that were not sent, for want of a usable Secret or by a known limit.",
+)
+LIST_AGE = _gauge(
+    "hub_list_age_seconds",
+    ACCOUNT,
+    "Seconds since the newest complete list of live HF Jobs was asked for, at the time of the scrape, on the controller's "
+    "clock; up to a minute where nothing lives.",
+)
+
+# --------------------------------------------------------------------------------------------------------------- process
+LEADER = _gauge(
+    "leader", (), "1 while this replica leads, 0 while it follows. Exactly one replica should lead."
+)
+PASS_DURATION = _histogram("pass_duration", (), PASS_BUCKETS, "Duration of planning passes.")
+LAST_PASS = _gauge(
+    "last_pass_timestamp_seconds",
+    (),
+    "When the newest planning pass ended, in seconds since the epoch on the controller's clock. Absent on a follower.",
+)
+RECONCILE_ERRORS = _counter(
+    "reconcile_errors",
+    (),
+    "Passes, and writings of statuses, that failed for a fault of the controller's own.",
+)
+BUILD_INFO = _gauge("build_info", ("version",), "1; the label names the controller's version.")
+VERSION_AGE = _gauge(
+    "runner_version_age_seconds",
+    ("version",),
+    "Seconds since the publication of the actions/runner release that images without a runner download; absent for a release "
+    "whose date the controller does not know. GitHub refuses a release some weeks after its successor.",
+)
+
+SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
+    (
+        "Pools now",
+        (QUEUE_JOBS, QUEUE_OLDEST_WAIT, RUNNERS, MAX_RUNNERS, CONDITION, USD_PER_HOUR, WORST_CASE),
+    ),
+    ("Service", (QUEUE_TO_ONLINE, QUEUE_TO_START, HF_SCHEDULING, RUNNER_BOOT)),
+    (
+        "Runners",
+        (LAUNCHES, LAUNCH_FAILURES, FALLBACKS, RETRIES, LOST, STUCK, VERSION_REFUSED, ORPHANS, NOTICES),
+    ),
+    ("Money", (BILLED_SECONDS, COST)),
+    (
+        "GitHub",
+        (GITHUB_REQUESTS, GITHUB_ERRORS, QUOTA_REMAINING, QUOTA_LIMIT, QUOTA_RESET, POLL_AGE),
+    ),
+    ("Hub", (HUB_REQUESTS, HUB_ERRORS, LIST_AGE)),
+    (
+        "Controller",
+        (LEADER, LAST_PASS, PASS_DURATION, RECONCILE_ERRORS, BUILD_INFO, VERSION_AGE),
+    ),
+)
+"""All of them, as the reference shows them."""
+
+ALL: tuple[Spec, ...] = tuple(spec for _, specs in SECTIONS for spec in specs)

@@ -1,0 +1,153 @@
+"""Gauges that are read when Prometheus asks: from the newest pass, and from whoever looks at GitHub and the Hub.
+
+A thousand idle pools cost a pass nothing this way, a pool that is gone leaves no series behind, and a replica that does not
+lead shows none of another's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from controller import __version__
+from controller.core.lifecycle import Phase
+from controller.core.model import GitHubSource, HubAccount, PoolKey
+from controller.core.plan import Plan, PoolReport
+from controller.core.reasons import Reason
+from controller.metrics import catalog
+from controller.metrics.catalog import Spec
+from controller.ports import Clock, Leadership, Quota, Release, Sights
+
+_PHASES = tuple((phase, str(phase)) for phase in Phase)
+_TRUTH = {"True": 1.0, "False": 0.0}
+
+
+@lru_cache(maxsize=4_096)
+def credential(source: GitHubSource) -> str:
+    """Return the label of a source's credentials: ``namespace/secret@host``."""
+    return f"{source.secret}@{urlsplit(source.api_url).netloc}"
+
+
+@lru_cache(maxsize=4_096)
+def account(of: HubAccount) -> str:
+    """Return the label of a Hub account: ``namespace/secret@hub-namespace``."""
+    return f"{of.secret}@{of.namespace}"
+
+
+class _Families:
+    """The metrics of one scrape."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, GaugeMetricFamily] = {}
+
+    def add(self, spec: Spec, labels: tuple[str, ...], value: float) -> None:
+        family = self._made.get(spec.name)
+        if family is None:
+            family = self._made[spec.name] = GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+        family.add_metric(labels, value)
+
+    def all(self) -> Iterator[Metric]:
+        yield from self._made.values()
+
+
+class Newest(Collector):
+    """What is so now."""
+
+    def __init__(self, *, clock: Clock, release: Release | None) -> None:
+        """Build a collector of a process that follows.
+
+        Args:
+            clock: Time.
+            release: Of actions/runner, that images without a runner download.
+        """
+        self._clock = clock
+        self._release = release
+        self.leadership: Leadership | None = None
+        self.sights: Sights | None = None
+        self.plan: Plan | None = None
+        self.plan_at = 0.0
+        self.statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every gauge that has a value now."""
+        found = _Families()
+        leads = self.leadership is not None and self.leadership.holds()
+        found.add(catalog.LEADER, (), float(leads))
+        found.add(catalog.BUILD_INFO, (__version__,), 1.0)
+        if self._release is not None and self._release.published_at is not None:
+            age = self._clock.wall() - self._release.published_at
+            found.add(catalog.VERSION_AGE, (self._release.version,), age)
+        if leads and self.plan is not None:
+            found.add(catalog.LAST_PASS, (), self.plan_at)
+            for report in self.plan.reports.values():
+                _add_pool(found, report)
+            _add_conditions(found, self.statuses.values())
+        if leads and self.sights is not None:
+            _add_sources(found, self.sights)
+            _add_accounts(found, self.sights)
+        yield from found.all()
+
+
+def _add_pool(found: _Families, report: PoolReport) -> None:
+    pool = report.pool
+    labels = (pool.key.namespace, pool.key.name)
+    phases = Tally(runner.phase for runner in report.runners)
+    for phase, name in _PHASES:
+        found.add(catalog.RUNNERS, (*labels, name), phases[phase])
+    # By the word, not by the entry: several entries may have the same reason.
+    counts = {str(Reason.RunnerStarting): 0}
+    oldest = {str(Reason.RunnerStarting): 0.0}
+    for one in report.waiting:
+        reason = str(one.reason)
+        counts[reason] = counts.get(reason, 0) + one.count
+        oldest[reason] = max(oldest.get(reason, 0.0), one.oldest_wait)
+    for reason, count in counts.items():
+        found.add(catalog.QUEUE_JOBS, (*labels, reason), count)
+        found.add(catalog.QUEUE_OLDEST_WAIT, (*labels, reason), oldest[reason])
+    found.add(catalog.MAX_RUNNERS, labels, pool.max_runners)
+    found.add(catalog.USD_PER_HOUR, labels, report.usd_per_hour)
+    found.add(catalog.WORST_CASE, labels, report.worst_case_usd)
+
+
+def _add_conditions(found: _Families, statuses: Iterable[tuple[PoolKey, Mapping[str, Any]]]) -> None:
+    for key, status in statuses:
+        for condition in status.get("conditions") or ():
+            value = _TRUTH.get(condition["status"])
+            if value is not None:
+                found.add(catalog.CONDITION, (key.namespace, key.name, condition["type"]), value)
+
+
+def _add_sources(found: _Families, sights: Sights) -> None:
+    """Add what concerns credentials: of several owners with the same ones, what is worst."""
+    ages: dict[str, float] = {}
+    quotas: dict[str, Quota] = {}
+    for one in sights.sources():
+        label = credential(one.source)
+        ages[label] = max(ages.get(label, 0.0), one.poll_age)
+        if one.quota is not None and (label not in quotas or _share(one.quota) < _share(quotas[label])):
+            quotas[label] = one.quota
+    for label, age in ages.items():
+        found.add(catalog.POLL_AGE, (label,), age)
+    for label, quota in quotas.items():
+        found.add(catalog.QUOTA_REMAINING, (label,), quota.remaining)
+        found.add(catalog.QUOTA_LIMIT, (label,), quota.limit)
+        found.add(catalog.QUOTA_RESET, (label,), quota.resets_at)
+
+
+def _share(quota: Quota) -> float:
+    return quota.remaining / quota.limit if quota.limit > 0 else 1.0
+
+
+def _add_accounts(found: _Families, sights: Sights) -> None:
+    ages: dict[str, float] = {}
+    for one in sights.listed():
+        label = account(one.account)
+        ages[label] = max(ages.get(label, 0.0), one.list_age)
+    for label, age in ages.items():
+        found.add(catalog.LIST_AGE, (label,), age)
