@@ -26,6 +26,9 @@ DRAIN_POLL = 3.0
 GRACE = 8.0
 """Seconds for kopf to end."""
 
+NAME: Any = "hf-runner-controller"
+"""Ours among kopf's peers; of a type that kopf does not export."""
+
 
 class Watch:
     """kopf at work, from :meth:`start` to :meth:`stop`, each called once."""
@@ -58,6 +61,9 @@ class Watch:
             clusterwide=not namespaces,
             namespaces=list(namespaces),
             standalone=True,
+            # Who we are among peers, of which there are none. By itself kopf would ask for the user's name, and in a container
+            # whose user is a mere number there is none: an exception, and the end of the process.
+            identity=NAME,
             stop_flag=self._enough,
             ready_flag=self.ready,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from controller.adapters.kube.client import connect
-from controller.app import Options, run
+from controller.adapters.kube.client import Identity, connect
+from controller.app import AlwaysLeads, Options, run
 from controller.execute.spec import RunnerVersion
+from controller.observe.pools import PoolRegistry
+from controller.operator.handlers import Watch
 from controller.ports import UpstreamError
 from controller.reconcile.assembly import Settings
 from tests.operator.cluster import Namespace, apply, path_for, until
@@ -240,6 +243,28 @@ async def test_without_a_controller_id_the_clusters_must_be_readable(
     told = await why_it_cannot_run(service_account, "", namespace.name)
     assert 'cannot get resource "namespaces"' in told
     assert "Pass --controller-id" in told
+
+
+@pytest.mark.usefixtures("signals_restored")
+async def test_a_user_who_is_a_mere_number_can_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getuser() -> str:  # as for `USER 65532` in an image, or the user that OpenShift chooses
+        raise KeyError("getpwuid(): uid not found: 65532")
+
+    async def identity() -> Identity:
+        raise AssertionError("it is stopped before it asks")
+
+    monkeypatch.setattr(getpass, "getuser", getuser)
+    watch = Watch()
+
+    await watch.start(
+        PoolRegistry(allow_http=False, changed=lambda: None),
+        identity=identity,
+        namespaces=["ci"],
+        leadership=AlwaysLeads(),
+    )
+
+    await watch.stop()
+    assert watch.tasks
 
 
 async def why_it_cannot_run(kubeconfig: Path, controller_id: str = "ci", *namespaces: str) -> str:
