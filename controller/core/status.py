@@ -100,7 +100,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
     stalled = _what_needs_a_person(report)
     return [
         _ready(report, stalled, now),
-        _Aspect("Reconciling", not report.observed or _is_emptying(report), *_progress(report)),
+        _reconciling(report, stalled),
         _Aspect("Stalled", stalled is not None, *(stalled or _fine(Reason.Serving))),
         _reachable("GitHubReachable", report.github, seen=report.observed),
         _reachable("HubReachable", report.hub, seen=report.observed),
@@ -142,6 +142,13 @@ def _blinded_by(report: PoolReport) -> Failure | None:
 
 def _is_emptying(report: PoolReport) -> bool:
     return report.pool.leaving and not report.drained
+
+
+def _reconciling(report: PoolReport, stalled: tuple[Reason, str] | None) -> _Aspect:
+    """Not beside ``Stalled``: Helm 4 and Flux judge by the first of the two that is true, and would wait for what never comes."""
+    if stalled is not None and not report.observed and not report.pool.leaving:
+        return _Aspect("Reconciling", False, *stalled)
+    return _Aspect("Reconciling", not report.observed or _is_emptying(report), *_progress(report))
 
 
 def _progress(report: PoolReport) -> tuple[Reason, str]:

@@ -52,3 +52,16 @@ def test_one_bad_repository_of_two_leaves_the_pool_ready(other: Failure | None) 
 def test_an_outage_of_github_stalls_nobody() -> None:
     found = conditions(ORGANIZATION, repositories(OUTAGE, OUTAGE))
     assert found["Stalled"][0] == "False"
+
+
+def test_a_pool_that_waits_for_a_person_is_not_being_reconciled() -> None:
+    # Helm 4, Flux and kubectl's kstatus judge by the first of Reconciling and Stalled that is true: they would wait for ever.
+    found = conditions(ORGANIZATION, replace(repositories(REFUSED, REFUSED), registrations={}))
+    assert found["Stalled"] == ("True", "GitHubUnauthorized")
+    assert found["Reconciling"] == ("False", "GitHubUnauthorized")
+
+
+def test_a_pool_that_nothing_is_known_of_is_being_reconciled() -> None:
+    found = conditions(ORGANIZATION, replace(repositories(None, None), registrations={}))
+    assert found["Stalled"][0] == "False"
+    assert found["Reconciling"] == ("True", "Pending")
