@@ -39,6 +39,7 @@ COM = {
     "/rate_limit": ["get"],
     "/repos/{owner}/{repo}": ["get"],
     "/repos/{owner}/{repo}/actions/jobs/{job_id}": ["get"],
+    "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval": ["get"],
     "/repos/{owner}/{repo}/actions/jobs/{job_id}/rerun": ["post"],
     "/repos/{owner}/{repo}/installation": ["get"],
     RUNS: ["get"],
@@ -50,6 +51,7 @@ COM = {
     f"{RUNS}/{{run_id}}/rerun": ["post"],
     f"{RUNS}/{{run_id}}/rerun-failed-jobs": ["post"],
     "/user/repos": ["get"],
+    "/users/{username}": ["get"],
     "/users/{username}/installation": ["get"],
     "/users/{username}/repos": ["get"],
 }

@@ -93,7 +93,7 @@ class Accounts:
 
     @verb
     def change_repository(self, /, full_name: str, **changes: Any) -> Repository:  # noqa: ANN401 - fields of Repository
-        """Set fields: ``archived``, ``disabled``, ``private``, ``actions_enabled``, ``runners_enabled``."""
+        """Set fields: ``archived``, ``disabled``, ``private``, ``actions_enabled``, ``runners_enabled``, ``fork_approval``."""
         row = self._store.repository(full_name)
         changed = replace(row, **changes)
         self._store.repositories[row.id] = changed

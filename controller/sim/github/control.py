@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from controller.sim.github.errors import ListenerRefused, Refusal
 from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.model import JobSpec, Level, Scope, WorkflowJob
+from controller.sim.github.model import ForkApproval, JobSpec, Level, Scope, WorkflowJob
 from controller.sim.github.world import GitHubWorld
 from controller.sim.http import Request, Response, Router, json_response
 
@@ -55,6 +55,7 @@ class _RepositoryChange(_Body):
     disabled: bool | None = None
     actions_enabled: bool | None = None
     runners_enabled: bool | None = None
+    fork_approval: ForkApproval | None = None
     blocked_status: int | None = None
     blocked_message: str = "Forbidden"
     unblock: bool = False
@@ -269,7 +270,7 @@ class Control:
     def _change_repository(self, request: Request, *, owner: str, repo: str) -> Response:
         wanted = _parse(_RepositoryChange, request)
         name, accounts = f"{owner}/{repo}", self._world.accounts
-        fields = ("private", "archived", "disabled", "actions_enabled", "runners_enabled")
+        fields = ("private", "archived", "disabled", "actions_enabled", "runners_enabled", "fork_approval")
         changes = {field: value for field in fields if (value := getattr(wanted, field)) is not None}
         accounts.change_repository(name, **changes)
         if wanted.blocked_status is not None:

@@ -159,12 +159,12 @@ class GitHubSite:
 
 
 def _guards(route: Route, caller: Caller) -> dict[str, str]:
-    """Say what a route accepts, on success too."""
+    """Say what a route accepts, on success too, and what a classic token has, on every route."""
+    headers = {} if caller.scopes is None else {"X-OAuth-Scopes": ", ".join(caller.scopes)}
     if route.need is None:
-        return {}
-    headers = {"X-Accepted-GitHub-Permissions": str(route.need)}
+        return headers
+    headers["X-Accepted-GitHub-Permissions"] = str(route.need)
     if caller.scopes is not None:
-        headers["X-OAuth-Scopes"] = ", ".join(caller.scopes)
         headers["X-Accepted-OAuth-Scopes"] = ACCEPTED_SCOPES[route.need.permission]
     return headers
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 ScopeKind = Literal["repo", "org", "enterprise"]
 Level = Literal["read", "write"]
+ForkApproval = Literal[
+    "first_time_contributors_new_to_github", "first_time_contributors", "all_external_contributors"
+]
 JobStatus = Literal["queued", "in_progress", "completed", "waiting", "pending", "requested"]
 
 HOSTED_LABELS = frozenset(
@@ -55,7 +58,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """A repository; ``pushed_at`` and ``created_at`` in epoch seconds."""
+    """A repository; ``pushed_at`` and ``created_at`` in epoch seconds. ``fork_approval``: whose pull requests wait for approval."""
 
     id: int
     owner: str
@@ -67,6 +70,7 @@ class Repository:
     disabled: bool = False
     actions_enabled: bool = True
     runners_enabled: bool = True
+    fork_approval: ForkApproval = "first_time_contributors"
     blocked: Blocked | None = None
 
     @property

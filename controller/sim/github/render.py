@@ -136,6 +136,20 @@ class Render:
             "site_admin": False,
         }
 
+    def public_account(self, owner: Owner, *, public_repositories: int) -> JSON:
+        """An organization or user as everybody sees it."""
+        unsaid = ("name", "company", "blog", "location", "email", "hireable", "bio")
+        return {
+            **self.owner(owner),
+            **dict.fromkeys(unsaid),
+            "public_repos": public_repositories,
+            "public_gists": 0,
+            "followers": 0,
+            "following": 0,
+            "created_at": iso(0.0),
+            "updated_at": iso(0.0),
+        }
+
     def enterprise(self, enterprise: Enterprise) -> JSON:
         """An enterprise account."""
         return {

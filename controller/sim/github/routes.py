@@ -143,7 +143,10 @@ class _Repositories:
         yield "GET", "/orgs/{org}/repos", Route(answer=self.of_account)
         yield "GET", "/users/{username}/repos", Route(answer=self.of_account)
         yield "GET", "/user/repos", Route(answer=self.of_user)
+        yield "GET", "/users/{username}", Route(answer=self.account)
         yield "GET", "/repos/{owner}/{repo}", Route(answer=self.one, need=_METADATA)
+        approval = "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval"
+        yield "GET", approval, Route(answer=self.fork_approval, need=Need(permission="administration"))
 
     def of_installation(self, asked: Inquiry) -> Answer:
         if asked.caller.kind != "installation":
@@ -208,6 +211,14 @@ class _Repositories:
 
     def one(self, asked: Inquiry) -> Answer:
         return Answer(payload=asked.render.full_repository(asked.repo))
+
+    def account(self, asked: Inquiry) -> Answer:
+        owner = self._world.store.owner(asked.parts["username"])
+        public = sum(not row.private for row in self._world.accounts.repositories_of(owner.login))
+        return Answer(payload=asked.render.public_account(owner, public_repositories=public))
+
+    def fork_approval(self, asked: Inquiry) -> Answer:
+        return Answer(payload={"approval_policy": asked.repo.fork_approval})
 
 
 class _Runs:

@@ -49,8 +49,11 @@ def test_every_read_route_answers_as_described(prefix: str) -> None:
     for path in (
         "/installation/repositories",
         "/orgs/acme/repos",
+        "/users/acme",
+        "/users/octocat",
         "/users/octocat/repos",
         "/repos/acme/api",
+        "/repos/acme/api/actions/permissions/fork-pr-contributor-approval",
         "/repos/acme/api/actions/runs",
         f"/repos/acme/api/actions/runs/{job.run_id}",
         f"/repos/acme/api/actions/runs/{job.run_id}/jobs",
