@@ -73,11 +73,13 @@ class Repository:
         full_name: ``owner/repo``, lower case.
         pushed_at: As GitHub wrote it; a change makes the repository worth a look, its absence proves nothing.
         usable: Neither archived nor disabled.
+        public: Everybody can see it, and send it pull requests.
     """
 
     full_name: str
     pushed_at: str = ""
     usable: bool = True
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

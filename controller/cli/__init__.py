@@ -9,6 +9,7 @@ import click
 
 from controller import __version__
 from controller.cli.apply import apply_command
+from controller.cli.check import check_command
 from controller.cli.demo import demo_command
 from controller.cli.drain import drain_command
 from controller.cli.run import run_command
@@ -24,6 +25,7 @@ def main() -> None:
 
 main.add_command(run_command)
 main.add_command(apply_command)
+main.add_command(check_command)
 main.add_command(sim_command)
 main.add_command(simulate_command)
 main.add_command(demo_command)

@@ -177,6 +177,30 @@ class Reason(Enum):
         "The controller failed in a way that it does not know; please report it with the log lines."
     )
 
+    # --- what only `check` says, beside the reasons above
+    PublicRepository = (
+        "A public repository may use the runners: anybody's pull request can ask for their labels and run its own code on "
+        "them. Restrict the runner group to a workflow on the main branch, or leave the repository out."
+    )
+    ForkApprovalWeak = (
+        "Pull requests from forks of people who contributed before run workflows without anybody's approval; require it for "
+        "all external contributors in the repository's settings, Actions, General."
+    )
+    GroupExcludesRepository = (
+        "The runner group may not serve the repository, so that its jobs would wait for ever; allow it in the group's "
+        "settings, or leave it out of the pool."
+    )
+    PermissionExcessive = (
+        "The credentials may do more than the pools need; whoever steals them can too. Take it away."
+    )
+    CredentialsExpire = "The token ends soon; put a new one into the Secret, which needs no restart."
+    ImageUnpinned = (
+        "The image has no fixed version, so that two runners may differ; write a version or a digest."
+    )
+    Price = "What the pool's hardware costs by the Hub's list prices."
+    PollingLoad = "What looking at the pool's repositories asks of GitHub's quota."
+    NotChecked = "This could not be looked at from here; the message says how it can be."
+
     @property
     def meaning(self) -> str:
         """The sentence behind the word."""

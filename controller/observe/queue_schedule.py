@@ -22,6 +22,9 @@ ALL_STATUSES = ("requested", "waiting", PENDING, QUEUED, IN_PROGRESS)
 """Statuses of runs that are not completed, in the order of a run's life: lists that are read in this order cannot lose a run
 that moves on meanwhile."""
 
+LISTS = 2
+"""Lists of runs that a look takes: queued and in_progress."""
+
 SOURCE_WIDE = frozenset(
     {
         Reason.GitHubUnauthorized,
@@ -176,14 +179,7 @@ def interval(watch: Watch, now: float, cadence: Cadence, *, of: int, under: Pres
         of: How many repositories there are.
         under: How much quota is left.
     """
-    # Few quiet repositories are looked at as often as busy ones: somebody with ten should not wait minutes for a first job.
-    requests = 2 * of  # two statuses each
-    affordable = max(cadence.hot, 60.0 * requests / cadence.cold_per_minute)
-    base = {
-        Heat.HOT: cadence.hot,
-        Heat.WARM: min(cadence.warm, affordable),
-        Heat.COLD: min(cadence.cold, affordable),
-    }[watch.heat(now)]
+    base = base_interval(watch.heat(now), cadence, of=of)
     if under is not Pressure.NONE:
         base *= 2
     if watch.looks <= 1 and base > cadence.hot:
@@ -191,6 +187,23 @@ def interval(watch: Watch, now: float, cadence: Cadence, *, of: int, under: Pres
         # jitter alone would leave them a crowd for hours.
         return max(cadence.least, base * fraction(watch.name, "place"))
     return base * (1 + cadence.jitter * (2 * fraction(watch.name, watch.looks) - 1))
+
+
+def base_interval(heat: Heat, cadence: Cadence, *, of: int) -> float:
+    """Return the seconds between two looks at one of ``of`` repositories, but for jitter and pressure."""
+    # Few quiet repositories are looked at as often as busy ones: somebody with ten should not wait minutes for a first job.
+    requests = LISTS * of
+    affordable = max(cadence.hot, 60.0 * requests / cadence.cold_per_minute)
+    return {
+        Heat.HOT: cadence.hot,
+        Heat.WARM: min(cadence.warm, affordable),
+        Heat.COLD: min(cadence.cold, affordable),
+    }[heat]
+
+
+def requests_per_hour(repositories: int, heat: Heat) -> float:
+    """Return how many lists of runs so many repositories take, if all are as hot; lists of jobs come on top."""
+    return LISTS * repositories * 3_600.0 / base_interval(heat, Cadence(), of=repositories)
 
 
 def back_off(watch: Watch, failure: Failure, cadence: Cadence) -> float:

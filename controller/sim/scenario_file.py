@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,14 +15,13 @@ import yaml
 from pydantic import ValidationError
 
 from controller.api.convert import from_model
+from controller.api.document import Document, NotYaml, Step, read_documents
 from controller.api.runnerpool import InvalidPool, Mistake, RunnerPool, read_mistake
 from controller.core.model import Pool, PoolKey, ScopeKind
 from controller.sim.expect import Expectation, read_expectation
 from controller.sim.github.knobs import Knobs as GitHubKnobs
 from controller.sim.hub.knobs import Knobs as HubKnobs
 from controller.sim.scenario import ScenarioFile, Work
-
-Step = str | int
 
 TRACE_COLUMNS = ("at", "repository", "labels", "seconds")
 OPTIONAL_COLUMNS = ("result", "cancelled_after")
@@ -96,70 +95,14 @@ def load_scenario(path: Path, *, overrides: Sequence[tuple[str, str, str]] = ())
 
 
 # ------------------------------------------------------------------------------------------------------------- documents
-class _Document:
-    """One YAML document, and the lines of everything in it."""
-
-    def __init__(self, path: Path, node: yaml.Node) -> None:
-        self._path = path
-        self._node = node
-        # The node tree was composed by SafeLoader, so that only plain data can come out of it.
-        loader = yaml.SafeLoader("")
-        try:
-            self.value: Any = loader.construct_document(node)
-        finally:
-            loader.dispose()
-
-    def line(self, at: Sequence[Step]) -> int:
-        """Return the line of what is there, or of what it is missing from."""
-        node, line = self._node, self._node.start_mark.line
-        for step in at:
-            found = _child(node, step)
-            if found is None:
-                break
-            line, node = found
-        return line + 1
-
-    def say(self, mistake: Mistake) -> tuple[str, int, str]:
-        """Return a mistake with its place."""
-        return (str(self._path), self.line(mistake.at), str(mistake))
-
-    def twice(self) -> Iterator[Mistake]:
-        """Yield the names that a mapping has twice: YAML itself takes the last one and says nothing."""
-        yield from _twice(self._node, ())
-
-
-def _child(node: yaml.Node, step: Step) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == str(step):
-                return key.start_mark.line, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step].start_mark.line, node.value[step]
-    return None
-
-
-def _twice(node: yaml.Node, at: tuple[Step, ...]) -> Iterator[Mistake]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                yield Mistake((*at, name), "is here twice: keep one of the two")
-            seen.add(name)
-            yield from _twice(value, (*at, name))
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _twice(value, (*at, index))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     """Where a manifest comes from: a place in a document, with fields of its spec set by the scenario."""
 
-    document: _Document
+    document: Document
     at: tuple[Step, ...]
     manifest: dict[str, Any]
-    scenario: _Document
+    scenario: Document
     entry: tuple[Step, ...]
     changed: frozenset[str] = frozenset()
 
@@ -212,7 +155,7 @@ class _Reader:
     def _at(self, at: Sequence[Step], sentence: str) -> None:
         self._found.append(self._document.say(Mistake(tuple(at), sentence)))
 
-    def _documents(self, path: Path) -> list[_Document]:
+    def _documents(self, path: Path) -> list[Document]:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -220,16 +163,9 @@ class _Reader:
             self._found.append((str(path), 1, f"cannot be read: {why}"))
             return []
         try:
-            nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-            documents = [_Document(path, node) for node in nodes if node is not None]
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self._found.append(
-                (str(path), mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}")
-            )
-            return []
-        except yaml.YAMLError as error:
-            self._found.append((str(path), 1, f"is not YAML: {error}"))
+            documents = read_documents(text, name=str(path))
+        except NotYaml as error:
+            self._found.append((str(path), error.line, str(error)))
             return []
         for document in documents:
             self._found += [document.say(mistake) for mistake in document.twice()]
@@ -286,7 +222,7 @@ class _Reader:
                 )
         return found
 
-    def _pool_file(self, index: int, name: object) -> list[_Document]:
+    def _pool_file(self, index: int, name: object) -> list[Document]:
         at = ("pools", index, "file")
         if not isinstance(name, str):
             self._at(at, "write a path relative to this file")

@@ -26,10 +26,24 @@ REPOSITORY_GROUP = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
+class RunnerGroup:
+    """A runner group, and who may use its runners.
+
+    Attributes:
+        id: GitHub's.
+        name: As written.
+        default: Runners join it when no group is named.
+        selected: Only those that were selected may.
+        public: Public repositories may use it too.
+        workflows: ``owner/repo/path@ref`` that alone may use it; None for any.
+    """
+
     id: int
     name: str
-    default: bool
+    default: bool = False
+    selected: bool = False
+    public: bool = False
+    workflows: tuple[str, ...] | None = None
 
 
 class Accounts:
@@ -38,7 +52,7 @@ class Accounts:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._personal: dict[str, bool] = {}
-        self._groups: dict[Scope, tuple[float, tuple[_Group, ...]]] = {}
+        self._groups: dict[Scope, tuple[float, tuple[RunnerGroup, ...]]] = {}
         self._looking_up: dict[Scope, asyncio.Lock] = {}
 
     def known_personal(self, owner: str) -> bool:
@@ -98,6 +112,14 @@ class Accounts:
                     f"a repository has no runner groups, so none called {name!r}: use the owner's URL"
                 )
             return REPOSITORY_GROUP
+        return (await self.group(scope, name)).id
+
+    async def group(self, scope: Scope, name: str | None) -> RunnerGroup:
+        """Return a runner group of an organization or enterprise, or the default one for None.
+
+        Raises:
+            UpstreamError: ``RunnerGroupMissing``, or as any call.
+        """
         # One look-up for a whole burst of registrations.
         async with self._looking_up.setdefault(scope, asyncio.Lock()):
             found = _pick(await self._known_groups(scope, younger_than=GROUPS_AGE), name)
@@ -110,7 +132,7 @@ class Accounts:
                     raise _missing(f"{scope} has no {what}; the credentials see: {names}")
         return found
 
-    async def _known_groups(self, scope: Scope, *, younger_than: float) -> tuple[_Group, ...]:
+    async def _known_groups(self, scope: Scope, *, younger_than: float) -> tuple[RunnerGroup, ...]:
         now = self._client.clock.mono()
         looked_at, groups = self._groups.get(scope, (-math.inf, ()))
         if now - looked_at < younger_than:
@@ -133,17 +155,26 @@ class Accounts:
         return seen.items
 
 
-def _pick(groups: Sequence[_Group], name: str | None) -> int | None:
-    """Return the id of the group of this name, of the default one for None; case decides only between several."""
+def _pick(groups: Sequence[RunnerGroup], name: str | None) -> RunnerGroup | None:
+    """Return the group of this name, the default one for None; case decides only between several."""
     if name is None:
-        return next((group.id for group in groups if group.default), None)
-    exact = [group.id for group in groups if group.name == name]
-    alike = [group.id for group in groups if group.name.lower() == name.lower()]
+        return next((group for group in groups if group.default), None)
+    exact = [group for group in groups if group.name == name]
+    alike = [group for group in groups if group.name.lower() == name.lower()]
     return next(iter(exact + alike), None)
 
 
-def _group(row: Any) -> _Group:  # noqa: ANN401 -- JSON
-    return _Group(id=int(row["id"]), name=str(row["name"]), default=bool(row.get("default")))
+def _group(row: Any) -> RunnerGroup:  # noqa: ANN401 -- JSON
+    visibility = row.get("visibility")
+    restricted = bool(row.get("restricted_to_workflows"))
+    return RunnerGroup(
+        id=int(row["id"]),
+        name=str(row["name"]),
+        default=bool(row.get("default")),
+        selected=visibility == "selected",
+        public=bool(row.get("allows_public_repositories")) and visibility != "private",
+        workflows=tuple(row.get("selected_workflows") or ()) if restricted else None,
+    )
 
 
 def _missing(message: str) -> UpstreamError:

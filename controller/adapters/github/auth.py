@@ -241,6 +241,8 @@ class InstallationTokens:
         self._held: _Held | None = None
         self._generation = 0
         self._minting: asyncio.Task[None] | None = None
+        self.permissions: Mapping[str, str] = {}
+        """What the installation was granted, by the API's names, as of the newest token."""
 
     async def current(self) -> Token:
         """Return the shared token, made or replaced where needed.
@@ -293,7 +295,7 @@ class InstallationTokens:
             answer = await self._as_app("POST", path)
         if answer.status == 404:
             raise self._not_installed(answer, f"the App has no installation {self._installation}")
-        value, expires_at = parsed(answer, _token_and_end)
+        value, expires_at, self.permissions = parsed(answer, _issued)
         now = self._clock.mono()
         life = max(expires_at - answer.server_time, 2 * LAST_USE)
         self._generation += 1
@@ -349,8 +351,9 @@ class InstallationTokens:
         )
 
 
-def _token_and_end(found: Any) -> tuple[str, float]:  # noqa: ANN401 -- JSON
-    return str(found["token"]), datetime.fromisoformat(found["expires_at"]).timestamp()
+def _issued(found: Any) -> tuple[str, float, Mapping[str, str]]:  # noqa: ANN401 -- JSON
+    expires_at = datetime.fromisoformat(found["expires_at"]).timestamp()
+    return str(found["token"]), expires_at, dict(found.get("permissions") or {})
 
 
 def _mark_retrieved(task: asyncio.Task[None]) -> None:

@@ -168,6 +168,17 @@ class Client:
         """The credentials are a GitHub App's."""
         return isinstance(self._tokens, InstallationTokens)
 
+    async def permissions(self) -> Mapping[str, str] | None:
+        """Return what the App's installation was granted, by the API's names; None where the credentials are no App's.
+
+        Raises:
+            GitHubError: No token can be had.
+        """
+        if not isinstance(self._tokens, InstallationTokens):
+            return None
+        await self._tokens.current()
+        return self._tokens.permissions
+
     def quota(self) -> Quota | None:
         """Return what the last answer said of the hourly quota that polling uses."""
         return self._quotas.quota()

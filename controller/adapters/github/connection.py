@@ -10,6 +10,7 @@ import httpx
 from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.auth import Credentials
 from controller.adapters.github.client import MAX_IN_FLIGHT, Client, Meter
+from controller.adapters.github.inspection import GitHubInspection
 from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.github.queue import GitHubQueue
 from controller.adapters.github.runners import GitHubRunners
@@ -18,8 +19,8 @@ from controller.core.model import GitHubSource
 from controller.ports import Clock
 
 
-class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns):
-    """Implements :class:`controller.ports.GitHub` for one source; needs no start, and :meth:`close` at its end.
+class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection):
+    """Implements :class:`controller.ports.GitHub` for one source, and what ``check`` asks beside; needs no start, and :meth:`close` at its end.
 
     Args:
         source: Host and owner.
@@ -68,6 +69,7 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns):
         GitHubQueue.__init__(self, client, accounts)
         GitHubRunners.__init__(self, client, accounts)
         GitHubRuns.__init__(self, client)
+        GitHubInspection.__init__(self, client, accounts)
 
     async def close(self) -> None:
         """Close connections. Idempotent."""

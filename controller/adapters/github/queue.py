@@ -56,7 +56,7 @@ class GitHubQueue:
         self, route: str, *, rows: str | None = None, owner: str = "", **params: str
     ) -> Observation[Repository]:
         return await self._client.listed(
-            route, params=params, rows=rows, parse=_repository, key=lambda r: r.full_name, owner=owner
+            route, params=params, rows=rows, parse=parse_repository, key=lambda r: r.full_name, owner=owner
         )
 
     async def runs(self, repository: str, status: str) -> Observation[Run]:
@@ -96,11 +96,13 @@ def _epoch(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _repository(row: Any) -> Repository:  # noqa: ANN401 -- JSON
+def parse_repository(row: Any) -> Repository:  # noqa: ANN401 -- JSON
+    """Return what a row says of a repository."""
     return Repository(
         full_name=str(row["full_name"]).lower(),
         pushed_at=str(row.get("pushed_at") or ""),
         usable=not (row.get("archived") or row.get("disabled")),
+        public=row.get("private") is False,
     )
 
 

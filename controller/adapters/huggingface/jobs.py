@@ -54,18 +54,9 @@ class HubJobs:
         clock: Clock,
         meter: Callable[[int], None] = lambda _: None,
     ) -> None:
-        token = token.strip()
-        if not _TOKEN.fullmatch(token):
-            raise UpstreamError(
-                Failure(
-                    reason=Reason.SecretMalformed,
-                    message=f"Secret {account.secret}: the token is empty or has characters that no token has; "
-                    "store the bare token (hf_...), nothing else.",
-                    disposition=Disposition.PERSON,
-                )
-            )
         self._account = account
         self._clock = clock
+        token = bare_token(token, account=account)
         self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock, meter=meter)
         self._path = f"/api/jobs/{quote(account.namespace, safe='')}"
 
@@ -173,6 +164,25 @@ class HubJobs:
             return parse_job(payload, account=self._account)
         except ValueError as error:
             raise malformed(call=call, why=str(error), effect=effect) from None
+
+
+def bare_token(text: str, *, account: HubAccount) -> str:
+    """Return a Secret's token without the white space around it.
+
+    Raises:
+        UpstreamError: ``SecretMalformed``, it cannot be sent in a header.
+    """
+    token = text.strip()
+    if not _TOKEN.fullmatch(token):
+        raise UpstreamError(
+            Failure(
+                reason=Reason.SecretMalformed,
+                message=f"Secret {account.secret}: the token is empty or has characters that no token has; "
+                "store the bare token (hf_...), nothing else.",
+                disposition=Disposition.PERSON,
+            )
+        )
+    return token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

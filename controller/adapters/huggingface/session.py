@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -144,6 +144,44 @@ class Wire:
         if repeatable:
             return await self._repeatable("POST", path, body=body)
         return await self._limited("POST", path, body=body, secrets=secrets)
+
+    async def lines(
+        self, path: str, *, query: Sequence[tuple[str, str]] = (), silence: float
+    ) -> AsyncGenerator[str]:
+        """Read a stream line by line until its end; close the iterator to stop before.
+
+        Args:
+            path: Below the endpoint, percent-encoded.
+            query: Pairs.
+            silence: Seconds without a byte after which the stream ends here, since it may never end by itself.
+
+        Raises:
+            HubError: It was refused, or broke off.
+        """
+        call = f"GET {path}"
+        url = f"{self._endpoint}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {**self._headers, "accept": "text/event-stream"}
+        timeout = httpx2.Timeout(
+            connect=TIMEOUTS.connect, read=silence, write=TIMEOUTS.write, pool=TIMEOUTS.pool
+        )
+        opened = False
+        try:
+            async with self._session.stream("GET", url, headers=headers, timeout=timeout) as response:
+                opened = response.is_success
+                if not response.is_success:
+                    raise refusal(
+                        call=call,
+                        status=response.status_code,
+                        headers=response.headers,
+                        body=await _body(response, call=call, effect=False),
+                        effect=False,
+                        secrets=self._secrets,
+                    )
+                async for line in response.aiter_lines():
+                    yield line
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+            if not (opened and isinstance(error, httpx2.ReadTimeout)):
+                raise no_answer(call=call, error=error, effect=False, secrets=self._secrets) from None
 
     async def _repeatable(self, method: str, path: str, *, query: str = "", body: JSON = None) -> Answer:
         try:

@@ -1,0 +1,153 @@
+"""What credentials may do, and who may use the runners: asked by ``check`` before anything runs, changing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controller.adapters.github.accounts import Accounts, RunnerGroup
+from controller.adapters.github.client import Client
+from controller.adapters.github.errors import GitHubError, RejectedError
+from controller.adapters.github.pages import parsed
+from controller.adapters.github.queue import parse_repository
+from controller.core.model import Scope
+from controller.ports import Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What GitHub says that credentials may do.
+
+    Attributes:
+        permissions: Of an App's installation, by the API's names (``read`` or ``write``); None for tokens.
+        scopes: Of a classic token; None for all other credentials. What a fine-grained token may do is not told: try.
+        expires_at: Epoch seconds of a token's end, None when it has none or GitHub does not say.
+    """
+
+    permissions: Mapping[str, str] | None
+    scopes: tuple[str, ...] | None
+    expires_at: float | None
+
+
+class GitHubInspection:
+    """Reads of one source that only ``check`` needs."""
+
+    def __init__(self, client: Client, accounts: Accounts) -> None:
+        self._client = client
+        self._accounts = accounts
+
+    async def grant(self) -> Grant:
+        """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota` is known afterwards.
+
+        Raises:
+            GitHubError: They do not work at all.
+        """
+        permissions = await self._client.permissions()
+        answer = await self._client.call("GET", "meta")
+        scopes = answer.headers.get("x-oauth-scopes")
+        return Grant(
+            permissions=permissions,
+            scopes=None
+            if scopes is None or permissions is not None
+            else tuple(scope.strip() for scope in scopes.split(",") if scope.strip()),
+            expires_at=_moment(answer.headers.get("github-authentication-token-expiration", "")),
+        )
+
+    async def repository(self, full_name: str) -> Repository:
+        """Return one repository.
+
+        Raises:
+            GitHubError: ``GitHubNotFound`` where the credentials may not see it.
+        """
+        answer = await self._client.call("GET", "repos/{name}", name=full_name)
+        return parsed(answer, parse_repository)
+
+    async def try_queue(self, full_name: str) -> None:
+        """Read a repository's queue, as the controller will.
+
+        Raises:
+            GitHubError: It cannot be read.
+        """
+        await self._client.call("GET", "repos/{name}/actions/runs?status=queued&per_page=1", name=full_name)
+
+    async def try_registering(self, scope: Scope) -> None:
+        """Try whether runners may be registered, by a request that GitHub can only refuse: it names no runner.
+
+        GitHub looks at who asks before it looks at what is asked, so its complaint about the body is the proof.
+
+        Raises:
+            GitHubError: They may not, or it cannot be told.
+        """
+        try:
+            await self._client.call(
+                "POST",
+                "{scope}/actions/runners/generate-jitconfig",
+                body={},
+                registration=True,
+                scope=scope.path,
+            )
+        except RejectedError as error:
+            if error.status != 422:
+                raise
+
+    async def try_listing_runners(self, scope: Scope) -> None:
+        """Read one row of the registrations.
+
+        Raises:
+            GitHubError: They cannot be read; ``PersonalAccount`` where the owner can have none.
+        """
+        try:
+            await self._client.call("GET", "{scope}/actions/runners?per_page=1", scope=scope.path)
+        except GitHubError as error:
+            failed = error
+        else:
+            return
+        raise await self._accounts.explained(scope, failed)
+
+    async def runner_group(self, scope: Scope, name: str | None) -> RunnerGroup:
+        """Return the group that runners would join.
+
+        Raises:
+            UpstreamError: ``RunnerGroupMissing``, or as any call.
+        """
+        return await self._accounts.group(scope, name)
+
+    async def group_repositories(self, scope: Scope, group: RunnerGroup) -> frozenset[str]:
+        """Return the repositories, in lower case, that were selected for an organization's group.
+
+        Raises:
+            GitHubError: They cannot be read.
+        """
+        seen = await self._client.listed(
+            "{scope}/actions/runner-groups/{group}/repositories",
+            params={},
+            rows="repositories",
+            parse=lambda row: str(row["full_name"]).lower(),
+            key=lambda name: name,
+            scope=scope.path,
+            group=group.id,
+        )
+        return frozenset(seen.items)
+
+    async def fork_approval(self, full_name: str) -> str:
+        """Return whose pull requests from forks wait for approval before workflows run (usecases.md §6).
+
+        One of ``first_time_contributors_new_to_github``, ``first_time_contributors`` and ``all_external_contributors``.
+
+        Raises:
+            GitHubError: It cannot be read: that needs Administration: read, which nothing else here does.
+        """
+        answer = await self._client.call(
+            "GET", "repos/{name}/actions/permissions/fork-pr-contributor-approval", name=full_name
+        )
+        return parsed(answer, lambda found: str(found["approval_policy"]))
+
+
+def _moment(text: str) -> float | None:
+    """Read ``2026-12-01 00:00:00 UTC`` or ``2026-12-01 00:00:00 +0200``."""
+    try:
+        moment = datetime.fromisoformat(text.replace(" UTC", "+00:00").replace(" +", "+").replace(" -", "-"))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,159 @@
+"""The log of an HF Job, line by line, across broken streams (hf-jobs.md §1.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+import httpx2
+
+from controller.adapters.huggingface.errors import HubError, malformed
+from controller.adapters.huggingface.jobs import bare_token, parse_job
+from controller.adapters.huggingface.session import Wire
+from controller.core.model import Disposition, HubAccount
+from controller.ports import Clock
+
+FOLLOWED_SILENCE = 90.0
+"""Seconds: the Hub sends a comment every 30 while a job says nothing."""
+
+SHORT_SILENCE = 2.0
+"""Seconds after which a log that is not followed has been read to its end: the stream of a live job has none."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+"""Seconds between two streams of one job, doubled as long as nothing comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a log; ``at`` is the Hub's time of it, as written, empty without one."""
+
+    at: str
+    text: str
+
+
+class _Replay:
+    """Tells what is new: each stream begins with the whole log again.
+
+    Lines are in the order of their times, and several may share one; so what counts is the newest time, and how many lines of
+    it were seen. Lines without a time all have the same one.
+    """
+
+    def __init__(self) -> None:
+        self._newest = ""
+        self._seen = 0
+        self._skip = 0
+
+    def again(self) -> None:
+        """Begin another stream."""
+        self._skip = self._seen
+
+    def is_new(self, line: LogLine) -> bool:
+        """Return whether a line was not seen before, and note it."""
+        if line.at < self._newest:
+            return False
+        if line.at > self._newest:
+            self._newest, self._seen, self._skip = line.at, 0, 0
+        if self._skip:
+            self._skip -= 1
+            return False
+        self._seen += 1
+        return True
+
+
+class HubLogs:
+    """Logs of one account's HF Jobs.
+
+    Args:
+        account: Endpoint, namespace, and the Secret's name for messages.
+        token: The Secret's token.
+        session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not closed here.
+        clock: Time.
+
+    Raises:
+        UpstreamError: ``SecretMalformed``.
+    """
+
+    def __init__(self, *, account: HubAccount, token: str, session: httpx2.AsyncClient, clock: Clock) -> None:
+        self._account = account
+        token = bare_token(token, account=account)
+        self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock)
+
+    async def lines(self, job_id: str, *, follow: bool, tail: int | None = None) -> AsyncGenerator[LogLine]:
+        """Yield the lines of a job's log.
+
+        Args:
+            job_id: The HF Job.
+            follow: Go on until the job has ended, over as many streams as it takes; else stop at what there is now.
+            tail: Begin with the last lines only.
+
+        Raises:
+            HubError: The Hub refuses, or (unless followed) does not answer.
+        """
+        path = f"/api/jobs/{quote(self._account.namespace, safe='')}/{quote(job_id, safe='')}"
+        replay, pause = _Replay(), FIRST_PAUSE
+        while True:
+            replay.again()
+            try:
+                # Asked before the stream is read: what ends meanwhile may have written more than the stream told.
+                ended, now = await self._look(path)
+                until = None if follow else now + SHORT_SILENCE
+                async with aclosing(self._once(path, tail=tail, until=until)) as stream:
+                    async for line in stream:
+                        tail = None  # the next stream is told apart by what was seen
+                        if replay.is_new(line):
+                            pause = FIRST_PAUSE
+                            yield line
+            except HubError as error:
+                if not follow or error.failure.disposition not in (Disposition.RETRY, Disposition.WAIT):
+                    raise
+                pause = max(pause, error.failure.retry_after or 0.0)
+            else:
+                if ended or not follow:
+                    return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _look(self, path: str) -> tuple[bool, float]:
+        """Return whether a job has ended, and the Hub's time."""
+        answer = await self._wire.get(path)
+        try:
+            job = parse_job(answer.payload, account=self._account)
+        except ValueError as error:
+            raise malformed(call=answer.call, why=str(error)) from None
+        return job.stage.ended, answer.server_time
+
+    async def _once(self, path: str, *, tail: int | None, until: float | None) -> AsyncGenerator[LogLine]:
+        """Yield the lines of one stream; with ``until``, a time of the Hub's, those that were written before."""
+        query = [("tail", str(tail))] if tail is not None else []
+        silence = FOLLOWED_SILENCE if until is None else SHORT_SILENCE
+        async with aclosing(self._wire.lines(f"{path}/logs", query=query, silence=silence)) as stream:
+            async for raw in stream:
+                line = _parse(raw)
+                if line is None:
+                    continue
+                if until is not None and _epoch(line.at) > until:
+                    return  # a job that talks all the time is never silent
+                yield line
+
+
+def _parse(raw: str) -> LogLine | None:
+    """Read one line of server-sent events; comments and other events are none of ours."""
+    if not raw.startswith("data: {"):
+        return None
+    try:
+        found = json.loads(raw.removeprefix("data: "))
+    except ValueError:
+        return None
+    return LogLine(at=str(found.get("timestamp") or ""), text=str(found.get("data") or "").rstrip("\r\n"))
+
+
+def _epoch(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0

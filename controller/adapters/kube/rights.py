@@ -1,0 +1,103 @@
+"""What the controller may need to do in Kubernetes (docs/reference/rbac.md), and whether somebody may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from controller.adapters.kube.client import GROUP, PLURAL, Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """One verb on one kind of object.
+
+    Attributes:
+        group: API group, empty for the core's.
+        resource: Plural, with the subresource after a slash.
+        verb: What is done.
+        name: Of the one object; empty for any.
+        namespace: Where; empty for objects of the cluster, or where it depends on the pools.
+        optional: What makes the right unnecessary, for people; empty if nothing does.
+    """
+
+    group: str
+    resource: str
+    verb: str
+    name: str = ""
+    namespace: str = ""
+    optional: str = ""
+
+    def __str__(self) -> str:
+        """``patch runnerpools/status.hfrunners.dev``."""
+        kind = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {kind}{f' {self.name}' if self.name else ''}"
+
+
+def _verbs(
+    group: str, resource: str, *verbs: str, name: str = "", namespace: str = "", optional: str = ""
+) -> Iterator[Right]:
+    for verb in verbs:
+        yield Right(
+            group=group, resource=resource, verb=verb, name=name, namespace=namespace, optional=optional
+        )
+
+
+IN_EACH_NAMESPACE: Sequence[Right] = (
+    *_verbs(GROUP, PLURAL, "get", "list", "watch", "patch"),
+    *_verbs(GROUP, f"{PLURAL}/status", "patch"),
+    *_verbs("", "secrets", "get"),
+    *_verbs("events.k8s.io", "events", "create", "patch"),
+)
+"""Rights in every namespace that has pools."""
+
+IN_CLUSTER: Sequence[Right] = tuple(
+    _verbs("", "namespaces", "get", name="kube-system", optional="it runs with --controller-id")
+)
+"""Rights beside namespaces."""
+
+
+def for_leases(namespace: str, name: str) -> Sequence[Right]:
+    """Return the rights of one of several replicas."""
+    optional = "it runs without --leader-elect, or with another --lease-name"
+    lease = "coordination.k8s.io", "leases"
+    return (
+        *_verbs(*lease, "create", namespace=namespace, optional=optional),
+        *_verbs(*lease, "get", "update", name=name, namespace=namespace, optional=optional),
+    )
+
+
+async def may(client: Client, right: Right, *, namespace: str, account: tuple[str, str] | None) -> bool:
+    """Ask the API server whether somebody has a right; asking has no effect.
+
+    Args:
+        client: Anybody may ask for themselves; for others it takes ``create`` on ``subjectaccessreviews``.
+        right: The right.
+        namespace: Where, if the right names no namespace.
+        account: A ServiceAccount's namespace and name; None for who asks.
+
+    Raises:
+        KubernetesError: As any call.
+    """
+    resource, _, subresource = right.resource.partition("/")
+    spec: dict[str, object] = {
+        "resourceAttributes": {
+            "group": right.group,
+            "resource": resource,
+            "subresource": subresource,
+            "verb": right.verb,
+            "name": right.name,
+            "namespace": right.namespace or namespace,
+        }
+    }
+    kind = "selfsubjectaccessreviews"
+    if account is not None:
+        kind = "subjectaccessreviews"
+        spec["user"] = f"system:serviceaccount:{account[0]}:{account[1]}"
+        spec["groups"] = [
+            "system:serviceaccounts",
+            f"system:serviceaccounts:{account[0]}",
+            "system:authenticated",
+        ]
+    answer = await client.request_json("POST", f"/apis/authorization.k8s.io/v1/{kind}", body={"spec": spec})
+    return bool(answer["status"].get("allowed"))

@@ -1,0 +1,38 @@
+"""Whether the controller's ServiceAccount may do in Kubernetes what it needs to (docs/reference/rbac.md)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from controller.adapters.kube.client import Client
+from controller.adapters.kube.rights import IN_CLUSTER, IN_EACH_NAMESPACE, Right, for_leases, may
+from controller.cli.checks.findings import Findings, Severity, some
+from controller.core.reasons import Reason
+from controller.ports import UpstreamError
+
+LEASE = "hf-runner-controller"
+"""The Lease that ``run --leader-elect`` takes by default."""
+
+
+async def check_rights(
+    client: Client, *, namespaces: Iterable[str], account: tuple[str, str] | None, found: Findings
+) -> None:
+    """Check the rights of a ServiceAccount by namespace and name, or of who asks for None."""
+    subject = f"ServiceAccount {'/'.join(account)}" if account else "the ServiceAccount of this pod"
+    lacking: defaultdict[Right, list[str]] = defaultdict(list)
+    wanted = [(right, namespace) for namespace in sorted(set(namespaces)) for right in IN_EACH_NAMESPACE]
+    wanted += [(right, "") for right in (*IN_CLUSTER, *(for_leases(account[0], LEASE) if account else ()))]
+    try:
+        for right, namespace in wanted:
+            if not await may(client, right, namespace=namespace, account=account):
+                lacking[right].append(right.namespace or namespace)
+    except UpstreamError as error:
+        found.failed(subject, error.failure)
+        return
+    for right, where in lacking.items():
+        places = f" in {some(place for place in where if place)}" if any(where) else ""
+        unless = f", unless {right.optional}" if right.optional else ""
+        message = f"It may not {right}{places}, and needs to{unless}. docs/reference/rbac.md has the rules."
+        severity = Severity.WARNING if right.optional else Severity.ERROR
+        found.add(severity, Reason.KubernetesForbidden, subject, message)

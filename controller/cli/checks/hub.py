@@ -1,0 +1,130 @@
+"""The Hub's token and namespace, and the hardware that pools ask for (hf-jobs.md §1, §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import httpx2
+
+from controller.adapters.huggingface.errors import HubError
+from controller.adapters.huggingface.flavors import HubHardware
+from controller.adapters.huggingface.inspection import HubInspection, Identity
+from controller.cli.checks.findings import Findings, Severity, some
+from controller.cli.checks.inputs import SecretReader, Subject
+from controller.core.labels import nearest
+from controller.core.model import Disposition, Failure, Flavor, HubAccount
+from controller.core.reasons import Reason
+from controller.ports import Clock, UpstreamError
+
+
+def token_of(data: Mapping[str, str], account: HubAccount) -> str:
+    """Return the token of a Secret.
+
+    Raises:
+        UpstreamError: ``SecretMalformed``, there is none.
+    """
+    if "token" in data:
+        return data["token"]
+    raise UpstreamError(
+        Failure(
+            reason=Reason.SecretMalformed,
+            message=f"Secret {account.secret} has no key 'token' with a Hugging Face token; it has "
+            f"{some(data, most=5) if data else 'none'}.",
+            disposition=Disposition.PERSON,
+        )
+    )
+
+
+async def check_account(
+    account: HubAccount, *, secrets: SecretReader, session: httpx2.AsyncClient, clock: Clock, found: Findings
+) -> None:
+    """Check whose a token is, and whether it may run Jobs in the namespace."""
+    subject = f"Secret {account.secret}"
+    try:
+        token = token_of(await secrets.read(account.secret), account)
+        hub = HubInspection(account=account, token=token, session=session, clock=clock)
+        identity = await hub.identity()
+    except UpstreamError as error:
+        missing = error.failure.reason is Reason.SecretMissing and not secrets.complete
+        severity = Severity.WARNING if missing else Severity.ERROR
+        found.failed(subject, error.failure, severity=severity)
+        return
+    try:
+        await hub.try_writing()
+    except HubError as error:
+        _refused(account, identity, error, found)
+        return
+    if identity.namespaces.get(account.namespace) is False:
+        reason = Reason.HubPaymentRequired
+        found.add(
+            Severity.WARNING, reason, subject, f"{account.namespace} cannot pay for Jobs. {reason.meaning}"
+        )
+
+
+def _refused(account: HubAccount, identity: Identity, error: HubError, found: Findings) -> None:
+    subject = f"Secret {account.secret}"
+    whose = f"The token is {identity.name}'s{f' with role {identity.role}' if identity.role else ''}"
+    if account.namespace not in identity.namespaces:
+        message = (
+            f"{whose}, who is not a member of {account.namespace}, but of "
+            f"{some(identity.namespaces, most=8)}: correct huggingface.namespace, or use a token of a member."
+        )
+        found.add(Severity.ERROR, Reason.HubForbidden, subject, message)
+    elif error.status in (401, 403):
+        message = (
+            f"{whose}, and may not start Jobs in {account.namespace}. Give it job.write there (a fine-grained token: "
+            f"{account.namespace}, Jobs, start and manage), or the role write."
+        )
+        found.add(Severity.ERROR, Reason.HubForbidden, subject, message)
+    elif error.status in (404, 405):
+        message = (
+            f"{whose}, a member of {account.namespace}; whether it may start Jobs there cannot be asked on this Hub. It needs "
+            "job.write."
+        )
+        found.add(Severity.NOTE, Reason.NotChecked, subject, message)
+    else:
+        found.failed(subject, error.failure)
+
+
+async def read_flavors(
+    endpoint: str, *, session: httpx2.AsyncClient, clock: Clock, found: Findings
+) -> Sequence[Flavor]:
+    """Return what a Hub has on offer; nothing where it cannot be read."""
+    try:
+        seen = await HubHardware(session=session, endpoint=endpoint, clock=clock).flavors()
+    except UpstreamError as error:
+        found.failed(endpoint, error.failure)
+        return ()
+    return seen.items
+
+
+def check_flavors(subject: Subject, offered: Iterable[Flavor], found: Findings) -> None:
+    """Check that a pool's flavors exist, and say what they cost."""
+    pool = subject.pool
+    known = {flavor.name: flavor for flavor in offered}
+    for index, name in enumerate(pool.flavors):
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}."
+            found.add(
+                Severity.ERROR,
+                Reason.UnknownFlavor,
+                str(subject),
+                f"The Hub offers no flavor {name}; {hint}",
+                where=subject.written(("spec", "flavors", index)),
+            )
+    per_hour = {name: known[name].usd_per_minute * 60 for name in pool.flavors if name in known}
+    if not per_hour:
+        return
+    dearest = max(per_hour.values())
+    listed = ", ".join(f"{name} ${usd:.2f}/h" for name, usd in per_hour.items())
+    idle = (
+        f" minIdle {pool.min_idle} costs ${pool.min_idle * dearest:.2f} an hour day and night."
+        if pool.min_idle
+        else ""
+    )
+    message = (
+        f"{listed}. {pool.max_runners} runners at once cost up to ${pool.max_runners * dearest:.2f} an hour, and one runner "
+        f"at most ${dearest * pool.deadlines.lifetime / 3_600:.2f} in its lifetime.{idle}"
+    )
+    found.add(Severity.NOTE, Reason.Price, str(subject), message)

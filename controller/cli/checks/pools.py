@@ -1,0 +1,78 @@
+"""What pools say by themselves and between each other: images, Secrets for variables, labels that overlap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from controller.cli.checks.findings import Findings, Severity
+from controller.cli.checks.inputs import SecretReader, Subject
+from controller.core.model import Flavor
+from controller.core.overlap import find_overlaps
+from controller.core.reasons import Reason
+from controller.ports import UpstreamError
+
+# The runner is built for glibc, and the bootstrap is a shell script (docs/bootstrap.md).
+_NOT_GLIBC = re.compile(
+    r"(^|[/:_.-])(alpine|busybox|distroless|scratch|nanoserver|windowsservercore)", re.IGNORECASE
+)
+_SPACE = ("huggingface.co/spaces/", "hf.co/spaces/")
+
+
+def check_image(subject: Subject, found: Findings) -> None:
+    """Judge an image by its name alone; nothing is pulled."""
+    image = subject.pool.template.image
+    if image is None:
+        return
+    where = subject.written(("spec", "image"))
+    if _NOT_GLIBC.search(image):
+        reason = Reason.ImageUnsuitable
+        message = (
+            f"{image} looks like an image without glibc or without a shell, which the runner needs: take one made from Debian, "
+            "Ubuntu, Fedora or UBI."
+        )
+        found.add(Severity.WARNING, reason, str(subject), message, where=where)
+    tag = image.rpartition("/")[2].partition(":")[2]
+    if "@sha256:" not in image and tag in ("", "latest") and not image.startswith(_SPACE):
+        reason = Reason.ImageUnpinned
+        found.add(Severity.NOTE, reason, str(subject), f"{image}: {reason.meaning}", where=where)
+
+
+async def check_variables(subject: Subject, secrets: SecretReader, found: Findings) -> None:
+    """Check that the Secrets of ``secretEnv`` exist and have their keys."""
+    for index, variable in enumerate(subject.pool.template.secret_env):
+        where = subject.written(("spec", "secretEnv", index))
+        try:
+            data = await secrets.read(variable.secret)
+        except UpstreamError as error:
+            missing = error.failure.reason is Reason.SecretMissing and not secrets.complete
+            severity = Severity.WARNING if missing else Severity.ERROR
+            found.failed(str(subject), error.failure, severity=severity, where=where)
+            continue
+        if variable.key not in data:
+            message = f"Secret {variable.secret} has no key {variable.key!r}, which {variable.name} in secretEnv takes; add it."
+            found.add(Severity.ERROR, Reason.SecretMalformed, str(subject), message, where=where)
+
+
+def check_overlaps(
+    subjects: Sequence[Subject],
+    reach: Mapping[str, Sequence[str]],
+    offered: Mapping[str, Sequence[Flavor]],
+    found: Findings,
+) -> None:
+    """Find pools that would serve the same jobs."""
+    prices = {
+        endpoint: {flavor.name: flavor.usd_per_minute / 60 for flavor in flavors}
+        for endpoint, flavors in offered.items()
+    }
+    overlaps = find_overlaps([subject.pool for subject in subjects], reach, prices)
+    for subject in subjects:
+        for overlap in overlaps.get(subject.pool.uid, ()):
+            if overlap.goes_first:
+                continue  # said once, at the pool that gets the jobs
+            message = (
+                f"It shares the labels {', '.join(overlap.labels)} and a repository with {overlap.other}, and gets the jobs "
+                "that both match. Give each pool a label of its own if that is not meant."
+            )
+            where = subject.written(("spec", "labels"))
+            found.add(Severity.WARNING, Reason.LabelsOverlap, str(subject), message, where=where)
