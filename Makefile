@@ -57,6 +57,7 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/python -m controller.api.crd --check crds
 	$(BIN)/python -m controller.api.crd --check charts/hf-runner-controller/files/crds
 	$(BIN)/python -m controller.api.docs --check docs/reference
+	$(BIN)/python -m controller.cli.docs --check docs/reference
 	$(BIN)/python -m tools.reasons --check
 	$(BIN)/python -m tools.metrics --check
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
@@ -86,6 +87,7 @@ crds: $(STAMP) ## Generate crds/ from the typed models in controller/api
 .PHONY: docs
 docs: $(STAMP) ## Generate docs/reference/ from the code
 	@$(BIN)/python -m controller.api.docs --write docs/reference
+	@$(BIN)/python -m controller.cli.docs --write docs/reference
 	@$(BIN)/python -m tools.reasons
 	@$(BIN)/python -m tools.metrics
 

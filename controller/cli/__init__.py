@@ -12,7 +12,10 @@ from controller.cli.apply import apply_command
 from controller.cli.check import check_command
 from controller.cli.demo import demo_command
 from controller.cli.drain import drain_command
+from controller.cli.init import init_command
+from controller.cli.logs_command import logs_command
 from controller.cli.run import run_command
+from controller.cli.runners import runners_command
 from controller.cli.sim import sim_command
 from controller.cli.simulate import simulate_command
 
@@ -25,7 +28,10 @@ def main() -> None:
 
 main.add_command(run_command)
 main.add_command(apply_command)
+main.add_command(init_command)
 main.add_command(check_command)
+main.add_command(runners_command)
+main.add_command(logs_command)
 main.add_command(sim_command)
 main.add_command(simulate_command)
 main.add_command(demo_command)

@@ -24,6 +24,9 @@ FOLLOWED_SILENCE = 90.0
 SHORT_SILENCE = 2.0
 """Seconds after which a log that is not followed has been read to its end: the stream of a live job has none."""
 
+WHOLE_SECONDS = 1.0
+"""What the Hub's ``Date`` leaves out."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 """Seconds between two streams of one job, doubled as long as nothing comes."""
 
@@ -37,31 +40,32 @@ class LogLine:
 
 
 class _Replay:
-    """Tells what is new: each stream begins with the whole log again.
+    """Tells what is new: each stream begins with the whole log again, or with its tail.
 
-    Lines are in the order of their times, and several may share one; so what counts is the newest time, and how many lines of
-    it were seen. Lines without a time all have the same one.
+    Lines are in the order of their times, and several may share one. So a line of the newest time is new once those that were
+    seen of that time have come again, in their order. Lines without a time all have the same one.
     """
 
     def __init__(self) -> None:
         self._newest = ""
-        self._seen = 0
-        self._skip = 0
+        self._seen: list[str] = []
+        self._again = 0
 
     def again(self) -> None:
         """Begin another stream."""
-        self._skip = self._seen
+        self._again = 0
 
     def is_new(self, line: LogLine) -> bool:
         """Return whether a line was not seen before, and note it."""
         if line.at < self._newest:
             return False
         if line.at > self._newest:
-            self._newest, self._seen, self._skip = line.at, 0, 0
-        if self._skip:
-            self._skip -= 1
+            self._newest, self._seen = line.at, []
+        elif self._again < len(self._seen):
+            self._again += line.text == self._seen[self._again]
             return False
-        self._seen += 1
+        self._seen.append(line.text)
+        self._again = len(self._seen)
         return True
 
 
@@ -101,7 +105,7 @@ class HubLogs:
             try:
                 # Asked before the stream is read: what ends meanwhile may have written more than the stream told.
                 ended, now = await self._look(path)
-                until = None if follow else now + SHORT_SILENCE
+                until = None if follow else now + WHOLE_SECONDS + SHORT_SILENCE
                 async with aclosing(self._once(path, tail=tail, until=until)) as stream:
                     async for line in stream:
                         tail = None  # the next stream is told apart by what was seen
