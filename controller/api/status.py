@@ -233,7 +233,7 @@ class RunnerPoolStatus(StatusPart):
     )
     runners: Annotated[list[Runner], Field(max_length=MAX_RUNNERS_SHOWN), KeyedBy("name")] | None = Field(
         default=None,
-        description=f"The newest {MAX_RUNNERS_SHOWN} runners; `hf-runner-controller runners` lists all.",
+        description=f"The newest {MAX_RUNNERS_SHOWN} runners; counts has them all.",
     )
     flavors: Annotated[list[FlavorStatus], Field(max_length=16), KeyedBy("name")] | None = Field(
         default=None, description="Prices, back-off and failures by flavor."

@@ -423,12 +423,11 @@ def _workflow(pools: Sequence[Mapping[str, Any]]) -> str:
                 {"run": "lscpu" if flavor.startswith("cpu-") else "nvidia-smi"},
             ],
         }
-    head = "# .github/workflows/hf-runners.yml\n"
-    return head + _yaml(
-        {
-            "name": "hf-runners",
-            "on": {"workflow_dispatch": {}},
-            "permissions": {"contents": "read"},
-            "jobs": jobs,
-        }
-    )
+    workflow = {
+        "name": "hf-runners",
+        "on": {"workflow_dispatch": {}},
+        "permissions": {"contents": "read"},
+        "jobs": jobs,
+    }
+    # PyYAML quotes `on`, which YAML 1.1 takes for true; GitHub takes either.
+    return "# .github/workflows/hf-runners.yml\n" + _yaml(workflow).replace("'on':", "on:", 1)

@@ -1,4 +1,4 @@
-"""crds/ and docs/reference/runnerpool.md: current, complete, and checked by commands that can fail."""
+"""crds/, docs/reference/runnerpool.md and cli.md: current, complete, and checked by commands that can fail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from controller.api import crd, docs
 from controller.api.schema import structural
+from controller.cli import docs as cli_docs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = [
     pytest.param(crd.main, ROOT / "crds", crd.FILE_NAME, id="crd"),
     pytest.param(docs.main, ROOT / "docs" / "reference", docs.FILE_NAME, id="reference"),
+    pytest.param(cli_docs.main, ROOT / "docs" / "reference", cli_docs.FILE_NAME, id="command line"),
 ]
 
 

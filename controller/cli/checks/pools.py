@@ -14,7 +14,7 @@ from controller.ports import UpstreamError
 
 # The runner is built for glibc, and the bootstrap is a shell script (docs/bootstrap.md).
 _NOT_GLIBC = re.compile(
-    r"(^|[/:_.-])(alpine|busybox|distroless|scratch|nanoserver|windowsservercore)", re.IGNORECASE
+    r"(^|[/:_.-])(alpine|busybox|distroless|scratch|nanoserver|windowsservercore)(?![a-z])", re.IGNORECASE
 )
 _SPACE = ("huggingface.co/spaces/", "hf.co/spaces/")
 

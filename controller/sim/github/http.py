@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from controller.sim.github.access import ACCEPTED_SCOPES
 from controller.sim.github.control import Control
-from controller.sim.github.errors import DOCS, Refusal
+from controller.sim.github.errors import DOCS, Refusal, not_found
 from controller.sim.github.inquiry import Answer, Inquiry, Route
 from controller.sim.github.model import ANONYMOUS, Caller
 from controller.sim.github.render import Render, compact
@@ -109,6 +109,8 @@ class GitHubSite:
                 repository = self.world.access.repository(caller, name, route.need)
             else:
                 account = parts.get("org") or parts.get("enterprise") or parts.get("username", "")
+                if "org" in parts and self.world.store.owner(account).kind != "Organization":
+                    raise not_found()
                 self.world.access.account(caller, account, route.need)
         return Inquiry(
             request=request,

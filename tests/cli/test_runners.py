@@ -1,0 +1,94 @@
+"""The table of runners: what it reads of a status, and how it looks on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from controller.cli.runners import WIDEST, draw, read_fleet
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+JOB = "https://huggingface.co/jobs/acme/6b019cd5fd44eefd778d23c3"
+WORK = "https://github.com/acme/lib/actions/runs/7/job/41"
+
+
+def pool(name: str, *, live: int = 0, runners: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    status = {
+        "counts": {"live": live},
+        "flavors": [{"name": "t4-small", "usdPerHour": "0.40"}, {"name": "l4x1"}],
+        "runners": runners or [],
+    }
+    return {"metadata": {"namespace": "ci", "name": name}, "status": status}
+
+
+BUSY = {
+    "name": "t4-hfr-1-busy",
+    "phase": "Busy",
+    "flavor": "t4-small",
+    "since": "2026-11-21T11:47:00Z",
+    "hfJobId": "6b019cd5fd44eefd778d23c3",
+    "hfJobUrl": JOB,
+    "workflowJobUrl": WORK,
+}
+SCHEDULING = {
+    "name": "t4-hfr-2",
+    "phase": "Scheduling",
+    "flavor": "t4-small",
+    "since": "2026-11-21T11:59:30Z",
+}
+
+
+def text(*pools: dict[str, Any], terminal: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(),
+        force_terminal=terminal,
+        width=120 if terminal else WIDEST,
+        color_system="truecolor" if terminal else None,
+    )
+    console.print(draw(read_fleet(pools), now=NOW, links=terminal))
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_a_runner_is_shown_with_its_phase_age_price_and_both_pages() -> None:
+    shown = text(pool("t4", live=2, runners=[BUSY, SCHEDULING]), pool("idle"))
+    busy, scheduling = (line.split() for line in shown.splitlines()[1:3])
+    assert busy == ["ci/t4", "t4-hfr-1-busy", "Busy", "13m", "t4-small", "0.40", JOB, WORK]
+    assert scheduling == ["ci/t4", "t4-hfr-2", "Scheduling", "30s", "t4-small"]
+    assert shown.splitlines()[3].strip() == "2 runners in 2 pools, 1 without any; $0.40 per hour"
+
+
+def test_in_a_pipe_there_are_no_colors_no_boxes_and_no_line_is_cut() -> None:
+    shown = text(pool("t4", live=1, runners=[{**BUSY, "name": "n" * 64}]))
+    assert "\x1b" not in shown
+    assert "─" not in shown
+    assert "n" * 64 in shown
+
+
+def test_on_a_terminal_the_pages_are_links_behind_short_names() -> None:
+    shown = text(pool("t4", live=1, runners=[BUSY]), terminal=True)
+    assert JOB in shown
+    assert WORK in shown
+    assert all(len(line) < 400 for line in shown.splitlines())
+
+
+def test_runners_that_a_status_has_no_room_for_are_counted() -> None:
+    shown = text(pool("t4", live=25, runners=[BUSY, SCHEDULING]))
+    assert "ci/t4: 23 more, not in its status" in shown
+
+
+def test_pools_without_runners_or_status_make_no_table() -> None:
+    assert (
+        text({"metadata": {"namespace": "ci", "name": "new"}}).strip()
+        == "0 runners in 1 pool, 1 without any; $0.00 per hour"
+    )
+
+
+def test_for_scripts_it_is_json_with_names_as_in_the_status() -> None:
+    found = read_fleet([pool("t4", live=2, runners=[BUSY, SCHEDULING])]).to_json()
+    assert found["usdPerHour"] == 0.4
+    assert found["runners"][0]["hfJobUrl"] == JOB
+    assert found["runners"][0]["usdPerHour"] == 0.4
+    assert "usdPerHour" not in found["runners"][1]
