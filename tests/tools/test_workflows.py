@@ -36,6 +36,15 @@ def test_a_job_ends_and_has_only_the_rights_that_it_names(name: str, job: Mappin
     assert "uses" in job or 0 < job["timeout-minutes"] <= 60
 
 
+def test_the_line_of_the_chart_that_a_release_fills_in_is_there_once() -> None:
+    """release.yml writes the image's digest with sed, which keeps the file's comments."""
+    values = (ROOT / "charts/hf-runner-controller/values.yaml").read_text()
+    assert re.findall(r'^  digest: ""$', values, re.MULTILINE) == ['  digest: ""']
+    assert yaml.safe_load(values)["image"]["digest"] == ""
+    (command,) = re.findall(r'sed -i "(.+)" charts', (ROOT / ".github/workflows/release.yml").read_text())
+    assert command == r"s|^  digest: \"\"$|  digest: $IMAGE_DIGEST|"
+
+
 def test_nothing_of_a_release_is_published_before_it_was_tested_and_verified() -> None:
     release = {name.partition(": ")[2]: job for name, job in jobs() if name.startswith("release.yml")}
 
