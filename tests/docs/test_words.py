@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from controller.api.runnerpool import KIND, RunnerPool
 from controller.cli import main
@@ -23,7 +24,6 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, inline, name
 SHELL = ("sh", "console", "bash", "")
 PROGRAM = "hf-runner-controller"
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-COMING = {"check", "init", "logs", "runners"}
 CHART = ROOT / "charts" / PROGRAM
 CONDITIONS = set(re.findall(r'\("([A-Z][A-Za-z]+)", ', (ROOT / "controller/core/status.py").read_text()))
 
@@ -59,8 +59,7 @@ def mistakes_of(words: list[str]) -> Iterator[str]:
         known = main.commands[words[0]]
         words = words[1:]
     else:
-        if words[0] not in COMING:
-            yield f"no command {words[0]}"
+        yield f"no command {words[0]}"
         return
     options = {
         flag for p in known.params if isinstance(p, click.Option) for flag in (*p.opts, *p.secondary_opts)
@@ -116,6 +115,15 @@ def test_every_manifest_of_a_pool_is_right(page: Path) -> None:
             for manifest in yaml.safe_load_all(block.text):
                 if manifest["kind"] == KIND:
                     RunnerPool.parse(manifest, allow_http=False)
+
+
+def test_the_pool_of_the_first_steps_is_what_the_command_before_it_prints() -> None:
+    page = ROOT / "docs" / "first-pool.md"
+    (words,) = (words for words in commands(page, PROGRAM) if words[:1] == ["init"] and len(words) > 1)
+    printed = CliRunner().invoke(main, words[: words.index(">")])
+    assert printed.exit_code == 0, printed.output
+    (shown,) = (block for block in blocks(page) if f"kind: {KIND}" in block.text)
+    assert yaml.safe_load(shown.text) == yaml.safe_load(printed.stdout)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
