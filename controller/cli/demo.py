@@ -282,12 +282,20 @@ class Operator:
     """The operator as a process of its own."""
 
     def __init__(
-        self, *, kubeconfig: Path, namespace: str, github: str, runner: Mapping[str, str], log: Path
+        self,
+        *,
+        kubeconfig: Path,
+        namespace: str,
+        github: str,
+        runner: Mapping[str, str],
+        log: Path,
+        web_port: int,
     ) -> None:
         self._kubeconfig = kubeconfig
         self._namespace = namespace
         self._github = github
         self._runner = runner
+        self._web_port = web_port
         self._process: asyncio.subprocess.Process | None = None
         self.log = log
 
@@ -306,7 +314,7 @@ class Operator:
                     "--hub-poll-seconds",
                     "2",
                 ),  # workflow jobs of seconds, not of minutes
-                *("--web-host", "127.0.0.1", "--web-port", "0"),
+                *("--web-host", "127.0.0.1", "--web-port", str(self._web_port)),
                 *("--runner-base-url", self._github),
                 *("--runner-version", self._runner["version"]),
                 *("--runner-sha256", f"{self._runner['arch']}={self._runner['sha256']}"),
@@ -355,7 +363,7 @@ def _runner_archive() -> Mapping[str, str]:
     return {"version": RUNNER_VERSION, "arch": arch, "sha256": Archives().build(RUNNER_VERSION, arch).sha256}
 
 
-async def play(kubeconfig: Path, *, keep_log: Path | None, console: Console) -> bool:
+async def play(kubeconfig: Path, *, keep_log: Path | None, console: Console, web_port: int = 0) -> bool:
     """Run the demo against the cluster of a kubeconfig; return whether everything ended as it should."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hfrunners-demo-")))
@@ -385,6 +393,7 @@ async def play(kubeconfig: Path, *, keep_log: Path | None, console: Console) -> 
             github=str(origins.github),
             runner=_runner_archive(),
             log=keep_log or directory / "operator.log",
+            web_port=web_port,
         )
         stack.push_async_callback(operator.kill)
         demo = Demo(sites=sites, cluster=cluster, operator=operator, console=console)
@@ -403,11 +412,18 @@ async def play(kubeconfig: Path, *, keep_log: Path | None, console: Console) -> 
 @click.option(
     "--log", type=click.Path(dir_okay=False, path_type=Path), help="Keep the operator's log in this file."
 )
-def demo_command(kubeconfig: Path, log: Path | None) -> None:
+@click.option(
+    "--web-port",
+    metavar="PORT",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    help="Where the operator shows /metrics on 127.0.0.1, for a Prometheus. Default: a free port.",
+)
+def demo_command(kubeconfig: Path, log: Path | None, web_port: int) -> None:
     """Serve a burst of workflow jobs with simulated GitHub and Hub.
 
     Kills the operator once and deletes a pool under load. Exit code 1 unless every job completed and nothing was left.
     """
     console = Console(stderr=True)
-    if not asyncio.run(play(kubeconfig, keep_log=log, console=console)):
+    if not asyncio.run(play(kubeconfig, keep_log=log, console=console, web_port=web_port)):
         sys.exit(1)

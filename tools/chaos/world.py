@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +19,7 @@ from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
 from controller.sim.github.world import GitHubWorld
 from controller.sim.hub.http import HubSite
 from controller.sim.hub.platform import drive
+from controller.sim.hub.running import Run
 from controller.sim.hub.world import World as HubWorld
 from controller.sim.machine import Boot, RunnerMachine
 
@@ -49,8 +50,8 @@ class Act:
 class WatchedMachine(RunnerMachine):
     """Runners whose violent ends are noted."""
 
-    def __init__(self, *, github: GitHubWorld) -> None:
-        super().__init__(github=github, boot=lambda _: Boot(seconds=0.3))
+    def __init__(self, *, github: GitHubWorld, boot: Callable[[Run], Boot]) -> None:
+        super().__init__(github=github, boot=boot)
         self.killed_busy: list[str] = []
 
     def kill(self, job_id: str) -> None:
@@ -143,12 +144,19 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(repositories: Sequence[str]) -> AsyncIterator[World]:
-    """Serve both services while the context is open, with an App that is installed on the owner of the repositories."""
+async def open_world(
+    repositories: Sequence[str], *, boot: Callable[[Run], Boot] = lambda _: Boot(seconds=0.3)
+) -> AsyncIterator[World]:
+    """Serve both services while the context is open, with an App that is installed on the owner of the repositories.
+
+    Args:
+        repositories: Of the owner.
+        boot: How each container behaves.
+    """
     loop = asyncio.get_running_loop()
     clock = LoopClock(time=loop.time, epoch=time.time() - loop.time())
     github = GitHubWorld(clock=clock)
-    machine = WatchedMachine(github=github)
+    machine = WatchedMachine(github=github, boot=boot)
     hub = HubWorld(clock=clock, machine=machine)
     hub.turn(HURRY)
     for name in repositories:
