@@ -25,12 +25,14 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: $(STAMP) ## Run the operator against simulated GitHub and Hub; KUBECONFIG=FILE uses that cluster
+demo: $(STAMP) ## Run the operator against simulated GitHub and Hub; KUBECONFIG=FILE uses that cluster, PROMETHEUS=1 watches it
 ifeq ($(origin KUBECONFIG),command line)
-	@$(BIN)/hf-runner-controller demo --kubeconfig '$(KUBECONFIG)'
+	@$(WATCHED) demo --kubeconfig '$(KUBECONFIG)' $(WATCH_PORT)
 else
-	@$(BIN)/python -m tools.controlplane run -- $(BIN)/hf-runner-controller demo --kubeconfig {}
+	@$(BIN)/python -m tools.controlplane run -- $(WATCHED) demo --kubeconfig {} $(WATCH_PORT)
 endif
+WATCHED = $(if $(PROMETHEUS),$(BIN)/python -m tools.monitoring watch --) $(BIN)/hf-runner-controller
+WATCH_PORT = $(if $(PROMETHEUS),--web-port @port)
 
 .PHONY: test
 test: lint unit ## Check everything: lint, types, layers, and all tests
@@ -60,6 +62,7 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/python -m controller.cli.docs --check docs/reference
 	$(BIN)/python -m tools.reasons --check
 	$(BIN)/python -m tools.metrics --check
+	$(BIN)/python -m tools.monitoring check
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
 		echo 'left out: shellcheck is missing; install it with: sudo apt-get install -y shellcheck' >&2; test "$${CI:-}" != true; fi
 	$(BIN)/zizmor --offline --no-progress --quiet .github
@@ -85,11 +88,18 @@ crds: $(STAMP) ## Generate crds/ from the typed models in controller/api
 	@$(BIN)/python -m controller.api.crd --write charts/hf-runner-controller/files/crds
 
 .PHONY: docs
-docs: $(STAMP) ## Generate docs/reference/ from the code
+docs: $(STAMP) ## Generate docs/reference/ and the dashboard from the code
 	@$(BIN)/python -m controller.api.docs --write docs/reference
 	@$(BIN)/python -m controller.cli.docs --write docs/reference
 	@$(BIN)/python -m tools.reasons
 	@$(BIN)/python -m tools.metrics
+	@$(BIN)/python -m tools.monitoring write
+
+PNG ?= docs/images/dashboard.png
+.PHONY: dashboard
+dashboard: $(STAMP) controlplane ## Play a scene for a real Prometheus, try every query of dashboard and rules, draw the panels as PNG
+	@mkdir -p '$(dir $(PNG))'
+	@$(BIN)/python -m tools.monitoring draw '$(PNG)'
 
 .PHONY: controlplane
 controlplane: python ## Get kube-apiserver and etcd: from the cache, by download, or by go build
