@@ -58,6 +58,7 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/lint-imports
 	$(BIN)/python -m controller.api.crd --check crds
 	$(BIN)/python -m controller.api.crd --check charts/hf-runner-controller/files/crds
+	$(BIN)/python -m tools.chart_schema --check
 	$(BIN)/python -m controller.api.docs --check docs/reference
 	$(BIN)/python -m controller.cli.docs --check docs/reference
 	$(BIN)/python -m tools.reasons --check
@@ -86,6 +87,7 @@ bench: $(STAMP) controlplane ## Print the figures of speed and size, measured on
 crds: $(STAMP) ## Generate crds/ from the typed models in controller/api
 	@$(BIN)/python -m controller.api.crd --write crds
 	@$(BIN)/python -m controller.api.crd --write charts/hf-runner-controller/files/crds
+	@$(BIN)/python -m tools.chart_schema
 
 .PHONY: docs
 docs: $(STAMP) ## Generate docs/reference/ and the dashboard from the code
