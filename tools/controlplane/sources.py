@@ -114,7 +114,7 @@ def assets(env: Mapping[str, str] = os.environ, archive: Archive | None = None) 
     if found := present_assets(env):
         return found
     cache = cache_directory(env)
-    with _locked(
+    with locked(
         cache.with_name(cache.name + ".lock"), waiting="another process is fetching the control plane"
     ):
         if found := present_assets(env):
@@ -156,7 +156,8 @@ def _missing_from(directory: Path) -> str:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, *, waiting: str) -> Iterator[None]:
+def locked(path: Path, *, waiting: str) -> Iterator[None]:
+    """Hold a lock between processes; ``waiting`` is printed where another one has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         try:
