@@ -38,7 +38,7 @@ WATCH_PORT = $(if $(PROMETHEUS),--web-port @port)
 test: lint unit ## Check everything: lint, types, layers, and all tests
 
 .PHONY: unit
-unit: $(STAMP) controlplane ## Run all tests, those that need a Kubernetes API server too
+unit: $(STAMP) controlplane charttools ## Run all tests, those that need a Kubernetes API server too
 	@$(PYTEST) $(ARGS)
 
 .PHONY: test-fast
@@ -106,6 +106,18 @@ dashboard: $(STAMP) controlplane ## Play a scene for a real Prometheus, try ever
 .PHONY: controlplane
 controlplane: python ## Get kube-apiserver and etcd: from the cache, by download, or by go build
 	@$(PYTHON) -m tools.controlplane assets >/dev/null
+
+.PHONY: chart
+chart: $(STAMP) controlplane charttools ## Check the Helm chart with Helm 3 and 4, kubeconform and a real API server
+	@$(PYTEST) tests/chart $(ARGS)
+
+.PHONY: chart-docs
+chart-docs: charttools ## Generate the chart's README from its values
+	@"$$($(PYTHON) -m tools.charttools)"/helm-docs -c charts/hf-runner-controller -t README.md.gotmpl --sort-values-order file -l error
+
+.PHONY: charttools
+charttools: python ## Build the programs that check the chart, from tools/chart/go.mod, into the cache
+	@$(PYTHON) -m tools.charttools >/dev/null
 
 .PHONY: venv
 venv: $(STAMP) ## Make the virtual environment .venv from the hash-locked requirements

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests that share the API server to one worker of ``-n 2 --dist loadgroup``, so there is one."""
     for item in items:
-        if item.get_closest_marker("controlplane"):
+        if item.get_closest_marker("controlplane") and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("controlplane"))
 
 

@@ -1,0 +1,415 @@
+"""What the chart renders, and installs, on a real API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.conftest import CHART, NAMESPACE, VALUES, Body, Helm, settings
+from tests.chart.server import Server, write_schemas
+from tools import charttools
+from tools.controlplane import ControlPlane, present_assets
+
+# Servers of their own, so these need not wait for the tests that share one.
+pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("chart"), pytest.mark.timeout(120)]
+
+CRD = CHART / "files/crds/hfrunners.dev_runnerpools.yaml"
+MATRIX = [(), *(("-f", path) for path in VALUES)]
+TYPE = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runnerpools.hfrunners.dev"
+NAMES = ["defaults", *(path.stem for path in VALUES)]
+POOLS = Path(__file__).parent / "values" / "namespaced.yaml"
+
+
+def fresh() -> ControlPlane:
+    """An API server of a module's or test's own: what Helm installs has fixed names, and other tests bring the same CRD."""
+    programs = present_assets()
+    if programs is None:
+        pytest.fail("no kube-apiserver and etcd here yet: run `make controlplane` once")
+    return ControlPlane(programs=programs)
+
+
+@pytest.fixture(scope="module")
+def server(programs: Path) -> Iterator[Server]:
+    """An API server that knows every type that the chart renders, and the namespaces that the values name."""
+    with fresh() as plane, Server(plane.kubeconfig) as server:
+        server.install_types(CRD, *(programs / name for name in charttools.CRDS))
+        for name in (NAMESPACE, "chart-gpu"):
+            server.namespace(name)
+        server.namespace(
+            "restricted",
+            **{
+                "pod-security.kubernetes.io__enforce": "restricted",
+                "pod-security.kubernetes.io__enforce-version": "latest",
+            },
+        )
+        server.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default", "namespace": "restricted"},
+            }
+        ).raise_for_status()
+        yield server
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=NAMES)
+def test_every_object_is_taken_by_the_api_server_to_the_last_field(
+    server: Server, programs: Path, values: tuple[object, ...]
+) -> None:
+    wrong = {}
+    for obj in Helm(programs / "helm4").render(*values):
+        obj["metadata"].setdefault(
+            "namespace", NAMESPACE
+        )  # as Helm does; of cluster-wide kinds it is dropped
+        if obj["kind"] in ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"):
+            del obj["metadata"]["namespace"]
+        answer = server.apply(obj, dry=True)
+        if answer.status_code not in (200, 201):
+            wrong[f"{obj['kind']} {obj['metadata']['name']}"] = answer.text
+    assert wrong == {}
+
+
+def test_a_field_that_does_not_exist_would_be_noticed(server: Server, programs: Path) -> None:
+    deployment = next(obj for obj in Helm(programs / "helm4").render() if obj["kind"] == "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    answer = server.apply(deployment, dry=True)
+    assert answer.status_code >= 400
+    assert "readynessProbe" in answer.text
+
+
+def pods(objects: list[Body]) -> Iterator[tuple[str, Body]]:
+    for obj in objects:
+        if obj["kind"] in ("Deployment", "Job"):
+            template = obj["spec"]["template"]
+            spec = {**template["spec"], "serviceAccountName": "default"}
+            metadata = {"name": obj["metadata"]["name"], "namespace": "restricted"}
+            yield (
+                obj["metadata"]["name"],
+                {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec},
+            )
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=NAMES)
+def test_every_pod_passes_the_restricted_level_of_pod_security(
+    server: Server, programs: Path, values: tuple[object, ...]
+) -> None:
+    found = list(pods(Helm(programs / "helm4").render(*values)))
+    assert found
+    answers = {name: server.apply(pod, dry=True) for name, pod in found}
+    assert {name: answer.text for name, answer in answers.items() if answer.status_code != 201} == {}
+
+
+@pytest.mark.parametrize(
+    "taken", ["runAsNonRoot", "seccompProfile", "allowPrivilegeEscalation", "capabilities"]
+)
+def test_a_pod_that_lacks_one_of_its_restrictions_would_be_refused(
+    server: Server, programs: Path, taken: str
+) -> None:
+    (_, pod), *_ = pods(Helm(programs / "helm4").render())
+    for restrictions in (pod["spec"]["securityContext"], pod["spec"]["containers"][0]["securityContext"]):
+        restrictions.pop(taken, None)
+    answer = server.apply(pod, dry=True)
+    assert answer.status_code == 403
+    assert "violates PodSecurity" in answer.text
+    assert taken in answer.text
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=NAMES)
+def test_kubeconform_agrees_with_the_servers_own_schemas(
+    server: Server, programs: Path, tmp_path: Path, values: tuple[object, ...]
+) -> None:
+    assert write_schemas(server.wait("/openapi/v2").json(), tmp_path) > 100
+    objects = Helm(programs / "helm3").render(*values)
+
+    def conform(docs: list[Body]) -> subprocess.CompletedProcess[str]:
+        location = f"{tmp_path}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+        return subprocess.run(
+            [programs / "kubeconform", "-strict", "-summary", "-schema-location", location, "-"],
+            input=yaml.safe_dump_all(docs),
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+
+    done = conform(objects)
+    assert done.returncode == 0, done.stdout
+    assert f"Valid: {len(objects)}, Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
+    objects[0]["metadata"]["lables"] = {}
+    assert conform(objects).returncode != 0
+
+
+# ------------------------------------------------------------------------------------------------------- installations
+@pytest.fixture(scope="module")
+def cluster(programs: Path) -> Iterator[ControlPlane]:
+    """An API server on which only Helm installs anything."""
+    with fresh() as plane:
+        yield plane
+
+
+@pytest.fixture
+def empty(cluster: ControlPlane, programs: Path) -> Iterator[Server]:
+    """The same, as an administrator, with namespaces and nothing else; what a test installs goes with it."""
+    helm = Helm(programs / "helm4")
+    with Server(cluster.kubeconfig) as server:
+        for name in ("ci", "ml", "chart", "chart-gpu"):
+            server.namespace(name)
+        yield server
+        listed = helm.run("list", "--all-namespaces", "--kubeconfig", cluster.kubeconfig, "--output", "json")
+        for release in json.loads(listed.stdout):
+            where = ("--namespace", release["namespace"], "--kubeconfig", cluster.kubeconfig)
+            assert helm.run("uninstall", release["name"], "--no-hooks", *where).returncode == 0
+        server.http.delete(TYPE)
+        server.wait(TYPE, status=404)
+
+
+def install(
+    helm: Helm, cluster: ControlPlane, name: str, *words: str, namespace: str = "infra", verb: str = "install"
+) -> subprocess.CompletedProcess[str]:
+    """Install without the Jobs, which nobody would run here."""
+    return helm.run(
+        *(verb, name, CHART, "--kubeconfig", cluster.kubeconfig, "--no-hooks"),
+        *("--namespace", namespace, "--create-namespace", *words),
+    )
+
+
+SERVES_ALL = ()
+SERVES_CI = tuple(settings(["watch.namespaces={ci}", "crds.enabled=false"]))
+SERVES_ML = tuple(settings(["watch.namespaces={ml}", "crds.enabled=false"]))
+
+
+def test_releases_that_would_fight_are_refused_and_others_live_side_by_side(
+    helm: Helm, cluster: ControlPlane, empty: Server
+) -> None:
+    # One for all namespaces, then others beside it.
+    done = install(helm, cluster, "first")
+    assert done.returncode == 0, done.stderr
+    second = install(helm, cluster, "second", *settings(["crds.enabled=false"]))
+    assert second.returncode != 0
+    assert 'ClusterRole "hf-runner-controller-all-namespaces"' in second.stderr
+    assert 'current value is "first"' in second.stderr
+    third = install(helm, cluster, "third", *SERVES_CI, namespace="ci")
+    assert (
+        "release infra/first (NAMESPACE/NAME) serves the RunnerPools of all namespaces already"
+        in third.stderr
+    )
+    again = install(helm, cluster, "first", verb="upgrade")
+    assert again.returncode == 0, again.stderr
+
+    # The type belongs to one.
+    type_too = install(
+        helm,
+        cluster,
+        "fourth",
+        *settings(["watch.namespaces={ci}", "watch.refuseOverlap=false"]),
+        namespace="ci",
+    )
+    assert type_too.returncode != 0
+    assert 'CustomResourceDefinition "runnerpools.hfrunners.dev"' in type_too.stderr
+
+    # Without the first, but with the type that it left: several for some namespaces each.
+    gone = helm.run(*("uninstall", "first", "--kubeconfig", cluster.kubeconfig, "--no-hooks", "-n", "infra"))
+    assert gone.returncode == 0, gone.stderr
+    assert "CustomResourceDefinition" in gone.stdout, "Helm says what it keeps"
+    empty.wait("/apis/hfrunners.dev/v1alpha1/runnerpools")
+    for name, words, namespace in (("ci", SERVES_CI, "ci"), ("ml", SERVES_ML, "ml")):
+        done = install(helm, cluster, name, *words, namespace=namespace)
+        assert done.returncode == 0, done.stderr
+    same = install(helm, cluster, "other", *SERVES_CI)
+    assert same.returncode != 0
+    assert 'Role "hf-runner-controller" in namespace "ci"' in same.stderr
+    everything = install(helm, cluster, "first", *SERVES_ALL)
+    assert "release ci/ci (NAMESPACE/NAME) serves the RunnerPools of ci already" in everything.stderr
+
+    # And back: the type that was kept is taken up again by its own release.
+    for name in ("ci", "ml"):
+        assert (
+            helm.run(
+                *("uninstall", name, "--kubeconfig", cluster.kubeconfig, "--no-hooks", "-n", name)
+            ).returncode
+            == 0
+        )
+    back = install(helm, cluster, "first")
+    assert back.returncode == 0, back.stderr
+
+
+def apply_pools(kubeconfig: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run what the chart's Job runs."""
+    return subprocess.run(
+        [sys.executable, "-m", "controller", *arguments, "--kubeconfig", str(kubeconfig)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+        check=False,
+    )
+
+
+def test_pools_of_the_values_are_there_after_the_first_installation(
+    helm: Helm, cluster: ControlPlane, empty: Server
+) -> None:
+    values = ("-f", str(POOLS))
+    done = install(helm, cluster, "hfrc", *values, namespace="chart")
+    assert done.returncode == 0, done.stderr
+
+    rendered = helm.render(*values)
+    (job,) = [obj for obj in rendered if obj["kind"] == "Job" and "-pools-" in obj["metadata"]["name"]]
+    arguments = [*job["spec"]["template"]["spec"]["containers"][0]["args"], "--timeout=5s"]
+    account = cluster.service_account_kubeconfig(namespace="chart", name="hfrc-hf-runner-controller-pools")
+    pool = "/apis/hfrunners.dev/v1alpha1/namespaces/chart-gpu/runnerpools/hf-h200"
+    for _ in range(2):  # as after every upgrade
+        applied = apply_pools(account, arguments)
+        assert applied.returncode == 0, applied.stderr
+        assert "applied: RunnerPool chart-gpu/hf-h200" in applied.stdout
+    made = empty.wait(pool).json()
+    assert made["spec"]["github"]["url"] == "https://github.com/acme", "of the defaults"
+    assert made["spec"]["github"]["runnerGroup"] == "gpu", "its own"
+    assert made["metadata"]["labels"]["team"] == "gpu"
+    assert made["metadata"]["annotations"] == {"note": "dear"}
+    (owner,) = made["metadata"]["ownerReferences"]
+    config_map = empty.wait(
+        "/api/v1/namespaces/chart-gpu/configmaps/hfrc-hf-runner-controller-pool-hf-h200"
+    ).json()
+    assert (owner["kind"], owner["uid"]) == ("ConfigMap", config_map["metadata"]["uid"])
+
+    # What only the API server can judge is said, and the other pool is applied nevertheless.
+    changed = install(
+        helm,
+        cluster,
+        "hfrc",
+        *values,
+        *settings(["pools.hf-t4.spec.labels={a,A}", "pools.hf-h200.spec.maxRunners=2"]),
+        namespace="chart",
+        verb="upgrade",
+    )
+    assert changed.returncode == 0, changed.stderr
+    refused = apply_pools(account, arguments)
+    assert refused.returncode == 1
+    assert "not applied" in refused.stderr
+    assert "write each one once" in refused.stderr
+    assert empty.wait(pool).json()["spec"]["maxRunners"] == 2
+
+    # A pool that leaves the values leaves the release; its ConfigMap takes it along (the tests on a cluster see that).
+    fewer = install(
+        helm, cluster, "hfrc", *values, "--set", "pools.hf-h200=null", namespace="chart", verb="upgrade"
+    )
+    assert fewer.returncode == 0, fewer.stderr
+    empty.wait("/api/v1/namespaces/chart-gpu/configmaps/hfrc-hf-runner-controller-pool-hf-h200", status=404)
+
+
+def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlPlane, empty: Server) -> None:
+    helm = Helm(programs / "helm4")
+    done = install(helm, cluster, "hfrc", "-f", str(POOLS), namespace="chart")
+    assert done.returncode == 0, done.stderr
+    empty.wait("/apis/hfrunners.dev/v1alpha1/runnerpools")
+    config_map = empty.wait("/api/v1/namespaces/chart/configmaps/hfrc-hf-runner-controller-pool-hf-t4").json()
+    theirs = json.loads(config_map["data"]["runnerpool.json"])
+    theirs["metadata"]["labels"] = {}
+    theirs["spec"]["maxRunners"] = 1
+    empty.apply(theirs).raise_for_status()
+    declared = ["apply", "chart/hfrc-hf-runner-controller-pool-hf-t4", "--timeout=3s"]
+    account = cluster.service_account_kubeconfig(namespace="chart", name="hfrc-hf-runner-controller-pools")
+
+    refused = apply_pools(account, declared)
+    assert refused.returncode == 1
+    pool = "/apis/hfrunners.dev/v1alpha1/namespaces/chart/runnerpools/hf-t4"
+    assert empty.wait(pool).json()["spec"]["maxRunners"] == 1
+    (command,) = re.findall(r"kubectl label runnerpool (.*=hfrc)", refused.stderr)
+    key, _, value = command.split()[-1].partition("=")
+    theirs["metadata"]["labels"] = {key: value}
+    empty.apply(theirs).raise_for_status()  # what the command does
+    taken = apply_pools(account, declared)
+    assert taken.returncode == 0, taken.stderr
+    assert empty.wait(pool).json()["spec"]["maxRunners"] == 4
+
+    # One that is on its way out would take the new one along.
+    held = {**theirs, "metadata": {**theirs["metadata"], "finalizers": ["hfrunners.dev/drain"]}}
+    empty.apply(held).raise_for_status()
+    empty.http.delete(pool).raise_for_status()
+    waiting = apply_pools(account, declared)
+    assert waiting.returncode == 1
+    assert "is being deleted, and its runners have not all ended yet" in waiting.stderr
+    empty.apply({**held, "metadata": {**held["metadata"], "finalizers": []}}).raise_for_status()
+
+
+def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_named(
+    cluster: ControlPlane,
+    empty: Server,
+) -> None:
+    missing = apply_pools(cluster.kubeconfig, ["apply", "ci/none", "--timeout=2s"])
+    assert missing.returncode == 1
+    assert "configmaps/none" in missing.stderr
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "empty", "namespace": "ci"},
+        "data": {},
+    }
+    empty.apply(body).raise_for_status()
+    nothing = apply_pools(cluster.kubeconfig, ["apply", "ci/empty", "--timeout=2s"])
+    assert "ConfigMap ci/empty has no RunnerPool in runnerpool.json" in nothing.stderr
+
+    pool = {
+        "apiVersion": "hfrunners.dev/v1alpha1",
+        "kind": "RunnerPool",
+        "metadata": {"name": "t4", "labels": {"app.kubernetes.io/instance": "x"}},
+        "spec": {
+            "github": {"url": "https://github.com/acme/lib", "credentialsSecret": "github"},
+            "huggingface": {"namespace": "acme", "tokenSecret": "hf"},
+            "labels": ["t4"],
+            "flavors": ["t4-small"],
+        },
+    }
+    empty.apply(
+        {**body, "metadata": {"name": "t4", "namespace": "ci"}, "data": {"runnerpool.json": json.dumps(pool)}}
+    ).raise_for_status()
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "controller",
+            "apply",
+            "ci/t4",
+            "--timeout=50s",
+            "--kubeconfig",
+            str(cluster.kubeconfig),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        empty.install_types(CRD)
+        told, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert "applied: RunnerPool ci/t4" in told
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([], ["serves the RunnerPools of all namespaces", "kubectl create secret generic github-app"]),
+        (["replicaCount=1"], ["nobody serves the pools while the pod is away"]),
+        (["crds.keep=false"], ["will delete every RunnerPool"]),
+        (["crds.enabled=false"], ["somebody else must install the RunnerPool type"]),
+        (["uninstall.drain.enabled=false"], ["runners and finalizers are left"]),
+        (["monitoring.podMonitor.enabled=true"], ["cluster has no monitoring.coreos.com/v1/PodMonitor"]),
+        (
+            ["watch.namespaces={ci,ml}", "watch.refuseOverlap=false"],
+            ["serves the RunnerPools of ci, ml", "no other release serves the same"],
+        ),
+    ],
+)
+def test_the_notes_say_what_to_do_next(empty: Server, helm: Helm, values: list[str], told: list[str]) -> None:
+    done = helm.run(
+        *("install", "hfrc", CHART, "--dry-run=server", "--kubeconfig", empty.kubeconfig),
+        *("--namespace", "ci", *settings(values)),
+    )
+    notes = done.stdout.partition("NOTES:")[2]
+    assert all(words in " ".join(notes.split()) for words in told), done.stderr + notes

@@ -1,0 +1,191 @@
+"""What the chart renders, and that it refuses what cannot be meant."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from controller import __version__
+from controller.api.spec import RunnerPoolSpec
+from controller.cli import main
+from tests.chart.conftest import CHART, VALUES, Helm, settings
+
+MATRIX = [(), *(("-f", path) for path in VALUES)]
+NAMES = ["defaults", *(path.stem for path in VALUES)]
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=NAMES)
+def test_both_helms_render_the_same(programs: Path, values: tuple[object, ...]) -> None:
+    three, four = (Helm(programs / name).render(*values) for name in ("helm3", "helm4"))
+    assert len(three) > 3
+    assert sorted(map(json.dumps, three)) == sorted(map(json.dumps, four))
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=NAMES)
+def test_both_helms_find_nothing_to_lint(helm: Helm, values: tuple[object, ...]) -> None:
+    done = helm.run("lint", "--strict", CHART, "--kube-version", "1.36.2", *values)
+    assert done.returncode == 0, done.stdout
+    assert "0 chart(s) failed" in done.stdout
+    assert not re.findall(r"^\[(WARNING|ERROR)\].*", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("replicaCount=two", "/replicaCount': got string, want integer"),
+        ("replicas=2", "additional properties 'replicas' not allowed"),
+        ("image.digest=latest", "/image/digest'"),
+        ("watch.namespaces=ci", "/watch/namespaces': got string, want array"),
+        ("uninstall.drain.timeout=soon", "/uninstall/drain/timeout'"),
+        ("monitoring.prometheusRule.alerts.X.severity=bad", "/monitoring/prometheusRule/alerts/X/severity'"),
+        ("pools.t4.spec.flavours=t4-small", "/pools/t4/spec': additional properties 'flavours' not allowed"),
+        ("pools.t4.spec.maxRunners=-1", "/pools/t4/spec/maxRunners': minimum: got -1, want 0"),
+        ("pools.t4.spec.volumes[0].mountPath=/x", "/pools/t4/spec/volumes/0': missing properties"),
+        ("pools.T4.spec.paused=true", "/pools': additional properties 'T4' not allowed"),
+        (
+            "poolDefaults.spec.github.uri=x",
+            "/poolDefaults/spec/github': additional properties 'uri' not allowed",
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_path(helm: Helm, wrong: str, told: str) -> None:
+    done = helm.run("template", "hfrc", CHART, *settings([wrong]))
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+def test_the_schema_needs_no_internet() -> None:
+    text = (CHART / "values.schema.json").read_text()
+    references = re.findall(r'"\$ref": "([^"]*)"', text)
+    assert references
+    assert all(reference.startswith("#/$defs/") for reference in references)
+
+
+def test_the_schema_knows_every_value_and_no_other() -> None:
+    """Each map of values.yaml that is not a map of the user's keys is closed, and lists exactly what is there."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    def differences(node: dict[str, Any], known: Any, path: str) -> Iterator[str]:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        if not isinstance(known, dict) or "properties" not in node:
+            return
+        if node.get("additionalProperties") is not False:
+            yield f"{path} is open"
+        if path not in (
+            "/poolDefaults",
+            "/controller/runner/sha256",
+            "/startupProbe",
+            "/livenessProbe",
+            "/readinessProbe",
+        ):
+            yield from (
+                f"{path}/{key}"
+                for key in set(known)
+                ^ (set(node["properties"]) - {"global", "enabled"} | (set(known) & {"enabled"}))
+            )
+        for key, child in known.items():
+            yield from differences(node["properties"].get(key, {}), child, f"{path}/{key}")
+
+    assert list(differences(schema, values, "")) == []
+
+
+def test_chart_application_and_package_have_one_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_artifact_hub_shows_a_pool_that_the_controller_takes() -> None:
+    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
+    crd = yaml.safe_load((CHART / "files/crds/hfrunners.dev_runnerpools.yaml").read_text())
+    (shown,) = yaml.safe_load(annotations["artifacthub.io/crds"])
+    assert shown["name"] == crd["metadata"]["name"]
+    assert shown["version"] in [version["name"] for version in crd["spec"]["versions"]]
+    (example,) = yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
+    assert RunnerPoolSpec.model_validate(example["spec"]).labels == ["hf-t4"]
+
+
+def test_the_readme_is_what_the_values_say(programs: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "chart"
+    copy.mkdir()
+    for name in ("Chart.yaml", "values.yaml", "README.md.gotmpl"):
+        (copy / name).write_bytes((CHART / name).read_bytes())
+    command = [programs / "helm-docs", "-c", copy, "-t", "README.md.gotmpl", "--sort-values-order", "file"]
+    subprocess.run(command, check=True, capture_output=True, timeout=50)
+    assert (copy / "README.md").read_text() == (CHART / "README.md").read_text(), "run make chart-docs"
+
+
+def test_every_value_is_explained() -> None:
+    table = (CHART / "README.md").read_text()
+    unexplained = [line for line in table.splitlines() if line.startswith("| ") and line.endswith("|  |")]
+    assert not unexplained
+
+
+def test_the_units_of_the_chart_pass(programs: Path) -> None:
+    done = subprocess.run(
+        [programs / "helm-unittest", "--strict", "--color=false", "-f", "tests/*_test.yaml", CHART],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"Tests:\s+(\d+) passed, \1 total", done.stdout)[1]) >= 40  # type: ignore[index]
+
+
+@pytest.mark.parametrize("values", MATRIX, ids=NAMES)
+def test_every_argument_is_one_that_the_command_line_takes(
+    programs: Path, values: tuple[object, ...]
+) -> None:
+    """Parsed by the real commands, which are then not run."""
+    seen = 0
+    for obj in Helm(programs / "helm3").render(*values):
+        pod = obj.get("spec", {}).get("template", {}).get("spec", {})
+        for container in pod.get("containers", ()):
+            if container["name"] in ("controller", "pools", "drain"):
+                name, *arguments = container["args"]
+                command = main.commands[name]
+                command.make_context(name, [str(argument) for argument in arguments])
+                seen += 1
+    assert seen >= 1
+
+
+def test_the_rights_are_those_that_the_operator_is_tested_with(programs: Path) -> None:
+    """tests/operator runs the operator with rbac.yaml and nothing else; the chart must grant the same, no more."""
+    tested = {
+        (obj["kind"], obj["metadata"]["name"]): obj["rules"]
+        for obj in yaml.safe_load_all((CHART.parents[1] / "tests/operator/rbac.yaml").read_text())
+        if "rules" in obj
+    }
+    helm = Helm(programs / "helm3")
+    everywhere = {obj["metadata"]["name"]: obj for obj in helm.render() if "rules" in obj}
+    somewhere = {
+        obj["metadata"]["name"]: obj
+        for obj in helm.render(*settings(["watch.namespaces={ci}"]))
+        if "rules" in obj
+    }
+    assert (
+        everywhere["hf-runner-controller-all-namespaces"]["rules"]
+        == tested["ClusterRole", "hf-runner-controller"]
+    )
+    assert somewhere["hf-runner-controller"]["rules"] == tested["Role", "hf-runner-controller"]
+    lease = {"resourceNames": ["hfrc-hf-runner-controller"]}
+    leader = [
+        {**rule, **lease} if "resourceNames" in rule else rule
+        for rule in tested["Role", "hf-runner-controller-leader"]
+    ]
+    assert everywhere["hfrc-hf-runner-controller-leader"]["rules"] == leader
+    of_its_own = {
+        "apiGroups": [""],
+        "resources": ["namespaces"],
+        "resourceNames": ["chart"],
+        "verbs": ["get"],
+    }
+    assert somewhere["hfrc-hf-runner-controller-leader"]["rules"] == [*leader, of_its_own]
