@@ -189,3 +189,40 @@ def test_the_rights_are_those_that_the_operator_is_tested_with(programs: Path) -
         "verbs": ["get"],
     }
     assert somewhere["hfrc-hf-runner-controller-leader"]["rules"] == [*leader, of_its_own]
+
+
+def test_the_rules_and_the_dashboard_are_the_files_that_are_tested(programs: Path) -> None:
+    """promtool and the dashboard's own tests read the files; the chart must ship the same, Prometheus's templates included."""
+    words = settings(["monitoring.prometheusRule.enabled=true", "monitoring.dashboard.enabled=true"])
+    objects = {obj["kind"] + obj["metadata"]["name"]: obj for obj in Helm(programs / "helm3").render(*words)}
+    files = [yaml.safe_load(path.read_text()) for path in sorted((CHART / "files/rules").glob("*.yaml"))]
+    groups = [group for file in files for group in file["groups"]]
+    assert sum(len(group["rules"]) for group in groups) > 10
+    assert objects["PrometheusRulehfrc-hf-runner-controller"]["spec"]["groups"] == groups
+    name = "hf-runner-controller-overview.json"
+    data = objects["ConfigMaphfrc-hf-runner-controller-dashboard"]["data"]
+    assert data == {name: (CHART / "files" / name).read_text()}
+
+
+def test_single_alerts_can_be_changed_and_all_be_labelled(programs: Path) -> None:
+    """values/everything.yaml says what."""
+    everything = next(path for path in VALUES if path.stem == "everything")
+    objects = Helm(programs / "helm3").render("-f", everything)
+    (made,) = [obj["spec"]["groups"] for obj in objects if obj["kind"] == "PrometheusRule"]
+    rules = [rule for group in made for rule in group["rules"]]
+    alerts = {rule["alert"]: rule for rule in rules if "alert" in rule}
+    assert "HFRunnersJobsInterrupted" not in alerts
+    changed = alerts["HFRunnersPoolNotReady"]
+    assert changed["labels"] == {"page": "gpu", "severity": "critical", "team": "ci"}
+    assert (changed["for"], changed["keep_firing_for"], changed["annotations"]["note"]) == (
+        "1h",
+        "5m",
+        "mine",
+    )
+    assert {alert["labels"]["team"] for alert in alerts.values()} == {"ci"}
+    pages = {name: alert["annotations"]["runbook_url"] for name, alert in alerts.items()}
+    assert pages == {name: f"https://runbooks.example.com/{name}.md" for name in alerts}
+    assert alerts["HFRunnersJobWaitsLong"]["labels"]["severity"] == "warning"
+    records = [rule for rule in rules if "record" in rule]
+    assert records
+    assert not any("team" in rule.get("labels", {}) for rule in records)
