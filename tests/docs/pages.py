@@ -10,13 +10,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    path for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md") for path in ROOT.glob(pattern)
+    path
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "charts/**/*.md")
+    for path in ROOT.glob(pattern)
 )
 _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>[a-z]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
-_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)|\b(?:href|src)=\"([^\"]+)\"")
 _INLINE = re.compile(r"`([^`\n]+)`")
 
 
@@ -45,7 +47,7 @@ def prose(page: Path) -> str:
 
 def links(page: Path) -> list[str]:
     """What the page links to within the repository, as ``PATH``, ``PATH#ANCHOR`` or ``#ANCHOR``."""
-    found = _LINK.findall(_INLINE.sub("", prose(page)))
+    found = ["".join(either) for either in _LINK.findall(_INLINE.sub("", prose(page)))]
     return [link for link in found if not re.match(r"[a-z]+:", link)]
 
 
