@@ -39,19 +39,23 @@ from controller.core.naming import label_value
 from controller.core.reasons import Reason
 from controller.execute.spec import RunnerVersion
 from controller.metrics.recorder import Metrics
+from controller.observe.freshness import Freshness
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch, quiet_logging
 from controller.ports import GitHub, Hub, Leadership, Meter, Release, UpstreamError
 from controller.reconcile.assembly import Settings, assemble
-from controller.web import Problem, serving
+from controller.web import Health, serving
 
 log = logging.getLogger(__name__)
 
 COMPARE_INTERVAL = 300.0
 """Seconds between two comparisons of the registry with a list: a watch may miss that an object is gone (kopf.md §0.7)."""
 
+COMPARE_AGAIN = 30.0
+"""Seconds after a comparison that failed."""
+
 PASS_OVERDUE = 60.0
-"""Seconds without a pass after which the process calls itself dead."""
+"""Seconds without a pass, or without a look at the Lease, after which the process calls itself dead."""
 
 SHUTDOWN_GRACE = 10.0
 """Seconds for effects under way to end; what is cut off then is safe to be cut off."""
@@ -119,6 +123,7 @@ class Options:
         web_port: Likewise; 0 takes a free one.
         points_per_minute: GitHub's secondary limit per credential; 0 means none, None what the host documents.
         election: For one of several replicas; None for a process that runs alone.
+        debug_plan: Serve ``/debug/plan``.
     """
 
     kubeconfig: str | None = None
@@ -129,6 +134,7 @@ class Options:
     web_port: int = 8080
     points_per_minute: int | None = None
     election: LeaderElection | None = None
+    debug_plan: bool = False
 
 
 async def run(options: Options) -> None:
@@ -153,9 +159,9 @@ async def run(options: Options) -> None:
             serving(
                 host=options.web_host,
                 port=options.web_port,
-                live=health.live,
-                ready=health.ready,
+                health=health,
                 metrics=metrics.text,
+                plan=metrics.plan if options.debug_plan else None,
             )
         )
         log.info("started", extra={"port": port})
@@ -167,8 +173,11 @@ async def run(options: Options) -> None:
             election = await _election(options, options.election, clock, stack)
             began = clock.mono()
             health.now(
-                live=lambda: _overdue(clock.mono() - (election.looked_at or began), "look at the lease"),
-                ready=lambda: None if election.known else "the lease has not been read yet",
+                live=(lambda: _overdue(clock.mono() - (election.looked_at or began), "look at the lease"),),
+                ready=(
+                    lambda: None if election.known else "the lease has not been read yet",
+                    lambda: _overdue(clock.mono() - (election.read_at or began), "answer about the lease"),
+                ),
             )
             if not await _elected(election, stop):
                 return
@@ -177,26 +186,6 @@ async def run(options: Options) -> None:
 
         # 3. The term, which for a process that runs alone is its whole life.
         await _lead(options, clock=clock, kube=kube, metrics=metrics, health=health, stop=stop, term=term)
-
-
-class Health:
-    """What the probes say; replaced as the process goes through its phases."""
-
-    def __init__(self) -> None:
-        self._live: Problem = lambda: None
-        self._ready: Problem = lambda: "starting"
-
-    def now(self, *, live: Problem, ready: Problem) -> None:
-        """Judge by these from now on."""
-        self._live, self._ready = live, ready
-
-    def live(self) -> str | None:
-        """Return what makes a restart worth while, if anything."""
-        return self._live()
-
-    def ready(self) -> str | None:
-        """Return what keeps the process from doing its work, if anything."""
-        return self._ready()
 
 
 class Term:
@@ -273,11 +262,17 @@ async def _lead(
         )
         registry, reconciler = controller.registry, controller.reconciler
         metrics.lead(term.leadership, controller.observatory)
-        began, watch = clock.mono(), Watch()
+        began, watch, freshness = clock.mono(), Watch(), Freshness(clock=clock)
         health.now(
-            live=lambda: _overdue(clock.mono() - (reconciler.last_pass_at or began), "planning pass"),
-            ready=lambda: (
-                None if registry.synced and watch.ready.is_set() else "the RunnerPools are not known yet"
+            live=(
+                lambda: _overdue(clock.mono() - (reconciler.last_pass_at or began), "planning pass"),
+                freshness.stale,
+            ),
+            ready=(
+                lambda: (
+                    None if registry.synced and watch.ready.is_set() else "the RunnerPools are not known yet"
+                ),
+                freshness.unread,
             ),
         )
 
@@ -288,11 +283,17 @@ async def _lead(
         passes = asyncio.create_task(reconciler.run(), name="passes")
         others = [
             asyncio.create_task(events.run(), name="events"),
-            asyncio.create_task(_compare_for_ever(kube, registry, options.namespaces), name="compare"),
+            asyncio.create_task(
+                _compare_for_ever(kube, registry, options.namespaces, freshness), name="compare"
+            ),
             asyncio.create_task(stop.wait(), name="stop"),
         ]
         await watch.start(
-            registry, identity=kube.identity, namespaces=options.namespaces, leadership=term.leadership
+            registry,
+            identity=kube.identity,
+            namespaces=options.namespaces,
+            leadership=term.leadership,
+            heard=freshness.heard,
         )
         stack.push_async_callback(watch.stop)
         _heed_signals(stop)  # again: with its own handlers kopf would end first, and be waited for
@@ -398,19 +399,26 @@ async def _require_fields(kube: Client) -> None:
     raise UpstreamError(Failure(reason=Reason.CRDOutdated, message=message, disposition=Disposition.PERSON))
 
 
-async def _compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:
+async def _compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> int:
+    """Compare the registry with a list; return by how many objects it was behind."""
     before, bodies = registry.uids(), []
     for namespace in namespaces or (None,):
         bodies += await list_pools(kube, namespace=namespace)
-    registry.replace_all(bodies, before=before)
+    return registry.replace_all(bodies, before=before)
 
 
-async def _compare_for_ever(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> None:
+async def _compare_for_ever(
+    kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...], freshness: Freshness
+) -> None:
+    pause = COMPARE_INTERVAL
     while True:
-        await asyncio.sleep(COMPARE_INTERVAL)
+        await asyncio.sleep(pause)
         try:
-            await _compare(kube, registry, namespaces)
+            freshness.compared(await _compare(kube, registry, namespaces))
+            pause = COMPARE_INTERVAL
         except UpstreamError as error:
+            freshness.not_compared(str(error))
+            pause = COMPARE_AGAIN
             log.warning(
                 "RunnerPools not listed", extra={"reason": str(error.failure.reason), "detail": str(error)}
             )

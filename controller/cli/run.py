@@ -153,7 +153,19 @@ def _own_namespace() -> str:
     show_default=True,
     help="Between two renewals.",
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--debug-plan",
+    is_flag=True,
+    help="Serve /debug/plan: the newest plan as JSON, with the names of repositories, jobs and runners, to whoever reaches the "
+    "port. Never a secret.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="One line per event on stderr, with the fields pool, runner, hf_job, workflow_job and reason.",
+)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
@@ -179,14 +191,22 @@ def run_command(
     lease_duration: float,
     lease_renew_deadline: float,
     lease_retry_period: float,
+    debug_plan: bool,
     log_format: str,
     log_level: str,
 ) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
-    Serves /livez, /readyz and /metrics. Exit codes: 0 stopped, 1 Kubernetes cannot be used or the lease was lost (the message
+    \b
+    Serves, on --web-port, with the reason in the answer where one of the first two is 503:
+      /livez       passes are made, and the watch (a follower: the look at the Lease) goes on; else restart it
+      /readyz      besides, the RunnerPools are known and can be read (a follower: the Lease can)
+      /metrics     for Prometheus
+      /debug/plan  with --debug-plan: the newest plan
+
+    Exit codes: 0 stopped, 1 Kubernetes cannot be used or the lease was lost (the message
     says why), 2 wrong arguments.
-    """
+    """  # noqa: D301 - click's mark for lines that stay as they are
     if runner_version != RUNNER_VERSION and not runner_sha256:
         raise click.UsageError("--runner-version needs the archive's checksum: --runner-sha256 x64=…")
     election = None
@@ -221,6 +241,7 @@ def run_command(
         web_port=web_port,
         points_per_minute=github_points_per_minute,
         election=election,
+        debug_plan=debug_plan,
     )
     try:
         asyncio.run(run(options))

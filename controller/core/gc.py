@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
 from controller.core.lifecycle import CAN_TAKE_A_JOB, Effect, Halves, Phase, Runner, Track
-from controller.core.model import Footprint, HubAccount, Pool, RegistrationScope, Snapshot, WorkflowJob
+from controller.core.model import (
+    Footprint,
+    HubAccount,
+    Pool,
+    PoolKey,
+    RegistrationScope,
+    Snapshot,
+    WorkflowJob,
+)
 from controller.core.naming import LABEL_SPEC
 from controller.core.reasons import Reason
 
@@ -35,6 +43,7 @@ class Retire:
     Attributes:
         name: The runner.
         pool_uid: Its pool, empty for a stray.
+        pool: The same by namespace and name, for the log; None for a stray.
         scope: Where its registration is, or would be.
         account: Where its HF Job is; None when it has none.
         registration_id: GitHub's id; None makes the executor look for the name first.
@@ -50,6 +59,7 @@ class Retire:
     registration_id: int | None
     hf_job_id: str | None
     flavor: str = ""
+    pool: PoolKey | None = None
     reason: Reason
 
     @property

@@ -549,6 +549,7 @@ class _PoolPass:
                 registration_id=runner.registration.id if runner.registration else None,
                 hf_job_id=runner.hf_job.id if runner.hf_job else None,
                 flavor=runner.flavor,
+                pool=self.pool.key,
                 reason=reason,
             )
         )

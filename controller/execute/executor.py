@@ -133,7 +133,7 @@ class Executor:
                         flavor=flavor,
                         since=self._clock.mono(),
                     )
-                    self._start(effect, partial(self._launch, name, pool, flavor))
+                    self._start(effect, partial(self._launch, name, pool, flavor), action)
                 case Retire():
                     known = self._in_flight.get(action.name)
                     if known is None or known.settled_at is not None:
@@ -145,7 +145,7 @@ class Executor:
                             flavor=action.flavor,
                             since=self._clock.mono(),
                         )
-                        self._start(effect, partial(self._retire, action), retire=action)
+                        self._start(effect, partial(self._retire, action), action)
                 case Rerun():
                     if action.name not in self._looking:
                         self._looking.add(action.name)
@@ -164,11 +164,10 @@ class Executor:
         self,
         effect: InFlight,
         work: Callable[[], Awaitable[HFJob | None]],
-        *,
-        retire: Retire | None = None,
+        action: Launch | Retire,
     ) -> None:
         self._in_flight[effect.name] = effect
-        self._spawn(self._run(effect, work, retire), name=f"{effect.effect}:{effect.name}")
+        self._spawn(self._run(effect, work, action), name=f"{effect.effect}:{effect.name}")
 
     def _spawn(self, work: Coroutine[object, object, None], *, name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -176,7 +175,7 @@ class Executor:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(
-        self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]], retire: Retire | None
+        self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]], action: Launch | Retire
     ) -> None:
         """Run one effect to its end and keep its result; whatever goes wrong concerns this runner alone."""
         hf_job: HFJob | None = None
@@ -187,7 +186,7 @@ class Executor:
             hf_job, failure = await self._guarded(place, work, runner=effect.name, effect=str(effect.effect))
         except _Busy:
             busy = True
-        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy, retire=retire)
+        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy, action=action)
 
     async def _rerun(self, action: Rerun) -> None:
         """Look at one run; planning spaces the looks, and :attr:`_looking` keeps them apart where one takes long."""
@@ -233,8 +232,9 @@ class Executor:
         hf_job: HFJob | None,
         failure: Failure | None,
         busy: bool,
-        retire: Retire | None,
+        action: Launch | Retire,
     ) -> None:
+        _log_end(effect, action, hf_job=hf_job, failure=failure, busy=busy)
         if busy or (failure is not None and not failure.in_doubt):
             self._in_flight.pop(effect.name, None)
         else:
@@ -248,7 +248,7 @@ class Executor:
                 flavor=effect.flavor,
                 failure=failure,
                 busy=busy,
-                retire=retire,
+                retire=action if isinstance(action, Retire) else None,
             )
         )
         self._settled()
@@ -349,6 +349,29 @@ class Executor:
         if action.hf_job_id is not None and action.account is not None:
             self._may_act()
             await self._connections.hub(action.account).cancel(action.hf_job_id)
+
+
+def _log_end(
+    effect: InFlight,
+    action: Launch | Retire,
+    *,
+    hf_job: HFJob | None,
+    failure: Failure | None,
+    busy: bool,
+) -> None:
+    """Write one line about an effect that ended."""
+    pool = action.pool.key if isinstance(action, Launch) else action.pool
+    about: dict[str, object] = {"pool": pool or "", "runner": effect.name, "flavor": effect.flavor}
+    if isinstance(action, Retire):
+        about |= {"hf_job": action.hf_job_id, "reason": action.reason}
+    if hf_job is not None:
+        about |= {"hf_job": hf_job.id}
+    if failure is None:
+        done = "launched" if isinstance(action, Launch) else "left a busy runner" if busy else "retired"
+        log.info(done, extra={key: str(value or "") for key, value in about.items()})
+    elif failure.reason is not Reason.Pending:  # that is no failure: another replica leads
+        about |= {"reason": failure.reason, "detail": failure.message, "request_id": failure.request_id}
+        log.warning("%s failed", effect.effect, extra={key: str(value or "") for key, value in about.items()})
 
 
 class _Busy(Exception):  # noqa: N818 - an answer, not a failure

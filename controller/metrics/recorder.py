@@ -14,6 +14,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from controller.core.describe import describe
 from controller.core.measure import Fact, Measure
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.plan import Plan, PoolReport
@@ -26,8 +27,6 @@ from controller.ports import Clock, Leadership, Release, Sights
 FORGET_AFTER = 900.0
 """Seconds for which the counters of a pool, or of credentials, that are gone are still shown: long enough for Prometheus to
 see their last values, and an end, so that pools that come and go do not fill the memory."""
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _COUNTED: Mapping[Measure, Spec] = MappingProxyType(
     {
@@ -127,6 +126,11 @@ class Metrics:
     def lead(self, leadership: Leadership, sights: Sights) -> None:
         """Show the gauges of a term, for as long as it lasts."""
         self._newest.leadership, self._newest.sights = leadership, sights
+
+    def plan(self) -> dict[str, Any]:
+        """Return the newest plan for ``/debug/plan``; a follower has none."""
+        newest = self._newest
+        return describe(newest.plan, age=self._clock.wall() - newest.plan_at)
 
     def text(self) -> bytes:
         """Return the page for Prometheus."""

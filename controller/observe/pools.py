@@ -152,20 +152,34 @@ class PoolRegistry:
         """Return which objects are known now."""
         return frozenset(known.uid for known in self._newest.values())
 
-    def replace_all(self, bodies: Sequence[Mapping[str, Any]], *, before: Collection[str] = ()) -> None:
+    def replace_all(self, bodies: Sequence[Mapping[str, Any]], *, before: Collection[str] = ()) -> int:
         """Take in a complete list: what it lacks is gone, although the watch never said so (kopf.md §0.7).
 
         Args:
             bodies: The list.
             before: :meth:`uids` before it was asked for: what came to be known since then is not gone for being absent.
+
+        Returns:
+            How many objects were not known as the list shows them.
         """
         listed = {body["metadata"].get("uid", "") for body in bodies}
-        for key, known in sorted(self._newest.items()):
-            if known.uid in before and known.uid not in listed:
-                self._forget(key)
+        gone = [k for k, known in self._newest.items() if known.uid in before and known.uid not in listed]
+        for key in sorted(gone):
+            self._forget(key)
+        different = sum(not self._knows(body["metadata"]) for body in bodies)
         for body in bodies:
             self.upsert(body)
         self.synced = True
+        return len(gone) + different
+
+    def _knows(self, metadata: Mapping[str, Any]) -> bool:
+        key = PoolKey(metadata.get("namespace", "default"), metadata["name"])
+        known = self._rejected.get(key) or self._pools.get(key)
+        return known is not None and (known.uid, known.generation, known.deleting) == (
+            metadata.get("uid", ""),
+            metadata.get("generation", 0),
+            "deletionTimestamp" in metadata,
+        )
 
     @property
     def pools(self) -> Sequence[Pool]:

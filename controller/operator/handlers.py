@@ -47,6 +47,7 @@ class Watch:
         identity: Callable[[], Awaitable[Identity]],
         namespaces: Sequence[str],
         leadership: Leadership,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to watch. kopf takes SIGTERM and SIGINT for itself here: who wants them takes them back afterwards.
 
@@ -55,9 +56,10 @@ class Watch:
             identity: Says how to reach the API server; asked again whenever that refuses us.
             namespaces: To watch; empty for all.
             leadership: Asked before a finalizer is released.
+            heard: Called whenever the watch tells something.
         """
         self.tasks = await kopf.spawn_tasks(
-            registry=build_handlers(registry, identity, leadership),
+            registry=build_handlers(registry, identity, leadership, heard),
             clusterwide=not namespaces,
             namespaces=list(namespaces),
             standalone=True,
@@ -97,7 +99,10 @@ def _failure(error: Exception) -> Failure:
 
 
 def build_handlers(
-    registry: PoolRegistry, identity: Callable[[], Awaitable[Identity]], leadership: Leadership
+    registry: PoolRegistry,
+    identity: Callable[[], Awaitable[Identity]],
+    leadership: Leadership,
+    heard: Callable[[], None],
 ) -> kopf.OperatorRegistry:
     """Return kopf's registry with handlers that keep ours."""
     handlers = kopf.OperatorRegistry()
@@ -121,6 +126,7 @@ def build_handlers(
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers, id="observe")
     async def observe(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        heard()
         if event.get("type") == "DELETED":
             metadata = body["metadata"]
             registry.remove(PoolKey(metadata["namespace"], metadata["name"]), metadata["uid"])

@@ -100,6 +100,8 @@ class Election:
         self.identity = identity
         self.looked_at: float | None = None
         """Monotonic time of the last try to read or write the Lease, successful or not."""
+        self.read_at: float | None = None
+        """Monotonic time of the last answer to a follower's look."""
         self.known = False
         """The Lease has been read, or found missing, at least once."""
         self._leases = leases
@@ -132,7 +134,7 @@ class Election:
         asked_at = self._clock.mono()
         try:
             lease = await self._call(self._leases.read())
-            self.known = True
+            self.known, self.read_at = True, self._clock.mono()
             if lease is None:
                 await self._call(self._leases.write(None, holder=VACANT, seconds=self._timing.duration))
                 return False
