@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import idle, launch, planning, traffic
+from benchmarks import idle, launch, planning, scrape, traffic
 from benchmarks.report import Figure, machine, table
 from tools.controlplane import ControlPlane, assets
 
-NAMES = ("plan", "traffic", "launch", "idle")
+NAMES = ("plan", "scrape", "traffic", "launch", "idle")
 
 
 async def _measure(name: str, kubeconfig: Path | None, *, quick: bool) -> list[Figure]:
@@ -39,7 +39,11 @@ def main() -> None:
     def done(name: str) -> None:
         print(f"{time.monotonic() - began:5.0f} s  {name} measured", file=sys.stderr, flush=True)
 
-    for name, figures in (("plan", planning.figures), ("traffic", traffic.figures)):
+    for name, figures in (
+        ("plan", planning.figures),
+        ("scrape", scrape.figures),
+        ("traffic", traffic.figures),
+    ):
         if name in chosen:
             found += figures(quick=given.quick)
             done(name)

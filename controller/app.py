@@ -160,7 +160,7 @@ async def run(options: Options) -> None:
                 host=options.web_host,
                 port=options.web_port,
                 health=health,
-                metrics=metrics.text,
+                metrics=metrics.page,
                 plan=metrics.plan if options.debug_plan else None,
             )
         )

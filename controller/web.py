@@ -16,6 +16,9 @@ Problem = Callable[[], str | None]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+LARGE = 64 * 1024
+"""Bytes from which a page is compressed in a thread."""
+
 
 class Health:
     """What the probes say; replaced as the process goes through its phases."""
@@ -47,7 +50,7 @@ async def serving(
     host: str,
     port: int,
     health: Health,
-    metrics: Callable[[], bytes],
+    metrics: Callable[[], Awaitable[bytes]],
     plan: Callable[[], object] | None = None,
 ) -> AsyncIterator[int]:
     """Serve ``/livez``, ``/readyz``, ``/metrics`` and perhaps ``/debug/plan`` while the context is open.
@@ -74,7 +77,11 @@ async def serving(
         return answer
 
     async def page(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE})
+        answer = web.Response(
+            body=await metrics(), headers={"Content-Type": CONTENT_TYPE}, zlib_executor_size=LARGE
+        )
+        answer.enable_compression()  # as far as the client takes it
+        return answer
 
     async def debug(_: web.Request) -> web.StreamResponse:
         assert plan is not None

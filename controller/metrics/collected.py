@@ -22,7 +22,7 @@ from controller.core.plan import Plan, PoolReport
 from controller.core.reasons import Reason
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec
-from controller.ports import Clock, Leadership, Quota, Release, Sights
+from controller.ports import AccountSight, Clock, Leadership, Quota, Release, Sights, SourceSight
 
 _PHASES = tuple((phase, str(phase)) for phase in Phase)
 _TRUTH = {"True": 1.0, "False": 0.0}
@@ -70,12 +70,19 @@ class Newest(Collector):
         self._release = release
         self.leadership: Leadership | None = None
         self.sights: Sights | None = None
+        self._sources: tuple[SourceSight, ...] = ()
+        self._accounts: tuple[AccountSight, ...] = ()
         self.plan: Plan | None = None
         self.plan_at = 0.0
         self.statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]] = {}
 
+    def look(self) -> None:
+        """Take down how old everything is; before :meth:`collect`, and in the event loop, whose observers it asks."""
+        if self.sights is not None:
+            self._sources, self._accounts = tuple(self.sights.sources()), tuple(self.sights.listed())
+
     def collect(self) -> Iterator[Metric]:
-        """Yield every gauge that has a value now."""
+        """Yield every gauge that has a value now. May run in another thread: all that it reads is frozen."""
         found = _Families()
         leads = self.leadership is not None and self.leadership.holds()
         found.add(catalog.LEADER, (), float(leads))
@@ -88,9 +95,9 @@ class Newest(Collector):
             for report in self.plan.reports.values():
                 _add_pool(found, report)
             _add_conditions(found, self.statuses.values())
-        if leads and self.sights is not None:
-            _add_sources(found, self.sights)
-            _add_accounts(found, self.sights)
+        if leads:
+            _add_sources(found, self._sources)
+            _add_accounts(found, self._accounts)
         yield from found.all()
 
 
@@ -123,11 +130,11 @@ def _add_conditions(found: _Families, statuses: Iterable[tuple[PoolKey, Mapping[
                 found.add(catalog.CONDITION, (key.namespace, key.name, condition["type"]), value)
 
 
-def _add_sources(found: _Families, sights: Sights) -> None:
+def _add_sources(found: _Families, sights: Iterable[SourceSight]) -> None:
     """Add what concerns credentials: of several owners with the same ones, what is worst."""
     ages: dict[str, float] = {}
     quotas: dict[str, Quota] = {}
-    for one in sights.sources():
+    for one in sights:
         label = credential(one.source)
         ages[label] = max(ages.get(label, 0.0), one.poll_age)
         if one.quota is not None and (label not in quotas or _share(one.quota) < _share(quotas[label])):
@@ -144,9 +151,9 @@ def _share(quota: Quota) -> float:
     return quota.remaining / quota.limit if quota.limit > 0 else 1.0
 
 
-def _add_accounts(found: _Families, sights: Sights) -> None:
+def _add_accounts(found: _Families, sights: Iterable[AccountSight]) -> None:
     ages: dict[str, float] = {}
-    for one in sights.listed():
+    for one in sights:
         label = account(one.account)
         ages[label] = max(ages.get(label, 0.0), one.list_age)
     for label, age in ages.items():

@@ -400,7 +400,8 @@ class QueueObserver:
         # What all share the gate waits for; a wait of the repository's own on top would outlast it once it is over.
         watch.next_at = self._gate.until if closed else now + back_off(watch, failure, self._cadence)
         if toggled:
-            _log.warning("GitHub source %s stops for a while: %s", self._source.owner, failure.message)
+            about = {"reason": str(failure.reason), "detail": failure.message}
+            _log.warning("polling GitHub pauses", extra={"owner": self._source.owner, **about})
         if failure.reason not in SOURCE_WIDE and failure.reason is not Reason.GitHubUnavailable:
             toggled |= self._open_gate()  # an answer about one repository: the source works
         self._view = None
@@ -411,7 +412,7 @@ class QueueObserver:
         """Note that the source answers; return whether that is news."""
         if not self._gate.passed():
             return False
-        _log.info("GitHub source %s answers again", self._source.owner)
+        _log.info("GitHub answers again", extra={"owner": self._source.owner})
         self._view = None
         return True
 

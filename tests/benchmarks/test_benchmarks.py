@@ -31,7 +31,18 @@ def test_the_table_shows_the_median_and_the_range_of_the_runs() -> None:
 
 def test_planning_and_traffic_print_a_figure_for_everything_that_they_measure() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--only", "plan", "--only", "traffic"],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks",
+            "--quick",
+            "--only",
+            "plan",
+            "--only",
+            "scrape",
+            "--only",
+            "traffic",
+        ],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -45,6 +56,12 @@ def test_planning_and_traffic_print_a_figure_for_everything_that_they_measure() 
         "plan(), 10 pools, 100 runners, first pass",
         "plan(), 1 idle pool",
         "plan(), 10 idle pools",
+        "/metrics, 10 idle pools",
+        "/metrics, 10 idle pools, size",
+        "measuring, 10 idle pools",
+        "/metrics, 10 pools, 100 runners",
+        "/metrics, 10 pools, 100 runners, size",
+        "measuring, 10 pools, 100 runners",
         "GitHub requests, 3 idle repositories",
         "Hub requests, 3 idle repositories",
     ]

@@ -135,3 +135,16 @@ async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) ->
     await asyncio.wait({passes})
     assert "hfrunners_reconcile_errors_total 1.0" in metrics.text().decode()
     assert "pass failed" in caplog.text
+
+
+async def test_a_page_may_be_written_while_passes_go_on() -> None:
+    time = Time()
+    metrics = Metrics(clock=time)
+    pages = []
+    for number in range(20):
+        pages.append(asyncio.create_task(metrics.page()))
+        await asyncio.sleep(0)
+        metrics.passed(planned(*(own_pool(n) for n in range(number * 10, number * 10 + 10))), 0.001)
+        time.now += FORGET_AFTER / 3
+    for page in pages:
+        assert b"hfrunners_pass_duration_seconds_count" in await page
