@@ -6,7 +6,6 @@ The fields that lines have in common: ``pool`` (namespace/name), ``runner``, ``h
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import Any
@@ -54,8 +53,9 @@ class TextFormatter(logging.Formatter):
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
-    return text if text.isprintable() and not set(text) & set(' "=') else json.dumps(text, ensure_ascii=False)
+    """Return a value in one line; quotes within stay as they are, for this is for people, and JSON for programs."""
+    text = " ".join(str(value).split())
+    return f'"{text}"' if " " in text else text
 
 
 class OneLineJson(JsonFormatter):

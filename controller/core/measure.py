@@ -129,6 +129,11 @@ class Chronicle:
         self._since = began + CLOCK_ERROR
         self._lives: dict[str, _Life] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many runners are remembered."""
+        return len(self._lives)
+
     def follow(self, given: PlanInput, done: Plan) -> Seen:
         """Return what a pass lets be told; to be called once for each pass, in their order."""
         seen = Seen()

@@ -158,12 +158,13 @@ class Reconciler:
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
-        self._tell_what_happened(self._chronicle.follow(given, done))
         # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
         # them. What changes meanwhile is told by the pass that follows them.
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish(done, snapshot), name="publish")
         await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
+        # Last, so that a mistake in measuring costs figures and nothing else.
+        self._tell_what_happened(self._chronicle.follow(given, done))
         return done
 
     def _tell_what_happened(self, seen: Seen) -> None:

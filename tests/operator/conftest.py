@@ -99,7 +99,7 @@ async def operator(
     log = tmp_path_factory.mktemp("operator") / "operator.log"
     process = OperatorProcess(kubeconfig=service_account, log=log)
     try:
-        await process.start("--leader-elect", "--lease-namespace", HOME)
+        await process.start("--leader-elect", "--lease-namespace", HOME, "--debug-plan")
         yield process
         assert await process.stop() == 0
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -231,7 +232,17 @@ async def test_probes_and_metrics_answer(namespace: Namespace, operator: Operato
         for sample in family.samples
         if sample.name == "hfrunners_queue_jobs" and sample.labels["namespace"] == namespace.name
     }
-    assert (status, waits) == (200, {("NoMatchingPool", 1.0)})
+    assert (status, waits) == (200, {("NoMatchingPool", 1.0), ("RunnerStarting", 0.0)})
+    assert "\nhfrunners_leader 1.0\n" in metrics
+
+    status, plan = await operator.get("/debug/plan")
+    assert status == 200
+    shown = next(
+        one for one in json.loads(plan)["pools"] if one["pool"]["name"].startswith(f"{namespace.name}/")
+    )
+    assert shown["demand"]["unmatched"]["count"] == 1
+    assert [one["reason"] for one in shown["waiting"]] == ["NoMatchingPool"]
+    assert namespace.account.hf_token not in plan
 
 
 # ----------------------------------------------------------------------------------------------------------------- deleted

@@ -1,0 +1,219 @@
+"""What passes let be told, and what they must not tell twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from controller.core.gc import Retire
+from controller.core.lifecycle import Effect
+from controller.core.measure import KEPT_FOR, Chronicle, Measure, Seen
+from controller.core.model import Disposition, Failure, HFJob, JobStatus, Pool, Snapshot, Stage
+from controller.core.plan import Memory, PlanInput, Result, plan
+from controller.core.reasons import Reason
+from tests.core.build import (
+    ACCOUNT,
+    CONTROLLER,
+    NOW,
+    SERVER,
+    SOURCE,
+    hf_job,
+    job,
+    name_of,
+    pool,
+    registration,
+    running,
+    seen,
+    snapshot,
+    started,
+)
+
+
+class Passes:
+    """One process."""
+
+    def __init__(self, *, began: float = NOW - 1000) -> None:
+        self.chronicle = Chronicle(began=began)
+        self.memory = Memory()
+
+    def run(self, view: Snapshot, *pools: Pool, now: float = NOW, results: tuple[Result, ...] = ()) -> Seen:
+        given = PlanInput(
+            pools=list(pools or (pool(),)),
+            snapshot=view,
+            results=results,
+            memory=self.memory,
+            now=now,
+            wall=SERVER,
+            controller_id=CONTROLLER,
+        )
+        done = plan(given)
+        self.memory = done.memory
+        return self.chronicle.follow(given, done)
+
+
+def counted(told: Seen) -> Counter[tuple[Measure, tuple[str, ...]]]:
+    return Counter((fact.measure, fact.labels) for fact in told.facts)
+
+
+def value(told: Seen, measure: Measure) -> float:
+    (found,) = [fact.value for fact in told.facts if fact.measure is measure]
+    return found
+
+
+def at_work() -> Snapshot:
+    """A runner that has been running for a minute, whose job was queued 30 s and started 10 s before the list."""
+    mine = pool()
+    return snapshot(
+        jobs=[running(1, name_of(mine))],
+        registrations=[registration(mine, online=True, busy=True)],
+        hf_jobs=[started(mine, seconds_ago=60)],
+    )
+
+
+def test_a_job_that_runs_is_timed_at_once_and_never_again() -> None:
+    process = Passes()
+    told = process.run(at_work())
+    assert value(told, Measure.QUEUE_TO_START) == pytest.approx(20, abs=0.01)
+    assert value(told, Measure.QUEUE_TO_ONLINE) == pytest.approx(20, abs=0.01)
+    assert value(told, Measure.HF_SCHEDULING) == pytest.approx(5)
+    assert value(told, Measure.RUNNER_BOOT) == pytest.approx(50, abs=0.01)
+    (start,) = told.starts
+    assert (start.workflow_job.id, start.hf_job_id, start.runner) == (1, "hf-aaaa", name_of(pool()))
+    assert process.run(at_work()).facts == []
+
+
+@pytest.mark.parametrize(
+    ("began", "told"),
+    [
+        (
+            NOW - 100,
+            {Measure.HF_SCHEDULING, Measure.RUNNER_BOOT, Measure.QUEUE_TO_START, Measure.QUEUE_TO_ONLINE},
+        ),
+        (NOW - 30, {Measure.QUEUE_TO_START, Measure.QUEUE_TO_ONLINE}),
+        (NOW - 5, set()),
+    ],
+)
+def test_what_happened_before_this_process_is_left_to_the_one_before(
+    began: float, told: set[Measure]
+) -> None:
+    assert {fact.measure for fact in Passes(began=began).run(at_work()).facts} == told
+
+
+def test_a_job_that_was_only_ever_seen_completed_is_timed_by_its_runner_that_is_gone() -> None:
+    mine, process = pool(), Passes()
+    process.run(snapshot(registrations=[registration(mine)], hf_jobs=[started(mine)]))
+    ended = replace(started(mine), stage=Stage.COMPLETED, finished_at=SERVER - 1)
+    process.run(snapshot(ended=[ended]), now=NOW + 5)
+    completed = replace(running(1, name_of(mine)), status=JobStatus.COMPLETED)
+    view = replace(snapshot(), completed={SOURCE: (completed,)})
+    told = process.run(view, now=NOW + 10)
+    assert value(told, Measure.QUEUE_TO_START) == pytest.approx(20, abs=0.01)
+    assert process.run(view, now=NOW + 15).facts == []
+
+
+def test_a_completed_job_of_a_runner_that_nobody_remembers_is_not_told_again() -> None:
+    mine, process = pool(), Passes()
+    process.run(at_work())
+    process.run(snapshot(), now=NOW + 5)
+    process.run(snapshot(), now=NOW + 10 + KEPT_FOR)
+    completed = replace(running(1, name_of(mine)), status=JobStatus.COMPLETED)
+    view = replace(snapshot(), completed={SOURCE: (completed,)})
+    assert process.run(view, now=NOW + 15 + KEPT_FOR).facts == []
+    assert process.chronicle.remembered == 0
+
+
+def scheduled(seconds: float) -> HFJob:
+    return hf_job(pool(), created_at=SERVER - seconds)
+
+
+def test_a_runner_past_its_deadline_is_stuck_once_however_often_it_must_be_retired() -> None:
+    process = Passes()
+    view = snapshot(jobs=[job()], registrations=[registration(pool())], hf_jobs=[scheduled(650)])
+    first = counted(process.run(view))
+    assert first[Measure.STUCK, ("scheduling",)] == 1
+    assert first[Measure.LAUNCH_FAILURE, ("t4-small", "SchedulingDeadline")] == 1
+    again = counted(process.run(view, now=NOW + 5))
+    assert (
+        again[Measure.STUCK, ("scheduling",)]
+        == again[Measure.LAUNCH_FAILURE, ("t4-small", "SchedulingDeadline")]
+        == 0
+    )
+
+
+def test_a_deadline_that_was_over_before_this_process_began_was_told_before() -> None:
+    process = Passes(began=NOW - 20)
+    view = snapshot(jobs=[job()], registrations=[registration(pool())], hf_jobs=[scheduled(650)])
+    told = counted(process.run(view))
+    assert told[Measure.STUCK, ("scheduling",)] == 0
+    assert told[Measure.NOTICE, ("SchedulingDeadline",)] == 1
+
+
+def test_an_end_is_billed_once_and_not_if_it_came_before_this_process() -> None:
+    ended = replace(started(pool(), seconds_ago=100), stage=Stage.COMPLETED, finished_at=SERVER - 40)
+    process = Passes()
+    told = process.run(snapshot(ended=[ended]))
+    assert value(told, Measure.BILLED) == 60
+    assert value(told, Measure.COST) == pytest.approx(0.0067)
+    assert process.run(snapshot(ended=[ended])).facts == []
+    assert Passes(began=NOW - 30).run(snapshot(ended=[ended])).facts == []
+
+
+def launch_failed(reason: Reason) -> Result:
+    failure = Failure(reason=reason, message="no", disposition=Disposition.RETRY)
+    return Result(
+        name=name_of(pool()), pool_uid=pool().uid, effect=Effect.LAUNCH, flavor="t4-small", failure=failure
+    )
+
+
+def test_a_launch_that_was_refused_is_a_failure_and_one_that_another_leader_kept_back_is_none() -> None:
+    refused = Passes().run(snapshot(), results=(launch_failed(Reason.HubForbidden),))
+    assert counted(refused) == {(Measure.LAUNCH_FAILURE, ("t4-small", "HubForbidden")): 1}
+    assert Passes().run(snapshot(), results=(launch_failed(Reason.Pending),)).facts == []
+
+
+@pytest.mark.parametrize(
+    ("pool_uid", "reason", "registration_id", "hf_job_id", "kinds"),
+    [
+        ("uid-t4", Reason.OrphanedRegistration, 7, None, ["registration"]),
+        ("uid-t4", Reason.OrphanedHFJob, None, "hf-1", ["hf_job"]),
+        ("", Reason.PoolDeleted, 7, "hf-1", ["registration", "hf_job"]),
+        ("uid-t4", Reason.IdleDeadline, 7, "hf-1", []),
+    ],
+)
+def test_an_orphan_is_counted_when_it_is_gone(
+    pool_uid: str, reason: Reason, registration_id: int | None, hf_job_id: str | None, kinds: list[str]
+) -> None:
+    mine = pool()
+    retire = Retire(
+        name=name_of(mine),
+        pool_uid=pool_uid,
+        scope=mine.footprint.registrations,
+        account=ACCOUNT,
+        registration_id=registration_id,
+        hf_job_id=hf_job_id,
+        reason=reason,
+    )
+    done = Result(name=retire.name, pool_uid=pool_uid, effect=Effect.RETIRE, retire=retire)
+    told = Passes().run(snapshot(), results=(done,))
+    assert [fact.labels for fact in told.facts] == [(kind,) for kind in kinds]
+    for unfinished in (replace(done, busy=True), replace(done, failure=Failure(reason=reason, message="no"))):
+        assert Passes().run(snapshot(), results=(unfinished,)).facts == []
+
+
+def test_a_launch_on_a_later_flavor_gives_up_every_earlier_one() -> None:
+    mine = pool(flavors=("a10g-small", "gone", "t4-small"))
+    told = Passes().run(snapshot(jobs=[job()]), mine)
+    assert counted(told) == {(Measure.LAUNCH, ("a10g-small",)): 1}
+    process = Passes()
+    view = snapshot(hf_jobs=seen([]), registrations=seen([]), jobs=[job()])
+    out = Failure(reason=Reason.FlavorOutOfCapacity, message="none", disposition=Disposition.CAPACITY)
+    failed = Result(
+        name=name_of(mine), pool_uid=mine.uid, effect=Effect.LAUNCH, flavor="a10g-small", failure=out
+    )
+    told = process.run(view, mine, results=(failed,))
+    facts = counted(told)
+    assert facts[Measure.LAUNCH, ("t4-small",)] == 1
+    assert facts[Measure.FALLBACK, ("a10g-small",)] == facts[Measure.FALLBACK, ("gone",)] == 1
+    assert facts[Measure.FALLBACK, ("t4-small",)] == 0
