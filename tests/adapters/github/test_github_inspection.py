@@ -1,0 +1,114 @@
+"""What `check` asks GitHub: what credentials may do, told or tried, and who may use a group's runners."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.adapters.github.errors import ForbiddenError, GitHubError
+from controller.core.reasons import Reason
+from controller.ports import UpstreamError
+from controller.sim.github.model import Scope as SimulatedScope
+from tests.adapters.github.scene import ACME, LIB, TOKEN, Scene, Script, answer, virtual
+
+
+@virtual
+async def test_an_installations_permissions_are_those_that_its_newest_token_came_with() -> None:
+    scene = Scene()
+    scene.world.accounts.change_installation(scene.installation.id, permissions={"actions": "read"})
+    grant = await scene.connect().grant()
+    assert (grant.permissions, grant.scopes, grant.expires_at) == ({"actions": "read"}, None, None)
+
+
+@virtual
+async def test_a_classic_token_shows_its_scopes_and_a_fine_grained_one_shows_nothing() -> None:
+    scene = Scene()
+    scene.world.accounts.add_user("octocat")
+    scene.world.access.add_user_token(TOKEN, "octocat", scopes=["repo", "read:org"])
+    scene.world.access.add_user_token("github_pat_1", "octocat", permissions={"actions": "read"})
+    assert (await scene.connect({"token": TOKEN}).grant()).scopes == ("repo", "read:org")
+    fine = await scene.connect({"token": "github_pat_1"}).grant()
+    assert (fine.scopes, fine.permissions) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "epoch"),
+    [
+        ("2026-12-01 00:00:00 UTC", 1_796_083_200.0),
+        ("2026-12-01 02:00:00 +0200", 1_796_083_200.0),
+        ("soon", None),
+    ],
+)
+def test_the_end_of_a_token_is_read_as_github_writes_it(text: str, epoch: float | None) -> None:
+    @virtual
+    async def ask() -> None:
+        script = Script(answer(200, {}, github_authentication_token_expiration=text))
+        assert (await script.connect().grant()).expires_at == epoch
+
+    ask()
+
+
+@virtual
+async def test_registering_is_tried_by_a_request_that_registers_nothing() -> None:
+    scene = Scene()
+    await scene.connect().try_registering(ACME)
+    scene.world.accounts.change_installation(
+        scene.installation.id, permissions={"organization_self_hosted_runners": "read"}
+    )
+    with pytest.raises(ForbiddenError, match="organization_self_hosted_runners=write") as caught:
+        await scene.connect().try_registering(ACME)
+    assert caught.value.failure.reason is Reason.PermissionMissing
+    assert scene.world.report()["registrations"] == []
+
+
+@virtual
+async def test_no_answer_but_a_refusal_of_the_body_proves_the_right_to_register() -> None:
+    for status in (400, 404, 409, 500):
+        with pytest.raises(GitHubError):
+            await Script(answer(status, {"message": "no"})).connect().try_registering(ACME)
+
+
+@virtual
+async def test_a_group_tells_which_repositories_and_workflows_may_use_it() -> None:
+    scene = Scene()
+    scene.world.accounts.add_group(
+        SimulatedScope("org", "acme"),
+        "gpu",
+        visibility="selected",
+        selected=["acme/lib"],
+        workflows=["acme/lib/w.yml@main"],
+    )
+    github = scene.connect()
+    group = await github.runner_group(ACME, "GPU")
+    assert (group.name, group.selected, group.public, group.workflows) == (
+        "gpu",
+        True,
+        False,
+        ("acme/lib/w.yml@main",),
+    )
+    assert await github.group_repositories(ACME, group) == {"acme/lib"}
+    assert (await github.runner_group(ACME, None)).name == "Default"
+    with pytest.raises(UpstreamError) as caught:
+        await github.runner_group(ACME, "none")
+    assert caught.value.failure.reason is Reason.RunnerGroupMissing
+
+
+@virtual
+async def test_whose_pull_requests_wait_for_approval_is_read_with_administration_only() -> None:
+    scene = Scene()
+    scene.world.accounts.change_repository("acme/lib", fork_approval="all_external_contributors")
+    assert await scene.connect().fork_approval("acme/lib") == "all_external_contributors"
+    scene.world.accounts.change_installation(scene.installation.id, permissions={"metadata": "read"})
+    with pytest.raises(ForbiddenError, match="administration=read"):
+        await scene.connect().fork_approval("acme/lib")
+
+
+@virtual
+async def test_a_personal_account_is_named_as_the_reason_why_it_has_no_runners() -> None:
+    scene = Scene()
+    scene.world.accounts.add_user("octocat")
+    scene.world.access.add_user_token(TOKEN, "octocat", scopes=["repo", "admin:org"])
+    personal = type(ACME)(kind=ACME.kind, owner="octocat")
+    with pytest.raises(GitHubError) as caught:
+        await scene.connect({"token": TOKEN}).try_listing_runners(personal)
+    assert caught.value.failure.reason is Reason.PersonalAccount
+    await scene.connect({"token": TOKEN}).try_listing_runners(LIB)
