@@ -142,10 +142,12 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD if links else None, pad_edge=False, header_style="bold")
     for column in ("POOL", "RUNNER", "PHASE", "FOR", "FLAVOR", "USD/H", "HF JOB", "WORKFLOW JOB"):
         right = column in ("FOR", "USD/H")
+        # Names are folded rather than cut on a narrow terminal: `logs` wants them whole.
         table.add_column(
             column,
             justify="right" if right else "left",
-            no_wrap=column in ("PHASE", "FOR", "USD/H") or not links,
+            overflow="fold",
+            no_wrap=column != "RUNNER" or not links,
         )
     for row in fleet.rows:
         table.add_row(
@@ -155,7 +157,7 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
             _age(row.since, now),
             row.flavor,
             "" if row.usd_per_hour is None else f"{row.usd_per_hour:.2f}",
-            _page(row.hf_job_id or "", row.hf_job_url, links=links),
+            _page((row.hf_job_id or "")[-8:], row.hf_job_url, links=links),
             _page((row.workflow_job_url or "").rpartition("/")[2], row.workflow_job_url, links=links),
         )
     words = [f"{pool}: {count} more, not in its status" for pool, count in fleet.unshown.items()]

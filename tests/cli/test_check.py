@@ -12,10 +12,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from controller.api.convert import to_pool
+from controller.api.crd import crd
 from controller.cli import main
-from controller.cli.checks.findings import Findings
+from controller.cli.checks.cluster import check_crd
+from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import Subject
 from controller.cli.checks.pools import check_image
+from controller.core.reasons import Reason
 from controller.sim.github.keys import TEST_PRIVATE_KEY
 from tests.cli.services import CLASSIC, FINE, HF_TOKEN, Services, manifests, secret
 
@@ -437,6 +440,31 @@ def test_an_image_is_judged_by_its_name(image: str, reasons: set[str]) -> None:
     judged = Findings()
     check_image(Subject(pool=to_pool(pool, allow_http=False), written=lambda _: ""), judged)
     assert {str(one.reason) for one in judged.sorted()} == reasons
+
+
+class StandInServer:
+    """An API server that publishes one schema of RunnerPool."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        kind = [{"group": "hfrunners.dev", "version": "v1alpha1", "kind": "RunnerPool"}]
+        self._document = {
+            "components": {"schemas": {"pool": {**schema, "x-kubernetes-group-version-kind": kind}}}
+        }
+
+    async def request_json(self, method: str, path: str) -> Any:
+        return self._document
+
+
+async def test_a_crd_that_is_older_than_the_program_is_an_error() -> None:
+    schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    current, older = Findings(), Findings()
+    await check_crd(StandInServer(schema), current)  # type: ignore[arg-type]
+    del schema["properties"]["spec"]["properties"]["retry"]
+    await check_crd(StandInServer(schema), older)  # type: ignore[arg-type]
+    assert current.sorted() == []
+    (one,) = older.sorted()
+    assert (one.severity, one.reason) == (Severity.ERROR, Reason.CRDOutdated)
+    assert "spec.retry" in one.message
 
 
 def test_the_examples_are_manifests_without_mistakes_and_their_placeholders_are_noticed() -> None:

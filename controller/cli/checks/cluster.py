@@ -1,4 +1,4 @@
-"""Whether the controller's ServiceAccount may do in Kubernetes what it needs to (docs/reference/rbac.md)."""
+"""Whether a cluster has this version's RunnerPool, and lets the controller do what it needs to (docs/reference/rbac.md)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,30 @@ from collections.abc import Iterable
 
 from controller.adapters.kube.client import Client
 from controller.adapters.kube.rights import IN_CLUSTER, IN_EACH_NAMESPACE, Right, for_leases, may
+from controller.adapters.kube.schema import served_schema
+from controller.api.crd import missing_fields
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
 
 LEASE = "hf-runner-controller"
 """The Lease that ``run --leader-elect`` takes by default."""
+
+
+async def check_crd(client: Client, found: Findings) -> None:
+    """Check that the cluster's RunnerPool has all fields that this version writes."""
+    subject = "the RunnerPool CRD"
+    try:
+        served = await served_schema(client)
+    except UpstreamError as error:
+        found.failed(subject, error.failure, severity=Severity.WARNING)
+        return
+    if served is None:
+        message = "The cluster has no RunnerPools yet: install the chart, or `kubectl apply --server-side -f crds/`."
+        found.add(Severity.WARNING, Reason.KubernetesNotFound, subject, message)
+    elif missing := missing_fields(served):
+        reason = Reason.CRDOutdated
+        found.add(Severity.ERROR, reason, subject, f"It lacks {some(missing)}. {reason.meaning}")
 
 
 async def check_rights(
