@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -338,6 +339,67 @@ def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlP
     assert waiting.returncode == 1
     assert "is being deleted, and its runners have not all ended yet" in waiting.stderr
     empty.apply({**held, "metadata": {**held["metadata"], "finalizers": []}}).raise_for_status()
+
+
+@pytest.mark.parametrize("watched", ["", "ci"], ids=["all namespaces", "one namespace"])
+def test_what_the_chart_grants_is_enough_and_a_pool_without_secrets_says_what_it_lacks(
+    programs: Path, cluster: ControlPlane, empty: Server, tmp_path: Path, watched: str
+) -> None:
+    """The real operator, with the arguments and the rights that the chart gives it."""
+    helm = Helm(programs / "helm4")
+    quick = [
+        "leaderElection.leaseDuration=3",
+        "leaderElection.renewDeadline=2",
+        "leaderElection.retryPeriod=1",
+    ]
+    chosen = settings([*([f"watch.namespaces={{{watched}}}"] if watched else []), *quick])
+    done = install(helm, cluster, "mine", *chosen)
+    assert done.returncode == 0, done.stderr
+    empty.wait("/apis/hfrunners.dev/v1alpha1/runnerpools")
+    spec = {
+        "github": {"url": "https://github.com/acme/lib", "credentialsSecret": "nowhere"},
+        "huggingface": {"namespace": "acme", "tokenSecret": "nowhere"},
+        "labels": ["t4"],
+        "flavors": ["t4-small"],
+    }
+    metadata = {"name": "bare", "namespace": "ci"}
+    pool = {"apiVersion": "hfrunners.dev/v1alpha1", "kind": "RunnerPool", "metadata": metadata, "spec": spec}
+    empty.apply(pool).raise_for_status()
+    (deployment,) = [obj for obj in helm.render(*chosen, release="mine") if obj["kind"] == "Deployment"]
+    arguments = [str(word) for word in deployment["spec"]["template"]["spec"]["containers"][0]["args"]]
+    account = cluster.service_account_kubeconfig(namespace="infra", name="mine-hf-runner-controller")
+    here = ["--lease-namespace=infra", f"--kubeconfig={account}", "--web-host=127.0.0.1", "--web-port=0"]
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            [sys.executable, "-m", "controller", *arguments, *here], stdout=file, stderr=file
+        ) as operator,
+    ):
+        try:
+            said: Body = {}
+            for _ in range(300):
+                status = empty.http.get(empty.path(pool)).json().get("status", {})
+                said = {one["type"]: one for one in status.get("conditions", ())}
+                if said.get("Stalled", {}).get("status") == "True" or operator.poll() is not None:
+                    break
+                time.sleep(0.1)
+        finally:
+            operator.terminate()
+            operator.wait(timeout=30)
+    text = log.read_text()
+    assert said, text
+    assert said["Ready"]["reason"] == said["Stalled"]["reason"] == "SecretMissing"
+    assert "nowhere" in said["Ready"]["message"]
+    home, suffix = ("infra", "-mine-hf-runner-controller") if watched else ("kube-system", "")
+    uid = empty.wait(f"/api/v1/namespaces/{home}").json()["metadata"]["uid"]
+    assert f"controller_id={uid}{suffix} " in text
+    assert "is forbidden" not in text
+    empty.apply({**pool, "metadata": {**metadata, "finalizers": []}}).raise_for_status()
+    release = [{"op": "remove", "path": "/metadata/finalizers"}]
+    empty.http.patch(
+        empty.path(pool), content=json.dumps(release), headers={"Content-Type": "application/json-patch+json"}
+    )
 
 
 def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_named(
