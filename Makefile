@@ -17,8 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 WORKFLOWS = $(abspath $(wildcard .github/workflows/*.yml examples/*/*.yml))
 SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
-IMAGE ?= hf-runner-controller:dev
-BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
+IMAGE ?= localhost/hf-runner-controller:dev
 
 .PHONY: help
 help: ## List the targets
@@ -131,9 +130,8 @@ lock: $(STAMP) ## Write requirements/ from pyproject.toml; UPGRADE=1 takes the n
 	$(COMPILE) --group lock -o requirements/lock.txt
 
 .PHONY: image
-image: ## Build the container image IMAGE with docker, podman or buildah; BASE=NAME replaces its base image
-	@test -n '$(BUILDER)' || { echo 'make: no docker, podman or buildah; install one with: sudo apt-get install -y buildah' >&2; exit 1; }
-	'$(BUILDER)' build $(if $(BASE),--build-arg 'BASE=$(BASE)') -t '$(IMAGE)' .
+image: python ## Build the image IMAGE with docker, podman or buildah; BASE=NAME, BUILDER=NAME, BUILDFLAGS="..."
+	@$(PYTHON) -m tools.image build '$(IMAGE)' --builder='$(BUILDER)' --base='$(BASE)' --flags='$(BUILDFLAGS)'
 
 .PHONY: clean
 clean: ## Remove what the other targets made here (the control plane's cache stays)
