@@ -102,6 +102,7 @@ class HubLogs:
         replay, pause = _Replay(), FIRST_PAUSE
         while True:
             replay.again()
+            ended = True
             try:
                 # Asked before the stream is read: what ends meanwhile may have written more than the stream told.
                 ended, now = await self._look(path)
@@ -113,7 +114,10 @@ class HubLogs:
                             pause = FIRST_PAUSE
                             yield line
             except HubError as error:
-                if not follow or error.failure.disposition not in (Disposition.RETRY, Disposition.WAIT):
+                passes = error.failure.disposition in (Disposition.RETRY, Disposition.WAIT)
+                # What is answered for the log of a job that has not started is documented nowhere.
+                not_yet = not ended and error.status in (404, 409)
+                if not follow or not (passes or not_yet):
                     raise
                 pause = max(pause, error.failure.retry_after or 0.0)
             else:

@@ -128,6 +128,13 @@ async def test_errors_of_the_hub_are_waited_out_while_following_and_told_otherwi
         await lab.read(follow=False)
 
 
+async def test_a_live_job_without_a_log_yet_is_waited_for(lab: Lab) -> None:
+    lab.exchange.rules.add({"route": LOGS, "kind": "status", "status": 404, "times": 2})
+    reading = asyncio.create_task(lab.read())
+    (await lab.running()).exit_after(1.0, 0)
+    assert said(await reading) == ["one", "two", "three"]
+
+
 async def test_what_a_live_job_has_printed_is_read_without_waiting_for_its_end(lab: Lab) -> None:
     await lab.running()
     assert said(await lab.read(follow=False)) == ["one", "two", "three"]
