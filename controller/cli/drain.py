@@ -103,7 +103,9 @@ class Drain:
                 pools = await self._pools()
                 await self._ask(pools)
             except KubernetesError as error:
-                if error.status in (401, 403, 404) or passed > self._timeout:
+                if error.status == 404:  # the type itself is gone, and every pool with it
+                    return []
+                if error.status in (401, 403) or passed > self._timeout:
                     raise
                 click.echo(str(error), err=True)
                 await asyncio.sleep(RENEWAL)

@@ -242,8 +242,8 @@ def test_releases_that_would_fight_are_refused_and_others_live_side_by_side(
     assert back.returncode == 0, back.stderr
 
 
-def apply_pools(kubeconfig: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run what the chart's Job runs."""
+def run_job(kubeconfig: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run what one of the chart's Jobs runs."""
     return subprocess.run(
         [sys.executable, "-m", "controller", *arguments, "--kubeconfig", str(kubeconfig)],
         capture_output=True,
@@ -267,7 +267,7 @@ def test_pools_of_the_values_are_there_after_the_first_installation(
     account = cluster.service_account_kubeconfig(namespace="chart", name="hfrc-hf-runner-controller-pools")
     pool = "/apis/hfrunners.dev/v1alpha1/namespaces/chart-gpu/runnerpools/hf-h200"
     for _ in range(2):  # as after every upgrade
-        applied = apply_pools(account, arguments)
+        applied = run_job(account, arguments)
         assert applied.returncode == 0, applied.stderr
         assert "applied: RunnerPool chart-gpu/hf-h200" in applied.stdout
     made = empty.wait(pool).json()
@@ -292,7 +292,7 @@ def test_pools_of_the_values_are_there_after_the_first_installation(
         verb="upgrade",
     )
     assert changed.returncode == 0, changed.stderr
-    refused = apply_pools(account, arguments)
+    refused = run_job(account, arguments)
     assert refused.returncode == 1
     assert "not applied" in refused.stderr
     assert "write each one once" in refused.stderr
@@ -319,7 +319,7 @@ def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlP
     declared = ["apply", "chart/hfrc-hf-runner-controller-pool-hf-t4", "--timeout=3s"]
     account = cluster.service_account_kubeconfig(namespace="chart", name="hfrc-hf-runner-controller-pools")
 
-    refused = apply_pools(account, declared)
+    refused = run_job(account, declared)
     assert refused.returncode == 1
     pool = "/apis/hfrunners.dev/v1alpha1/namespaces/chart/runnerpools/hf-t4"
     assert empty.wait(pool).json()["spec"]["maxRunners"] == 1
@@ -327,7 +327,7 @@ def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlP
     key, _, value = command.split()[-1].partition("=")
     theirs["metadata"]["labels"] = {key: value}
     empty.apply(theirs).raise_for_status()  # what the command does
-    taken = apply_pools(account, declared)
+    taken = run_job(account, declared)
     assert taken.returncode == 0, taken.stderr
     assert empty.wait(pool).json()["spec"]["maxRunners"] == 4
 
@@ -335,7 +335,7 @@ def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlP
     held = {**theirs, "metadata": {**theirs["metadata"], "finalizers": ["hfrunners.dev/drain"]}}
     empty.apply(held).raise_for_status()
     empty.http.delete(pool).raise_for_status()
-    waiting = apply_pools(account, declared)
+    waiting = run_job(account, declared)
     assert waiting.returncode == 1
     assert "is being deleted, and its runners have not all ended yet" in waiting.stderr
     empty.apply({**held, "metadata": {**held["metadata"], "finalizers": []}}).raise_for_status()
@@ -406,7 +406,11 @@ def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_name
     cluster: ControlPlane,
     empty: Server,
 ) -> None:
-    missing = apply_pools(cluster.kubeconfig, ["apply", "ci/none", "--timeout=2s"])
+    drained = run_job(cluster.kubeconfig, ["drain", "--timeout=2s"])
+    assert (drained.returncode, drained.stdout) == (0, "nothing is left\n"), (
+        "no type, no pool: uninstall goes on"
+    )
+    missing = run_job(cluster.kubeconfig, ["apply", "ci/none", "--timeout=2s"])
     assert missing.returncode == 1
     assert "configmaps/none" in missing.stderr
     body = {
@@ -416,7 +420,7 @@ def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_name
         "data": {},
     }
     empty.apply(body).raise_for_status()
-    nothing = apply_pools(cluster.kubeconfig, ["apply", "ci/empty", "--timeout=2s"])
+    nothing = run_job(cluster.kubeconfig, ["apply", "ci/empty", "--timeout=2s"])
     assert "ConfigMap ci/empty has no RunnerPool in runnerpool.json" in nothing.stderr
 
     pool = {
