@@ -175,6 +175,8 @@ class PoolRegistry:
     def _knows(self, metadata: Mapping[str, Any]) -> bool:
         key = PoolKey(metadata.get("namespace", "default"), metadata["name"])
         known = self._rejected.get(key) or self._pools.get(key)
+        if metadata.get("uid", "") in self._gone:
+            return True  # the list was asked for before it went
         return known is not None and (known.uid, known.generation, known.deleting) == (
             metadata.get("uid", ""),
             metadata.get("generation", 0),

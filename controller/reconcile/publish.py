@@ -135,16 +135,18 @@ class Publisher:
         if before is None and (after[0] == "True" or after[1] == "Pending"):
             return  # first sight of a healthy or unread pool: nothing happened
         ready, reason, message = after
-        log.info(
+        warning = ready != "True" and reason not in ("Pending", "Draining", "Drained")
+        log.log(
+            logging.WARNING if warning else logging.INFO,
             "pool is %s",
             "ready" if ready == "True" else "not ready",
-            extra={"pool": str(key), "reason": reason},
+            extra={"pool": str(key), "reason": reason, "detail": message if warning else ""},
         )
         await self._events.emit(
             namespace=key.namespace,
             name=key.name,
             uid=uid,
-            warning=ready != "True" and reason not in ("Pending", "Draining", "Drained"),
+            warning=warning,
             reason=reason,
             action="Reconcile",
             message=message,

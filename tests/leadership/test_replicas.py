@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -154,6 +156,28 @@ async def pair(both: Pair) -> AsyncIterator[Pair]:
 
 def report(what: str, since: float) -> None:
     sys.stdout.write(f"\nmeasured: {what}: {time.monotonic() - since:.2f} s\n")
+
+
+async def page(replica: Replica, path: str) -> str:
+    """Ask a replica's newest process over HTTP."""
+    port = re.findall(r" started .*port=(\d+)", replica.newest_words())[-1]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}{path}") as answer,
+    ):
+        return await answer.text()
+
+
+async def test_exactly_one_replica_says_that_it_leads_and_only_that_one_shows_pools(pair: Pair) -> None:
+    leader, _ = await pair.leader()
+    led, followed = await page(leader, "/metrics"), await page(pair.other(leader), "/metrics")
+    assert "\nhfrunners_leader 1.0\n" in led
+    assert "\nhfrunners_leader 0.0\n" in followed
+    for gauge in ("hfrunners_runners{", "hfrunners_pool_condition{", "hfrunners_hub_list_age_seconds{"):
+        assert gauge in led
+        assert gauge not in followed
+    for replica in pair.replicas:
+        assert await page(replica, "/livez") == await page(replica, "/readyz") == "ok\n"
 
 
 async def test_a_leader_that_is_killed_is_replaced(pair: Pair) -> None:

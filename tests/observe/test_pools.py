@@ -115,6 +115,24 @@ def test_a_list_that_was_asked_for_before_a_pool_went_does_not_bring_it_back() -
     assert list(registry.pools) == []
 
 
+def test_a_list_tells_how_many_objects_the_watch_had_not_shown_as_they_are() -> None:
+    registry = Registry()
+    assert registry.replace_all([body()]) == 1
+    assert registry.replace_all([body()], before=registry.uids()) == 0
+    edited = body()
+    edited["metadata"] = {**edited["metadata"], "generation": edited["metadata"]["generation"] + 1}
+    assert registry.replace_all([edited], before=registry.uids()) == 1
+    going = {**edited, "metadata": {**edited["metadata"], "deletionTimestamp": "2026-11-21T09:00:00Z"}}
+    assert registry.replace_all([going], before=registry.uids()) == 1
+    wrong = {**going, "metadata": {**going["metadata"], "generation": 99}, "spec": {}}
+    assert registry.replace_all([wrong], before=registry.uids()) == 1
+    assert registry.replace_all([wrong], before=registry.uids()) == 0
+    assert registry.replace_all([], before=registry.uids()) == 1
+    gone = body()
+    registry.remove(KEY, "uid-1")
+    assert registry.replace_all([gone], before=()) == 0
+
+
 LATE = {
     "its end": lambda registry, going: registry.remove(KEY, "uid-1"),
     "its last change": lambda registry, going: registry.upsert(going),
