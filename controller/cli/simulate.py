@@ -86,6 +86,8 @@ def simulate_command(
             check_plot(plot)  # before minutes of work
         loaded = load_scenario(scenario, overrides=settings)
         watching = sys.stderr.isatty()
+        if not watching:
+            click.echo(f"simulating {scenario}; Ctrl-C prints the report so far", err=True)
         played = play(loaded, seed=seed, until=until, progress=_progress if watching else None)
         if watching:
             click.echo("\r\033[K", nl=False, err=True)

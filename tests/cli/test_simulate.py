@@ -40,7 +40,7 @@ def test_a_report_for_people_names_waits_cost_waste_requests_and_what_was_expect
 def test_an_expectation_that_is_not_met_makes_the_exit_code_1() -> None:
     result = run(PLAIN, "--until", "4m", "--json")
     assert result.exit_code == 1
-    report = json.loads(result.output)
+    report = json.loads(result.stdout)
     assert report["jobs"]["queued"] + report["jobs"]["running"] > 0
     assert [one["path"] for one in report["expectations"] if not one["met"]]
 
@@ -63,7 +63,7 @@ def test_a_malformed_setting_is_refused(setting: str) -> None:
 
 def test_a_setting_changes_the_pool_and_what_it_costs() -> None:
     result = run(PLAIN, "--set", "t4.maxRunners=1", "--until", "10m", "--json")
-    pool = json.loads(result.output)["pools"]["t4"]
+    pool = json.loads(result.stdout)["pools"]["t4"]
     assert (pool["maxRunners"], pool["mostLive"]) == (1, 1)
 
 
@@ -119,7 +119,9 @@ def test_ctrl_c_prints_the_report_so_far() -> None:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # who runs the tests may ignore it
     )
-    time.sleep(6)  # real: past the imports, far from the end
+    assert process.stderr is not None
+    assert "Ctrl-C" in process.stderr.readline()
+    time.sleep(3)  # real: so that something has happened; the end is far
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=40)
     assert process.returncode == 130, err
