@@ -183,6 +183,57 @@ def test_the_rights_of_the_controllers_service_account_are_checked(scene: Scene)
         assert time.monotonic() < ends, lacking()
 
 
+# ------------------------------------------------------------------------------------------------------------------- init
+def test_the_api_server_takes_what_init_prints(scene: Scene) -> None:
+    made = CliRunner().invoke(
+        main,
+        [
+            *(
+                "init",
+                "--github-url",
+                "https://github.com/acme",
+                "--repository",
+                "lib-*",
+                "--hf-namespace",
+                "acme",
+            ),
+            *(
+                "--flavor",
+                "t4-small",
+                "--flavor",
+                "cpu-upgrade",
+                "--like",
+                "jobs-actions",
+                "-n",
+                scene.namespace,
+            ),
+            *("--runner-group", "gpu", "--image", "ubuntu:24.04", "--min-idle", "1", "--lifetime", "45m"),
+        ],
+    )
+    pools = [one for one in yaml.safe_load_all(made.stdout) if one]
+    assert len(pools) == 2
+
+    async def apply(client: Client) -> None:
+        for pool in pools:
+            taken = await client.request_json(
+                "POST",
+                pools_path(scene.namespace),
+                query=[("dryRun", "All"), ("fieldValidation", "Strict")],
+                body=pool,
+            )
+            assert taken["spec"].items() >= {**pool["spec"], **_defaulted(taken, pool)}.items()
+
+    scene.do(apply)
+
+
+def _defaulted(taken: Mapping[str, Any], pool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the objects into which the API server put defaults, once what was written is seen in them."""
+    nested = {name: value for name, value in pool["spec"].items() if isinstance(value, dict)}
+    for name, value in nested.items():
+        assert taken["spec"][name].items() >= value.items()
+    return {name: taken["spec"][name] for name in nested}
+
+
 # ---------------------------------------------------------------------------------------------------------------- runners
 def test_runners_are_listed_from_the_status_of_the_pools(scene: Scene) -> None:
     runner = {"name": "t4-hfr-1", "phase": "Busy", "flavor": "t4-small", "since": "2026-11-21T09:00:00Z"}
