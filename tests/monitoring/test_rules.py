@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.core.reasons import Reason
 from controller.metrics import catalog
 from tests.monitoring.conftest import Promtool
 from tools.monitoring.prometheus import RULES
@@ -114,3 +115,41 @@ def test_the_docs_list_every_alert_with_its_severity() -> None:
     page = (DOCS / "operations" / "monitoring.md").read_text()
     listed = dict(re.findall(r"\| \[(HFRunners\w+)\]\(\.\./runbooks/HFRunners\w+\.md\) \| (\w+) \|", page))
     assert listed == {name: alert["labels"]["severity"] for name, alert in ALERTS.items()}
+
+
+def _field(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the schema of a field of RunnerPool, such as ``status.queue[*].count``.
+
+    Raises:
+        KeyError: There is none.
+    """
+    for name in path.split("."):
+        found: dict[str, Any] = schema["properties"][name.split("[")[0]]
+        schema = found["items"] if "[" in name else found
+    return schema
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_the_commands_of_a_runbook_ask_for_fields_that_a_pool_has(name: str) -> None:
+    crd = yaml.safe_load((DOCS.parent / "crds" / "hfrunners.dev_runnerpools.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    page = (DOCS / "runbooks" / f"{name}.md").read_text()
+    for command in re.findall(r"(?m)^kubectl.* get rp .*$", page):
+        for path, fields in re.findall(r"\{range \.([\w.]+)\[\*\]\}(.*?)\{end\}", command):
+            for field in re.findall(r"\{\.([\w.]+)\}", fields):
+                _field(schema, f"{path}[*].{field}")
+        plain = re.sub(r"\{range .*?\{end\}", "", command)
+        for path in re.findall(r"\.((?:spec|status)\.[\w.]+)", plain):
+            _field(schema, path)
+
+
+def test_the_reasons_that_rules_and_runbooks_name_are_reasons() -> None:
+    known = {str(reason) for reason in Reason}
+    for rule in rules():
+        for named in re.findall(r'reason(?:=|!=|=~|!~)"([^"]*)"', rule["expr"]):
+            assert set(named.split("|")) <= known, named
+    for page in (DOCS / "runbooks").glob("HFRunners*.md"):
+        named = re.findall(
+            r"`((?:GitHub|Hub|App|Secret|Permission|Runner|Image|Download)[A-Z]\w+)`", page.read_text()
+        )
+        assert set(named) <= known | {"RunnerPool"}, page.name

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tools.controlplane import ControlPlane
 from tools.controlplane.sources import assets
-from tools.monitoring.expressions import Range, unanswered
+from tools.monitoring.expressions import Range, complained_of, unanswered
 from tools.monitoring.overview import OVERVIEW
 from tools.monitoring.programs import ProgramMissing
 from tools.monitoring.prometheus import configuration, free_port, running
@@ -62,6 +62,8 @@ async def _draw(path: Path) -> int:
             await scene.play(SECONDS)
             over = Range(start=float(int(scene.began)), end=float(int(time.time())))
             wrong = await asyncio.to_thread(unanswered, scene.prometheus, over)
+            for port in scene.ports:
+                wrong += await asyncio.to_thread(complained_of, port)
             await asyncio.to_thread(
                 draw,
                 scene.prometheus,

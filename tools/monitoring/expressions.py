@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httpx
 import yaml
 
 from tools.monitoring.grafana import Panel
 from tools.monitoring.overview import OVERVIEW
+from tools.monitoring.programs import program
 from tools.monitoring.prometheus import RULES, Prometheus, QueryFailed, Series
 
 RATE_INTERVAL: Final = 15
@@ -105,6 +108,21 @@ def unanswered(prometheus: Prometheus, over: Range) -> list[str]:
         if rule["health"] != "ok"
     ]
     return wrong
+
+
+def complained_of(port: int) -> list[str]:
+    """Return what ``promtool check metrics`` says against the page of a process on this port; nothing if all is well."""
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().content
+    done = subprocess.run(
+        [str(program("promtool")), "check", "metrics"],
+        input=page,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    if done.returncode == 0:
+        return []
+    return [f"promtool check metrics: {line}" for line in (done.stdout + done.stderr).decode().splitlines()]
 
 
 def _has_data(series: Series) -> bool:

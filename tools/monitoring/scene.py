@@ -63,6 +63,7 @@ class Scene:
         cluster: The namespace.
         replicas: Two, of which one leads.
         prometheus: Scrapes both.
+        ports: Where each shows ``/metrics``.
         began: When the first load came, epoch seconds.
         say: Told what happens.
     """
@@ -71,6 +72,7 @@ class Scene:
     cluster: Cluster
     replicas: Sequence[Replica]
     prometheus: Prometheus
+    ports: Sequence[int]
     began: float
     say: Callable[[str], None]
 
@@ -196,6 +198,7 @@ async def open_scene(
             cluster=cluster,
             replicas=replicas,
             prometheus=prometheus,
+            ports=tuple(ports.values()),
             began=time.time(),
             say=say,
         )
