@@ -29,7 +29,7 @@ from controller.adapters.kube.client import Client, connect
 from controller.cli.cluster import Cluster
 from controller.cli.files import shipped
 from controller.sim.github.archive import Archives
-from controller.sim.serve import Origins, serving
+from controller.sim.serve import ON_THIS_MACHINE, Origins, serving
 
 POOLS = {"t4": "gpu-tests", "a10g": "kernel-build", "h200": "nightly-training"}
 """Pools and the examples that they are."""
@@ -371,13 +371,7 @@ async def play(kubeconfig: Path, *, keep_log: Path | None, console: Console, web
             serving(
                 github=("127.0.0.1", 0),
                 hub=("127.0.0.1", 0),
-                # The bootstrap as it is, kept off this machine's own directories and packages.
-                job_environment={
-                    "HFRUNNER_PACKAGES": "skip",
-                    "HFRUNNER_RUNNER_DIR": "none",
-                    "HFRUNNER_HOME": "{home}/runner",
-                    "HFRUNNER_TOOL_CACHE": "{home}/tools",
-                },
+                job_environment=ON_THIS_MACHINE,
                 job_directory=directory,
             )
         )

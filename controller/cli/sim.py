@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from controller.sim.serve import HostPort, Origins, serve
+from controller.sim.serve import ON_THIS_MACHINE, HostPort, Origins, serve
 
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> HostPort | None:
@@ -42,7 +42,8 @@ def _variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) ->
     metavar="NAME=VALUE",
     multiple=True,
     callback=_variables,
-    help="Set in the environment of every job; may be repeated.",
+    help="Set in the environment of every job; may be repeated. Unless HFRUNNER_PACKAGES and the like are set, a job's bootstrap "
+    "installs nothing on this machine and stays in the job's own directory.",
 )
 def sim_command(github: HostPort | None, hub: HostPort | None, job_env: dict[str, str]) -> None:
     """Serve the simulated GitHub and Hub until interrupted.
@@ -53,7 +54,9 @@ def sim_command(github: HostPort | None, hub: HostPort | None, job_env: dict[str
     if github is None and hub is None:
         raise click.UsageError("nothing to serve: give --github HOST:PORT, --hub HOST:PORT, or both")
     try:
-        asyncio.run(serve(github=github, hub=hub, job_environment=job_env, ready=_announce))
+        asyncio.run(
+            serve(github=github, hub=hub, job_environment={**ON_THIS_MACHINE, **job_env}, ready=_announce)
+        )
     except OSError as error:
         raise click.ClickException(f"cannot serve: {error}") from error
 

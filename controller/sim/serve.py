@@ -24,6 +24,15 @@ HostPort = tuple[str, int]
 """An address to bind; port 0 takes a free one."""
 
 
+ON_THIS_MACHINE: Mapping[str, str] = {
+    "HFRUNNER_PACKAGES": "skip",
+    "HFRUNNER_RUNNER_DIR": "none",
+    "HFRUNNER_HOME": "{home}/runner",
+    "HFRUNNER_TOOL_CACHE": "{home}/tools",
+}
+"""Environment that keeps a bootstrap off the directories and packages of the machine that the simulated Hub runs it on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origins:
     """Where the sites are, as ``http://host:port``; None where one was not asked for."""

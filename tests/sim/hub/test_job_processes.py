@@ -243,6 +243,7 @@ async def test_however_the_simulator_ends_its_jobs_end(tmp_path: Path, end: sign
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     family: list[int] = []
+    said: list[str] = []
     try:
         assert simulator.stdout is not None
         origins = dict(simulator.stdout.readline().split() for _ in range(2))
@@ -254,15 +255,23 @@ async def test_however_the_simulator_ends_its_jobs_end(tmp_path: Path, end: sign
             spec = {
                 "dockerImage": "u",
                 "flavor": "cpu-basic",
-                "command": ["/bin/sh", "-c", "echo $GREETING; echo pid $$; sleep 1000"],
+                "command": [
+                    "/bin/sh",
+                    "-c",
+                    "echo $GREETING, $HFRUNNER_PACKAGES nothing; echo pid $$; sleep 1000",
+                ],
             }
             job = (await client.post("/api/jobs/acme", json=spec)).json()
             async with client.stream("GET", f"/api/jobs/acme/{job['id']}/logs") as log:
                 async for line in log.aiter_lines():
+                    said.append(line)
                     if '"pid ' in line:
                         family.append(int(line.partition('"pid ')[2].partition('"')[0]))
                         break
         assert running(family[0])
+        assert any(
+            "hello, skip nothing" in line for line in said
+        )  # as root, a bootstrap would install packages here
         simulator.send_signal(end)
         assert simulator.wait(PATIENCE) == (0 if end is not signal.SIGKILL else -end)
         await until(lambda: not running(family[0]))
