@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
+from controller.cli import main
 from tests.chart.conftest import CHART, NAMESPACE, VALUES, Body, Helm, settings
 from tests.chart.server import Server, write_schemas
 from tools import charttools
@@ -242,16 +243,9 @@ def test_releases_that_would_fight_are_refused_and_others_live_side_by_side(
     assert back.returncode == 0, back.stderr
 
 
-def run_job(kubeconfig: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def run_job(kubeconfig: Path, arguments: list[str]) -> Result:
     """Run what one of the chart's Jobs runs."""
-    return subprocess.run(
-        [sys.executable, "-m", "controller", *arguments, "--kubeconfig", str(kubeconfig)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONWARNINGS": "default"},
-        check=False,
-    )
+    return CliRunner().invoke(main, [*arguments, "--kubeconfig", str(kubeconfig)])
 
 
 def test_pools_of_the_values_are_there_after_the_first_installation(
@@ -268,7 +262,7 @@ def test_pools_of_the_values_are_there_after_the_first_installation(
     pool = "/apis/hfrunners.dev/v1alpha1/namespaces/chart-gpu/runnerpools/hf-h200"
     for _ in range(2):  # as after every upgrade
         applied = run_job(account, arguments)
-        assert applied.returncode == 0, applied.stderr
+        assert applied.exit_code == 0, applied.stderr
         assert "applied: RunnerPool chart-gpu/hf-h200" in applied.stdout
     made = empty.wait(pool).json()
     assert made["spec"]["github"]["url"] == "https://github.com/acme", "of the defaults"
@@ -293,7 +287,7 @@ def test_pools_of_the_values_are_there_after_the_first_installation(
     )
     assert changed.returncode == 0, changed.stderr
     refused = run_job(account, arguments)
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "not applied" in refused.stderr
     assert "write each one once" in refused.stderr
     assert empty.wait(pool).json()["spec"]["maxRunners"] == 2
@@ -320,7 +314,7 @@ def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlP
     account = cluster.service_account_kubeconfig(namespace="chart", name="hfrc-hf-runner-controller-pools")
 
     refused = run_job(account, declared)
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     pool = "/apis/hfrunners.dev/v1alpha1/namespaces/chart/runnerpools/hf-t4"
     assert empty.wait(pool).json()["spec"]["maxRunners"] == 1
     (command,) = re.findall(r"kubectl label runnerpool (.*=hfrc)", refused.stderr)
@@ -328,7 +322,7 @@ def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlP
     theirs["metadata"]["labels"] = {key: value}
     empty.apply(theirs).raise_for_status()  # what the command does
     taken = run_job(account, declared)
-    assert taken.returncode == 0, taken.stderr
+    assert taken.exit_code == 0, taken.stderr
     assert empty.wait(pool).json()["spec"]["maxRunners"] == 4
 
     # One that is on its way out would take the new one along.
@@ -336,7 +330,7 @@ def test_a_pool_of_somebody_else_is_left_alone(programs: Path, cluster: ControlP
     empty.apply(held).raise_for_status()
     empty.http.delete(pool).raise_for_status()
     waiting = run_job(account, declared)
-    assert waiting.returncode == 1
+    assert waiting.exit_code == 1
     assert "is being deleted, and its runners have not all ended yet" in waiting.stderr
     empty.apply({**held, "metadata": {**held["metadata"], "finalizers": []}}).raise_for_status()
 
@@ -407,11 +401,11 @@ def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_name
     empty: Server,
 ) -> None:
     drained = run_job(cluster.kubeconfig, ["drain", "--timeout=2s"])
-    assert (drained.returncode, drained.stdout) == (0, "nothing is left\n"), (
+    assert (drained.exit_code, drained.stdout) == (0, "nothing is left\n"), (
         "no type, no pool: uninstall goes on"
     )
     missing = run_job(cluster.kubeconfig, ["apply", "ci/none", "--timeout=2s"])
-    assert missing.returncode == 1
+    assert missing.exit_code == 1
     assert "configmaps/none" in missing.stderr
     body = {
         "apiVersion": "v1",
