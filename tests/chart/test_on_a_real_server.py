@@ -15,6 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from controller.cli import main
+from tests.chart.argo import judge
 from tests.chart.conftest import CHART, NAMESPACE, VALUES, Body, Helm, settings
 from tests.chart.server import Server, write_schemas
 from tools import charttools
@@ -385,6 +386,8 @@ def test_what_the_chart_grants_is_enough_and_a_pool_without_secrets_says_what_it
     assert said, text
     assert said["Ready"]["reason"] == said["Stalled"]["reason"] == "SecretMissing"
     assert "nowhere" in said["Ready"]["message"]
+    health = judge(programs, tmp_path, empty.http.get(empty.path(pool)).json())
+    assert health == ("Degraded", f"SecretMissing: {said['Stalled']['message']}")
     home, suffix = ("infra", "-mine-hf-runner-controller") if watched else ("kube-system", "")
     uid = empty.wait(f"/api/v1/namespaces/{home}").json()["metadata"]["uid"]
     assert f"controller_id={uid}{suffix} " in text
