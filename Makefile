@@ -18,6 +18,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 WORKFLOWS = $(abspath $(wildcard .github/workflows/*.yml examples/*/*.yml))
 SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 IMAGE ?= localhost/hf-runner-controller:dev
+HELM ?= helm
 
 .PHONY: help
 help: ## List the targets
@@ -132,6 +133,10 @@ lock: $(STAMP) ## Write requirements/ from pyproject.toml; UPGRADE=1 takes the n
 .PHONY: image
 image: python ## Build the image IMAGE with docker, podman or buildah; BASE=NAME, BUILDER=NAME, BUILDFLAGS="..."
 	@$(PYTHON) -m tools.image build '$(IMAGE)' --builder='$(BUILDER)' --base='$(BASE)' --flags='$(BUILDFLAGS)'
+
+.PHONY: e2e
+e2e: $(STAMP) image ## Play the whole story on the current kubeconfig's cluster; LOAD=COMMAND takes an image archive to its nodes
+	@$(BIN)/python -m tools.e2e --image='$(IMAGE)' --builder='$(BUILDER)' --load='$(LOAD)' $(foreach helm,$(HELM),--helm='$(helm)')
 
 .PHONY: clean
 clean: ## Remove what the other targets made here (the control plane's cache stays)

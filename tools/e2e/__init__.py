@@ -1,0 +1,5 @@
+"""The product as people meet it: helm, kubectl and the image, on a real cluster, with GitHub and the Hub simulated inside it.
+
+``make e2e`` plays ``story`` against the current kubeconfig. ``cluster`` is kubectl and Helm as somebody types them, ``services``
+the simulated services. Nothing may import this package.
+"""
