@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from controller import __version__
 from controller.api.spec import RunnerPoolSpec
 from controller.cli import main
 from tests.chart.conftest import CHART, VALUES, Helm, settings
+from tools.controlplane.sources import VERSION
 
 MATRIX = [(), *(("-f", path) for path in VALUES)]
 NAMES = ["defaults", *(path.stem for path in VALUES)]
@@ -30,7 +32,7 @@ def test_both_helms_render_the_same(programs: Path, values: tuple[object, ...]) 
 
 @pytest.mark.parametrize("values", MATRIX, ids=NAMES)
 def test_both_helms_find_nothing_to_lint(helm: Helm, values: tuple[object, ...]) -> None:
-    done = helm.run("lint", "--strict", CHART, "--kube-version", "1.36.2", *values)
+    done = helm.run("lint", "--strict", CHART, "--kube-version", VERSION, *values)
     assert done.returncode == 0, done.stdout
     assert "0 chart(s) failed" in done.stdout
     assert not re.findall(r"^\[(WARNING|ERROR)\].*", done.stdout, re.MULTILINE)
@@ -226,3 +228,25 @@ def test_single_alerts_can_be_changed_and_all_be_labelled(programs: Path) -> Non
     records = [rule for rule in rules if "record" in rule]
     assert records
     assert not any("team" in rule.get("labels", {}) for rule in records)
+
+
+def test_the_package_has_what_an_installation_needs_and_no_tests(helm: Helm, tmp_path: Path) -> None:
+    done = helm.run("package", CHART, "--destination", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    assert {"values.schema.json", "README.md", "files/hf-runner-controller-overview.json"} <= names
+    assert not [name for name in names if name.startswith(("tests/", "argocd/"))]
+    assert package.stat().st_size < 500_000, "a release is kept in a Secret, which may have 1 MiB"
+    words = ["--kube-version", VERSION]
+    assert (
+        helm.run("template", "a", package, *words).stdout == helm.run("template", "a", CHART, *words).stdout
+    )
+
+
+def test_links_of_the_readme_work_where_the_chart_is_shown() -> None:
+    """On Artifact Hub there is no repository around it."""
+    links = re.findall(r"\]\(([^)]+)\)", (CHART / "README.md").read_text())
+    assert links
+    assert all(link.startswith(("https://", "#")) for link in links)
