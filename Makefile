@@ -66,7 +66,7 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/python -m tools.monitoring check
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); else \
 		echo 'left out: shellcheck is missing; install it with: sudo apt-get install -y shellcheck' >&2; test "$${CI:-}" != true; fi
-	$(BIN)/zizmor --offline --no-progress --quiet .github
+	$(BIN)/zizmor --offline --no-progress --quiet --persona pedantic .github
 	@if command -v go >/dev/null; then set -x; go -C tools/actionlint tool actionlint $(WORKFLOWS); else \
 		echo 'left out: actionlint, which is built with Go 1.25 or newer; see https://go.dev/dl' >&2; test "$${CI:-}" != true; fi
 
