@@ -244,6 +244,48 @@ def test_releases_that_would_fight_are_refused_and_others_live_side_by_side(
     assert back.returncode == 0, back.stderr
 
 
+def test_who_administers_one_namespace_installs_there_as_the_readme_says(
+    helm: Helm, cluster: ControlPlane, empty: Server, tmp_path: Path
+) -> None:
+    """ClusterRole admin is the sum of those below; the controller that sums them up does not run here."""
+    empty.install_types(CRD)
+    granted = [f"system:aggregate-to-{who}" for who in ("admin", "edit", "view")]
+    for obj in helm.render(release="type"):
+        if obj["kind"] == "ClusterRole" and any(
+            "aggregate-to" in label for label in obj["metadata"]["labels"]
+        ):
+            empty.apply(obj).raise_for_status()
+            granted.append(obj["metadata"]["name"])
+    assert len(granted) == 6
+    alice = cluster.service_account_kubeconfig(namespace="ci", name="alice")
+    api = "rbac.authorization.k8s.io"
+    for role in granted:
+        binding = {
+            "apiVersion": f"{api}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": f"alice-{role}".replace(":", "-"), "namespace": "ci"},
+            "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "alice", "namespace": "ci"}],
+        }
+        empty.apply(binding).raise_for_status()
+    readme = (CHART / "README.md").read_text()
+    (shown,) = [
+        block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "refuseOverlap" in block
+    ]
+    values = tmp_path / "values.yaml"
+    values.write_text(shown)
+    done = helm.run(
+        *("install", "own", CHART, "--kubeconfig", alice, "--no-hooks", "--namespace", "ci", "-f", values)
+    )
+    assert done.returncode == 0, done.stderr
+    more = helm.run(
+        *("upgrade", "own", CHART, "--kubeconfig", alice, "--no-hooks", "--namespace", "ci"),
+        *("-f", values, *settings(["watch.namespaces={ci,ml}"])),
+    )
+    assert more.returncode != 0
+    assert "forbidden" in more.stderr
+
+
 def run_job(kubeconfig: Path, arguments: list[str]) -> Result:
     """Run what one of the chart's Jobs runs."""
     return CliRunner().invoke(main, [*arguments, "--kubeconfig", str(kubeconfig)])
