@@ -45,6 +45,10 @@ unit: $(STAMP) controlplane charttools ## Run all tests, those that need a Kuber
 test-fast: $(STAMP) ## Run the tests that need no Kubernetes API server
 	@$(PYTEST) -m "not controlplane" $(ARGS)
 
+.PHONY: seeds
+seeds: $(STAMP) ## Play seeds 0 to 999 of faults and crashes; fails also when a fault of the table was never played
+	@$(BIN)/python -m controller.sim.fleet --seeds 1000 --sweep interrupted --workers $(WORKERS) --all-faults
+
 SEEDS ?= 10000
 .PHONY: soak
 soak: $(STAMP) ## Play SEEDS=N (or A-B) seeds of faults and crashes in virtual time, every core; MINUTES=N ends it

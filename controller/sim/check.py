@@ -18,7 +18,7 @@ from controller.sim.hub.job import Job, Phase
 
 if TYPE_CHECKING:
     from controller.sim.engine import Simulation
-    from controller.sim.github.model import Runner
+    from controller.sim.github.model import Runner, WorkflowJob
     from controller.sim.http import Request, Response, Router, Site
 
 CAP = "cap"
@@ -33,6 +33,7 @@ TWICE = "twice"
 LEADER = "two-actors"
 LABELS = "labels"
 SECRET = "secret"  # noqa: S105 - the name of an invariant
+RERUN = "re-run"
 QUIET = "quiet"
 LAUNCHES = "launches"
 INTERNAL = "internal"
@@ -51,6 +52,7 @@ INVARIANTS: Mapping[str, str] = {
     LABELS: "a runner's labels are exactly its pool's (9)",
     LAUNCHES: "without faults, one launch per job (9, 10)",
     SECRET: "no secret in a log line, Event, status, or in what an HF Job shows (11)",
+    RERUN: "only a run that an HF Job's end interrupted is run again, at most retry.interrupted times, once it has ended",
     QUIET: "with nothing to do, nothing is written anywhere",
     INTERNAL: "neither the controller nor a simulator fails in a way that it does not know",
 }
@@ -91,6 +93,8 @@ class Judge:
         violations: In order; the first is the cause, the rest may follow from it.
         marks: How often something rare was reached.
         in_doubt: Names of runners whose launch met a fault.
+        launchers: Incarnations by the names of the runners for which they asked the Hub.
+        reruns_in_doubt: Ids of runs that were asked to run again, with a fault.
         killed: Ids of HF Jobs that the plan killed, or whose fate it decided.
         foreign: Ids of HF Jobs, and of registrations, that are not ours.
         secrets: Texts that must appear nowhere.
@@ -101,6 +105,8 @@ class Judge:
     violations: list[Violation] = field(default_factory=list)
     marks: Counter[str] = field(default_factory=Counter)
     in_doubt: set[str] = field(default_factory=set)
+    launchers: dict[str, str] = field(default_factory=dict)
+    reruns_in_doubt: set[int] = field(default_factory=set)
     killed: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
@@ -191,6 +197,8 @@ class Judge:
             self._launch(request)
         elif route.endswith("/generate-jitconfig"):
             self._register(request)
+        elif route.endswith("/rerun-failed-jobs"):
+            self._rerun(int(parts["run_id"]))
 
     def after(self, route: str, parts: Mapping[str, str], request: Request, response: Response) -> None:
         """Judge what a request did."""
@@ -202,6 +210,8 @@ class Judge:
                 self.secrets.add(str(json.loads(response.body)["encoded_jit_config"]))
         elif route == "POST /api/jobs/{namespace}" and response.status == 200:
             self._launched_one(request)
+        elif route.endswith("/rerun-failed-jobs") and response.status == 201:
+            self.marks["run again"] += 1
         elif response.status == 429 or "Retry-After" in response.headers:
             self.marks["limited"] += 1
 
@@ -305,9 +315,22 @@ class Judge:
         if self._launched[name] > 1:
             self.fail(TWICE, f"a second HF Job for {name}")
         most = max((int(known.spec.get("maxRunners", 10)) for known in self.recent(uid)), default=0)
-        live = len(self.live(uid))
+        live = sum(not self._beyond_knowing(job, name) for job in self.live(uid))
         if live > most:
             self.fail(CAP, f"{live} live HF Jobs of pool {uid}, where maxRunners is {most}")
+
+    def _beyond_knowing(self, job: Job, newest: str) -> bool:
+        """Return whether whoever launched the newest runner could not know of an HF Job.
+
+        1. A's launch is in doubt, and lists that lag do not show its HF Job.  2. A takes the registration back, so that the
+        HF Job can take no work, and counts it until the lag is over.  3. A dies; B starts within the lag, and sees neither
+        half. The HF Job's Listener is refused, and it ends.
+        """
+        assert self.sim is not None
+        name = (job.labels or {}).get("runner", "")
+        predecessors = self.launchers.get(name) != self.launchers.get(newest)
+        young = self.sim.hub.platform.now - job.created_at < SETTLE
+        return predecessors and young and name in self.in_doubt and self.runner(name) is None
 
     def _register(self, request: Request) -> None:
         assert self.sim is not None
@@ -320,6 +343,35 @@ class Judge:
         known = [spec for specs in self._specs.values() for spec in specs]
         if sorted(labels) not in [sorted(each.spec["labels"]) for each in known]:
             self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")
+
+    def _rerun(self, run_id: int) -> None:
+        """A request may reach a run that lives again only after one that was in doubt; GitHub refuses it then."""
+        assert self.sim is not None
+        store = self.sim.github.store
+        run = store.runs[run_id]
+        if run.status != "completed":
+            if run_id not in self.reruns_in_doubt:
+                self.fail(RERUN, f"run {run_id} was asked to run again while it is {run.status}")
+            return
+        jobs = [store.jobs[key] for key in store.jobs_of[run_id] if store.jobs[key].attempt == run.attempt]
+        if run.conclusion != "failure" or not any(self.interrupted(job) for job in jobs):
+            self.fail(RERUN, f"run {run_id} ended as {run.conclusion} without our doing, and is run again")
+        every = (known.spec for specs in self._specs.values() for known in specs)
+        most = max((spec.get("retry", {}).get("interrupted", 0) for spec in every), default=0)
+        if run.attempt > most:
+            self.fail(
+                RERUN, f"run {run_id} is run again after attempt {run.attempt}, where {most} is the most"
+            )
+
+    def interrupted(self, job: WorkflowJob) -> bool:
+        """Return whether a workflow job failed because its HF Job ended under it, in truth."""
+        assert self.sim is not None
+        ends = [
+            hf_job.ended_at
+            for hf_job in self.sim.hub.platform.jobs.values()
+            if job.runner_name is not None and (hf_job.labels or {}).get("runner") == job.runner_name
+        ]
+        return any(end is not None and end < (job.completed_at or float("inf")) for end in ends)
 
     # ---------------------------------------------------------------------------------------------------------- at the end
     @property

@@ -7,7 +7,7 @@ client's timeout stops the server half-way), and shares its context variables.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -44,6 +44,12 @@ class Incarnation:
 
     name: str = ""
     alive: bool = True
+    connects_in: Callable[[str, str], float] = lambda _method, _path: 0.0
+    """Seconds until the connection for a request with an effect stands; must be deterministic."""
+
+
+Trace = Callable[[str, dict[str, Any]], Awaitable[None]]
+"""What httpx calls when it is about to write a request's head into an open connection, among other moments."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +96,13 @@ class _Line:
             raise ReadTimedOut("the site did not answer in time")
         return task.result()
 
-    async def send(self, request: Request, timeouts: _Timeouts) -> Response:
+    async def send(self, request: Request, timeouts: _Timeouts, trace: Trace | None) -> Response:
+        if request.method != "GET" and (
+            seconds := self.incarnation.connects_in(request.method, request.path)
+        ):
+            await asyncio.sleep(seconds)
+        if trace is not None:
+            await trace("http11.send_request_headers.started", {})
         if not self.incarnation.alive:
             await never()
         task = self.spawn(self.exchange.handle(request, caller=self.incarnation.name))
@@ -188,7 +200,7 @@ class SimTransport(httpx.AsyncBaseTransport):
         timeouts = _Timeouts.of(request.extensions)
         sent = _request(request.method, request.url, request.headers, await request.aread())
         try:
-            answer = await self._line.send(sent, timeouts)
+            answer = await self._line.send(sent, timeouts, request.extensions.get("trace"))
         except LineError as error:
             _raise(httpx, error, request)
         headers = list(answer.headers.items())
@@ -209,7 +221,7 @@ class SimTransport2(httpx2.AsyncBaseTransport):
         timeouts = _Timeouts.of(request.extensions)
         sent = _request(request.method, request.url, request.headers, await request.aread())
         try:
-            answer = await self._line.send(sent, timeouts)
+            answer = await self._line.send(sent, timeouts, request.extensions.get("trace"))
         except LineError as error:
             _raise(httpx2, error, request)
         headers = list(answer.headers.items())

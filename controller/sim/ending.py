@@ -73,16 +73,28 @@ class Ending:
         """Everything that was to happen has happened, every job that can be served is over, and nothing of ours is left."""
         if self.stage.pending or self.stage.sim.clock.mono() < self.stage.plan.calm_at:
             return False
-        if any(pool.spec.get("minIdle") for pool in self.stage.plan.pools):
-            return not self._unserved()
-        return not self._unserved() and not self.stage.judge.left()
+        if self._unserved() or self._awaited():
+            return False
+        return any(pool.spec.get("minIdle") for pool in self.stage.plan.pools) or not self.stage.judge.left()
 
     def _unserved(self) -> list[int]:
-        store = self.stage.sim.github.store
+        """Return the jobs, those of runs that were run again among them, that some pool serves and that are not over."""
         return [
-            job_id
-            for job_id, job in self.stage.jobs.items()
-            if store.jobs[job_id].status != "completed" and self._servable(job)
+            row.id
+            for row in self.stage.sim.github.store.jobs.rows()
+            if row.status != "completed" and self._servable(self.stage.jobs[row.run_id])
+        ]
+
+    def _awaited(self) -> list[int]:
+        """Return interrupted runs that must be run again: where nothing else goes wrong, it may not be forgotten."""
+        if self.stage.plan.rates or self.stage.plan.profile == "calm":
+            return []
+        store, most = self.stage.sim.github.store, self.stage.plan.pools[0].spec.get("retry", {})
+        lost = [job for job in store.jobs.rows() if self.stage.judge.interrupted(job)]
+        return [
+            job.run_id
+            for job in lost
+            if store.runs[job.run_id].attempt == job.attempt <= most.get("interrupted", 0)
         ]
 
     def _servable(self, job: JobPlan) -> bool:
@@ -93,7 +105,9 @@ class Ending:
         store = self.stage.sim.github.store
         for job_id in self._unserved():
             self.stage.judge.fail(SERVED, f"job {job_id} is {store.jobs[job_id].status} for good")
-        if not self._unserved():
+        for run_id in self._awaited():
+            self.stage.judge.fail(SERVED, f"run {run_id} was interrupted, and is not run again")
+        if not self.stage.judge.violations:
             self.stage.judge.fail(
                 LEFT, "; ".join(self.stage.judge.left()) or f"{self.stage.pending} happenings hang"
             )
@@ -122,9 +136,9 @@ class Ending:
 
     def _judge_reasons(self) -> None:
         store = self.stage.sim.github.store
-        for job_id, job in self.stage.jobs.items():
-            row = store.jobs[job_id]
-            if row.status != "completed" or job_id in self.stage.cancelled:
+        for row in store.jobs.rows():
+            job = self.stage.jobs[row.run_id]
+            if row.status != "completed" or row.run_id in self.stage.cancelled:
                 continue
             killed = any(
                 j.id in self.stage.judge.killed
@@ -133,7 +147,7 @@ class Ending:
             )
             if row.conclusion != job.result and not killed:
                 self.stage.judge.fail(
-                    SERVED, f"job {job_id} ended as {row.conclusion}, where {job.result} was due"
+                    SERVED, f"job {row.id} ended as {row.conclusion}, where {job.result} was due"
                 )
         if not self.stage.judge.violations and self._said() != self._lonely():
             message = f"{self._lonely()} jobs that no pool serves, and statuses name {self._said()}"
@@ -144,10 +158,10 @@ class Ending:
         store = self.stage.sim.github.store
         specs = [body["spec"] for body in self.stage.sim.cluster.pools.values()]
         return sum(
-            store.jobs[job_id].status == "queued"
-            and not self._servable(job)
+            row.status == "queued"
+            and not self._servable(job := self.stage.jobs[row.run_id])
             and any(serves(s, job.repository, s["labels"]) for s in specs)
-            for job_id, job in self.stage.jobs.items()
+            for row in store.jobs.rows()
         )
 
     def _said(self) -> int:

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from controller.adapters.connections import SecretCache, SecretConnections
+from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.flavors import HubHardware
@@ -46,6 +47,9 @@ GITHUB, HUB = "http://127.0.0.1:1", "http://127.0.0.1:2"
 """Origins of the simulated services; nothing listens there, the transports answer."""
 
 NAMESPACE = "ci"
+
+SCOPES = ("repo", "admin:org")
+"""Of the personal access token."""
 
 
 class AlwaysLeads:
@@ -98,6 +102,7 @@ class Simulation:
         github_nemeses: Iterable[Nemesis] = (),
         hub_nemeses: Iterable[Nemesis] = (),
         latency: Latency | None = None,
+        connects_in: Callable[[str, str], float] = lambda _method, _path: 0.0,
         wrap: Callable[[Site], Site] = lambda site: site,
     ) -> None:
         """Build it.
@@ -112,6 +117,7 @@ class Simulation:
             github_nemeses: Who may break an exchange with GitHub.
             hub_nemeses: Who may break an exchange with the Hub.
             latency: Time on the way to both services.
+            connects_in: Seconds until the connection for a request with an effect stands, by method and path.
             wrap: Put between the exchanges and each service, to watch what is asked.
         """
         loop = asyncio.get_running_loop()
@@ -134,6 +140,7 @@ class Simulation:
         self.process: Process | None = None
         self.replicas: list[Process] = []
         self._intervals = (github_interval, hub_interval)
+        self._connects_in = connects_in
         self._names = 0
         self._starts = 0
         self._time = loop.create_task(drive(self.hub.platform), name="hub-time")
@@ -160,7 +167,7 @@ class Simulation:
         secret = {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY}
         if token is not None:
             self.github.accounts.add_user("robot")
-            self.github.access.add_user_token(token, "robot", scopes=("repo", "admin:org"))
+            self.github.access.add_user_token(token, "robot", scopes=SCOPES)
             secret = {"token": token}
         self.cluster.set_secret(NAMESPACE, "github-app", secret)
         self.cluster.set_secret(NAMESPACE, "hf-token", {"token": "hf_sim"})
@@ -219,8 +226,9 @@ class Simulation:
         loop = asyncio.get_running_loop()
         clock = clock or self.clock
         self._starts += 1
-        incarnation = Incarnation(name=f"controller-{self._starts}")
-        connections = self._connections(incarnation, clock, meter or Unmetered())
+        leadership = leadership or AlwaysLeads()
+        incarnation = Incarnation(name=f"controller-{self._starts}", connects_in=self._connects_in)
+        connections = self._connections(incarnation, clock, leadership, meter or Unmetered())
         controller = assemble(
             Settings(
                 controller_id="sim",
@@ -233,7 +241,7 @@ class Simulation:
             statuses=self.cluster,
             events=self.cluster,
             clock=clock,
-            leadership=leadership or AlwaysLeads(),
+            leadership=leadership,
             token=self._token,
             recorder=recorder or NoRecorder(),
         )
@@ -253,8 +261,12 @@ class Simulation:
         self._names += 1
         return blake2b(f"{self.seed}|{self._names}".encode(), digest_size=5).hexdigest()
 
-    def _connections(self, incarnation: Incarnation, clock: Clock, meter: Meter) -> SecretConnections:
-        session = open_session(transport=SimTransport2(self.hub_exchange, incarnation=incarnation))
+    def _connections(
+        self, incarnation: Incarnation, clock: Clock, leadership: Leadership, meter: Meter
+    ) -> SecretConnections:
+        before_send = fence(leadership)
+        transport = SimTransport2(self.hub_exchange, incarnation=incarnation)
+        session = open_session(transport=transport, before_send=before_send)
 
         def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
             return GitHubConnection(
@@ -262,6 +274,7 @@ class Simulation:
                 credentials=credentials_from_secret(data, ref=source.secret),
                 clock=clock,
                 transport=SimTransport(self.github_exchange, incarnation=incarnation),
+                before_send=before_send,
                 meter=lambda answer, _: meter.answered(source, answer.status),
             )
 

@@ -1,6 +1,6 @@
 """Plays many seeds on every core, and reports what they reached and what they broke.
 
-``python -m controller.sim.fleet --seeds 0-999`` is what ``make soak`` runs. Half of the seeds are ``uniform``, half ``swarm``,
+``python -m controller.sim.fleet --seeds 10000`` is what ``make soak`` runs. Half of the seeds are ``uniform``, half ``swarm``,
 and one in twenty is ``calm``: mild mixes find what one common fault triggers, swarm what needs one kind often.
 """
 
@@ -15,7 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
+from controller.sim.coverage import unplayed
 from controller.sim.plan import Plan, Profile, draw
 from controller.sim.run import replay, report, shrink
 from controller.sim.stage import Outcome, play
@@ -23,6 +25,9 @@ from controller.sim.sweep import SCENES, pairs, reads, writes
 
 CHUNK = 8
 """Plans that a worker takes at a time."""
+
+PROGRESS = 250
+"""Plans between two lines that say how far it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +99,9 @@ def seeds(first: int, last: int) -> Iterator[Plan]:
     return (draw(seed, profile_of(seed)) for seed in range(first, last + 1))
 
 
-def sweep() -> Iterator[Plan]:
-    """Return every scene with every single fault at every effect, and samples of failing reads and of pairs."""
-    for scene in SCENES.values():
+def sweep(names: Iterable[str] = tuple(SCENES)) -> Iterator[Plan]:
+    """Return scenes with every single fault at every effect, and samples of failing reads and of pairs."""
+    for scene in (SCENES[name] for name in names):
         asked = play(scene).asked
         yield scene
         yield from writes(scene, asked)
@@ -113,20 +118,31 @@ def smallest(verdict: Verdict) -> Outcome:
 def main(arguments: list[str] | None = None) -> int:
     """Play seeds; return 1 when one of them breaks an invariant."""
     parser = argparse.ArgumentParser(prog="python -m controller.sim.fleet", description="Play many plans.")
-    parser.add_argument("--seeds", default="0-999", help="A-B, or how many from 0 on")
+    parser.add_argument("--seeds", default="0", help="A-B, or how many from 0 on")
     parser.add_argument(
-        "--sweep", action="store_true", help="play every single fault in small scenes instead"
+        "--sweep",
+        nargs="*",
+        choices=sorted(SCENES),
+        help="play every single fault in these small scenes too, or in all",
     )
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no seed after so long")
+    parser.add_argument(
+        "--all-faults", action="store_true", help="fail when a way to go wrong was never played"
+    )
     parser.add_argument("--keep-going", action="store_true", help="play all seeds, however many fail")
     given = parser.parse_args(arguments)
     first, _, last = given.seeds.rpartition("-")
-    plans = sweep() if given.sweep else seeds(int(first or 0), int(last) - (not first))
+    swept = sweep(given.sweep or SCENES) if given.sweep is not None else ()
+    plans = chain(seeds(int(first or 0), int(last) - (not first)), swept)
     began, tally = time.monotonic(), Tally()
     for verdict in play_all(plans, workers=given.workers):
         tally.add(verdict)
+        if verdict.broken:
+            sys.stderr.write(f"{verdict.broken[0]}\n  replay: {replay(verdict.plan)}\n")
+        if tally.seeds % PROGRESS == 0:
+            sys.stderr.write(f"{tally.seeds} played, {len(tally.failed)} failed\n")
         if len(tally.failed) >= 5 and not given.keep_going:
             break
         if time.monotonic() - began > given.minutes * 60:
@@ -146,7 +162,10 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
         _print(tally, took)
-    return int(bool(tally.failed))
+    missed = list(unplayed(tally.marks)) if given.all_faults and not tally.failed else []
+    for what in missed:
+        sys.stderr.write(f"never played: {what}\n")
+    return int(bool(tally.failed or missed))
 
 
 def _print(tally: Tally, took: float) -> None:

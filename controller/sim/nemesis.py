@@ -52,6 +52,7 @@ class PlannedNemesis:
             number = f"{call.request.path}?{_page(call)}@{int(at // WINDOW)}"
         else:
             self._effects[call.route] += 1
+            self._remember_launcher(call)
             number = f"{call.route}#{self._effects[call.route]}"
         if ("hub" if hub else "github") in self.down:
             self._note(call, read)
@@ -63,6 +64,10 @@ class PlannedNemesis:
                 fault = self._make(name, call, self._plan.u("detail", name, number), hub=hub)
                 self.fired.append(fault_id)
                 self._judge.marks[f"fault {name}"] += 1
+                if name in ("lost_request", "lost_answer", "error_after"):
+                    self._judge.marks[f"fault {name} on {call.route}"] += 1
+                if read and any(word in _page(call) for word in ("cursor=", "page=2")):
+                    self._judge.marks["fault on page 2"] += 1
                 self._note(call, read)
                 return fault
         return None
@@ -74,6 +79,12 @@ class PlannedNemesis:
         drawn = at < self._plan.calm_at and self._plan.u(name, number) < rate
         return drawn and self._plan.allows(fault_id)
 
+    def _remember_launcher(self, call: Call) -> None:
+        if call.route == "POST /api/jobs/{namespace}":
+            payload = call.request.json()
+            assert isinstance(payload, dict)
+            self._judge.launchers[str((payload.get("labels") or {}).get("runner"))] = call.caller
+
     def _note(self, call: Call, read: bool) -> None:
         """Remember which runner's launch or end is in doubt."""
         if read:
@@ -82,6 +93,8 @@ class PlannedNemesis:
         if isinstance(payload, dict):
             name = payload.get("name") or (payload.get("labels") or {}).get("runner")
             self._judge.in_doubt.add(str(name))
+        if "run_id" in call.params:
+            self._judge.reruns_in_doubt.add(int(call.params["run_id"]))
 
     def _make(self, name: str, call: Call, share: float, *, hub: bool) -> Fault | None:
         if name.startswith("crash_"):

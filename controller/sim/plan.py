@@ -71,6 +71,8 @@ DISTURBANCES = (
     "handover",
     "broken_image",
     "no_cluster",
+    "times_out",
+    "permission_lost",
 )
 """What may happen at a moment; those with a duration end with it, and all end before the quiet period."""
 
@@ -132,7 +134,7 @@ class Plan:
         calm_at: Seconds from which on nothing goes wrong any more.
         github: Knobs of the simulated GitHub.
         hub: Knobs of the simulated Hub.
-        replicas: Controllers, of which one leads at a time.
+        replicas: 2 for a controller with a follower that takes its lease over; 1 for one that runs alone.
         app: The credentials are a GitHub App's, whose tokens must be minted, instead of a personal access token.
         skew: Seconds by which the first controller's wall clock is wrong; each later one draws its own.
         intervals: Seconds between looks at GitHub and at the Hub.
@@ -226,6 +228,7 @@ def _pools(dice: _Dice) -> tuple[PoolPlan, ...]:
                 "idle": f"{dice.whole(f'idle deadline {n}', 30, 90)}s",
                 "lifetime": "20m",
             },
+            "retry": {"interrupted": dice.one_of(f"retry {n}", (0, 0, 1, 2))},
         }
         if url == "acme":
             spec["github"] = {"repositories": {"include": ["acme/*"]}}

@@ -22,13 +22,16 @@ from controller.sim.github.model import Scope
 from controller.sim.hub.running import Run
 from controller.sim.loop import Deadlock, Livelock, run_virtual
 from controller.sim.machine import Boot
-from controller.sim.nemesis import PlannedNemesis
+from controller.sim.nemesis import WINDOW, PlannedNemesis
 from controller.sim.plan import REPOSITORIES, JobPlan, Plan
 from controller.sim.trace import write_down
-from controller.sim.trouble import Trouble
+from controller.sim.trouble import TOKEN, Trouble
 
-TOKEN = "ghp_" + "simulated" * 4
-"""The personal access token of plans without an App."""
+ZOMBIES = 0.2
+"""Share of plans with a run that reads queued for ever and has no jobs."""
+
+SLOW_CONNECTIONS, LONGEST_CONNECTION = 0.05, 4.0
+"""Share of requests with an effect whose connection takes long, and the seconds that it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,7 @@ class Stage:
     fired: list[str] = field(default_factory=list)
     happenings: list[tuple[float, str]] = field(default_factory=list)
     jobs: dict[int, JobPlan] = field(default_factory=dict)
+    """By run: a run has one job, which may be run again."""
     writes: int = 0
     starts: int = 0
     pending: int = 0
@@ -168,18 +172,22 @@ class Stage:
             github_nemeses=[self.nemesis],
             hub_nemeses=[self.nemesis],
             latency=self._latency,
+            connects_in=self._connects_in,
             wrap=self.judge.watch,
         )
         self.judge.sim = sim
         self.judge.holds = lambda caller: plan.replicas == 1 or self.baton.holder == caller
         sim.set_up(REPOSITORIES, token=None if plan.app else TOKEN)
+        for row in list(sim.github.accounts.installations.values()):
+            permissions = {**row.permissions, "actions": "write"}
+            sim.github.accounts.change_installation(row.id, permissions=permissions)
         self.judge.secrets |= {"hf_sim", TOKEN, "PRIVATE KEY"}
         sim.cluster.written = self._written
         self._plant()
         for pool in plan.pools:
             self.apply(pool.name, pool.url, pool.labels, pool.spec)
-        for _ in range(plan.replicas):
-            self._start()
+        self._mark_uncertain_facts()
+        self._start()
         for number, job in enumerate(plan.jobs):
             self._later(job.at, self._queue(job, number))
         trouble = Trouble(self)
@@ -197,6 +205,16 @@ class Stage:
             await sim.close()
         for bug in sim.bugs:
             self.judge.fail(INTERNAL, bug)
+
+    def _mark_uncertain_facts(self) -> None:
+        """Count what is otherwise than usual in this world, so that a table can tell what was played."""
+        github, hub, marks = self.plan.github, self.plan.hub, self.judge.marks
+        marks["lists lag"] += bool(github.get("list_lag_seconds") or hub.get("list_stale_seconds"))
+        marks["lists reordered"] += "shuffled" in (github.get("list_order"), hub.get("list_order"))
+        marks["busy lies"] += bool(github.get("busy_reads_false"))
+        marks["label filter means OR"] += hub.get("label_match") == "any"
+        marks["clock wrong"] += abs(self.plan.skew) > 60
+        marks["two replicas"] += self.plan.replicas == 2
 
     def _later(self, at: float, work: Any) -> None:  # noqa: ANN401 - a coroutine
         self.pending += 1
@@ -231,12 +249,16 @@ class Stage:
         for name in ("nobodys-runner", "pool-0-hfr-abcdef-00000000-aaaaaaaaaa"):
             made = self.sim.github.runners.generate_jit_config(scope, name=name, labels=["self-hosted"])
             self.judge.foreign.add(f"runner {made.runner.id}")
+        if self.plan.u("zombie") < ZOMBIES and self.plan.profile != "calm":
+            self.sim.github.workflows.queue_zombie("acme/lib")
+            self.judge.marks["run queued for ever without jobs"] += 1
         looks: tuple[dict[str, str], ...] = (
             {},
             {"managed-by": "hf-runner-controller", "controller": "other", "runner": "x"},
             {"managed-by": "hf-runner-controller", "controller": "sim", "runner": "not-a-name-of-ours"},
             {"controller": "sim", "pool-uid": "00000000-0000-4000-8000-000000000001"},
         )
+        self.judge.marks["strangers beside us"] += 1
         for labels in looks:
             payload = {"dockerImage": "x", "command": ["true"], "flavor": "cpu-basic", "labels": labels}
             job = self.sim.hub.create("hf_sim", "acme", {**payload, "timeoutSeconds": 86_400})
@@ -251,11 +273,20 @@ class Stage:
             name=f"job-{number}",
             workflow=f"w{number}",
         )
-        self.jobs[made[0].id] = job
+        self.jobs[made[0].run_id] = job
         if job.cancel_after is not None:
             await asyncio.sleep(job.cancel_after)
-            self.cancelled.add(made[0].id)
+            self.cancelled.add(made[0].run_id)
+            self.judge.marks[f"workflow cancelled {self._phase_of(made[0].id)}"] += 1
             self.sim.github.workflows.cancel_run(made[0].run_id)
+
+    def _phase_of(self, job_id: int) -> str:
+        """Say how far the work for a job has come, as far as one can tell: no runner is for one job."""
+        row = self.sim.github.store.jobs[job_id]
+        if row.status != "queued":
+            return row.status
+        live = [j for j in self.sim.hub.platform.live.values() if j.id not in self.judge.foreign]
+        return f"queued, HF Job {live[-1].phase}" if live else "queued, no HF Job"
 
     def _boot(self, run: Run) -> Boot:
         if run.job_id in self.judge.foreign:
@@ -278,6 +309,16 @@ class Stage:
             0.01 + 0.15 * self.plan.u("back", key) * slow,
         )
 
+    def _connects_in(self, method: str, path: str) -> float:
+        """Return how long a connection takes: seconds, now and then, in which the lease may end."""
+        fault_id = f"slow_connect:{method} {path}@{int(self.sim.clock.mono() // WINDOW)}"
+        drawn = self.sim.clock.mono() < self.plan.calm_at and self.plan.u(fault_id) < SLOW_CONNECTIONS
+        if fault_id not in self.plan.forced and not (drawn and self.plan.allows(fault_id)):
+            return 0.0
+        self.fired.append(fault_id)
+        self.judge.marks["slow connection"] += 1
+        return LONGEST_CONNECTION
+
     # ------------------------------------------------------------------------------------------------------ the controllers
     def _start(self) -> None:
         self.starts += 1
@@ -293,8 +334,7 @@ class Stage:
             leadership=None if alone else _Holding(self.baton, name), clock=clock, recorder=_Notes(self)
         )
         assert process.incarnation.name == name
-        if self.baton.holder is None:
-            self.baton.holder = name
+        self.baton.holder = name
         self.note(f"{name} starts, {skew:+.0f} s")
 
     def _crash(self, name: str, share: float) -> None:
@@ -306,18 +346,20 @@ class Stage:
         self._later(0.0, self.bury(process, share, graceful=False))
 
     async def bury(self, process: Process, share: float, *, graceful: bool) -> None:
-        """End an incarnation and start another one a little later; a lease that it held is somebody's again before."""
+        """End an incarnation; if it led, start another one a little later."""
         name = process.incarnation.name
         self.note(f"{name} {'stops' if graceful else 'dies'}")
         self.judge.marks["stop" if graceful else "crash"] += 1
         await (self.sim.stop(process) if graceful else self.sim.crash(process))
         if self.baton.holder == name:
             self.baton.holder = None
-            await asyncio.sleep(10 * share)
-            if self.sim.replicas and self.baton.holder is None:
-                self.baton.holder = self.sim.replicas[0].incarnation.name
-        await asyncio.sleep(60 * share * share)
-        self._start()
+            await asyncio.sleep(60 * share * share if self.plan.replicas == 1 else 10 * share)
+            self.take_over()
+
+    def take_over(self) -> None:
+        """Let the next controller start, unless somebody leads: one that follows is nothing but a watcher of the lease."""
+        if self.baton.holder is None:
+            self._start()
 
     def outcome(self, heard: Iterable[logging.LogRecord]) -> Outcome:
         """Judge what was logged, and return everything."""

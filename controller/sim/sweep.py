@@ -45,6 +45,14 @@ SCENES: Mapping[str, Plan] = {
     "made again": _scene(
         4, _job(5, 40), _job(60), disturbances=(Disturbance(at=40.0, kind="recreate"),), calm_at=50.0
     ),
+    # The container dies under a job, which is run again once its run has ended.
+    "interrupted": _scene(
+        5,
+        _job(5, 150),
+        pool=_pool(retry={"interrupted": 1}),
+        disturbances=(Disturbance(at=100.0, kind="lose_container"),),
+        calm_at=110.0,
+    ),
 }
 """Small plans without random faults."""
 

@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from controller.core.model import PoolKey
 from controller.sim.clock import LoopClock
-from controller.sim.engine import NAMESPACE, Process
+from controller.sim.engine import NAMESPACE, SCOPES, Process
+from controller.sim.github.model import Level
 from controller.sim.hub.job import Phase, Stage
 from controller.sim.plan import Disturbance, PoolPlan
 
 if TYPE_CHECKING:
     from controller.sim import stage
+
+CANCEL_REASONS = (
+    "NO_CREDITS",
+    "NO_SUBSCRIPTION",
+    "RESOURCE_GROUP_LIMIT",
+    "SPEND_LIMIT",
+    "PLATFORM_MAINTENANCE",
+)
+"""Why the platform cancels: what its description names, and one that it does not."""
+
+TOKEN = "ghp_" + "simulated" * 4
+"""The personal access token of plans without an App."""
 
 _VICTIMS = (Phase.PLACED, Phase.BOOTING, Phase.RUNNING)
 
@@ -48,6 +61,8 @@ class Trouble:
             "handover": self._hand_over,
             "broken_image": self._broken_image,
             "no_cluster": self._no_cluster,
+            "times_out": self._times_out,
+            "permission_lost": self._permission_lost,
         }
         await kinds[what.kind](what)
 
@@ -73,13 +88,18 @@ class Trouble:
             process.clock.jump(600 * what.share - 300)
 
     async def _hand_over(self, what: Disturbance) -> None:
-        """The lease goes, and somebody else gets it, or the only one left again."""
-        baton = self.stage.baton
-        before, baton.holder = baton.holder, None
+        """The lease goes, and another replica begins its term; the old leader does not notice at once."""
+        stage, baton = self.stage, self.stage.baton
+        leader = next((p for p in stage.sim.replicas if p.incarnation.name == baton.holder), None)
+        if stage.plan.replicas == 1 or leader is None:
+            return
+        baton.holder = None
         await asyncio.sleep(min(5.0, what.seconds))
-        alive = [process.incarnation.name for process in self.stage.sim.replicas]
-        if baton.holder is None and alive:
-            baton.holder = next((name for name in alive if name != before), alive[0])
+        stage.take_over()
+        await asyncio.sleep(30 * what.share)
+        if leader.incarnation.alive:
+            stage.note(f"{leader.incarnation.name} notices")
+            await stage.sim.crash(leader)
 
     # -------------------------------------------------------------------------------------------------------------- users
     def _pool(self, what: Disturbance) -> PoolPlan:
@@ -132,17 +152,26 @@ class Trouble:
         self._end_one(what, stage=Stage.ERROR, message=message)
 
     async def _platform_cancels(self, what: Disturbance) -> None:
-        reason = ("PLATFORM_MAINTENANCE", "SPEND_LIMIT", "NO_CREDITS")[int(3 * what.share)]
-        self._end_one(what, stage=Stage.CANCELED, cancel_reason=reason)
+        reason = CANCEL_REASONS[int(len(CANCEL_REASONS) * what.share)]
+        if self._end_one(what, stage=Stage.CANCELED, cancel_reason=reason):
+            self.stage.judge.marks[f"platform cancels: {reason}"] += 1
 
-    def _end_one(self, what: Disturbance, **how: Any) -> None:  # noqa: ANN401 - arguments of World.end
+    async def _times_out(self, what: Disturbance) -> None:
+        self._end_one(what, stage=Stage.ERROR, message="Job timeout")
+
+    def _end_one(self, what: Disturbance, **how: Any) -> bool:  # noqa: ANN401 - arguments of World.end
         hub, judge = self.stage.sim.hub, self.stage.judge
         jobs = hub.platform.live.values()
         live = [job for job in jobs if job.phase in _VICTIMS and job.id not in judge.foreign]
-        if live:
-            job = live[int(what.share * len(live))]
-            judge.killed.add(job.id)
-            hub.end(job.id, **how)
+        if not live:
+            return False
+        job = live[int(what.share * len(live))]
+        judge.killed.add(job.id)
+        shift = self.stage.sim.machine.shifts.get(job.id)
+        busy = shift is not None and shift.workflow_job is not None and shift.done_at is None
+        judge.marks[f"{what.kind} while {'busy' if busy else job.phase}"] += 1
+        hub.end(job.id, **how)
+        return True
 
     async def _no_credit(self, what: Disturbance) -> None:
         hub = self.stage.sim.hub
@@ -157,6 +186,24 @@ class Trouble:
         hub.setup({"tokens": {"hf_sim": None}})
         await asyncio.sleep(what.seconds)
         hub.setup({"tokens": {"hf_sim": access}})
+
+    async def _permission_lost(self, what: Disturbance) -> None:
+        """A token that expires, or an App that may not administer any more; mended by a person after a while."""
+        access = self.stage.sim.github.access
+        if not self.stage.plan.app:
+            access.revoke_token(TOKEN)
+            await asyncio.sleep(what.seconds)
+            access.add_user_token(TOKEN, "robot", scopes=SCOPES)
+            return
+        self._administrate("read")
+        await asyncio.sleep(what.seconds)
+        self._administrate("write")
+
+    def _administrate(self, level: Level) -> None:
+        accounts = self.stage.sim.github.accounts
+        for row in list(accounts.installations.values()):
+            permissions = {**row.permissions, "administration": level}
+            accounts.change_installation(row.id, permissions=permissions)
 
     async def _no_capacity(self, what: Disturbance) -> None:
         self.stage.sim.hub.turn({"capacity": {"t4-small": 0, "a10g-small": 0}})

@@ -13,18 +13,20 @@ from typing import Any
 
 import pytest
 
+from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.core import demand, gc, lifecycle, plan
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
-from controller.execute import executor
+from controller.execute import executor, rerun
 from controller.execute.executor import Executor
 from controller.observe.pools import PoolRegistry
-from controller.ports import UpstreamError
+from controller.ports import Leadership, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
+from controller.sim import engine
 from controller.sim.check import INVARIANTS
 from controller.sim.engine import Simulation
 from controller.sim.nemesis import WINDOW
@@ -126,8 +128,32 @@ def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def unfenced(_: Leadership) -> Hook:
+    async def hook(request: Any) -> None:
+        pass
+
+    return hook
+
+
 def act_without_the_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Executor, "_may_act", lambda self: None)
+    patch.setattr(engine, "fence", unfenced)
+
+
+def ask_for_the_lease_only_when_an_effect_begins(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "fence", unfenced)
+
+
+def run_again_what_nobody_looked_at(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rerun, "judge", lambda lost, run: None)
+
+
+def run_again_without_being_asked(patch: pytest.MonkeyPatch) -> None:
+    true = PoolRegistry.pools.fget
+    assert true is not None
+    patch.setattr(
+        PoolRegistry, "pools", property(lambda self: [replace(p, retry_interrupted=99) for p in true(self)])
+    )
 
 
 def believe_one_404(patch: pytest.MonkeyPatch) -> None:
@@ -238,10 +264,26 @@ LEASE_LOST = replace(
     replicas=2,
     jobs=(job(5.0),),
     forced=frozenset({f"hang_after:{REGISTER}#1"}),
-    disturbances=(Disturbance(at=20.0, kind="handover", seconds=1.0),),
+    disturbances=(Disturbance(at=20.0, kind="handover", seconds=1.0, share=0.9),),
     calm_at=30.0,
 )
 """A registration is under way from about 10 s on, and answered by nothing for 20 s, in which the lease changes hands."""
+
+SLOW_TO_CONNECT = replace(
+    BURST,
+    replicas=2,
+    forced=frozenset(
+        f"slow_connect:POST /api/v3/repos/acme/lib/actions/runners/generate-jitconfig@{n}"
+        for n in windows(0, 80)
+    ),
+    disturbances=tuple(
+        Disturbance(at=8.0 * n, kind="handover", seconds=4.0, share=0.5) for n in range(1, 10)
+    ),
+    calm_at=80.0,
+)
+"""The lease is held for four seconds and free for four, and a connection takes four."""
+
+INTERRUPTED = SCENES["interrupted"]
 
 BOOTING = replace(
     BURST, pools=pool(maxRunners=1, deadlines=PATIENT), jobs=(job(5.0),), hub={"boot_seconds": 160.0}
@@ -282,13 +324,20 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
         tuple(forced(BURST, f"lost_answer:{CREATE}#{n}") for n in (1, 2, 3)),
     ),
     (retry_blindly, {"twice"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
-    (believe_incomplete_lists, {"needed"}, (BLIND,)),
+    (believe_incomplete_lists, {"needed", "cap"}, (BLIND,)),
     (forget_the_lag_of_lists, {"cap"}, (LAGGING,)),
     (own_everything, {"foreign"}, (LONG,)),
-    (count_nothing_in_flight, {"cap", "launches"}, (BURST, CALM)),
+    (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
     (forget_launches_in_doubt, {"cap"}, tuple(forced(ONE, f"late:{CREATE}#{n}") for n in (1, 2, 3))),
     (ignore_max_runners, {"cap"}, (BURST,)),
     (act_without_the_lease, {"two-actors"}, (LEASE_LOST,)),
+    (ask_for_the_lease_only_when_an_effect_begins, {"two-actors"}, (SLOW_TO_CONNECT,)),
+    (run_again_what_nobody_looked_at, {"re-run"}, (INTERRUPTED,)),
+    (
+        run_again_without_being_asked,
+        {"re-run"},
+        (replace(INTERRUPTED, pools=pool(retry={"interrupted": 0}), jobs=(*INTERRUPTED.jobs, job(600.0))),),
+    ),
     (believe_one_404, {"needed"}, (VANISHING,)),
     (never_give_up_on_scheduling, {"served", "left-over"}, (SCARCE,)),
     (collect_no_orphans, {"left-over"}, (forced(BURST, f"crash_after:{REGISTER}#1"),)),
