@@ -6,7 +6,7 @@ to somebody raises :class:`UpstreamError`, and nothing else, for whatever the ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -287,6 +287,9 @@ class Connections(Protocol):
 
     async def secret(self, ref: SecretRef) -> Mapping[str, str]:
         """Read a Secret, at most some seconds old."""
+
+    async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
+        """Close and forget all other clients, which are opened anew when somebody needs them. Idempotent."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- metrics

@@ -7,7 +7,7 @@ token, and a rotated Secret is picked up within :data:`FRESH_FOR` seconds, or at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from controller.core.model import (
@@ -294,13 +294,13 @@ class SecretConnections:
         """Read a Secret."""
         return await self._cache.read(ref)
 
-    async def keep(self, sources: set[GitHubSource], accounts: set[HubAccount]) -> None:
-        """Close and forget clients that no pool needs any more."""
-        for source in sorted(set(self._github) - sources):
+    async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
+        """See :class:`controller.ports.Connections`."""
+        for source in sorted(set(self._github).difference(sources)):
             await self._github.pop(source).close()
-        for account in sorted(set(self._hub) - accounts):
+        for account in sorted(set(self._hub).difference(accounts)):
             await self._hub.pop(account).close()
 
     async def close(self) -> None:
         """Close every client."""
-        await self.keep(set(), set())
+        await self.keep((), ())

@@ -22,14 +22,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import Disposition, Failure, Flavor, HFJob, HubAccount, Pool
+from controller.core.model import Disposition, Failure, Flavor, Footprint, HFJob, HubAccount, Pool
 from controller.core.naming import LABEL_RUNNER, ours, runner_name
 from controller.core.plan import Action, Launch, Result
 from controller.core.reasons import Reason
@@ -108,6 +108,16 @@ class Executor:
         """Drop effects that the lists show by now."""
         for name in names:
             self._in_flight.pop(name, None)
+
+    async def keep(self, places: Iterable[Footprint]) -> None:
+        """Close the clients that neither these places nor effects under way need, so that pools which go leave nothing open."""
+        under_way = (effect.footprint for effect in self._in_flight.values() if effect.footprint)
+        needed = {*places, *under_way}
+        await self._connections.keep(
+            {place.registrations.source for place in needed}, {place.account for place in needed}
+        )
+        if not self._tasks:
+            self._gates.clear()
 
     def take_results(self) -> Sequence[Result]:
         """Hand over how effects ended since the last call."""

@@ -96,6 +96,7 @@ class Reconciler:
         self._start = Instant(mono=clock.mono(), wall=clock.wall())
         self._chronicle = Chronicle(began=self._start.mono)
         self._moved_at: dict[tuple[str, Footprint], float] = {}
+        self._places: frozenset[Footprint] = frozenset()
         self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
         self._publishing: asyncio.Task[None] | None = None
         self.last_plan: Plan | None = None
@@ -165,7 +166,17 @@ class Reconciler:
         await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
         # Last, so that a mistake in measuring costs figures and nothing else.
         self._tell_what_happened(self._chronicle.follow(given, done))
+        await self._let_go()
         return done
+
+    async def _let_go(self) -> None:
+        """Close what only pools needed that are gone or have moved."""
+        places = frozenset(place for pool in self._registry.pools for place in (pool.footprint, *pool.former))
+        if places == self._places:
+            return
+        self._places = places
+        self._moved_at = {key: at for key, at in self._moved_at.items() if key[1] in places}
+        await self._executor.keep(places)
 
     def _tell_what_happened(self, seen: Seen) -> None:
         self._recorder.measured(seen.facts)

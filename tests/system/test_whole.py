@@ -650,3 +650,26 @@ def test_a_drained_pool_becomes_empty_and_serves_again_once_nobody_asks_for_it_a
         await scene.until(lambda: scene.conclusions()["success"] == 2, within=300)
 
     play(act)
+
+
+def test_the_client_that_only_a_deleted_pool_needed_is_closed_and_others_stay() -> None:
+    async def act(scene: Scene) -> None:
+        sim = scene.sim
+        sim.cluster.copy_secret(NAMESPACE, "github-app", to="another")
+        going = sim.pool("gone", url="acme/lib", labels=["hf-gone"], github={"credentialsSecret": "another"})
+        t4(scene)
+        sim.start()
+        await scene.pass_time(60)
+        (process,) = sim.replicas
+        connections = process.connections
+        goes, stays = process.controller.registry.pools
+        first = (connections.github(goes.source), connections.github(stays.source))
+
+        sim.delete(going)
+        await scene.until(lambda: going not in sim.cluster.pools, within=120)
+        await scene.pass_time(60)
+
+        now = (connections.github(goes.source), connections.github(stays.source))
+        assert [a is b for a, b in zip(first, now, strict=True)] == [False, True]
+
+    play(act)
