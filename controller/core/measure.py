@@ -128,6 +128,7 @@ class Chronicle:
         """Begin at a moment, in monotonic seconds, before which this process did nothing."""
         self._since = began + CLOCK_ERROR
         self._lives: dict[str, _Life] = {}
+        self._unpriced: dict[tuple[str, str], float] = {}
 
     @property
     def remembered(self) -> int:
@@ -146,10 +147,11 @@ class Chronicle:
             for job in jobs:
                 owner = pools.get(job.labels.get(LABEL_POOL_UID, ""))
                 if owner is not None and view is not None:
-                    self._ended(job, view, owner, given, seen)
+                    self._ended(job, view, owner, seen)
         for completed in given.snapshot.completed.values():
             for workflow_job in completed:
                 self._completed(workflow_job, done, seen)
+        seen.facts += self._priced(given, done)
         seen.facts += _launched(done)
         seen.facts += self._results(given, done)
         for notice in done.notices:
@@ -238,9 +240,7 @@ class Chronicle:
         return at > self._since
 
     # ---------------------------------------------------------------------------------------------------------------- ends
-    def _ended(
-        self, job: HFJob, view: Observation[HFJob], report: PoolReport, given: PlanInput, seen: Seen
-    ) -> None:
+    def _ended(self, job: HFJob, view: Observation[HFJob], report: PoolReport, seen: Seen) -> None:
         life = self._lives.setdefault(job.labels.get(LABEL_RUNNER) or job.id, _Life())
         life.pool_uid, life.flavor, life.hf_job_id = report.pool.uid, life.flavor or job.flavor, job.id
         if life.running_at is None and job.started_at is not None:
@@ -248,10 +248,21 @@ class Chronicle:
         if not self._once(life, Measure.BILLED, at=_end(job, view)):
             return
         seconds = booked_seconds(job, view)
-        usd = prices(given.snapshot.flavors).get(report.pool.hub.endpoint, {}).get(job.flavor, 0.0)
         if seconds > 0:
             seen.facts.append(Fact(Measure.BILLED, seconds, report.pool.key, (job.flavor,)))
-            seen.facts.append(Fact(Measure.COST, seconds * usd, report.pool.key, (job.flavor,)))
+            owed = (report.pool.uid, job.flavor)
+            self._unpriced[owed] = self._unpriced.get(owed, 0.0) + seconds
+
+    def _priced(self, given: PlanInput, done: Plan) -> Iterator[Fact]:
+        """Tell the cost of what has ended once its price is known, which after a start may come late."""
+        usd = prices(given.snapshot.flavors) if self._unpriced else {}
+        for (uid, flavor), seconds in list(self._unpriced.items()):
+            report = done.reports.get(uid)
+            price = usd.get(report.pool.hub.endpoint, {}).get(flavor) if report else None
+            if report is None or price is not None:
+                del self._unpriced[uid, flavor]
+            if report is not None and price is not None:
+                yield Fact(Measure.COST, seconds * price, report.pool.key, (flavor,))
 
     def _results(self, given: PlanInput, done: Plan) -> Iterator[Fact]:
         for result in given.results:

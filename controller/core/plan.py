@@ -104,6 +104,7 @@ class PoolMemory:
         drain_requested_at: Monotonic seconds when it was first seen.
         billed_seconds: Of HF Jobs that ended since this process started, by flavor.
         spent_usd: Their estimated cost.
+        unpriced_seconds: Of those, what is not in the cost yet as no price was known, by flavor.
         completed: Workflow jobs that ran to their end.
         losses: Workflow jobs whose HF Job ended under them.
     """
@@ -116,6 +117,7 @@ class PoolMemory:
     drain_requested_at: float = 0.0
     billed_seconds: Mapping[str, float] = field(default_factory=dict)
     spent_usd: float = 0.0
+    unpriced_seconds: Mapping[str, float] = field(default_factory=dict)
     completed: int = 0
     losses: Losses = field(default_factory=Losses)
 
@@ -385,9 +387,11 @@ class _PoolPass:
     def account(self, ended: Sequence[HFJob], running: Mapping[str, WorkflowJob]) -> None:
         """Book HF Jobs that ended, tell what went wrong, and let failures slow the next launches down."""
         for job in ended:
+            self._book(job)
+        self._price()
+        for job in ended:
             name = job.labels.get(LABEL_RUNNER, "")
             track = self.given.memory.tracks.get(name)
-            self._book(job)
             workflow_job = running.get(name)
             registration = next((r.registration for r in self.runners if r.name == name), None)
             reason = ended_because(job)
@@ -469,10 +473,21 @@ class _PoolPass:
         seconds = booked_seconds(job, self.hub_view)
         if seconds <= 0:
             return
-        billed = dict(self.memory.billed_seconds)
-        billed[job.flavor] = billed.get(job.flavor, 0.0) + seconds
-        cost = seconds * self.usd.get(job.flavor, 0.0)
-        self.memory = replace(self.memory, billed_seconds=billed, spent_usd=self.memory.spent_usd + cost)
+        billed, unpriced = dict(self.memory.billed_seconds), dict(self.memory.unpriced_seconds)
+        for booked in (billed, unpriced):
+            booked[job.flavor] = booked.get(job.flavor, 0.0) + seconds
+        self.memory = replace(self.memory, billed_seconds=billed, unpriced_seconds=unpriced)
+
+    def _price(self) -> None:
+        """Add up the cost of what has ended, as far as prices are known: after a start they may come late."""
+        unpriced = self.memory.unpriced_seconds
+        known = {
+            flavor: seconds * self.usd[flavor] for flavor, seconds in unpriced.items() if flavor in self.usd
+        }
+        if known:
+            rest = {flavor: seconds for flavor, seconds in unpriced.items() if flavor not in known}
+            spent = self.memory.spent_usd + sum(known.values())
+            self.memory = replace(self.memory, unpriced_seconds=rest, spent_usd=spent)
 
     def _failed(self, job: HFJob, reason: Reason, was_online: bool) -> None:
         detail = job.cancel_reason or job.message or f"stage {job.stage}"

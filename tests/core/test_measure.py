@@ -160,6 +160,15 @@ def test_an_end_is_billed_once_and_not_if_it_came_before_this_process() -> None:
     assert Passes(began=NOW - 30).run(snapshot(ended=[ended])).facts == []
 
 
+def test_an_end_before_its_price_is_known_is_told_at_once_and_its_cost_when_it_is() -> None:
+    ended = replace(started(pool(), seconds_ago=100), stage=Stage.COMPLETED, finished_at=SERVER - 40)
+    process = Passes()
+    told = process.run(replace(snapshot(ended=[ended]), flavors={}))
+    assert (value(told, Measure.BILLED), counted(told)[Measure.COST, ("t4-small",)]) == (60, 0)
+    assert value(process.run(snapshot()), Measure.COST) == pytest.approx(0.0067)
+    assert process.run(snapshot()).facts == []
+
+
 def launch_failed(reason: Reason) -> Result:
     failure = Failure(reason=reason, message="no", disposition=Disposition.RETRY)
     return Result(

@@ -708,6 +708,15 @@ class TestEndings:
         assert memory.spent_usd == pytest.approx(0.0067)
         assert list(done.notices) == []
 
+    def test_what_ends_before_its_price_is_known_is_paid_for_when_it_is(self) -> None:
+        p = pool()
+        unpriced = replace(snapshot(ended=[self.ended(stage=Stage.COMPLETED)]), flavors={})  # type: ignore[list-item]
+        first = run_plan([p], unpriced)
+        second = run_plan([p], snapshot(), memory=first.memory)
+        third = run_plan([p], snapshot(), memory=second.memory)
+        spent = [done.reports[p.uid].memory.spent_usd for done in (first, second, third)]
+        assert spent == [0.0, pytest.approx(0.0067), pytest.approx(0.0067)]
+
     def test_a_runner_that_ends_before_it_came_online_is_a_failed_launch(self) -> None:
         p = pool()
         broken = self.ended(message="Job failed with exit code: 127. Reason: Error")
