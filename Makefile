@@ -22,7 +22,7 @@ HELM ?= helm
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
 demo: $(STAMP) ## Run the operator against simulated GitHub and Hub; KUBECONFIG=FILE uses that cluster, PROMETHEUS=1 watches it

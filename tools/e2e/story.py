@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.core.naming import origin
 from tools.e2e.cluster import Helm, Kubectl, Manifest, StoryError, until
 from tools.e2e.services import GITHUB_PORT, HUB_PORT, OWNER, Services, Truth, manifests
 
@@ -44,7 +45,6 @@ class Story:
         self._say = say
         self._values: dict[str, Any] = {}
         self._queued = 0
-        self._killed = 0
 
     def tell(self) -> None:
         """Play all acts.
@@ -63,7 +63,7 @@ class Story:
         self._refuse_a_second_release()
         self._refuse_an_older_crd()
         self._uninstall_under_load()
-        self._install_anew()
+        self._install_two_side_by_side()
         self._end()
 
     # ------------------------------------------------------------------------------------------------------------- acts
@@ -188,7 +188,7 @@ class Story:
 
     def _refuse_a_second_release(self) -> None:
         other = Helm(self._programs[0], chart=CHART, release="other", namespace=OTHER)
-        values = merged(self._values, {"crds": {"enabled": False}, "pools": {}})
+        values = merged({**self._values, "pools": {}}, {"crds": {"enabled": False}})
         for where in ([], [POOLS]):
             said = other.refused("install", merged(values, {"watch": {"namespaces": where}}))
             if RELEASE not in said or SYSTEM not in said:
@@ -230,14 +230,28 @@ class Story:
             "helm uninstall under load left no HF Job, no registration and no pod; the CRD and the pools stay"
         )
 
-    def _install_anew(self) -> None:
+    def _install_two_side_by_side(self) -> None:
+        """Each serves a namespace of its own, with rights there and nowhere else."""
+        waiting = {job["id"] for job in self._services.truth().jobs if job["status"] == "queued"}
         self._helm = self._release(self._programs[-1])
-        self._helm.install(self._values)
+        self._helm.install(merged(self._values, {"watch": {"namespaces": [POOLS]}}))
+        other = Helm(self._programs[0], chart=CHART, release="other", namespace=OTHER)
+        apart = {"watch": {"namespaces": [OTHER]}, "crds": {"enabled": False}}
+        other.install(merged({**self._values, "pools": {}}, apart))
+        self._new_credentials("third", namespace=OTHER)
+        self._kubectl.apply(self._pool("other", namespace=OTHER))
+        self._queue(other=3)
         self._served()
+        mine = self._makers(lambda job: job["id"] in waiting)
+        others = self._makers(lambda job: job["labels"] == ["other"])
+        if len(mine) != 1 or len(others) != 1 or mine == others:
+            raise StoryError(f"not each release served its own namespace: {mine} and {others}")
+        other.uninstall()
         self._helm.uninstall()
         self._nothing_left(self._services.truth())
         self._done(
-            f"Helm {self._helm.version} installed it over the kept CRD; what was queued is served, nothing left"
+            f"Helm {self._helm.version} installed it over the kept CRD, for one namespace, beside a release for another: "
+            "what was queued is served, each by its own, and nothing left"
         )
 
     def _end(self) -> None:
@@ -270,11 +284,11 @@ class Story:
             **spec,
         }
 
-    def _pool(self, name: str, **spec: Mapping[str, object]) -> Manifest:
+    def _pool(self, name: str, *, namespace: str = POOLS, **spec: Mapping[str, object]) -> Manifest:
         return {
             "apiVersion": "hfrunners.dev/v1alpha1",
             "kind": "RunnerPool",
-            "metadata": {"name": name, "namespace": POOLS},
+            "metadata": {"name": name, "namespace": namespace},
             "spec": merged(self._spec(name, maxRunners=3), spec),
         }
 
@@ -286,11 +300,11 @@ class Story:
     def _wait(self, pool: str, condition: str) -> None:
         self._kubectl("-n", POOLS, "wait", f"--for=condition={condition}", f"rp/{pool}", "--timeout=60s")
 
-    def _new_credentials(self, name: str) -> None:
+    def _new_credentials(self, name: str, namespace: str = POOLS) -> None:
         app, self._installation = self._services.new_app(f"hf-runner-controller-{name}")
         self._token = f"hf_{name}"
-        self._kubectl.secret(POOLS, GITHUB_SECRET, app)
-        self._kubectl.secret(POOLS, HUB_SECRET, self._services.new_token(self._token))
+        self._kubectl.secret(namespace, GITHUB_SECRET, app)
+        self._kubectl.secret(namespace, HUB_SECRET, self._services.new_token(self._token))
 
     def _revoke(self) -> None:
         self._services.uninstall_app(self._installation)
@@ -316,6 +330,11 @@ class Story:
         if jobs := harmed(truth):
             raise StoryError(f"a job came to harm: {jobs[0]}")
         return truth
+
+    def _makers(self, which: Callable[[Mapping[str, Any]], bool]) -> set[str]:
+        """Return the controllers whose runners did some jobs, as the runners' names tell."""
+        made_by = [origin(job["runner_name"]) for job in self._services.truth().jobs if which(job)]
+        return {maker.controller for maker in made_by if maker is not None}
 
     def _nothing_left(self, truth: Truth) -> None:
         if truth.left:
