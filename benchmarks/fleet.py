@@ -26,7 +26,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
-from controller.core.plan import Memory, PlanInput
+from controller.core.report import Memory, PlanInput
 
 K = TypeVar("K")
 T = TypeVar("T")

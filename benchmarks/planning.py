@@ -13,7 +13,8 @@ from benchmarks.fleet import Fleet, make_fleet
 from benchmarks.report import Figure
 from controller.core.labels import label_set
 from controller.core.naming import digest, origin
-from controller.core.plan import Memory, plan
+from controller.core.plan import plan
+from controller.core.report import Memory
 
 PASS_SECONDS = 5.0
 """Monotonic seconds from one pass to the next."""

@@ -11,7 +11,7 @@ from typing import Any
 from controller.core.gc import Retire
 from controller.core.lifecycle import Runner
 from controller.core.model import Failure, Pool, WorkflowJob
-from controller.core.plan import Action, Launch, Notice, Plan, PoolReport
+from controller.core.report import Action, Launch, Notice, Plan, PoolReport
 
 MOST_JOBS = 100
 """Jobs of each kind that are named; their number is told in full."""

@@ -22,8 +22,8 @@ from controller.core.model import HFJob, Observation, PoolKey, Registration, Wor
 from controller.core.money import booked_seconds, prices
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
 from controller.core.outcomes import ended_because
-from controller.core.plan import Launch, Notice, Plan, PlanInput, PoolReport
 from controller.core.reasons import Reason
+from controller.core.report import Launch, Notice, Plan, PlanInput, PoolReport
 
 CLOCK_ERROR = 1.0
 """Seconds by which a server's time may be off on our clock, because its ``Date`` header has no fractions."""

@@ -16,8 +16,8 @@ from controller.core.backoff import POOL, STALLED_AFTER, Backoff
 from controller.core.lifecycle import Phase, Runner
 from controller.core.model import Disposition, Failure, Footprint, RerunState
 from controller.core.overlap import Overlap
-from controller.core.plan import PoolReport, Waiting
 from controller.core.reasons import Reason
+from controller.core.report import PoolReport, Waiting
 from controller.core.retry import summary
 
 MOST_RUNNERS = 20

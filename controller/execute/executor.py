@@ -31,8 +31,8 @@ from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import Disposition, Failure, Flavor, Footprint, HFJob, HubAccount, Pool
 from controller.core.naming import LABEL_RUNNER, ours, runner_name
-from controller.core.plan import Action, Launch, Result
 from controller.core.reasons import Reason
+from controller.core.report import Action, Launch, Result
 from controller.core.retry import Answer, Rerun, RerunResult
 from controller.execute.rerun import run_again
 from controller.execute.spec import RunnerVersion, launch_spec

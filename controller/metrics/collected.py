@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from controller import __version__
 from controller.core.lifecycle import Phase
 from controller.core.model import GitHubSource, HubAccount, PoolKey
-from controller.core.plan import Plan, PoolReport
 from controller.core.reasons import Reason
+from controller.core.report import Plan, PoolReport
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec
 from controller.ports import AccountSight, Clock, Leadership, Quota, Release, Sights, SourceSight

@@ -18,8 +18,8 @@ from prometheus_client import (
 from controller.core.describe import describe
 from controller.core.measure import Fact, Measure
 from controller.core.model import GitHubSource, HubAccount, PoolKey
-from controller.core.plan import Plan, PoolReport
 from controller.core.reasons import Reason
+from controller.core.report import Plan, PoolReport
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec, Type
 from controller.metrics.collected import Newest, account, credential

@@ -13,7 +13,8 @@ from controller.core.model import Footprint, GitHubSource, HubAccount, Pool, Poo
 from controller.core.money import prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.overlap import Overlap, find_overlaps
-from controller.core.plan import Launch, Memory, Plan, PlanInput, PoolReport, plan
+from controller.core.plan import plan
+from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
 from controller.core.status import Instant, build_status, rejected_status
 from controller.execute.executor import Executor
 from controller.observe.pools import PoolRegistry

@@ -23,7 +23,7 @@ from controller.adapters.huggingface.session import open_session
 from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.core.measure import Fact
 from controller.core.model import GitHubSource, HubAccount, PoolKey
-from controller.core.plan import Plan
+from controller.core.report import Plan
 from controller.execute.spec import RunnerVersion
 from controller.ports import Clock, GitHub, Hub, Leadership, Meter, Unmetered
 from controller.reconcile.assembly import Controller, Settings, assemble

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.core.gc import Retire
-from controller.core.plan import Plan as ActionPlan
+from controller.core.report import Plan as ActionPlan
 from controller.sim.check import INTERNAL, Judge, Violation
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.ending import Ending

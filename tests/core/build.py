@@ -29,8 +29,9 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
-from controller.core.plan import Memory, Plan, PlanInput, Result, plan
+from controller.core.plan import plan
 from controller.core.reasons import Reason
+from controller.core.report import Memory, Plan, PlanInput, Result
 
 CONTROLLER = "test-controller"
 NOW = 1_000.0

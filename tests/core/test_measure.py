@@ -11,8 +11,9 @@ from controller.core.gc import Retire
 from controller.core.lifecycle import Effect
 from controller.core.measure import KEPT_FOR, Chronicle, Measure, Seen
 from controller.core.model import Disposition, Failure, HFJob, JobStatus, Pool, Snapshot, Stage
-from controller.core.plan import Memory, PlanInput, Result, plan
+from controller.core.plan import plan
 from controller.core.reasons import Reason
+from controller.core.report import Memory, PlanInput, Result
 from tests.core.build import (
     ACCOUNT,
     CONTROLLER,

@@ -10,8 +10,9 @@ from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase, still_in_flight
 from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Stage
-from controller.core.plan import DRAIN_REQUEST_SECONDS, Launch, Memory, Plan, PoolMemory, Result
+from controller.core.plan import DRAIN_REQUEST_SECONDS
 from controller.core.reasons import Reason
+from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 
 from .build import (
     ACCOUNT,

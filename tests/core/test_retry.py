@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
-from controller.core.plan import Memory, Notice, Plan, PlanInput, plan
+from controller.core.plan import plan
 from controller.core.reasons import Reason
+from controller.core.report import Memory, Notice, Plan, PlanInput
 from controller.core.retry import (
     ASK_A_PERSON,
     AWAITED,

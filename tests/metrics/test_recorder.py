@@ -9,8 +9,8 @@ import pytest
 
 from controller.core.measure import Fact, Measure
 from controller.core.model import Footprint, GitHubSource, Pool, PoolKey, SecretRef, Snapshot
-from controller.core.plan import Plan
 from controller.core.reasons import Reason
+from controller.core.report import Plan
 from controller.metrics.recorder import FORGET_AFTER, Metrics
 from tests.core.build import pool, run_plan, snapshot
 

@@ -16,7 +16,7 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import demand, gc, lifecycle, plan
+from controller.core import demand, gc, lifecycle, pool_pass
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
@@ -165,12 +165,12 @@ def never_give_up_on_scheduling(patch: pytest.MonkeyPatch) -> None:
 
 
 def collect_no_orphans(patch: pytest.MonkeyPatch) -> None:
-    true = plan.retire_reason
+    true = pool_pass.retire_reason
 
     def reason(pool: Any, runner: Any, **more: Any) -> Any:
         return None if runner.phase is Phase.ORPHANED else true(pool, runner, **more)
 
-    patch.setattr(plan, "retire_reason", reason)
+    patch.setattr(pool_pass, "retire_reason", reason)
 
 
 def let_hf_jobs_run_for_a_week(patch: pytest.MonkeyPatch) -> None:

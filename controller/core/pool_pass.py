@@ -1,0 +1,593 @@
+"""One pool within one pass: what was learnt of it, what ends, what starts, and what is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from controller.core import backoff as backoffs
+from controller.core.backoff import Backoff
+from controller.core.demand import Demand, blocked_by, can_launch, name_jobs
+from controller.core.gc import LEFT_ALONE, Retire, retire_reason
+from controller.core.labels import nearest
+from controller.core.lifecycle import (
+    CAN_TAKE_A_JOB,
+    Effect,
+    Phase,
+    Runner,
+    Track,
+)
+from controller.core.model import (
+    Disposition,
+    Failure,
+    HFJob,
+    Observation,
+    Pool,
+    Registration,
+    WorkflowJob,
+)
+from controller.core.money import booked_seconds, timeout_seconds, worst_case
+from controller.core.naming import LABEL_RUNNER, spec_digest
+from controller.core.outcomes import ended_because
+from controller.core.reasons import Reason
+from controller.core.report import (
+    Action,
+    Launch,
+    Notice,
+    PlanInput,
+    PoolMemory,
+    PoolReport,
+    Result,
+    Waiting,
+)
+from controller.core.retry import Loss, follow_up, lost_unwatched, recall
+
+GIVE_BACK_HOLD = 20.0
+"""Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
+
+FLAP_WINDOW = 120.0
+
+REFUSAL_DELAYS = (30.0, 60.0, 120.0, 300.0)
+"""Seconds before a registration that GitHub called busy is tried again; such calls are dear to GitHub (github.md §3.4)."""
+
+_NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen})
+"""Ends that say nothing against the next launch: our own deadlines, and cancellations that we asked for."""
+
+_REPEATS = frozenset({Reason.RunnerVersionRefused, Reason.PlatformCancelled})
+"""Ends that will meet the next runner too, however far this one came."""
+
+
+class PoolPass:
+    """One pool within one pass: a scratch pad, made and thrown away inside :func:`plan`."""
+
+    def __init__(
+        self,
+        given: PlanInput,
+        pool: Pool,
+        demand: Demand,
+        *,
+        runners: list[Runner],
+        usd: Mapping[str, float],
+    ) -> None:
+        self.given, self.pool, self.demand, self.runners, self.usd = given, pool, demand, runners, usd
+        self.memory = given.memory.pools.get(pool.uid) or PoolMemory(
+            losses=recall(pool, now=given.now, wall=given.wall)
+        )
+        self.lost: list[Loss] = []
+        self.backoffs = dict(self.memory.backoffs)
+        self.actions: list[Action] = []
+        self.notices: list[Notice] = []
+        self.held_by: Backoff | None = None
+        self.launched = 0
+        self.live = sum(runner.live for runner in runners)
+        self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
+        self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)]
+        self.waiting = max(0, len(demand.queued) - _taken_unseen(runners, demand))
+        since = self.memory.draining_since
+        if pool.leaving != (since is not None):
+            self.memory = replace(self.memory, draining_since=given.now if pool.leaving else None)
+
+        views = given.snapshot
+        self.github_view = views.registrations.get(pool.footprint.registrations)
+        self.hub_view = views.hf_jobs.get(pool.hub)
+        self.offered, self.unknown_flavor = self._offer()
+        self._tracks = {runner.name: runner.track for runner in runners}
+
+    # ------------------------------------------------------------------------------------------------- what was learnt
+    def account(self, ended: Sequence[HFJob], running: Mapping[str, WorkflowJob]) -> None:
+        """Book HF Jobs that ended, tell what went wrong, and let failures slow the next launches down."""
+        for job in ended:
+            self._book(job)
+        self._price()
+        for job in ended:
+            name = job.labels.get(LABEL_RUNNER, "")
+            track = self.given.memory.tracks.get(name)
+            workflow_job = running.get(name)
+            registration = next((r.registration for r in self.runners if r.name == name), None)
+            reason = ended_because(job)
+            busy = workflow_job is not None or (registration is not None and registration.busy)
+            if reason is Reason.LifetimeDeadline:
+                self._out_of_time(job, track, workflow_job, busy=busy)
+                continue
+            if busy and reason is not Reason.JobCompleted:
+                workflow_job = workflow_job or (track.workflow_job if track else None)
+                self.lost.append(Loss(runner=name, reason=reason, workflow_job=workflow_job))
+                self._notice(
+                    Reason.RunnerLost, _lost(job, reason), warning=True, job=job, workflow_job=workflow_job
+                )
+                continue
+            was_online = track is not None and track.online_at is not None
+            if reason is not Reason.JobCompleted:
+                if reason not in _NO_FAILURE:
+                    self._failed(job, reason, was_online)
+            elif registration is None or was_online or name not in self._tracks:
+                self._served(job.flavor)
+            else:
+                self._tracks[name] = replace(self._tracks[name], unproven_end=job.flavor)
+
+    def _out_of_time(
+        self, job: HFJob, track: Track | None, workflow_job: WorkflowJob | None, *, busy: bool
+    ) -> None:
+        """Tell whose work was cut short by the pool's own deadline; a runner without a job is no news.
+
+        The bootstrap's word for it comes with an end that GitHub heard of, so no runner was lost and no launch failed. The
+        queue may have been read since, and name the job no more: then the track does.
+        """
+        if track is not None:
+            workflow_job = workflow_job or track.workflow_job
+            busy = busy or track.phase is Phase.BUSY
+        if workflow_job is None and not busy:
+            return
+        whose = name_jobs([workflow_job]) if workflow_job else "a workflow job"
+        self._notice(
+            Reason.LifetimeDeadline,
+            f"HF Job {job.id} on {job.flavor} ended while {whose} ran. {Reason.LifetimeDeadline.meaning}",
+            warning=True,
+            job=job,
+            workflow_job=workflow_job,
+        )
+
+    def run_again(self, running: Mapping[str, WorkflowJob]) -> None:
+        """Follow up runs that lost a workflow job with its HF Job."""
+        losses, actions, told = follow_up(
+            self.memory.losses,
+            pool=self.pool,
+            lost=[*self.lost, *lost_unwatched(self.pool, self.runners, self.given.snapshot)],
+            running=running,
+            results=[result for result in self.given.reruns if result.pool_uid == self.pool.uid],
+            now=self.given.now,
+            wall=self.given.wall,
+        )
+        if losses is not self.memory.losses:
+            self.memory = replace(self.memory, losses=losses)
+        self.actions += actions
+        for one in told:
+            self._notice(one.reason, one.message, warning=one.warning)
+
+    def credit(self, flavors: Sequence[str]) -> None:
+        """Count runners that served unseen, by flavor, now that their registrations are gone.
+
+        Why that is not told when the HF Job ends:
+
+        1. The runners are listed: R is offline.  2. R comes online, runs a short job, and ends.  3. The HF Jobs are listed:
+        R's has ended well. The older list of runners still names R, so at this moment it looks as if R had never served.
+        """
+        for flavor in flavors:
+            self._served(flavor)
+
+    def _served(self, flavor: str) -> None:
+        self.memory = replace(self.memory, completed=self.memory.completed + 1)
+        self._succeeded(flavor)
+
+    def _book(self, job: HFJob) -> None:
+        seconds = booked_seconds(job, self.hub_view)
+        if seconds <= 0:
+            return
+        billed, unpriced = dict(self.memory.billed_seconds), dict(self.memory.unpriced_seconds)
+        for booked in (billed, unpriced):
+            booked[job.flavor] = booked.get(job.flavor, 0.0) + seconds
+        self.memory = replace(self.memory, billed_seconds=billed, unpriced_seconds=unpriced)
+
+    def _price(self) -> None:
+        """Add up the cost of what has ended, as far as prices are known: after a start they may come late."""
+        unpriced = self.memory.unpriced_seconds
+        known = {
+            flavor: seconds * self.usd[flavor] for flavor, seconds in unpriced.items() if flavor in self.usd
+        }
+        if known:
+            rest = {flavor: seconds for flavor, seconds in unpriced.items() if flavor not in known}
+            spent = self.memory.spent_usd + sum(known.values())
+            self.memory = replace(self.memory, unpriced_seconds=rest, spent_usd=spent)
+
+    def _failed(self, job: HFJob, reason: Reason, was_online: bool) -> None:
+        detail = job.cancel_reason or job.message or f"stage {job.stage}"
+        message = f"HF Job {job.id} on {job.flavor}: {detail}. {reason.meaning}"
+        failure = Failure(reason=reason, message=message)
+        # A runner that came online proves its image: what ended it later need not end the next one.
+        if not was_online or reason in _REPEATS:
+            self._remember_failure(failure, job.flavor)
+        self._notice(reason, message, warning=True, job=job)
+
+    def _succeeded(self, flavor: str) -> None:
+        self.backoffs.pop(flavor, None)
+        self.backoffs.pop(backoffs.POOL, None)
+
+    def _remember_failure(self, failure: Failure, flavor: str) -> None:
+        key = backoffs.key_of(failure, flavor)
+        self.backoffs[key] = backoffs.after_failure(self.backoffs.get(key), failure, self.given.now)
+
+    def learn(self, results: Sequence[Result]) -> None:
+        """Take in how our own effects ended, and which runners proved themselves by coming online."""
+        for runner in self.runners:
+            if runner.track.online_at == self.given.now:
+                self._succeeded(runner.flavor)
+        for result in results:
+            if result.effect is Effect.LAUNCH and result.failure is not None:
+                self._remember_failure(result.failure, result.flavor)
+            elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
+                self._postpone(result.name)
+
+    def _postpone(self, name: str) -> None:
+        track = self._tracks.get(name)
+        if track is not None:
+            delay = REFUSAL_DELAYS[min(track.refusals, len(REFUSAL_DELAYS) - 1)]
+            self._tracks[name] = replace(track, retry_at=self.given.now + delay, refusals=track.refusals + 1)
+
+    # ------------------------------------------------------------------------------------------------------ what to end
+    def retire(self) -> None:
+        """End what must not go on: past a deadline, without its other half, unfit, or surplus."""
+        now, spec = self.given.now, spec_digest(self.pool) if self.runners else ""
+        for runner in self.runners:
+            if runner.phase in LEFT_ALONE or not self._may_retire(runner):
+                continue
+            reason = retire_reason(self.pool, runner, demand=self.demand, spec=spec, now=now)
+            if reason is not None:
+                self._retire(runner, reason)
+        if self._evidence_complete():
+            self._give_back_surplus()
+            self._end_idle_surplus()
+        else:
+            self._note_surplus(None)
+
+    def _may_retire(self, runner: Runner) -> bool:
+        """Return whether ending a runner could be tried now.
+
+        Where a pool has moved, the lists must show where the registration is, or prove that there is none: looked for at the
+        wrong place it would seem to be gone, and the HF Job would be cancelled although its runner can take a job.
+        """
+        placed = runner.registration is not None or not self.pool.former or runner.phase is Phase.ORPHANED
+        return runner.fresh and placed and self.given.now >= self._tracks[runner.name].retry_at
+
+    def _note_surplus(self, since: float | None) -> None:
+        if self.memory.surplus_since != since:
+            self.memory = replace(self.memory, surplus_since=since)
+
+    def _retire(self, runner: Runner, reason: Reason) -> None:
+        self.staying -= runner.hf_job is not None
+        self.capacity = [other for other in self.capacity if other is not runner]
+        self.actions.append(
+            Retire(
+                pool_uid=self.pool.uid,
+                name=runner.name,
+                scope=runner.footprint.registrations,
+                account=runner.footprint.account,
+                registration_id=runner.registration.id if runner.registration else None,
+                hf_job_id=runner.hf_job.id if runner.hf_job else None,
+                flavor=runner.flavor,
+                pool=self.pool.key,
+                reason=reason,
+            )
+        )
+        if reason in (Reason.SchedulingDeadline, Reason.RegistrationDeadline, Reason.NotPickedUp):
+            where = f"HF Job {runner.hf_job.id} on {runner.flavor}" if runner.hf_job else runner.name
+            failure = Failure(reason=reason, message=f"{where}: {reason.meaning}")
+            self._remember_failure(failure, runner.flavor)
+            self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
+        elif runner.phase is Phase.ORPHANED and runner.registration is not None and runner.track.unproven_end:
+            message = f"{runner.name}: its HF Job completed, yet it never came online. {Reason.RunnerFailed.meaning}"
+            self._remember_failure(Failure(reason=Reason.RunnerFailed, message=message), "")
+            self._notice(Reason.RunnerFailed, message, warning=True, runner=runner.name)
+            self._tracks[runner.name] = replace(self._tracks[runner.name], unproven_end="")
+
+    def _give_back_surplus(self) -> None:
+        """Give back capacity that nobody wants any more, the cheapest to lose first.
+
+        Only on complete evidence: a queue that could not be read may hold the demand (invariant 3). Idle runners are not
+        touched here: they are paid for already, and wait for the next job until ``deadlines.idle``.
+        """
+        excess = self._excess()
+        if excess <= 0:
+            self._note_surplus(None)
+            return
+        since = self.memory.surplus_since if self.memory.surplus_since is not None else self.given.now
+        self._note_surplus(since)
+        flapping = (
+            self.memory.gave_back_at is not None and self.given.now - self.memory.gave_back_at < FLAP_WINDOW
+        )
+        if flapping and self.given.now - since < GIVE_BACK_HOLD:
+            return
+        spare = [
+            r for r in self.capacity if r.phase in (Phase.SCHEDULING, Phase.STARTING) and self._may_retire(r)
+        ]
+        spare.sort(key=lambda r: (r.phase is not Phase.SCHEDULING, r.age, r.name))
+        for runner in spare[:excess]:
+            unbilled = runner.phase is Phase.SCHEDULING
+            self._retire(runner, Reason.SurplusUnbilled if unbilled else Reason.SurplusStarting)
+            self.memory = replace(self.memory, gave_back_at=self.given.now)
+
+    def _end_idle_surplus(self) -> None:
+        """End idle runners that have waited for longer than ``deadlines.idle``, but for those that are wanted."""
+        excess = self._excess()
+        if excess <= 0:
+            return
+        now, deadline = self.given.now, self.pool.deadlines.idle
+        idle = [
+            r
+            for r in self.capacity
+            if r.phase is Phase.IDLE and now - r.track.since > deadline and self._may_retire(r)
+        ]
+        idle.sort(key=lambda r: (r.track.since, r.name))
+        for runner in idle[:excess]:
+            self._retire(runner, Reason.IdleDeadline)
+
+    def _excess(self) -> int:
+        """Return by how many runners the capacity exceeds what is wanted, or what ``maxRunners`` allows.
+
+        Only whole runners count. A half may be what a predecessor, or a launch in doubt, has left: it keeps others from being
+        launched until it is collected, but must not cost a runner that is on its way.
+
+        And every queued job counts, also those that seem to be taken by now (:func:`_taken_unseen`): a process that has just
+        started sees a runner busy for the first time, and cannot know whether its job is among those that were read. In
+        doubt nothing more is launched, and nothing is given back; the next look at the queue tells.
+        """
+        wanted = len(self.demand.queued) + self.pool.min_idle
+        capacity = sum(1 for r in self.capacity if r.hf_job is not None and r.registration is not None)
+        return max(capacity - wanted, self.staying - self.pool.max_runners)
+
+    def _evidence_complete(self) -> bool:
+        return (
+            self.demand.complete
+            and self.github_view is not None
+            and self.github_view.complete
+            and self.hub_view is not None
+            and self.hub_view.complete
+        )
+
+    # --------------------------------------------------------------------------------------------------- what to launch
+    def _want(self) -> int:
+        return self.waiting + self.pool.min_idle
+
+    def _ready_to_launch(self) -> bool:
+        """Return whether the pool may launch and what exists is known, so that nothing is launched twice.
+
+        The list of HF Jobs must be complete now: it bounds the spending. Registrations must have been seen once.
+        """
+        return (
+            can_launch(self.pool, self.given.snapshot)
+            and self.hub_view is not None
+            and self.hub_view.complete
+            and self.github_view is not None
+            and self.github_view.usable
+        )
+
+    def launch(self) -> None:
+        """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
+        missing = self._want() - len(self.capacity)
+        if missing <= 0 or not self._ready_to_launch():
+            return
+        unproven = Counter(r.flavor for r in self.capacity if r.track.online_at is None)
+        room = self.pool.max_runners - self.live
+        wanted = max(0, min(missing, room))
+        choice = backoffs.choose_flavors(wanted, self.offered, self.backoffs, unproven, self.given.now)
+        self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
+        self.launched = len(choice.flavors)
+        self.actions += [Launch(self.pool, flavor) for flavor in choice.flavors]
+
+    def _offer(self) -> tuple[tuple[str, ...], Failure | None]:
+        """Return the pool's flavors that the Hub offers, and a failure that names the others."""
+        known = self.usd  # by name, all that are offered
+        unknown = [flavor for flavor in self.pool.flavors if flavor not in known]
+        if not unknown or not known:
+            # Without a list of hardware none is unknown: it is for prices and typing errors, not for permission.
+            return self.pool.flavors, None
+        hints = "; ".join(
+            f"{flavor!r} is not offered"
+            + (f", did you mean {' or '.join(near)}?" if (near := nearest(flavor, known)) else "")
+            for flavor in unknown
+        )
+        offered = tuple(flavor for flavor in self.pool.flavors if flavor in known)
+        message = f"spec.flavors: {hints}" + (f". Serving with {', '.join(offered)}" if offered else "")
+        return offered, Failure(reason=Reason.UnknownFlavor, message=message, disposition=Disposition.PERSON)
+
+    # -------------------------------------------------------------------------------------------------------- the report
+    def report(self) -> PoolReport:
+        """Sum the pass up."""
+        if self.backoffs != self.memory.backoffs:
+            self.memory = replace(self.memory, backoffs=self.backoffs)
+        failures = [self.unknown_flavor] if self.unknown_flavor else []
+        github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
+        rate, worst = self._money()
+        return PoolReport(
+            pool=self.pool,
+            demand=self.demand,
+            runners=self.runners,
+            launching=self.launched,
+            waiting=self._waiting(failures),
+            failures=failures,
+            backoff=self.held_by or self.backoffs.get(backoffs.POOL),
+            github=github,
+            hub=hub,
+            github_seen_at=_seen_at(self.github_view),
+            hub_seen_at=_seen_at(self.hub_view),
+            observed=_answered(self.github_view) and _answered(self.hub_view) and self._queue_seen(),
+            drained=self._drained(),
+            usd_per_hour=rate,
+            worst_case_usd=worst,
+            memory=self.memory,
+        )
+
+    def _queue_seen(self) -> bool:
+        return self.demand.complete or bool(self.demand.unreadable)
+
+    def _money(self) -> tuple[float, float]:
+        """Return dollars per hour now, and the most that what exists or is on its way can still cost.
+
+        A launch counts from this pass on: if the process dies with it on the wire, its HF Job runs all the same.
+        """
+        rate = worst = 0.0
+        view = self.hub_view
+        server_now = view.server_time + self.given.now - view.asked_at if view else 0.0
+        timeout = float(timeout_seconds(self.pool.deadlines))
+        for action in self.actions:
+            if isinstance(action, Launch):
+                worst += timeout * self.usd.get(action.flavor, 0.0)
+        for runner in self.runners:
+            job = runner.hf_job
+            price = self.usd.get(runner.flavor, 0.0)
+            if job is not None:
+                rate += price * 3600 if runner.billed else 0.0
+                worst += worst_case(job, server_now, price, timeout)
+            elif not runner.retiring:
+                worst += timeout * price  # without a flavor it is only a registration, and costs nothing
+        return rate, worst
+
+    def _waiting(self, failures: Sequence[Failure]) -> list[Waiting]:
+        """Give every queued job a reason (invariant 4)."""
+        found: list[Waiting] = []
+        demand = self.demand
+
+        def add(one: Waiting, jobs: Sequence[WorkflowJob]) -> None:
+            found.append(replace(one, oldest_wait=demand.longest_wait(jobs, self.given.now)))
+
+        # Which job gets which runner is GitHub's choice; it mostly takes the oldest first.
+        queued = demand.queued[len(demand.queued) - self.waiting :]
+        coming = min(self.waiting, len(self.capacity) + self.launched)
+        if coming:
+            add(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"), queued)
+        if rest := queued[coming:]:
+            add(self._why_not_served(len(rest), failures), rest)
+        if demand.group_only:
+            add(
+                _waiting(Reason.GroupOnly, len(demand.group_only), name_jobs(demand.group_only)),
+                demand.group_only,
+            )
+        if demand.unmatched:
+            add(
+                _waiting(Reason.NoMatchingPool, len(demand.unmatched), name_jobs(demand.unmatched)),
+                demand.unmatched,
+            )
+        for repository, failure in self.demand.unreadable[:5]:
+            found.append(
+                Waiting(reason=Reason.QueueUnknown, count=0, message=f"{repository}: {failure.message}")
+            )
+        return found
+
+    def _why_not_served(self, count: int, failures: Sequence[Failure]) -> Waiting:
+        if self.pool.leaving:
+            return _waiting(Reason.Draining, count)
+        if self.pool.paused:
+            return _waiting(Reason.Paused, count)
+        blocking = [*failures, _failure_of(self.hub_view), _failure_of(self.github_view)]
+        for failure in blocking:
+            if failure is not None and not (failure.reason is Reason.UnknownFlavor and self.offered):
+                return Waiting(reason=failure.reason, count=count, message=failure.message)
+        if self.hub_view is None or self.github_view is None:
+            return _waiting(Reason.Pending, count)
+        if self.held_by is not None:
+            cause = self.held_by.failure
+            held = self.held_by.until > self.given.now
+            how = "Launches pause" if held else "One runner is tried at a time until one comes online"
+            return Waiting(
+                reason=Reason.BackingOff,
+                count=count,
+                message=f"{how}, because {cause.reason}: {cause.message}",
+                until=self.held_by.until if held else None,
+            )
+        return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
+
+    def _drained(self) -> bool:
+        """Return whether a pool that leaves may go: nothing of it is left, and lists newer than the moment when it began to leave prove it."""
+        since = self.memory.draining_since
+        if not self.pool.leaving or since is None:
+            return False
+        places = (self.pool.footprint, *self.pool.former)
+        views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
+        hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
+        proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
+        if proved:
+            return not self.runners
+        if blocked_by(self.pool, self.given.snapshot) is None:
+            return False
+        # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.
+        launched = self.pool.last_launch_at
+        if launched is None:
+            return not self.runners
+        return self.given.wall - launched > timeout_seconds(self.pool.deadlines)
+
+    @property
+    def tracks(self) -> Mapping[str, Track]:
+        """The tracks for the next pass."""
+        return self._tracks
+
+    def _notice(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        warning: bool = False,
+        job: HFJob | None = None,
+        runner: str = "",
+        workflow_job: WorkflowJob | None = None,
+    ) -> None:
+        self.notices.append(
+            Notice(
+                pool_uid=self.pool.uid,
+                reason=reason,
+                message=message,
+                warning=warning,
+                runner=runner or (job.labels.get(LABEL_RUNNER, "") if job else ""),
+                hf_job=job,
+                workflow_job=workflow_job,
+            )
+        )
+
+
+def _taken_unseen(runners: Sequence[Runner], demand: Demand) -> int:
+    """Return how many queued jobs our runners have taken since the queue was read.
+
+    1. The queue is read: job J is queued.  2. Our idle runner R takes J.  3. The runners are read: R is busy.
+    Until the queue is read again, J would look unserved although R has it, and a second runner would be launched.
+    """
+    if not demand.queued:
+        return 0
+    return sum(
+        runner.workflow_job is None
+        and runner.track.taken_at is not None
+        and runner.track.taken_at > demand.asked_at
+        for runner in runners
+    )
+
+
+def _failure_of(view: Observation[Registration] | Observation[HFJob] | None) -> Failure | None:
+    return view.failure if view is not None else None
+
+
+def _answered(view: Observation[Registration] | Observation[HFJob] | None) -> bool:
+    return view is not None and view.answered
+
+
+def _seen_at(view: Observation[Registration] | Observation[HFJob] | None) -> float | None:
+    """Return when the items were asked for; a list that never succeeded has none."""
+    return view.asked_at if view is not None and view.answered else None
+
+
+def _waiting(reason: Reason, count: int, detail: str = "") -> Waiting:
+    return Waiting(
+        reason=reason, count=count, message=f"{detail}. {reason.meaning}" if detail else reason.meaning
+    )
+
+
+def _lost(job: HFJob, reason: Reason) -> str:
+    detail = job.cancel_reason or job.message or f"stage {job.stage}"
+    return f"HF Job {job.id} on {job.flavor} ended ({reason}: {detail}) while a workflow job ran. {Reason.RunnerLost.meaning}"

@@ -1,0 +1,213 @@
+"""What a pass is given, decides, tells and remembers: values, made and read by :mod:`.plan` and :mod:`.pool_pass`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controller.core.backoff import Backoff
+from controller.core.demand import Demand
+from controller.core.gc import Retire
+from controller.core.lifecycle import (
+    Effect,
+    InFlight,
+    Phase,
+    Runner,
+    Track,
+)
+from controller.core.model import (
+    Failure,
+    HFJob,
+    Pool,
+    Snapshot,
+    WorkflowJob,
+)
+from controller.core.reasons import Reason
+from controller.core.retry import Losses, Rerun, RerunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start one runner of a pool on a flavor."""
+
+    pool: Pool
+    flavor: str
+
+
+Action = Launch | Retire | Rerun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How an effect ended, told by the executor once.
+
+    Attributes:
+        name: The runner.
+        pool_uid: Its pool.
+        effect: What was tried.
+        flavor: Of a launch.
+        failure: Why it failed, None when it succeeded.
+        busy: A retirement met a busy runner and left it.
+        retire: The retirement that this was.
+    """
+
+    name: str
+    pool_uid: str
+    effect: Effect
+    flavor: str = ""
+    failure: Failure | None = None
+    busy: bool = False
+    retire: Retire | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMemory:
+    """What a pass tells the next one about a pool; losing it delays things and breaks nothing.
+
+    Attributes:
+        backoffs: By flavor and :data:`controller.core.backoff.POOL`.
+        surplus_since: Monotonic seconds since when capacity has exceeded demand.
+        gave_back_at: Monotonic seconds of the newest give-back.
+        draining_since: Monotonic seconds when the pool was first seen leaving.
+        drain_request: The newest that was seen.
+        drain_requested_at: Monotonic seconds when it was first seen.
+        billed_seconds: Of HF Jobs that ended since this process started, by flavor.
+        spent_usd: Their estimated cost.
+        unpriced_seconds: Of those, what is not in the cost yet as no price was known, by flavor.
+        completed: Workflow jobs that ran to their end.
+        losses: Workflow jobs whose HF Job ended under them.
+    """
+
+    backoffs: Mapping[str, Backoff] = field(default_factory=dict)
+    surplus_since: float | None = None
+    gave_back_at: float | None = None
+    draining_since: float | None = None
+    drain_request: str = ""
+    drain_requested_at: float = 0.0
+    billed_seconds: Mapping[str, float] = field(default_factory=dict)
+    spent_usd: float = 0.0
+    unpriced_seconds: Mapping[str, float] = field(default_factory=dict)
+    completed: int = 0
+    losses: Losses = field(default_factory=Losses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What one pass hands to the next."""
+
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    pools: Mapping[str, PoolMemory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that people should be told once: an Event, a log line, a metric."""
+
+    pool_uid: str
+    reason: Reason
+    message: str
+    warning: bool = False
+    runner: str = ""
+    hf_job: HFJob | None = None
+    workflow_job: WorkflowJob | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Why some queued jobs wait.
+
+    Attributes:
+        reason: Why.
+        count: How many.
+        message: A sentence with the next step.
+        until: Monotonic seconds when the next try is due, if that is what they wait for.
+        oldest_wait: Seconds that the oldest of them has waited, on GitHub's clock.
+    """
+
+    reason: Reason
+    count: int
+    message: str
+    until: float | None = None
+    oldest_wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolReport:
+    """One pool after a pass, for its status and the metrics.
+
+    Attributes:
+        pool: The pool.
+        demand: What it is asked for.
+        runners: What it has.
+        launching: How many launches this pass adds.
+        waiting: Every queued job, by the reason that it waits.
+        failures: Mistakes in the spec that only the services could tell.
+        backoff: The launch back-off that holds, if any.
+        github: Why GitHub could not be read; None when it could.
+        hub: Why the Hub could not be read; None when it could.
+        github_seen_at: Monotonic seconds of GitHub's newest good list, None before the first.
+        hub_seen_at: Likewise for the Hub.
+        observed: Everything that the pool needs was seen at least once.
+        drained: The pool is being deleted or drained, and has nothing left anywhere.
+        usd_per_hour: What its billed runners cost now.
+        worst_case_usd: What its runners can still cost if the controller never looks again.
+        memory: What was accounted so far.
+    """
+
+    pool: Pool
+    demand: Demand
+    runners: Sequence[Runner]
+    launching: int
+    waiting: Sequence[Waiting]
+    failures: Sequence[Failure]
+    backoff: Backoff | None
+    github: Failure | None
+    hub: Failure | None
+    github_seen_at: float | None
+    hub_seen_at: float | None
+    observed: bool
+    drained: bool
+    usd_per_hour: float
+    worst_case_usd: float
+    memory: PoolMemory
+
+    def count(self, *phases: Phase) -> int:
+        """Return how many runners are in these phases."""
+        return sum(1 for runner in self.runners if runner.phase in phases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInput:
+    """Everything that one pass may know.
+
+    Attributes:
+        pools: Every pool, valid ones only.
+        snapshot: What exists.
+        in_flight: Effects that may not show yet, by runner name.
+        results: Effects that ended since the last pass.
+        reruns: Looks at runs that ended since the last pass.
+        memory: From the last pass.
+        now: Monotonic seconds.
+        wall: Epoch seconds; used only to compare with a pool's own ``last_launch_at``.
+        controller_id: Who we are.
+    """
+
+    pools: Sequence[Pool]
+    snapshot: Snapshot
+    in_flight: Mapping[str, InFlight] = field(default_factory=dict)
+    results: Sequence[Result] = ()
+    reruns: Sequence[RerunResult] = ()
+    memory: Memory = field(default_factory=Memory)
+    now: float
+    wall: float
+    controller_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do, what to say, and what to remember."""
+
+    actions: Sequence[Action]
+    reports: Mapping[str, PoolReport]
+    notices: Sequence[Notice]
+    memory: Memory
