@@ -13,6 +13,7 @@ from controller.core.gc import LEFT_ALONE, Retire, retire_reason
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
     CAN_TAKE_A_JOB,
+    LIST_LAG,
     Effect,
     Phase,
     Runner,
@@ -225,6 +226,7 @@ class PoolPass:
         for result in results:
             if result.effect is Effect.LAUNCH and result.failure is not None:
                 self._remember_failure(result.failure, result.flavor)
+                self.memory = replace(self.memory, launch_failed_at=self.given.now)
             elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
                 self._postpone(result.name)
 
@@ -511,6 +513,10 @@ class PoolPass:
         since = self.memory.draining_since
         if not self.pool.leaving or since is None:
             return False
+        if self.memory.launch_failed_at is not None:
+            # 1. A registration is made, and its answer lost.  2. It is looked for, and lists that lag do not show it.  3. The pool
+            # is deleted. Lists that are younger than the deletion may lack it still, and nobody would look again.
+            since = max(since, self.memory.launch_failed_at + LIST_LAG)
         places = (self.pool.footprint, *self.pool.former)
         views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
         hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]

@@ -68,6 +68,7 @@ class PoolMemory:
         backoffs: By flavor and :data:`controller.core.backoff.POOL`.
         surplus_since: Monotonic seconds since when capacity has exceeded demand.
         gave_back_at: Monotonic seconds of the newest give-back.
+        launch_failed_at: Monotonic seconds of the newest launch that failed: it may have left a registration.
         draining_since: Monotonic seconds when the pool was first seen leaving.
         drain_request: The newest that was seen.
         drain_requested_at: Monotonic seconds when it was first seen.
@@ -81,6 +82,7 @@ class PoolMemory:
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     surplus_since: float | None = None
     gave_back_at: float | None = None
+    launch_failed_at: float | None = None
     draining_since: float | None = None
     drain_request: str = ""
     drain_requested_at: float = 0.0

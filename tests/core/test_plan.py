@@ -546,6 +546,16 @@ class TestDeletedPools:
         newer = snapshot(jobs=seen(at=NOW + 5), registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
         assert run_plan([p], newer, memory=first.memory, now=NOW + 6).reports[p.uid].drained
 
+    def test_it_may_not_go_while_a_launch_that_failed_may_have_left_what_lists_do_not_show_yet(self) -> None:
+        p = pool(deleting=True)
+        failed = Result(name="x", pool_uid=p.uid, effect=Effect.LAUNCH, flavor="t4-small", failure=OUTAGE)
+        first = run_plan([p], snapshot(), results=[failed])
+        for after, drained in ((LIST_LAG - 1, False), (LIST_LAG + 1, True)):
+            at = NOW + after
+            newer = snapshot(jobs=seen(at=at), registrations=seen(at=at), hf_jobs=seen(at=at))
+            done = run_plan([p], newer, memory=first.memory, now=at + 1)
+            assert done.reports[p.uid].drained is drained
+
     def test_it_may_not_go_while_a_list_fails(self) -> None:
         p = pool(deleting=True)
         first = run_plan([p], snapshot())
