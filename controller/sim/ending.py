@@ -18,6 +18,9 @@ PATIENCE = 3_000.0
 """Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease, the longest
 deadline and the longest job, one after the other, with room. Not a length of the quiet period: progress begins it anew."""
 
+SLOW_LOOK = 720.0
+"""Seconds within which what is known of every repository is new again: one that answered 404 is looked at every ten minutes."""
+
 SILENCE, WINDOWS = 120.0, 5
 """Seconds of the steady state in which nothing may be written, and how many such windows there are for silence to come."""
 
@@ -36,7 +39,7 @@ class Ending:
             return
         if not any(pool.spec.get("minIdle") for pool in self.stage.plan.pools) and self._listens():
             await self._judge_silence()
-        await self._until(lambda: self._said() == self._lonely(), patience=120.0)
+        await self._until(lambda: self._said() == self._lonely(), patience=SLOW_LOOK)
         self._judge_reasons()
         self._judge_launches()
         if self.stage.judge.violations:
