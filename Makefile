@@ -35,7 +35,7 @@ WATCHED = $(if $(PROMETHEUS),$(BIN)/python -m tools.monitoring watch --) $(BIN)/
 WATCH_PORT = $(if $(PROMETHEUS),--web-port @port)
 
 .PHONY: test
-test: lint unit ## Check everything: lint, types, layers, and all tests
+test: lint unit seeds ## Check everything: lint, types, layers, all tests, and a thousand seeds of faults
 
 .PHONY: unit
 unit: $(STAMP) controlplane charttools ## Run all tests, those that need a Kubernetes API server too
