@@ -151,9 +151,8 @@ async def run(options: Options) -> None:
         # 1. A client for Kubernetes, and probes: a replica that waits for its turn is alive and ready.
         kube = await connect(kubeconfig=options.kubeconfig, context=options.context)
         stack.push_async_callback(kube.close)
-        await _require_fields(
-            kube
-        )  # already now: a replica that could not serve must not take the lease from one that can
+        # Already now: a replica that could not serve must not take the lease from one that can.
+        await _require_fields(kube)
         metrics = Metrics(clock=clock, release=_release(options.settings.runner))
         port = await stack.enter_async_context(
             serving(
@@ -278,7 +277,7 @@ async def _lead(
 
         # 2. Every pool once, so that no runner looks like a stray; then the loops, and kopf.
         await _list_first(kube, registry, options.namespaces)
-        await _require_fields(kube)
+        await _require_fields(kube, installed=True)
         log.info("serving", extra={"controller_id": controller_id, "pools": len(registry.pools)})
         passes = asyncio.create_task(reconciler.run(), name="passes")
         others = [
@@ -373,23 +372,30 @@ async def _list_first(kube: Client, registry: PoolRegistry, namespaces: tuple[st
         await _compare(kube, registry, namespaces)
 
 
-async def _require_fields(kube: Client) -> None:
+async def _require_fields(kube: Client, *, installed: bool = False) -> None:
     """Refuse to run on an older CRD: what that has no field for, the API server would drop from every status silently.
+
+    Args:
+        kube: A client.
+        installed: There is a CRD, so its schema will be published, if it is not yet: that is waited for.
 
     Raises:
         UpstreamError: It is older, and has been for :data:`PUBLISHED_WITHIN`.
     """
-    missing: Sequence[str] = ()
+    missing: Sequence[str] | None = None
     for _ in range(int(PUBLISHED_WITHIN)):
         try:
             served = await served_schema(kube)
         except UpstreamError as error:
             log.warning("the CRD's schema cannot be checked", extra={"detail": str(error)})
             return
-        missing = missing_fields(served) if served else ()
-        if not missing:
+        missing = missing_fields(served) if served else None
+        if missing == [] or (missing is None and not installed):
             return
         await asyncio.sleep(1.0)
+    if missing is None:
+        log.warning("the CRD's schema cannot be checked", extra={"detail": "the API server publishes none"})
+        return
     more = f" and {len(missing) - 3} more fields" if len(missing) > 3 else ""
     message = (
         f"The RunnerPool CRD of this cluster is older than this controller ({__version__}): it lacks "

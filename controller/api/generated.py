@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +40,14 @@ def write_or_check(
     if options.write:
         file.write_text(render(), encoding="utf-8")
         return 0
-    if file.is_file() and file.read_text(encoding="utf-8") == render():
+    there = file.read_text(encoding="utf-8") if file.is_file() else ""
+    wanted = render()
+    if there == wanted:
         return 0
     sys.stderr.write(f"{file} is not current: run {command}\n")
+    sys.stderr.writelines(
+        difflib.unified_diff(
+            there.splitlines(keepends=True), wanted.splitlines(keepends=True), str(file), "wanted", n=1
+        )
+    )
     return 1

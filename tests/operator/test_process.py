@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,12 +11,9 @@ import pytest_asyncio
 import yaml
 
 from controller.adapters.kube.client import Identity, connect
-from controller.app import AlwaysLeads, Options, run
-from controller.execute.spec import RunnerVersion
+from controller.app import AlwaysLeads
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
-from controller.ports import UpstreamError
-from controller.reconcile.assembly import Settings
 from tests.operator.cluster import Namespace, apply, path_for, until
 from tests.operator.conftest import CRD, NewNamespace, granted_in, install_crd
 from tests.operator.process import OperatorProcess
@@ -33,14 +28,6 @@ async def alone(service_account: Path, tmp_path: Path) -> AsyncIterator[Operator
     process = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log")
     yield process
     await process.kill()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def signals_restored() -> AsyncIterator[None]:
-    """Undo what an operator in this process does to its signals."""
-    yield
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 POOL = {
@@ -186,18 +173,18 @@ async def test_an_api_server_out_of_reach_ends_the_process_with_a_sentence(
     assert "Traceback" not in alone.log
 
 
-@pytest.mark.usefixtures("signals_restored")
-async def test_a_cluster_without_the_crd_names_the_command_that_installs_it() -> None:
+async def test_a_cluster_without_the_crd_names_the_command_that_installs_it(alone: OperatorProcess) -> None:
     programs = present_assets()
     assert programs is not None
     with ControlPlane(programs=programs) as bare:
-        told = await why_it_cannot_run(bare.kubeconfig)
-        assert "kubectl apply --server-side -f crds/" in told
+        alone.kubeconfig = bare.kubeconfig
+        await alone.begin()
+        assert "kubectl apply --server-side -f crds/" in await why_it_ended(alone)
 
         # The same cluster, where somebody takes the CRD away while the operator runs.
         async with await connect(kubeconfig=str(bare.kubeconfig)) as client:
             await install_crd(client)
-            running = asyncio.create_task(why_it_cannot_run(bare.kubeconfig))
+            await alone.begin()
             manifest = {**POOL, "metadata": {"name": "gpu", "namespace": "default"}}
             await apply(client, manifest)
 
@@ -206,13 +193,14 @@ async def test_a_cluster_without_the_crd_names_the_command_that_installs_it() ->
 
             await until(held, "the operator watches")
             await client.request_json("DELETE", path_for(yaml.safe_load(CRD)))
-            told = await running
+            told = await why_it_ended(alone)
     assert "RunnerPools cannot be watched" in told
     assert "install the CRD" in told
 
 
-@pytest.mark.usefixtures("signals_restored")
-async def test_an_older_crd_is_refused_with_the_fields_that_it_lacks_and_the_command_that_mends_it() -> None:
+async def test_an_older_crd_is_refused_with_the_fields_that_it_lacks_and_the_command_that_mends_it(
+    alone: OperatorProcess,
+) -> None:
     programs = present_assets()
     assert programs is not None
     with ControlPlane(programs=programs) as bare:
@@ -222,30 +210,31 @@ async def test_an_older_crd_is_refused_with_the_fields_that_it_lacks_and_the_com
             del schema["spec"]["properties"]["retry"]
             del schema["status"]["properties"]["places"]["items"]["properties"]["scope"]
             schema["status"]["properties"]["places"]["items"]["required"].remove("scope")
-            await install_crd(client, old)
-        told = await why_it_cannot_run(bare.kubeconfig)
+            await install_crd(client, old)  # its schema is published a moment later than it is served
+        alone.kubeconfig = bare.kubeconfig
+        await alone.begin()
+        told = await why_it_ended(alone)
     assert "lacks spec.retry, status.places[].scope." in told
     assert "kubectl apply --server-side --force-conflicts -f crds/" in told
 
 
-@pytest.mark.usefixtures("signals_restored")
-async def test_a_list_that_is_forbidden_names_the_verb(service_account: Path, namespace: Namespace) -> None:
+async def test_a_list_that_is_forbidden_names_the_verb(alone: OperatorProcess, namespace: Namespace) -> None:
     await granted_in(namespace, without=("runnerpools", "list"))
-    told = await why_it_cannot_run(service_account, "ci", namespace.name)
+    await alone.begin(*watching(namespace))
+    told = await why_it_ended(alone)
     assert 'cannot list resource "runnerpools"' in told
     assert "docs/reference/rbac.md" in told
 
 
-@pytest.mark.usefixtures("signals_restored")
 async def test_without_a_controller_id_the_clusters_must_be_readable(
-    service_account: Path, namespace: Namespace
+    alone: OperatorProcess, namespace: Namespace
 ) -> None:
-    told = await why_it_cannot_run(service_account, "", namespace.name)
+    await alone.begin("--namespace", namespace.name)
+    told = await why_it_ended(alone)
     assert 'cannot get resource "namespaces"' in told
     assert "Pass --controller-id" in told
 
 
-@pytest.mark.usefixtures("signals_restored")
 async def test_a_user_who_is_a_mere_number_can_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     def getuser() -> str:  # as for `USER 65532` in an image, or the user that OpenShift chooses
         raise KeyError("getpwuid(): uid not found: 65532")
@@ -267,15 +256,7 @@ async def test_a_user_who_is_a_mere_number_can_watch(monkeypatch: pytest.MonkeyP
     assert watch.tasks
 
 
-async def why_it_cannot_run(kubeconfig: Path, controller_id: str = "ci", *namespaces: str) -> str:
-    """Run the operator in this process, which it never begins to do, and return what it says."""
-    options = Options(
-        kubeconfig=str(kubeconfig),
-        namespaces=namespaces,
-        settings=Settings(controller_id=controller_id, runner=RunnerVersion()),
-        web_host="127.0.0.1",
-        web_port=0,
-    )
-    with pytest.raises(UpstreamError) as caught:
-        await run(options)
-    return caught.value.failure.message
+async def why_it_ended(operator: OperatorProcess) -> str:
+    """Wait until it has ended with an error, and return what it said last."""
+    assert await operator.ended() == 1, operator.log
+    return operator.log.splitlines()[-1]
