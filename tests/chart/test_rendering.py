@@ -148,13 +148,15 @@ def test_every_argument_is_one_that_the_command_line_takes(
 ) -> None:
     """Parsed by the real commands, which are then not run."""
     seen = 0
+    program = main.make_context("hf-runner-controller", [], resilient_parsing=True)
     for obj in Helm(programs / "helm3").render(*values):
         pod = obj.get("spec", {}).get("template", {}).get("spec", {})
         for container in pod.get("containers", ()):
             if container["name"] in ("controller", "pools", "drain"):
                 name, *arguments = container["args"]
                 command = main.commands[name]
-                command.make_context(name, [str(argument) for argument in arguments])
+                # With the group, as always: a command keeps the first --help that it is asked for, and with it the group's -h.
+                command.make_context(name, [str(argument) for argument in arguments], parent=program)
                 seen += 1
     assert seen >= 1
 
