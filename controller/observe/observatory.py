@@ -79,12 +79,14 @@ class Observatory:
         self._watched: tuple[object, ...] = ()
 
     # ------------------------------------------------------------------------------------------------- what is observed
-    def watch(self, pools: Sequence[Pool]) -> None:
-        """Observe what these pools need, and nothing else. Idempotent, and cheap when nothing changed."""
+    def watch(self, pools: Sequence[Pool]) -> bool:
+        """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
         basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude) for p in pools)
-        if basis != self._watched:
-            self._watched = basis
-            self._follow(pools)
+        if basis == self._watched:
+            return False
+        self._watched = basis
+        self._follow(pools)
+        return True
 
     def _follow(self, pools: Sequence[Pool]) -> None:
         places = [place for pool in pools for place in (pool.footprint, *pool.former)]

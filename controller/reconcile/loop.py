@@ -39,8 +39,8 @@ Statuses = dict[str, tuple[PoolKey, Mapping[str, Any]]]
 class Observatory(Protocol):
     """What the loop needs of the observers."""
 
-    def watch(self, pools: Sequence[Pool]) -> None:
-        """Observe what these pools need, and nothing else."""
+    def watch(self, pools: Sequence[Pool]) -> bool:
+        """Observe what these pools need, and nothing else; return whether that has changed."""
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Take a hint where to look more often."""
@@ -97,7 +97,6 @@ class Reconciler:
         self._start = Instant(mono=clock.mono(), wall=clock.wall())
         self._chronicle = Chronicle(began=self._start.mono)
         self._moved_at: dict[tuple[str, Footprint], float] = {}
-        self._places: frozenset[Footprint] = frozenset()
         self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
         self._publishing: asyncio.Task[None] | None = None
         self.last_plan: Plan | None = None
@@ -156,7 +155,7 @@ class Reconciler:
             if isinstance(action, Launch):
                 self._registry.note_launch(action.pool.uid, self._clock.wall())
         self._note_endings(done, snapshot)
-        self._observatory.watch(self._registry.pools)
+        others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
@@ -167,15 +166,13 @@ class Reconciler:
         await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
         # Last, so that a mistake in measuring costs figures and nothing else.
         self._tell_what_happened(self._chronicle.follow(given, done))
-        await self._let_go()
+        if others:
+            await self._let_go()
         return done
 
     async def _let_go(self) -> None:
         """Close what only pools needed that are gone or have moved."""
-        places = frozenset(place for pool in self._registry.pools for place in (pool.footprint, *pool.former))
-        if places == self._places:
-            return
-        self._places = places
+        places = {place for pool in self._registry.pools for place in (pool.footprint, *pool.former)}
         self._moved_at = {key: at for key, at in self._moved_at.items() if key[1] in places}
         await self._executor.keep(places)
 

@@ -84,10 +84,6 @@ class MemoryCluster:
         else:
             self._secrets[ref] = dict(data)
 
-    def copy_secret(self, namespace: str, name: str, *, to: str) -> None:
-        """Make another Secret with the same contents."""
-        self._secrets[SecretRef(namespace, to)] = self._secrets[SecretRef(namespace, name)]
-
     # -------------------------------------------------------------------------------------------- what the controller does
     def release(self, key: PoolKey) -> None:
         """Remove the finalizer of a deleted RunnerPool: it is gone."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.model import PoolKey
+from controller.core.model import PoolKey, SecretRef
 from controller.sim.engine import NAMESPACE, Simulation
 from controller.sim.hub.running import Run
 from controller.sim.loop import run_virtual
@@ -655,7 +655,9 @@ def test_a_drained_pool_becomes_empty_and_serves_again_once_nobody_asks_for_it_a
 def test_the_client_that_only_a_deleted_pool_needed_is_closed_and_others_stay() -> None:
     async def act(scene: Scene) -> None:
         sim = scene.sim
-        sim.cluster.copy_secret(NAMESPACE, "github-app", to="another")
+        sim.cluster.set_secret(
+            NAMESPACE, "another", await sim.cluster.read(SecretRef(NAMESPACE, "github-app"))
+        )
         going = sim.pool("gone", url="acme/lib", labels=["hf-gone"], github={"credentialsSecret": "another"})
         t4(scene)
         sim.start()
