@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx2
 
 from controller.adapters.huggingface.errors import malformed
-from controller.adapters.huggingface.jobs import bare_token
-from controller.adapters.huggingface.session import JSON, Wire
+from controller.adapters.huggingface.jobs import account_wire
+from controller.adapters.huggingface.session import JSON
 from controller.core.model import HubAccount
 from controller.ports import Clock
 
@@ -46,8 +46,7 @@ class HubInspection:
 
     def __init__(self, *, account: HubAccount, token: str, session: httpx2.AsyncClient, clock: Clock) -> None:
         self._account = account
-        token = bare_token(token, account=account)
-        self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock)
+        self._wire = account_wire(account, token=token, session=session, clock=clock)
 
     async def identity(self) -> Identity:
         """Return whose the token is.

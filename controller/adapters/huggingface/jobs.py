@@ -56,8 +56,7 @@ class HubJobs:
     ) -> None:
         self._account = account
         self._clock = clock
-        token = bare_token(token, account=account)
-        self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock, meter=meter)
+        self._wire = account_wire(account, token=token, session=session, clock=clock, meter=meter)
         self._path = f"/api/jobs/{quote(account.namespace, safe='')}"
 
     async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
@@ -166,13 +165,20 @@ class HubJobs:
             raise malformed(call=call, why=str(error), effect=effect) from None
 
 
-def bare_token(text: str, *, account: HubAccount) -> str:
-    """Return a Secret's token without the white space around it.
+def account_wire(
+    account: HubAccount,
+    *,
+    token: str,
+    session: httpx2.AsyncClient,
+    clock: Clock,
+    meter: Callable[[int], None] = lambda _: None,
+) -> Wire:
+    """Return the wire of one account, whose token comes as its Secret holds it: with white space around it, perhaps.
 
     Raises:
-        UpstreamError: ``SecretMalformed``, it cannot be sent in a header.
+        UpstreamError: ``SecretMalformed``, the token cannot be sent in a header.
     """
-    token = text.strip()
+    token = token.strip()
     if not _TOKEN.fullmatch(token):
         raise UpstreamError(
             Failure(
@@ -182,7 +188,7 @@ def bare_token(text: str, *, account: HubAccount) -> str:
                 disposition=Disposition.PERSON,
             )
         )
-    return token
+    return Wire(session=session, endpoint=account.endpoint, token=token, clock=clock, meter=meter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

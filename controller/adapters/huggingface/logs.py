@@ -13,8 +13,7 @@ from urllib.parse import quote
 import httpx2
 
 from controller.adapters.huggingface.errors import HubError, malformed
-from controller.adapters.huggingface.jobs import bare_token, parse_job
-from controller.adapters.huggingface.session import Wire
+from controller.adapters.huggingface.jobs import account_wire, parse_job
 from controller.core.model import Disposition, HubAccount
 from controller.ports import Clock
 
@@ -84,8 +83,7 @@ class HubLogs:
 
     def __init__(self, *, account: HubAccount, token: str, session: httpx2.AsyncClient, clock: Clock) -> None:
         self._account = account
-        token = bare_token(token, account=account)
-        self._wire = Wire(session=session, endpoint=account.endpoint, token=token, clock=clock)
+        self._wire = account_wire(account, token=token, session=session, clock=clock)
 
     async def lines(self, job_id: str, *, follow: bool, tail: int | None = None) -> AsyncGenerator[LogLine]:
         """Yield the lines of a job's log.
