@@ -151,8 +151,6 @@ async def run(options: Options) -> None:
         # 1. A client for Kubernetes, and probes: a replica that waits for its turn is alive and ready.
         kube = await connect(kubeconfig=options.kubeconfig, context=options.context)
         stack.push_async_callback(kube.close)
-        # Already now: a replica that could not serve must not take the lease from one that can.
-        await _require_fields(kube)
         metrics = Metrics(clock=clock, release=_release(options.settings.runner))
         port = await stack.enter_async_context(
             serving(
@@ -169,6 +167,7 @@ async def run(options: Options) -> None:
         #    last leader's last effect.
         term = Term()
         if options.election is not None:
+            await _require_fields(kube)  # who could not serve must not take the lease from one that can
             election = await _election(options, options.election, clock, stack)
             began = clock.mono()
             health.now(
