@@ -9,7 +9,7 @@ import pytest
 from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase, still_in_flight
-from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Stage
+from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
 from controller.core.plan import DRAIN_REQUEST_SECONDS
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
@@ -523,17 +523,22 @@ class TestChangedPools:
         assert (action.scope, action.reason) == (old.footprint.registrations, Reason.PoolChanged)
 
 
+def one_busy_and_one_free(p: Pool) -> Snapshot:
+    """A pool with two runners at work, and one job that waits."""
+    return snapshot(
+        jobs=[job(9), running(1, name_of(p, "busy"))],
+        registrations=[
+            registration(p, "busy", online=True, busy=True),
+            registration(p, "free", online=True),
+        ],
+        hf_jobs=[started(p, "busy"), started(p, "free")],
+    )
+
+
 class TestDeletedPools:
     def test_free_runners_are_ended_and_a_busy_one_is_waited_for(self) -> None:
         p = pool(deleting=True)
-        view = snapshot(
-            jobs=[job(9), running(1, name_of(p, "busy"))],
-            registrations=[
-                registration(p, "busy", online=True, busy=True),
-                registration(p, "free", online=True),
-            ],
-            hf_jobs=[started(p, "busy"), started(p, "free")],
-        )
+        view = one_busy_and_one_free(p)
         done = run_plan([p], view)
         assert retirements(done) == {name_of(p, "free"): Reason.PoolDeleted}
         assert launches(done) == []
@@ -587,14 +592,7 @@ class TestDrainedPools:
 
     def test_they_are_emptied_as_if_they_were_deleted(self) -> None:
         p = pool(drain_request="1")
-        view = snapshot(
-            jobs=[job(9), running(1, name_of(p, "busy"))],
-            registrations=[
-                registration(p, "busy", online=True, busy=True),
-                registration(p, "free", online=True),
-            ],
-            hf_jobs=[started(p, "busy"), started(p, "free")],
-        )
+        view = one_busy_and_one_free(p)
         done = run_plan([p], view)
         assert retirements(done) == {name_of(p, "free"): Reason.PoolDrained}
         assert launches(done) == []
