@@ -135,8 +135,8 @@ class Runner(NamedTuple):
         track: Since when.
         retiring: The executor is ending it.
         fresh: The lists that this rests on are complete and newer than our last effect on it.
-        doubtful: Nothing shows it: its launch failed without an answer, and may yet come true. It counts against
-            ``maxRunners``, and no job waits for it.
+        doubtful: Its launch failed without an answer, may yet come true, and nothing shows that it did: no HF Job, and
+            nobody online under its name. It counts against ``maxRunners``, and no job waits for it.
     """
 
     name: str
@@ -325,7 +325,7 @@ def _join(
             proof=views.no_hf_job if hf_job is None else views.no_registration,
             known_since=track.since if track else now,
         )
-    launching = effect is not None and effect.effect is Effect.LAUNCH and effect.settled_at is None
+    launching = effect is not None and effect.effect is Effect.LAUNCH
     phase = _phase(
         registration=registration,
         hf_job=hf_job,
@@ -359,11 +359,11 @@ def _join(
         track=track,
         retiring=effect is not None and effect.effect is Effect.RETIRE,
         fresh=effect is None,
-        doubtful=effect is not None
-        and effect.effect is Effect.LAUNCH
+        doubtful=launching
+        and effect is not None
         and effect.settled_at is not None
-        and registration is None
-        and hf_job is None,
+        and hf_job is None
+        and not _online(registration),
     )
 
 
@@ -420,8 +420,8 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
     A settled launch counts until a complete list that was asked for later shows its HF Job, or until the list's lag is
     over without it: then it ended between two lists. So does a launch that failed without an answer:
 
-    1. The request for the HF Job is sent, and is slow.  2. Our patience ends; no HF Job has the label, so the registration is
-    taken back.  3. The request has its effect: a second launch in the meantime would exceed ``maxRunners``.
+    1. The request for the HF Job is sent, and is slow.  2. Our patience ends, and no HF Job has the label.  3. The request has
+    its effect: a second launch in the meantime would exceed ``maxRunners``.
 
     A settled retirement counts until such a list shows it no more.
 

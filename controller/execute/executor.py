@@ -7,7 +7,8 @@ A launch:
 
 Killed before 1: nothing happened. Killed between 1 and 2: a registration without an HF Job, which garbage collection
 deregisters. Killed after 2: a runner like any other, adopted at the next start. A lost answer to 1 is looked up by name
-and undone; one to 2 is looked up by the runner's label and adopted (invariant 7). Neither is ever sent again.
+and undone; one to 2 is looked up by the runner's label and adopted (invariant 7), and where nothing shows, the registration
+stays, so that whoever comes after a crash counts the launch too. Neither is ever sent again.
 
 A retirement:
 
@@ -296,14 +297,10 @@ class Executor:
         try:
             hf_job = await hub.launch(spec)
         except UpstreamError as error:
-            found = await self._find_launched(hub, name) if error.failure.in_doubt else None
-            if found is not None:
-                self._launched(pool.hub, found)
-                return found
-            # Nothing is there, or not yet: without its registration a late HF Job can take no workflow job, its Listener
-            # exits, and garbage collection cancels it if even that fails.
-            await self._undo_registration(github, pool, name, jit)
-            raise
+            found = await self._look_for_launched(github, hub, pool, jit, error)
+            if found is None:
+                raise
+            hf_job = found
         self._launched(pool.hub, hf_job)
         return hf_job
 
@@ -319,19 +316,27 @@ class Executor:
             found[variable.name] = data[variable.key]
         return found
 
-    async def _find_launched(self, hub: Hub, name: str) -> HFJob | None:
-        """Look for the HF Job of a launch whose answer was lost.
+    async def _look_for_launched(
+        self, github: GitHub, hub: Hub, pool: Pool, jit: JitConfig, error: UpstreamError
+    ) -> HFJob | None:
+        """Return the HF Job of a launch that failed, if it is there all the same; undo the registration if it cannot come.
 
-        When even the question fails, nothing is undone: :class:`UpstreamError` goes up with its doubt, the registration
-        stays usable for the job that may exist, and garbage collection sorts it out from complete lists.
+        While it may yet come, the registration stays. It is what another process can see of this launch:
+
+        1. The Hub makes the HF Job, and its answer is lost.  2. Its lists lag, so nothing is found.  3. This process dies.
+        4. The next one sees the registration, and counts it (invariant 1).
+
+        If the HF Job comes, the runner is one like any other; if not, garbage collection finds a registration alone.
         """
-        labels = {**ours(self._controller_id), LABEL_RUNNER: name}
+        if not error.failure.in_doubt:
+            await self._undo_registration(github, pool, jit.registration.name, jit)
+            return None
+        labels = {**ours(self._controller_id), LABEL_RUNNER: jit.registration.name}
         try:
             jobs = await hub.find(labels)
-        except UpstreamError as error:
-            raise UpstreamError(replace(error.failure, in_doubt=True)) from error
-        live = [job for job in jobs if not job.stage.ended]
-        return live[0] if live else None
+        except UpstreamError as unanswered:
+            raise UpstreamError(replace(unanswered.failure, in_doubt=True)) from unanswered
+        return next((job for job in jobs if not job.stage.ended), None)
 
     async def _undo_registration(self, github: GitHub, pool: Pool, name: str, jit: JitConfig | None) -> None:
         """Remove the registration of a launch that failed; failing at that is garbage collection's business."""

@@ -93,7 +93,6 @@ class Judge:
         violations: In order; the first is the cause, the rest may follow from it.
         marks: How often something rare was reached.
         in_doubt: Names of runners whose launch met a fault.
-        launchers: Incarnations by the names of the runners for which they asked the Hub.
         reruns_in_doubt: Ids of runs that were asked to run again, with a fault.
         killed: Ids of HF Jobs that the plan killed, or whose fate it decided.
         foreign: Ids of HF Jobs, and of registrations, that are not ours.
@@ -105,7 +104,6 @@ class Judge:
     violations: list[Violation] = field(default_factory=list)
     marks: Counter[str] = field(default_factory=Counter)
     in_doubt: set[str] = field(default_factory=set)
-    launchers: dict[str, str] = field(default_factory=dict)
     reruns_in_doubt: set[int] = field(default_factory=set)
     killed: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
@@ -315,22 +313,9 @@ class Judge:
         if self._launched[name] > 1:
             self.fail(TWICE, f"a second HF Job for {name}")
         most = max((int(known.spec.get("maxRunners", 10)) for known in self.recent(uid)), default=0)
-        live = sum(not self._beyond_knowing(job, name) for job in self.live(uid))
+        live = len(self.live(uid))
         if live > most:
             self.fail(CAP, f"{live} live HF Jobs of pool {uid}, where maxRunners is {most}")
-
-    def _beyond_knowing(self, job: Job, newest: str) -> bool:
-        """Return whether whoever launched the newest runner could not know of an HF Job.
-
-        1. A's launch is in doubt, and lists that lag do not show its HF Job.  2. A takes the registration back, so that the
-        HF Job can take no work, and counts it until the lag is over.  3. A dies; B starts within the lag, and sees neither
-        half. The HF Job's Listener is refused, and it ends.
-        """
-        assert self.sim is not None
-        name = (job.labels or {}).get("runner", "")
-        predecessors = self.launchers.get(name) != self.launchers.get(newest)
-        young = self.sim.hub.platform.now - job.created_at < SETTLE
-        return predecessors and young and name in self.in_doubt and self.runner(name) is None
 
     def _register(self, request: Request) -> None:
         assert self.sim is not None

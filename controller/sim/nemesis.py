@@ -52,7 +52,6 @@ class PlannedNemesis:
             number = f"{call.request.path}?{_page(call)}@{int(at // WINDOW)}"
         else:
             self._effects[call.route] += 1
-            self._remember_launcher(call)
             number = f"{call.route}#{self._effects[call.route]}"
         if ("hub" if hub else "github") in self.down:
             self._note(call, read)
@@ -78,12 +77,6 @@ class PlannedNemesis:
         rate = self._plan.rates.get(f"{'read' if read else 'write'}:{name}", 0.0)
         drawn = at < self._plan.calm_at and self._plan.u(name, number) < rate
         return drawn and self._plan.allows(fault_id)
-
-    def _remember_launcher(self, call: Call) -> None:
-        if call.route == "POST /api/jobs/{namespace}":
-            payload = call.request.json()
-            assert isinstance(payload, dict)
-            self._judge.launchers[str((payload.get("labels") or {}).get("runner"))] = call.caller
 
     def _note(self, call: Call, read: bool) -> None:
         """Remember which runner's launch or end is in doubt."""

@@ -53,6 +53,9 @@ WRITE_FAULTS = (
     "crash_before",
     "crash_after",
 )
+SLOW_CONNECT = "slow_connect"
+"""The fault of a connection, which strikes before there is an exchange."""
+
 DISTURBANCES = (
     "stop",
     "kill",
@@ -140,6 +143,9 @@ class Plan:
         intervals: Seconds between looks at GitHub and at the Hub.
         only: Ids of the faults that may strike and the disturbances that may happen; None for all.
         forced: Ids of faults that strike whatever the rates and the time are.
+
+    Raises:
+        ValueError: A forced fault is of a kind that does not exist, and would never strike.
     """
 
     seed: int
@@ -157,6 +163,12 @@ class Plan:
     intervals: tuple[float, float] = (12.0, 10.0)
     only: frozenset[str] | None = None
     forced: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse what would never strike."""
+        known = {*READ_FAULTS, *WRITE_FAULTS, SLOW_CONNECT}
+        if unknown := {fault.split(":", 1)[0] for fault in self.forced} - known:
+            raise ValueError(f"no such faults to force: {', '.join(sorted(unknown))}")
 
     def u(self, *key: object) -> float:
         """Return the plan's number for a key."""

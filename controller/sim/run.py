@@ -73,7 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plan", action="store_true", help="print the plan")
     given = parser.parse_args(arguments)
     plan = SCENES[given.scene] if given.scene else draw(given.seed, given.profile)
-    plan = replace(plan, only=_ids(given.only), forced=_ids(given.force) or frozenset())
+    try:
+        plan = replace(plan, only=_ids(given.only), forced=_ids(given.force) or frozenset())
+    except ValueError as error:
+        parser.error(str(error))
     if given.plan:
         sys.stdout.write(json.dumps(asdict(plan), indent=2, default=sorted) + "\n")
     outcome = play(plan)

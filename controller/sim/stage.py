@@ -23,7 +23,7 @@ from controller.sim.hub.running import Run
 from controller.sim.loop import Deadlock, Livelock, run_virtual
 from controller.sim.machine import Boot
 from controller.sim.nemesis import WINDOW, PlannedNemesis
-from controller.sim.plan import REPOSITORIES, JobPlan, Plan
+from controller.sim.plan import REPOSITORIES, SLOW_CONNECT, JobPlan, Plan
 from controller.sim.trace import write_down
 from controller.sim.trouble import TOKEN, Trouble
 
@@ -311,7 +311,7 @@ class Stage:
 
     def _connects_in(self, method: str, path: str) -> float:
         """Return how long a connection takes: seconds, now and then, in which the lease may end."""
-        fault_id = f"slow_connect:{method} {path}@{int(self.sim.clock.mono() // WINDOW)}"
+        fault_id = f"{SLOW_CONNECT}:{method} {path}@{int(self.sim.clock.mono() // WINDOW)}"
         drawn = self.sim.clock.mono() < self.plan.calm_at and self.plan.u(fault_id) < SLOW_CONNECTIONS
         if fault_id not in self.plan.forced and not (drawn and self.plan.allows(fault_id)):
             return 0.0

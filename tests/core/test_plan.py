@@ -480,6 +480,37 @@ class TestLaunchesInDoubt:
         done = run_plan([p], snapshot(jobs=[job()]), in_flight=self.doubtful(p, settled=NOW - 5))
         assert launches(done) == ["t4-small"]
 
+    def test_its_registration_is_no_capacity_and_is_left_to_the_hf_job_that_may_come(self) -> None:
+        p = pool(max_runners=2)
+        view = snapshot(jobs=[job()], registrations=[registration(p, "doubt")])
+        memory = remembering(name_of(p, "doubt"), phase=Phase.REGISTERED, since=NOW - 100)
+        done = run_plan([p], view, in_flight=self.doubtful(p, settled=NOW - 5), memory=memory)
+        assert (launches(done), retirements(done)) == (["t4-small"], {})
+
+    def test_its_registration_counts_for_a_process_that_knows_nothing_of_the_launch(self) -> None:
+        p = pool(max_runners=1)
+        done = run_plan([p], snapshot(jobs=[job()], registrations=[registration(p, "doubt")]))
+        assert launches(done) == []
+
+    def test_its_registration_ends_once_the_lists_prove_that_no_hf_job_came(self) -> None:
+        p = pool()
+        view = snapshot(jobs=[job()], registrations=[registration(p, "doubt")])
+        memory = remembering(
+            name_of(p, "doubt"),
+            phase=Phase.REGISTERED,
+            since=NOW - 2 * LIST_LAG,
+            alone_since=NOW - LIST_LAG - 1,
+        )
+        assert retirements(run_plan([p], view, memory=memory)) == {
+            name_of(p, "doubt"): Reason.OrphanedRegistration
+        }
+
+    def test_a_runner_that_came_online_is_in_doubt_no_more_although_no_list_shows_its_hf_job(self) -> None:
+        p = pool(max_runners=2)
+        view = snapshot(jobs=[job()], registrations=[registration(p, "doubt", online=True)])
+        done = run_plan([p], view, in_flight=self.doubtful(p, settled=NOW - 5))
+        assert launches(done) == []
+
     def test_it_counts_until_a_list_much_younger_than_our_patience_lacks_it(self) -> None:
         p = pool()
         (effect,) = self.doubtful(p, settled=NOW).values()

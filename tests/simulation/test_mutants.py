@@ -70,10 +70,10 @@ def take_busy_for_gone(patch: pytest.MonkeyPatch) -> None:
 
 
 def launch_again_without_looking(patch: pytest.MonkeyPatch) -> None:
-    async def find(self: Any, hub: Any, name: str) -> None:
+    async def look(*_: Any) -> None:
         return None
 
-    patch.setattr(Executor, "_find_launched", find)
+    patch.setattr(Executor, "_look_for_launched", look)
 
 
 def retry_blindly(patch: pytest.MonkeyPatch) -> None:
@@ -118,6 +118,18 @@ def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
         return not lost and true(effect, seen, shown=shown)
 
     patch.setattr(loop, "still_in_flight", counts)
+
+
+def take_back_a_registration_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    true = Executor._look_for_launched
+
+    async def look(self: Any, github: Any, hub: Any, pool: Any, jit: Any, error: UpstreamError) -> Any:
+        found = await true(self, github, hub, pool, jit, error)
+        if found is None:
+            await self._undo_registration(github, pool, jit.registration.name, jit)
+        return found
+
+    patch.setattr(Executor, "_look_for_launched", look)
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
@@ -315,20 +327,41 @@ LAGGING = replace(
 )
 """A controller starts seconds after a launch, which the Hub's lists do not show yet."""
 
+SLOWLY_LISTED = replace(
+    BURST,
+    pools=pool(maxRunners=4),
+    jobs=(job(5.0),),
+    forced=frozenset({f"lost_answer:{CREATE}#1", "slow:/api/jobs/acme?@1"}),
+)
+"""A launch's answer is lost, and the Hub takes its time to list what it made."""
+
+UNLISTED = replace(
+    BOOTING,
+    hub={"boot_seconds": 160.0, "list_stale_seconds": 25.0},
+    forced=frozenset(
+        f"error_before:/api/v3/repos/acme/lib/actions/runners?@{n}" for n in windows(10, 60)
+    ).union({f"truncated:{CREATE}#1"}),
+)
+"""A launch's answer is lost, the Hub's lists do not show it yet, and GitHub lists no runners for a minute."""
+
+IN_DOUBT = replace(LAGGING, forced=frozenset({f"truncated:{CREATE}#1"}))
+"""A controller starts seconds after a launch whose answer was lost, and which the Hub's lists do not show yet."""
+
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (cancel_before_deregistering, {"busy-kill"}, (JUST_BUSY,)),
     (take_busy_for_gone, {"busy-kill"}, (JUST_BUSY,)),
     (
         launch_again_without_looking,
         {"launches"},
-        tuple(forced(BURST, f"lost_answer:{CREATE}#{n}") for n in (1, 2, 3)),
+        (SLOWLY_LISTED,),
     ),
     (retry_blindly, {"twice"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
     (believe_incomplete_lists, {"needed", "cap"}, (BLIND,)),
     (forget_the_lag_of_lists, {"cap"}, (LAGGING,)),
     (own_everything, {"foreign"}, (LONG,)),
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
-    (forget_launches_in_doubt, {"cap"}, tuple(forced(ONE, f"late:{CREATE}#{n}") for n in (1, 2, 3))),
+    (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
+    (take_back_a_registration_in_doubt, {"cap"}, (IN_DOUBT,)),
     (ignore_max_runners, {"cap"}, (BURST,)),
     (act_without_the_lease, {"two-actors"}, (LEASE_LOST,)),
     (ask_for_the_lease_only_when_an_effect_begins, {"two-actors"}, (SLOW_TO_CONNECT,)),

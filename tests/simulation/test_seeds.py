@@ -57,3 +57,9 @@ def test_a_seed_that_fails_prints_one_command_that_fails_in_the_same_way(
         assert "labels: " in capsys.readouterr().out
     assert run.main(shlex.split(commands[0])[3:]) == 1
     assert broken in capsys.readouterr().out
+
+
+def test_a_fault_that_would_never_strike_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run.main(["--seed", "3", "--force", "truncate:POST /api/jobs/{namespace}#1"])
+    assert "no such faults to force: truncate" in capsys.readouterr().err
