@@ -78,6 +78,7 @@ class InFlight:
         since: Monotonic seconds when it began.
         settled_at: Monotonic seconds when it was acknowledged; None while it runs.
         hf_job: The HF Job that a settled launch made.
+        held: It is registered, and waits for a :class:`~controller.core.report.Release` before its HF Job is asked for.
     """
 
     name: str
@@ -88,6 +89,7 @@ class InFlight:
     since: float
     settled_at: float | None = None
     hf_job: HFJob | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,8 @@ class Track:
         since: When it entered the phase.
         online_at: When it was first seen online.
         taken_at: When it was first seen with a job, or past one.
-        alone_since: Since when its other half has been missing from lists that would show it.
+        alone_since: When the first list was asked for that would show its other half, and lacked it.
+        alone_at: When the newest such list was asked for: nothing younger says that the other half is missing.
         unproven_end: Its HF Job ended well, yet its registration was still listed and nobody had seen it online. Whether it
             served shows when the registration goes (a JIT runner's record goes with its job) or stays.
         workflow_job: The job that it was first seen with, as the queue named it; it never has another.
@@ -112,10 +115,18 @@ class Track:
     online_at: float | None = None
     taken_at: float | None = None
     alone_since: float | None = None
+    alone_at: float | None = None
     unproven_end: str = ""
     workflow_job: WorkflowJob | None = None
     retry_at: float = 0.0
     refusals: int = 0
+
+    @property
+    def alone_for(self) -> float | None:
+        """Seconds for which lists have proved that its other half is missing; None when none does."""
+        if self.alone_since is None or self.alone_at is None:
+            return None
+        return self.alone_at - self.alone_since
 
 
 class Runner(NamedTuple):
@@ -137,6 +148,7 @@ class Runner(NamedTuple):
         fresh: The lists that this rests on are complete and newer than our last effect on it.
         doubtful: Its launch failed without an answer, may yet come true, and nothing shows that it did: no HF Job, and
             nobody online under its name. It counts against ``maxRunners``, and no job waits for it.
+        held: Its HF Job is not asked for yet (:mod:`controller.core.takeover`).
     """
 
     name: str
@@ -151,6 +163,7 @@ class Runner(NamedTuple):
     retiring: bool = False
     fresh: bool = False
     doubtful: bool = False
+    held: bool = False
 
     @property
     def live(self) -> bool:
@@ -318,32 +331,34 @@ def _join(
         hf_job = effect.hf_job  # acknowledged, and not listed yet
     home = (effect.footprint if effect else None) or views.home
 
-    alone_since = None
+    alone: tuple[float | None, float | None] = None, None
     if (registration is None) is not (hf_job is None):
-        alone_since = _alone(
+        alone = _alone(
             track,
             proof=views.no_hf_job if hf_job is None else views.no_registration,
             known_since=track.since if track else now,
         )
+    if track is None:
+        track = Track(phase=Phase.REGISTERED, since=now)
+    if alone != (track.alone_since, track.alone_at):
+        track = replace(track, alone_since=alone[0], alone_at=alone[1])
     launching = effect is not None and effect.effect is Effect.LAUNCH
     phase = _phase(
         registration=registration,
         hf_job=hf_job,
         workflow_job=workflow_job,
-        was_online=track is not None and (track.online_at is not None or track.taken_at is not None),
-        had_its_job=track is not None and track.workflow_job is not None,
+        was_online=track.online_at is not None or track.taken_at is not None,
+        had_its_job=track.workflow_job is not None,
         launching=launching,
-        alone_for=None if alone_since is None else now - alone_since,
+        alone_for=track.alone_for,
     )
 
-    if track is None:
-        track = Track(phase=phase, since=now)
-    elif track.phase is not phase:
+    if track.phase is not phase:
         track = replace(track, phase=phase, since=now)
     online_at = track.online_at if track.online_at is not None or not _online(registration) else now
     taken_at = track.taken_at if track.taken_at is not None or phase not in TOOK_A_JOB else now
-    if (online_at, taken_at, alone_since) != (track.online_at, track.taken_at, track.alone_since):
-        track = replace(track, online_at=online_at, taken_at=taken_at, alone_since=alone_since)
+    if (online_at, taken_at) != (track.online_at, track.taken_at):
+        track = replace(track, online_at=online_at, taken_at=taken_at)
     if track.workflow_job is None and workflow_job is not None:
         track = replace(track, workflow_job=workflow_job)
 
@@ -364,6 +379,7 @@ def _join(
         and effect.settled_at is not None
         and hf_job is None
         and not _online(registration),
+        held=effect is not None and effect.held,
     )
 
 
@@ -371,16 +387,21 @@ def _online(registration: Registration | None) -> bool:
     return registration is not None and (registration.online or registration.busy)
 
 
-def _alone(track: Track | None, *, proof: float | None, known_since: float) -> float | None:
-    """Return since when one half has been without the other, as far as lists prove it.
+def _alone(
+    track: Track | None, *, proof: float | None, known_since: float
+) -> tuple[float | None, float | None]:
+    """Return when the first and the newest list were asked for that prove one half to be without the other.
 
     Only a list that was asked for after the runner became known can prove a gap: with an older one, the other half may
-    have been made since. A gap that cannot be proved this time keeps the time that it had.
+    have been made since. While lists fail, a gap keeps what was proved of it, and grows no older:
+
+    1. A list that lags lacks a registration made seconds before.  2. Lists fail for a minute.  3. The gap would seem a minute
+    old, although nobody has looked since.
     """
-    before = track.alone_since if track else None
+    since, newest = (track.alone_since, track.alone_at) if track else (None, None)
     if proof is None or proof < known_since:
-        return before
-    return before if before is not None else proof
+        return since, newest
+    return (since if since is not None else proof), proof
 
 
 def _phase(

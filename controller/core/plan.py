@@ -22,7 +22,7 @@ from controller.core.model import (
 )
 from controller.core.money import prices
 from controller.core.naming import LABEL_POOL_UID, digest, label_value, origin
-from controller.core.pool_pass import PoolPass
+from controller.core.pool_pass import PoolPass, first_memory
 from controller.core.report import (
     Action,
     Memory,
@@ -33,7 +33,7 @@ from controller.core.report import (
     PoolReport,
     Result,
 )
-from controller.core.retry import recall
+from controller.core.takeover import find_sounded, under_way
 
 
 def plan(given: PlanInput) -> Plan:
@@ -48,6 +48,9 @@ def plan(given: PlanInput) -> Plan:
         results.setdefault(result.pool_uid, []).append(result)
 
     proven = _proven_ends(given, census)
+    began = given.now if given.memory.began is None else given.memory.began
+    sounded = find_sounded(given.memory.sounded, given.snapshot, given.in_flight, began=began)
+    sounding = under_way(given.in_flight)
 
     actions: list[Action] = []
     notices: list[Notice] = []
@@ -68,12 +71,17 @@ def plan(given: PlanInput) -> Plan:
                 now=given.now,
             ),
             usd=usd.get(pool.hub.endpoint, {}),
+            sounded=pool.footprint.registrations in sounded,
+            sounding=pool.footprint.registrations in sounding,
         )
         one.account(ended.get(pool.uid, ()), running)
         one.credit(proven.get(pool.uid, ()))
         one.learn(results.get(pool.uid, ()))
         one.retire()
+        one.release()
         one.launch()
+        if one.launched:
+            sounding.add(pool.footprint.registrations)
         one.run_again(running)
         actions += one.actions
         notices += one.notices
@@ -86,7 +94,10 @@ def plan(given: PlanInput) -> Plan:
     actions += stray_actions
     tracks.update(stray_tracks)
     return Plan(
-        actions=actions, reports=reports, notices=notices, memory=Memory(tracks=tracks, pools=memories)
+        actions=actions,
+        reports=reports,
+        notices=notices,
+        memory=Memory(tracks=tracks, pools=memories, began=began, sounded=sounded),
     )
 
 
@@ -107,7 +118,7 @@ def _heed_drain_requests(given: PlanInput) -> PlanInput:
         if not pool.drain_request:
             pools.append(pool)
             continue
-        memory = memories.get(pool.uid) or PoolMemory(losses=recall(pool, now=given.now, wall=given.wall))
+        memory = memories.get(pool.uid) or first_memory(given, pool)
         if memory.drain_request != pool.drain_request:
             memory = replace(memory, drain_request=pool.drain_request, drain_requested_at=given.now)
         memories[pool.uid] = memory

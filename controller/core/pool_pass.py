@@ -39,6 +39,7 @@ from controller.core.report import (
     PlanInput,
     PoolMemory,
     PoolReport,
+    Release,
     Result,
     Waiting,
 )
@@ -70,11 +71,12 @@ class PoolPass:
         *,
         runners: list[Runner],
         usd: Mapping[str, float],
+        sounded: bool,
+        sounding: bool,
     ) -> None:
         self.given, self.pool, self.demand, self.runners, self.usd = given, pool, demand, runners, usd
-        self.memory = given.memory.pools.get(pool.uid) or PoolMemory(
-            losses=recall(pool, now=given.now, wall=given.wall)
-        )
+        self.sounded, self.sounding = sounded, sounding
+        self.memory = given.memory.pools.get(pool.uid) or first_memory(given, pool)
         self.lost: list[Loss] = []
         self.backoffs = dict(self.memory.backoffs)
         self.actions: list[Action] = []
@@ -223,12 +225,28 @@ class PoolPass:
         for runner in self.runners:
             if runner.track.online_at == self.given.now:
                 self._succeeded(runner.flavor)
+        self._note_unlisted(results)
         for result in results:
             if result.effect is Effect.LAUNCH and result.failure is not None:
                 self._remember_failure(result.failure, result.flavor)
-                self.memory = replace(self.memory, launch_failed_at=self.given.now)
             elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
                 self._postpone(result.name)
+
+    def _note_unlisted(self, results: Sequence[Result]) -> None:
+        """Remember launches until a list shows their registration, or has had the time to; also failed ones may have left one."""
+        ended = {r.name: self.given.now for r in results if r.effect is Effect.LAUNCH}
+        if not (ended or self.memory.unlisted):
+            return
+        listed = {runner.name for runner in self.runners if runner.registration is not None}
+        view = self.github_view
+        proved = view.asked_at - LIST_LAG if view is not None and view.complete else 0.0
+        unlisted = {
+            name: at
+            for name, at in {**self.memory.unlisted, **ended}.items()
+            if name not in listed and at >= proved
+        }
+        if unlisted != self.memory.unlisted:
+            self.memory = replace(self.memory, unlisted=unlisted)
 
     def _postpone(self, name: str) -> None:
         track = self._tracks.get(name)
@@ -255,10 +273,11 @@ class PoolPass:
     def _may_retire(self, runner: Runner) -> bool:
         """Return whether ending a runner could be tried now.
 
-        Where a pool has moved, the lists must show where the registration is, or prove that there is none: looked for at the
-        wrong place it would seem to be gone, and the HF Job would be cancelled although its runner can take a job.
+        The lists must show its registration, or prove that there is none. A list that lags lacks it, and so does one of another
+        place, from which the pool has moved: looked for there it would seem to be gone, and the HF Job would be cancelled
+        although its runner has a job, or leave a registration behind that nobody collects.
         """
-        placed = runner.registration is not None or not self.pool.former or runner.phase is Phase.ORPHANED
+        placed = runner.registration is not None or (runner.track.alone_for or 0.0) > LIST_LAG
         return runner.fresh and placed and self.given.now >= self._tracks[runner.name].retry_at
 
     def _note_surplus(self, since: float | None) -> None:
@@ -373,6 +392,18 @@ class PoolPass:
             and self.github_view.usable
         )
 
+    def release(self) -> None:
+        """Let the runner go on that was held back as a sounding, or give it up when there is no room or need for it."""
+        for runner in [each for each in self.runners if each.held]:
+            allowed = can_launch(self.pool, self.given.snapshot)
+            if allowed and not (self.sounded and self._ready_to_launch()):
+                continue
+            fits = self.live <= self.pool.max_runners and len(self.capacity) <= self._want()
+            if not (wanted := allowed and fits):
+                self.live -= 1
+                self.capacity = [other for other in self.capacity if other is not runner]
+            self.actions.append(Release(self.pool, runner.flavor, runner.name, wanted))
+
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
         missing = self._want() - len(self.capacity)
@@ -383,8 +414,9 @@ class PoolPass:
         wanted = max(0, min(missing, room))
         choice = backoffs.choose_flavors(wanted, self.offered, self.backoffs, unproven, self.given.now)
         self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
-        self.launched = len(choice.flavors)
-        self.actions += [Launch(self.pool, flavor) for flavor in choice.flavors]
+        flavors = choice.flavors if self.sounded else choice.flavors[: 0 if self.sounding else 1]
+        self.launched = len(flavors)
+        self.actions += [Launch(self.pool, flavor, held=not self.sounded) for flavor in flavors]
 
     def _offer(self) -> tuple[tuple[str, ...], Failure | None]:
         """Return the pool's flavors that the Hub offers, and a failure that names the others."""
@@ -506,6 +538,8 @@ class PoolPass:
                 message=f"{how}, because {cause.reason}: {cause.message}",
                 until=self.held_by.until if held else None,
             )
+        if not self.sounded and self.live + self.launched < self.pool.max_runners:
+            return _waiting(Reason.Pending, count)
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 
     def _drained(self) -> bool:
@@ -513,10 +547,11 @@ class PoolPass:
         since = self.memory.draining_since
         if not self.pool.leaving or since is None:
             return False
-        if self.memory.launch_failed_at is not None:
-            # 1. A registration is made, and its answer lost.  2. It is looked for, and lists that lag do not show it.  3. The pool
-            # is deleted. Lists that are younger than the deletion may lack it still, and nobody would look again.
-            since = max(since, self.memory.launch_failed_at + LIST_LAG)
+        # 1. A registration is made, perhaps its answer lost.  2. Lists that lag do not show it.  3. The pool is deleted. Lists
+        # that are younger than the deletion may lack it still, and nobody would look again. So also after an earlier process.
+        since = max([since, *(ended + LIST_LAG for ended in self.memory.unlisted.values())])
+        if self.memory.inherited and self.given.memory.began is not None:
+            since = max(since, self.given.memory.began + LIST_LAG)
         places = (self.pool.footprint, *self.pool.former)
         views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
         hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
@@ -557,6 +592,14 @@ class PoolPass:
                 workflow_job=workflow_job,
             )
         )
+
+
+def first_memory(given: PlanInput, pool: Pool) -> PoolMemory:
+    """Return what a process knows of a pool that it has not planned for yet."""
+    return PoolMemory(
+        losses=recall(pool, now=given.now, wall=given.wall),
+        inherited=given.memory.began is None or not given.snapshot.pools_known,
+    )
 
 
 def _taken_unseen(runners: Sequence[Runner], demand: Demand) -> int:

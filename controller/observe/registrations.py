@@ -63,8 +63,9 @@ class RegistrationObserver:
         self._hot = hot
 
     def nudge(self) -> None:
-        """List sooner: a hint."""
-        self._wake.set()
+        """List sooner: a hint, which shortens no pause that a failure asked for."""
+        if not self._failures:
+            self._wake.set()
 
     async def step(self) -> float:
         """List once; return the seconds until the next time."""

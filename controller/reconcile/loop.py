@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from controller.core.lifecycle import LIST_LAG, InFlight, Runner, still_in_flight
 from controller.core.measure import Chronicle, Fact, Seen
-from controller.core.model import Footprint, GitHubSource, HubAccount, Pool, PoolKey, Snapshot
+from controller.core.model import (
+    Footprint,
+    GitHubSource,
+    HubAccount,
+    Pool,
+    PoolKey,
+    RegistrationScope,
+    Snapshot,
+)
 from controller.core.money import prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.overlap import Overlap, find_overlaps
@@ -41,6 +49,9 @@ class Observatory(Protocol):
 
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed."""
+
+    def look_for(self, scopes: Iterable[RegistrationScope]) -> None:
+        """List the registrations of these scopes soon: something there waits to be shown."""
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Take a hint where to look more often."""
@@ -157,6 +168,11 @@ class Reconciler:
         self._note_endings(done, snapshot)
         others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
+        self._observatory.look_for(
+            effect.footprint.registrations
+            for effect in given.in_flight.values()
+            if effect.held and effect.footprint
+        )
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
         # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
@@ -173,7 +189,6 @@ class Reconciler:
     async def _let_go(self) -> None:
         """Close what only pools needed that are gone or have moved."""
         places = {place for pool in self._registry.pools for place in (pool.footprint, *pool.former)}
-        self._moved_at = {key: at for key, at in self._moved_at.items() if key[1] in places}
         await self._executor.keep(places)
 
     def _tell_what_happened(self, seen: Seen) -> None:
@@ -212,6 +227,13 @@ class Reconciler:
 
     def _note_endings(self, done: Plan, snapshot: Snapshot) -> None:
         """Release what is empty: deleted pools, and footprints of pools that moved."""
+        now = self._clock.mono()
+        # Only of places that pools are away from now: one that came back, and moves again, has moved anew.
+        self._moved_at = {
+            (uid, place): self._moved_at.get((uid, place), now)
+            for uid, report in done.reports.items()
+            for place in report.pool.former
+        }
         for uid, report in done.reports.items():
             self._registry.mark_drained(uid, drained=report.drained)
             for place in report.pool.former:
@@ -220,7 +242,7 @@ class Reconciler:
 
     def _left(self, uid: str, place: Footprint, runners: Sequence[Runner], snapshot: Snapshot) -> bool:
         """Return whether nothing is left at a place from which a pool moved, by lists newer than the move."""
-        moved_at = self._moved_at.setdefault((uid, place), self._clock.mono())
+        moved_at = self._moved_at[uid, place]
         registrations = snapshot.registrations.get(place.registrations)
         hf_jobs = snapshot.hf_jobs.get(place.account)
         if registrations is None or hf_jobs is None or not (registrations.complete and hf_jobs.complete):

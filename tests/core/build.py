@@ -178,7 +178,7 @@ def run_plan(
             snapshot=view,
             in_flight=in_flight or {},
             results=tuple(results),
-            memory=memory or Memory(),
+            memory=memory or long_begun(),
             now=now,
             wall=SERVER,
             controller_id=CONTROLLER,
@@ -186,9 +186,14 @@ def run_plan(
     )
 
 
+def long_begun(**known: Any) -> Memory:
+    """Memory of a process that has acted for long, whose lists show what an earlier one did."""
+    return Memory(began=NOW - 3600, sounded=frozenset({pool().footprint.registrations}), **known)
+
+
 def remembering(name: str, **track: Any) -> Memory:
     """Memory that knows one runner."""
-    return Memory(tracks={name: Track(**track)})
+    return long_begun(tracks={name: Track(**track)})
 
 
 def elsewhere(of: Pool) -> Footprint:

@@ -34,7 +34,7 @@ def test_a_plan_names_demand_runners_reasons_and_actions() -> None:
     (runner,) = report["runners"]
     assert (runner["phase"], runner["workflowJob"]["id"]) == ("Busy", 9)
     assert runner["hfJob"]["id"] == "hf-bbbb"
-    assert shown["actions"] == [{"action": "launch", "pool": "ci/t4", "flavor": "t4-small"}]
+    assert shown["actions"] == [{"action": "launch", "pool": "ci/t4", "flavor": "t4-small", "held": False}]
 
 
 def test_what_failed_is_shown_with_the_request_id() -> None:

@@ -12,7 +12,7 @@ from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase, still_i
 from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
 from controller.core.plan import DRAIN_REQUEST_SECONDS
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
+from controller.core.report import Launch, Plan, PoolMemory, Result
 
 from .build import (
     ACCOUNT,
@@ -24,6 +24,7 @@ from .build import (
     SOURCE,
     hf_job,
     job,
+    long_begun,
     name_of,
     pool,
     registration,
@@ -210,7 +211,7 @@ class TestFlavors:
     def test_the_preferred_flavor_is_probed_with_one_runner_when_its_back_off_is_over(self) -> None:
         p = pool(flavors=("t4-small", "t4-medium"))
         held = Backoff(failures=2, until=NOW - 1, at=NOW - 60, failure=OUTAGE)
-        memory = Memory(pools={p.uid: PoolMemory(backoffs={"t4-small": held})})
+        memory = long_begun(pools={p.uid: PoolMemory(backoffs={"t4-small": held})})
         done = run_plan([p], snapshot(jobs=[job(n) for n in range(3)]), memory=memory)
         assert launches(done) == ["t4-small", "t4-medium", "t4-medium"]
 
@@ -237,7 +238,7 @@ class TestBackingOff:
     def test_after_a_failure_one_runner_is_tried_at_a_time(self) -> None:
         p = pool(max_runners=50)
         held = Backoff(failures=1, until=NOW - 1, at=NOW - 6, failure=OUTAGE)
-        memory = Memory(pools={p.uid: PoolMemory(backoffs={POOL: held})})
+        memory = long_begun(pools={p.uid: PoolMemory(backoffs={POOL: held})})
         jobs = [job(n) for n in range(50)]
         assert len(launches(run_plan([p], snapshot(jobs=jobs), memory=memory))) == 1
         view = snapshot(jobs=jobs, registrations=[registration(p)], hf_jobs=[started(p)])
@@ -246,7 +247,7 @@ class TestBackingOff:
     def test_a_runner_that_comes_online_ends_the_back_off(self) -> None:
         p = pool()
         held = Backoff(failures=3, until=NOW + 60, at=NOW - 6, failure=OUTAGE)
-        memory = Memory(pools={p.uid: PoolMemory(backoffs={POOL: held, "t4-small": held})})
+        memory = long_begun(pools={p.uid: PoolMemory(backoffs={POOL: held, "t4-small": held})})
         view = snapshot(
             jobs=[job(1), job(2)], registrations=[registration(p, online=True)], hf_jobs=[started(p)]
         )
@@ -259,7 +260,7 @@ class TestBackingOff:
         assert [action.pool.uid for action in done.actions if isinstance(action, Launch)] == [b.uid]
 
     def test_an_image_that_never_works_is_launched_at_most_twelve_times_in_an_hour(self) -> None:
-        p, memory, count, now = pool(), Memory(), 0, NOW
+        p, memory, count, now = pool(), long_begun(), 0, NOW
         while now < NOW + 3600:
             done = run_plan([p], snapshot(jobs=[job()]), memory=memory, now=now)
             memory = done.memory
@@ -338,7 +339,7 @@ class TestRetiring:
     def test_demand_that_flaps_does_not_thrash(self) -> None:
         p = pool()
         view = snapshot(registrations=[registration(p)], hf_jobs=[hf_job(p)])
-        memory = Memory(pools={p.uid: PoolMemory(gave_back_at=NOW - 30)})
+        memory = long_begun(pools={p.uid: PoolMemory(gave_back_at=NOW - 30)})
         first = run_plan([p], view, memory=memory)
         assert retirements(first) == {}
         later = run_plan([p], view, memory=first.memory, now=NOW + 21)
@@ -499,7 +500,7 @@ class TestLaunchesInDoubt:
             name_of(p, "doubt"),
             phase=Phase.REGISTERED,
             since=NOW - 2 * LIST_LAG,
-            alone_since=NOW - LIST_LAG - 1,
+            alone_since=NOW - LIST_LAG - 2,
         )
         assert retirements(run_plan([p], view, memory=memory)) == {
             name_of(p, "doubt"): Reason.OrphanedRegistration
@@ -668,8 +669,27 @@ class TestOrphans:
         third = run_plan([p], view(later), memory=second.memory, now=later + 1)  # type: ignore[arg-type]
         assert retirements(third) == {name_of(p): Reason.OrphanedRegistration}
 
+    def test_a_gap_grows_no_older_while_lists_fail(self) -> None:
+        p = pool()
+        first = run_plan([p], snapshot(hf_jobs=[started(p)], registrations=seen(at=NOW - 1)), now=NOW)
+        second = run_plan(
+            [p],
+            snapshot(hf_jobs=seen([started(p)], at=NOW + 5), registrations=seen(at=NOW + 5)),
+            memory=first.memory,
+            now=NOW + 6,
+        )
+        at = NOW + 10 + LIST_LAG
+        for failing, retired in ((OUTAGE, {}), (None, {name_of(p): Reason.OrphanedHFJob})):
+            asked_at = NOW + 5 if failing else at
+            view = snapshot(
+                jobs=seen(at=at),
+                hf_jobs=seen([started(p)], at=at),
+                registrations=seen(at=asked_at, failure=failing),
+            )
+            assert retirements(run_plan([p], view, memory=second.memory, now=at + 1)) == retired
+
     def orphaned_hf_job(self, jobs: object) -> Plan:
-        p, memory, at = pool(), Memory(), NOW
+        p, memory, at = pool(), long_begun(), NOW
         done = run_plan([p], snapshot(hf_jobs=[started(p)]))
         for _ in range(4):
             memory, at = done.memory, at + 30
@@ -697,7 +717,12 @@ class TestOrphans:
         view = snapshot(hf_jobs=[started(p)])
         for ago, expected in ((ENDING_GRACE - 1, {}), (ENDING_GRACE + 1, {name_of(p): Reason.EndedUnseen})):
             memory = remembering(
-                name_of(p), phase=Phase.FINISHED, since=NOW - ago, online_at=0.0, taken_at=0.0
+                name_of(p),
+                phase=Phase.FINISHED,
+                since=NOW - ago,
+                online_at=0.0,
+                taken_at=0.0,
+                alone_since=NOW - ago,
             )
             assert retirements(run_plan([p], view, memory=memory)) == expected
 
@@ -860,7 +885,7 @@ class TestEndings:
     def test_a_job_that_was_cut_short_is_told_of_even_if_no_queue_ever_named_it(self, listed: bool) -> None:
         p = pool()
         registrations = [registration(p, online=True, busy=True)] if listed else []
-        memory = Memory() if listed else remembering(name_of(p), phase=Phase.BUSY, since=NOW - 5)
+        memory = long_begun() if listed else remembering(name_of(p), phase=Phase.BUSY, since=NOW - 5)
         view = snapshot(registrations=registrations, ended=[self.out_of_time()])
         (notice,) = run_plan([p], view, memory=memory).notices
         assert (notice.reason, notice.workflow_job) == (Reason.LifetimeDeadline, None)

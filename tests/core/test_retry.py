@@ -10,7 +10,7 @@ import pytest
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
 from controller.core.plan import plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Notice, Plan, PlanInput
+from controller.core.report import Notice, Plan, PlanInput
 from controller.core.retry import (
     ASK_A_PERSON,
     AWAITED,
@@ -32,6 +32,7 @@ from .build import (
     NOW,
     SERVER,
     hf_job,
+    long_begun,
     name_of,
     pool,
     registration,
@@ -65,7 +66,7 @@ class Passes:
             now=NOW + at,
             wall=SERVER + at if wall is None else wall,
             controller_id=CONTROLLER,
-            memory=self.done.memory if self.done else Memory(),
+            memory=self.done.memory if self.done else long_begun(),
         )
         self.done = plan(given)
         self.notices += self.done.notices

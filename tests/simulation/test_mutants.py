@@ -17,9 +17,11 @@ from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.core import demand, gc, lifecycle, pool_pass
+from controller.core import plan as planning
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
+from controller.core.pool_pass import PoolPass
 from controller.execute import executor, rerun
 from controller.execute.executor import Executor
 from controller.observe.pools import PoolRegistry
@@ -123,13 +125,24 @@ def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
 def take_back_a_registration_in_doubt(patch: pytest.MonkeyPatch) -> None:
     true = Executor._look_for_launched
 
-    async def look(self: Any, github: Any, hub: Any, pool: Any, jit: Any, error: UpstreamError) -> Any:
-        found = await true(self, github, hub, pool, jit, error)
+    async def look(self: Any, *launch: Any) -> Any:
+        found = await true(self, *launch)
         if found is None:
+            github, _, pool, jit, _ = launch
             await self._undo_registration(github, pool, jit.registration.name, jit)
         return found
 
     patch.setattr(Executor, "_look_for_launched", look)
+
+
+def take_no_soundings(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        planning, "find_sounded", lambda known, snapshot, *_, **__: frozenset(snapshot.registrations)
+    )
+
+
+def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PoolPass, "_may_retire", lambda self, runner: runner.fresh)
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
@@ -254,7 +267,12 @@ def windows(first: float, last: float) -> range:
     return range(int(first // WINDOW), int(last // WINDOW) + 1)
 
 
-PATIENT = {**BURST.pools[0].spec["deadlines"], "scheduling": "300s", "idle": "300s"}
+PATIENT = {
+    **BURST.pools[0].spec["deadlines"],
+    "scheduling": "300s",
+    "registration": "300s",
+    "idle": "300s",
+}
 SCARCE = replace(BURST, pools=pool(flavors=["a10g-small", "t4-small"]), hub={"capacity": {"a10g-small": 0}})
 UNMATCHED = replace(BURST, jobs=(JobPlan(at=5.0, repository="acme/lib", labels=("hf-0", "cuda-99")),))
 ONE = replace(BURST, pools=pool(maxRunners=1))
@@ -266,10 +284,11 @@ JUST_BUSY = replace(
     BURST,
     pools=pool(minIdle=1, maxRunners=1, deadlines=PATIENT),
     jobs=(job(100.0, seconds=60.0),),
-    disturbances=(Disturbance(at=103.0, kind="recreate"),),
-    calm_at=110.0,
+    github={"list_lag_seconds": 25.0},
+    disturbances=(Disturbance(at=110.0, kind="recreate"),),
+    calm_at=120.0,
 )
-"""An idle runner takes a job at 100 s, and its pool is deleted before anybody has looked again."""
+"""An idle runner takes a job at 100 s, and its pool is deleted before any list shows it."""
 
 LEASE_LOST = replace(
     BURST,
@@ -337,15 +356,39 @@ SLOWLY_LISTED = replace(
 
 UNLISTED = replace(
     BOOTING,
-    hub={"boot_seconds": 160.0, "list_stale_seconds": 25.0},
+    jobs=(job(5.0), job(150.0)),
+    hub={"boot_seconds": 40.0, "list_stale_seconds": 25.0},
     forced=frozenset(
-        f"error_before:/api/v3/repos/acme/lib/actions/runners?@{n}" for n in windows(10, 60)
-    ).union({f"truncated:{CREATE}#1"}),
+        f"error_before:/api/v3/repos/acme/lib/actions/runners?@{n}" for n in windows(150, 220)
+    ).union({f"truncated:{CREATE}#2"}),
 )
-"""A launch's answer is lost, the Hub's lists do not show it yet, and GitHub lists no runners for a minute."""
+"""A later launch's answer is lost, the Hub's lists do not show it yet, and GitHub lists no runners for a minute."""
 
 IN_DOUBT = replace(LAGGING, forced=frozenset({f"truncated:{CREATE}#1"}))
 """A controller starts seconds after a launch whose answer was lost, and which the Hub's lists do not show yet."""
+
+BOTH_LAGGING = replace(
+    BOOTING,
+    github={"list_lag_seconds": 25.0},
+    hub={"boot_seconds": 40.0, "list_stale_seconds": 25.0},
+    intervals=(6.0, 5.0),
+    disturbances=(Disturbance(at=138.0, kind="kill"),),
+    jobs=(job(100.0),),
+    calm_at=139.0,
+)
+"""A controller starts seconds after a launch, which neither GitHub's lists nor the Hub's show yet."""
+
+DELETED_AT_ONCE = replace(
+    BURST,
+    pools=pool(maxRunners=1, deadlines=PATIENT),
+    github={"list_lag_seconds": 50.0},
+    hub={"scheduling_seconds": 1.0, "boot_seconds": 1.0},
+    intervals=(6.0, 5.0),
+    jobs=(job(100.0, seconds=100.0),),
+    disturbances=(Disturbance(at=195.0, kind="recreate"),),
+    calm_at=196.0,
+)
+"""A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not even show the runner yet."""
 
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (cancel_before_deregistering, {"busy-kill"}, (JUST_BUSY,)),
@@ -361,6 +404,8 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (own_everything, {"foreign"}, (LONG,)),
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
     (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
+    (take_no_soundings, {"cap"}, (BOTH_LAGGING,)),
+    (retire_what_no_list_shows, {"busy-kill"}, (DELETED_AT_ONCE,)),
     (take_back_a_registration_in_doubt, {"cap"}, (IN_DOUBT,)),
     (ignore_max_runners, {"cap"}, (BURST,)),
     (act_without_the_lease, {"two-actors"}, (LEASE_LOST,)),
