@@ -13,6 +13,9 @@ from controller.ports import Clock, Runners, UpstreamError
 HOT, COLD = 10.0, 300.0
 """Seconds between two lists while something of ours may live in the scope, and while nothing does."""
 
+SPACING = 0.25
+"""Seconds between two lists at least, so that a storm of hints becomes one list."""
+
 RETRY_AT_MOST = 120.0
 
 
@@ -48,6 +51,7 @@ class RegistrationObserver:
         self._hot = False
         self._hot_interval = hot_interval
         self._failures = 0
+        self._listed_at = clock.mono()
         self._placed = False
         self._wake = asyncio.Event()
 
@@ -69,7 +73,7 @@ class RegistrationObserver:
 
     async def step(self) -> float:
         """List once; return the seconds until the next time."""
-        asked_at = self._clock.mono()
+        asked_at = self._listed_at = self._clock.mono()
         before = self._seen
         try:
             self._seen = await self._runners.registrations(self.where.scope)
@@ -114,5 +118,5 @@ class RegistrationObserver:
                     await self._wake.wait()
             except TimeoutError:
                 continue
-            # A hint may come right after a list; two lists within a second would tell nothing more.
-            await asyncio.sleep(1.0)
+            since = self._clock.mono() - self._listed_at
+            await asyncio.sleep(max(0.0, SPACING - since))

@@ -54,10 +54,12 @@ def test_a_failure_prints_the_command_that_replays_it_and_is_shortened_to_what_m
 ) -> None:
     from controller.execute.executor import Executor
 
-    async def find(self: object, hub: object, name: str) -> None:
-        return None
+    async def undo(
+        self: Executor, github: object, hub: object, pool: object, jit: object, *_: object
+    ) -> None:
+        await self._undo_registration(github, pool, jit.registration.name, jit)  # type: ignore[arg-type,attr-defined]
 
-    monkeypatch.setattr(Executor, "_find_launched", find)
+    monkeypatch.setattr(Executor, "_look_for_launched", undo)
     lost = "lost_answer:POST /api/jobs/{namespace}#1"
     failed = play(replace(SCENES["a burst"], forced=frozenset({lost})))
     assert failed.violations[0].invariant == "launches"

@@ -25,6 +25,7 @@ from controller.core.pool_pass import PoolPass
 from controller.execute import executor, rerun
 from controller.execute.executor import Executor
 from controller.observe.pools import PoolRegistry
+from controller.observe.registrations import RegistrationObserver
 from controller.ports import Leadership, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
@@ -90,8 +91,11 @@ def retry_blindly(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HubJobs, "launch", launch)
 
 
-def believe_incomplete_lists(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Observation, "complete", property(lambda self: True))
+def take_an_error_for_an_empty_list(patch: pytest.MonkeyPatch) -> None:
+    def empty(self: Any, failure: Any, asked_at: float) -> Observation[Any]:
+        return Observation(asked_at=asked_at, server_time=0.0)
+
+    patch.setattr(RegistrationObserver, "_failed", empty)
 
 
 def forget_the_lag_of_lists(patch: pytest.MonkeyPatch) -> None:
@@ -332,11 +336,9 @@ VANISHING = replace(
 BLIND = replace(
     BOOTING,
     hub={"boot_seconds": 250.0},
-    forced=frozenset(f"error_before:/api/jobs/acme?@{n}" for n in windows(100, 250)),
-    disturbances=(Disturbance(at=100.0, kind="kill"),),
-    calm_at=101.0,
+    forced=frozenset(f"error_before:/api/v3/repos/acme/lib/actions/runners?@{n}" for n in windows(100, 250)),
 )
-"""A controller starts, and the Hub lists no HF Job for minutes."""
+"""GitHub lists no runner for minutes, while one is on its way."""
 
 LAGGING = replace(
     BOOTING,
@@ -399,7 +401,7 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
         (SLOWLY_LISTED,),
     ),
     (retry_blindly, {"twice"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
-    (believe_incomplete_lists, {"needed", "cap"}, (BLIND,)),
+    (take_an_error_for_an_empty_list, {"needed"}, (BLIND,)),
     (forget_the_lag_of_lists, {"cap"}, (LAGGING,)),
     (own_everything, {"foreign"}, (LONG,)),
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),

@@ -21,6 +21,7 @@ from controller.sim.machine import Boot
 
 REPOS = ["acme/lib", "acme/kernels", "acme/train", "acme/docs", "acme/data", "acme/web"]
 CREATE_HF_JOB = "POST /api/jobs/{namespace}"
+LIST_RUNNERS = "GET /repos/{owner}/{repo}/actions/runners"
 REGISTER = "POST /repos/{owner}/{repo}/actions/runners/generate-jitconfig"
 
 
@@ -392,6 +393,50 @@ def test_a_pool_edited_to_another_repository_serves_there_and_leaves_nothing_beh
         await scene.until(
             lambda: len(scene.status()["places"]) == 1, within=900, what="the former place is forgotten"
         )
+
+    play(act)
+
+
+def test_a_pool_that_came_back_and_moves_away_again_is_still_watched_where_its_runner_works() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.sim.start()
+        await scene.pass_time(10)
+        scene.sim.pool("t4", url="acme/kernels", labels=["hf-t4"], maxRunners=4)
+        await scene.pass_time(20)
+        scene.sim.pool("t4", url="acme/lib", labels=["hf-t4"], maxRunners=4)
+        await scene.pass_time(200)
+        scene.queue(seconds=200)
+        await scene.until(
+            lambda: scene.live() == 1, within=200, what="a runner that no list of GitHub's shows yet"
+        )
+        scene.sim.pool("t4", url="acme/kernels", labels=["hf-t4"], maxRunners=4)
+        await scene.pass_time(20)
+        assert len(scene.status()["places"]) == 2
+
+    play(act, github_knobs={"list_lag_seconds": 50.0})
+
+
+def test_a_restart_among_lists_that_fail_launches_nothing_before_it_knows_what_lives() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene, maxRunners=4)
+        scene.sim.start()
+        await scene.pass_time(10)
+        scene.queue(count=2, seconds=900)
+        await scene.until(lambda: scene.live() == 2, within=60)
+        await scene.sim.crash()
+        scene.sim.start()
+        await scene.until(lambda: scene.condition("Ready")["status"] == "True", within=60)
+        scene.fault("github", route=LIST_RUNNERS, kind="status", status=502, times=None)
+        scene.queue("acme/lib", count=3, seconds=60)
+        await scene.pass_time(300)
+        assert scene.live() == 2
+        assert set(scene.reasons()) <= {"RunnerStarting", "Pending", "GitHubUnavailable"}
+        scene.sim.github_exchange.rules.clear()
+        await scene.until(lambda: scene.conclusions()["success"] == 5, within=2000)
+        assert max(scene.most_live.values()) <= 4
+        await scene.until_quiet(within=900)
+        assert scene.registrations() == 0
 
     play(act)
 
