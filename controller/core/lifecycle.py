@@ -247,10 +247,21 @@ def join_runners(
     snapshot: Snapshot,
     *,
     running: Mapping[str, WorkflowJob],
+    served: Mapping[str, WorkflowJob],
     tracks: Mapping[str, Track],
     now: float,
 ) -> list[Runner]:
     """Return the pool's runners, by name.
+
+    Args:
+        pool: The pool.
+        halves_by_name: What was seen of its runners.
+        snapshot: The lists.
+        running: Workflow jobs that run, by runner.
+        served: Workflow jobs that were seen completed since the last pass, by runner. It takes no other one, although lists
+            of runners and HF Jobs that are older may still show it free.
+        tracks: What is known from before.
+        now: Monotonic seconds.
 
     Must not be made async: what is compared here is one instant's view.
     """
@@ -263,6 +274,7 @@ def join_runners(
             halves_by_name[name],
             views=views,
             workflow_job=running.get(name),
+            served=served.get(name),
             track=tracks.get(name),
             now=now,
         )
@@ -322,6 +334,7 @@ def _join(
     *,
     views: _Views,
     workflow_job: WorkflowJob | None,
+    served: WorkflowJob | None,
     track: Track | None,
     now: float,
 ) -> Runner:
@@ -340,6 +353,10 @@ def _join(
         )
     if track is None:
         track = Track(phase=Phase.REGISTERED, since=now)
+    if served is not None and track.workflow_job is None:
+        track = replace(
+            track, workflow_job=served, taken_at=now if track.taken_at is None else track.taken_at
+        )
     if alone != (track.alone_since, track.alone_at):
         track = replace(track, alone_since=alone[0], alone_at=alone[1])
     launching = effect is not None and effect.effect is Effect.LAUNCH

@@ -41,6 +41,9 @@ def plan(given: PlanInput) -> Plan:
     given = _heed_drain_requests(given)
     usd = prices(given.snapshot.flavors)
     demand, running = match_demand(given.pools, given.snapshot, usd, given.now)
+    served = {
+        job.runner_name: job for jobs in given.snapshot.completed.values() for job in jobs if job.runner_name
+    }
     census = take_census(given.pools, given.snapshot, given.in_flight, given.controller_id)
     ended = _ended_by_pool(given)
     results: dict[str, list[Result]] = {}
@@ -67,12 +70,13 @@ def plan(given: PlanInput) -> Plan:
                 census.by_pool.get(pool.uid, {}),
                 given.snapshot,
                 running=running,
+                served=served,
                 tracks=given.memory.tracks,
                 now=given.now,
             ),
             usd=usd.get(pool.hub.endpoint, {}),
             sounded=pool.footprint.registrations in sounded,
-            sounding=pool.footprint.registrations in sounding,
+            sounding=pool.uid in sounding,
         )
         one.account(ended.get(pool.uid, ()), running)
         one.credit(proven.get(pool.uid, ()))
@@ -80,8 +84,6 @@ def plan(given: PlanInput) -> Plan:
         one.retire()
         one.release()
         one.launch()
-        if one.launched:
-            sounding.add(pool.footprint.registrations)
         one.run_again(running)
         actions += one.actions
         notices += one.notices

@@ -606,12 +606,13 @@ def _taken_unseen(runners: Sequence[Runner], demand: Demand) -> int:
     """Return how many queued jobs our runners have taken since the queue was read.
 
     1. The queue is read: job J is queued.  2. Our idle runner R takes J.  3. The runners are read: R is busy.
-    Until the queue is read again, J would look unserved although R has it, and a second runner would be launched.
+    Until the queue is read again, J would look unserved although R has it, and a second runner would be launched. Where the
+    queue has named R's job, that job was not among the queued ones.
     """
     if not demand.queued:
         return 0
     return sum(
-        runner.workflow_job is None
+        runner.track.workflow_job is None
         and runner.track.taken_at is not None
         and runner.track.taken_at > demand.asked_at
         for runner in runners

@@ -5,8 +5,8 @@ What this process does itself it counts at once, as in flight. Of its predecesso
 1. A registers runner R, asks for its HF Job, and dies.  2. B begins to act, seconds later.  3. Lists that lag show neither half.
 4. B launches in R's place: one HF Job more than ``maxRunners`` (invariant 1).
 
-So B takes soundings. The first runner that it registers in a scope is held back: its HF Job is not asked for before a list
-shows its registration. A list shows the world of one instant, however long ago, so this one shows every older registration too,
+So B takes soundings. The first runner that it registers for a pool is held back: its HF Job is not asked for before a list
+shows its registration, or another one that B made in the scope. A list shows the world of one instant, however long ago, so this one shows every older registration too,
 R's among them; and no HF Job is asked for without a registration. Then there is room for the runner, or it is given up. Where
 lists do not lag, this costs one more list after a restart, and a second.
 
@@ -49,10 +49,13 @@ def find_sounded(
     return known | found if found else known
 
 
-def under_way(in_flight: Mapping[str, InFlight]) -> set[RegistrationScope]:
-    """Return the scopes in which a launch is under way: one that is not sounded yet needs no second one."""
+def under_way(in_flight: Mapping[str, InFlight]) -> set[str]:
+    """Return the uids of the pools for which a launch is under way: one sounding each is enough.
+
+    One for the whole scope would do as well, but then a pool whose registrations hang would delay the others (invariant 10).
+    """
     return {
-        effect.footprint.registrations
+        effect.pool_uid
         for effect in in_flight.values()
-        if effect.effect is Effect.LAUNCH and effect.settled_at is None and effect.footprint is not None
+        if effect.effect is Effect.LAUNCH and effect.settled_at is None
     }

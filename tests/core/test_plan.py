@@ -456,6 +456,21 @@ class TestHalves:
         memory = remembering(name_of(p), phase=Phase.BUSY, since=NOW - 50, taken_at=NOW - 50)
         assert launches(run_plan([p], view, memory=memory)) == ["t4-small"]
 
+    def test_a_runner_whose_job_was_seen_completed_is_no_capacity_although_lists_still_show_it_free(
+        self,
+    ) -> None:
+        p = pool()
+        view = snapshot(
+            jobs=[job(2)],
+            registrations=[registration(p, "served"), registration(p, "free")],
+            hf_jobs=[started(p, "served"), hf_job(p, "free")],
+            completed={SOURCE: (running(1, name_of(p, "served")),)},
+        )
+        done = run_plan([p], view)
+        assert (launches(done), retirements(done)) == ([], {})
+        later = run_plan([p], replace(view, completed={}), memory=done.memory, now=NOW + 30)
+        assert (launches(later), retirements(later)) == ([], {})
+
 
 class TestLaunchesInDoubt:
     def doubtful(self, p: Pool, *, settled: float) -> dict[str, InFlight]:

@@ -59,7 +59,7 @@ def holding(p: Pool) -> dict[str, InFlight]:
 
 
 class TestSounding:
-    def test_the_first_launch_in_a_scope_is_held_back_and_alone(self) -> None:
+    def test_the_first_launch_of_a_pool_is_held_back_and_alone(self) -> None:
         p = pool(max_runners=10)
         done = run_plan([p], snapshot(jobs=JOBS), memory=Memory())
         assert launched(done) == [True]
@@ -67,19 +67,20 @@ class TestSounding:
         assert (starting.reason, starting.count) == (Reason.RunnerStarting, 1)
         assert (pending.reason, pending.count) == (Reason.Pending, 4)
 
-    def test_while_it_is_under_way_no_other_pool_of_the_scope_launches(self) -> None:
+    def test_while_it_is_under_way_other_pools_take_their_own(self) -> None:
         a, b = pool("a", labels=("a",)), pool("b", labels=("b",))
         view = snapshot(jobs=[job(1, labels=("a",)), job(2, labels=("b",))])
-        assert launched(run_plan([a, b], view, memory=begun())) == [True]
-        assert launched(run_plan([a, b], view, memory=begun(), in_flight=holding(a))) == []
+        assert launched(run_plan([a, b], view, memory=begun())) == [True, True]
+        assert launched(run_plan([a, b], view, memory=begun(), in_flight=holding(a))) == [True]
 
-    def test_a_pool_of_another_scope_takes_its_own(self) -> None:
-        a = pool("a", labels=("a",))
-        b = replace(pool("b", labels=("b",)), scope=replace(a.scope, repository="other"))
-        view = snapshot(jobs=[job(1, labels=("a",))])
-        views = {**view.registrations, b.footprint.registrations: seen(at=NOW - 1)}
-        done = run_plan([a, replace(b, min_idle=1)], replace(view, registrations=views), memory=begun())
-        assert launched(done) == [True, True]
+    def test_what_one_pool_finds_serves_the_others_of_its_scope_and_no_other_scope(self) -> None:
+        a, b = pool("a", labels=("a",)), pool("b", labels=("b",), min_idle=1)
+        c = pool("c", labels=("c",), min_idle=1)
+        c = replace(c, scope=replace(c.scope, repository="other"))
+        view = snapshot(registrations=[registration(a, "sounding")])
+        views = {**view.registrations, c.footprint.registrations: seen(at=NOW - 1)}
+        done = run_plan([a, b, c], replace(view, registrations=views), memory=begun(), in_flight=holding(a))
+        assert launched(done) == [False, True]
 
     def test_once_a_list_shows_its_registration_it_goes_on_and_so_do_the_others(self) -> None:
         p = pool(max_runners=10)
