@@ -96,7 +96,7 @@ def _why_it_leaves(pool: Pool) -> Reason:
 
 def _orphan(runner: Runner, demand: Demand) -> Reason | None:
     if runner.registration is not None:
-        return Reason.OrphanedRegistration
+        return Reason.LaunchInDoubt if runner.track.doubtful else Reason.OrphanedRegistration
     # An HF Job whose registration is gone may still be working: some records go when the job starts (live-facts 10).
     # Its workflow job would show as in progress, so every repository must have been read before it is given up.
     return Reason.OrphanedHFJob if demand.complete and not demand.unreadable else None

@@ -103,6 +103,7 @@ class Track:
         taken_at: When it was first seen with a job, or past one.
         alone_since: When the first list was asked for that would show its other half, and lacked it.
         alone_at: When the newest such list was asked for: nothing younger says that the other half is missing.
+        doubtful: Its launch failed without an answer, and no HF Job came of it so far.
         unproven_end: Its HF Job ended well, yet its registration was still listed and nobody had seen it online. Whether it
             served shows when the registration goes (a JIT runner's record goes with its job) or stays.
         workflow_job: The job that it was first seen with, as the queue named it; it never has another.
@@ -116,6 +117,7 @@ class Track:
     taken_at: float | None = None
     alone_since: float | None = None
     alone_at: float | None = None
+    doubtful: bool = False
     unproven_end: str = ""
     workflow_job: WorkflowJob | None = None
     retry_at: float = 0.0
@@ -379,6 +381,16 @@ def _join(
     if track.workflow_job is None and workflow_job is not None:
         track = replace(track, workflow_job=workflow_job)
 
+    doubtful = (
+        launching
+        and effect is not None
+        and effect.settled_at is not None
+        and hf_job is None
+        and not _online(registration)
+    )
+    if track.doubtful is not (doubtful or (track.doubtful and hf_job is None)):
+        track = replace(track, doubtful=doubtful)
+
     return Runner(
         name=name,
         phase=phase,
@@ -391,11 +403,7 @@ def _join(
         track=track,
         retiring=effect is not None and effect.effect is Effect.RETIRE,
         fresh=effect is None,
-        doubtful=launching
-        and effect is not None
-        and effect.settled_at is not None
-        and hf_job is None
-        and not _online(registration),
+        doubtful=doubtful,
         held=effect is not None and effect.held,
     )
 

@@ -171,7 +171,8 @@ class Reason(Enum):
     PlatformCancelled = "The Hub cancelled the HF Job by itself; the message has its reason."
     TimedOut = "The HF Job reached its server-side timeout."
     LaunchInDoubt = (
-        "A launch got no answer; the controller looks for it by its label before anything is tried again."
+        "A launch got no answer; the controller looks for it by its label before anything is tried again, and takes its "
+        "registration back if no HF Job comes of it within a minute."
     )
     InternalError = (
         "The controller failed in a way that it does not know; please report it with the log lines."

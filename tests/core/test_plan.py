@@ -521,6 +521,23 @@ class TestLaunchesInDoubt:
             name_of(p, "doubt"): Reason.OrphanedRegistration
         }
 
+    def test_ending_it_is_told_as_a_doubt_that_is_over_and_not_as_an_orphan(self) -> None:
+        p = pool()
+        memory, effect = long_begun(), self.doubtful(p, settled=NOW)
+        for after in (1, 2, LIST_LAG + 2, LIST_LAG + 3):
+            at = NOW + after
+            lists = seen([registration(p, "doubt")], at=at), seen(at=at)
+            in_flight = effect if after < LIST_LAG else {}
+            done = run_plan(
+                [p],
+                snapshot(registrations=lists[0], hf_jobs=lists[1]),
+                memory=memory,
+                in_flight=in_flight,
+                now=at,
+            )
+            memory = done.memory
+        assert retirements(done) == {name_of(p, "doubt"): Reason.LaunchInDoubt}
+
     def test_a_runner_that_came_online_is_in_doubt_no_more_although_no_list_shows_its_hf_job(self) -> None:
         p = pool(max_runners=2)
         view = snapshot(jobs=[job()], registrations=[registration(p, "doubt", online=True)])
