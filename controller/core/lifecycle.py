@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -129,6 +129,9 @@ class Track:
         if self.alone_since is None or self.alone_at is None:
             return None
         return self.alone_at - self.alone_since
+
+
+_NOTHING_KNOWN = Track(phase=Phase.REGISTERED, since=0.0)
 
 
 class Runner(NamedTuple):
@@ -346,50 +349,67 @@ def _join(
         hf_job = effect.hf_job  # acknowledged, and not listed yet
     home = (effect.footprint if effect else None) or views.home
 
-    alone: tuple[float | None, float | None] = None, None
+    known = track or _NOTHING_KNOWN
+    alone_since = alone_at = None
     if (registration is None) is not (hf_job is None):
-        alone = _alone(
-            track,
+        alone_since, alone_at = _alone(
+            known,
             proof=views.no_hf_job if hf_job is None else views.no_registration,
             known_since=track.since if track else now,
         )
-    if track is None:
-        track = Track(phase=Phase.REGISTERED, since=now)
-    if served is not None and track.workflow_job is None:
-        track = replace(
-            track, workflow_job=served, taken_at=now if track.taken_at is None else track.taken_at
-        )
-    if alone != (track.alone_since, track.alone_at):
-        track = replace(track, alone_since=alone[0], alone_at=alone[1])
     launching = effect is not None and effect.effect is Effect.LAUNCH
     phase = _phase(
         registration=registration,
         hf_job=hf_job,
         workflow_job=workflow_job,
-        was_online=track.online_at is not None or track.taken_at is not None,
-        had_its_job=track.workflow_job is not None,
+        was_online=known.online_at is not None or known.taken_at is not None or served is not None,
+        had_its_job=known.workflow_job is not None or served is not None,
         launching=launching,
-        alone_for=track.alone_for,
+        alone_for=None if alone_since is None or alone_at is None else alone_at - alone_since,
     )
-
-    if track.phase is not phase:
-        track = replace(track, phase=phase, since=now)
-    online_at = track.online_at if track.online_at is not None or not _online(registration) else now
-    taken_at = track.taken_at if track.taken_at is not None or phase not in TOOK_A_JOB else now
-    if (online_at, taken_at) != (track.online_at, track.taken_at):
-        track = replace(track, online_at=online_at, taken_at=taken_at)
-    if track.workflow_job is None and workflow_job is not None:
-        track = replace(track, workflow_job=workflow_job)
-
+    online = _online(registration)
     doubtful = (
-        launching
-        and effect is not None
-        and effect.settled_at is not None
-        and hf_job is None
-        and not _online(registration)
+        launching and effect is not None and effect.settled_at is not None and hf_job is None and not online
     )
-    if track.doubtful is not (doubtful or (track.doubtful and hf_job is None)):
-        track = replace(track, doubtful=doubtful)
+    since = track.since if track is not None and track.phase is phase else now
+    online_at = now if online and known.online_at is None else known.online_at
+    took_one = phase in TOOK_A_JOB or served is not None
+    taken_at = now if took_one and known.taken_at is None else known.taken_at
+    still_doubtful = doubtful or (known.doubtful and hf_job is None)
+    its_job = known.workflow_job or served or workflow_job
+    # One new track at most: a pass makes ten thousand of them.
+    if track is None or (
+        phase,
+        since,
+        online_at,
+        taken_at,
+        alone_since,
+        alone_at,
+        still_doubtful,
+        its_job,
+    ) != (
+        track.phase,
+        track.since,
+        track.online_at,
+        track.taken_at,
+        track.alone_since,
+        track.alone_at,
+        track.doubtful,
+        track.workflow_job,
+    ):
+        track = Track(
+            phase=phase,
+            since=since,
+            online_at=online_at,
+            taken_at=taken_at,
+            alone_since=alone_since,
+            alone_at=alone_at,
+            doubtful=still_doubtful,
+            unproven_end=known.unproven_end,
+            workflow_job=its_job,
+            retry_at=known.retry_at,
+            refusals=known.refusals,
+        )
 
     return Runner(
         name=name,
@@ -412,9 +432,7 @@ def _online(registration: Registration | None) -> bool:
     return registration is not None and (registration.online or registration.busy)
 
 
-def _alone(
-    track: Track | None, *, proof: float | None, known_since: float
-) -> tuple[float | None, float | None]:
+def _alone(track: Track, *, proof: float | None, known_since: float) -> tuple[float | None, float | None]:
     """Return when the first and the newest list were asked for that prove one half to be without the other.
 
     Only a list that was asked for after the runner became known can prove a gap: with an older one, the other half may
@@ -423,10 +441,9 @@ def _alone(
     1. A list that lags lacks a registration made seconds before.  2. Lists fail for a minute.  3. The gap would seem a minute
     old, although nobody has looked since.
     """
-    since, newest = (track.alone_since, track.alone_at) if track else (None, None)
     if proof is None or proof < known_since:
-        return since, newest
-    return (since if since is not None else proof), proof
+        return track.alone_since, track.alone_at
+    return (proof if track.alone_since is None else track.alone_since), proof
 
 
 def _phase(
