@@ -172,7 +172,12 @@ class Executor:
                         self._spawn(self._rerun(action), name=f"rerun:{action.name}")
 
     async def close(self, grace: float) -> None:
-        """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off."""
+        """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off.
+
+        Launches that are held back are given up: nobody plans any more who could release them.
+        """
+        for name in list(self._held):
+            self._release(name, wanted=False)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
