@@ -548,16 +548,15 @@ class PoolPass:
         if not self.pool.leaving or since is None:
             return False
         # 1. A registration is made, perhaps its answer lost.  2. Lists that lag do not show it.  3. The pool is deleted. Lists
-        # that are younger than the deletion may lack it still, and nobody would look again. So also after an earlier process.
+        # that are younger than the deletion may lack it still, and nobody would look again.
         since = max([since, *(ended + LIST_LAG for ended in self.memory.unlisted.values())])
-        if self.memory.inherited and self.given.memory.began is not None:
-            since = max(since, self.given.memory.began + LIST_LAG)
         places = (self.pool.footprint, *self.pool.former)
         views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
         hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
         proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
         if proved:
-            return not self.runners
+            # What an earlier process launched last shows in a scope that is sounded.
+            return not self.runners and (self.sounded or not self.memory.inherited)
         if blocked_by(self.pool, self.given.snapshot) is None:
             return False
         # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.

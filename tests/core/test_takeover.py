@@ -179,6 +179,13 @@ class TestWhatNoListShows:
         first = run_plan([p], snapshot(), memory=Memory())
         assert self.empty(p, first, after) is drained
 
+    def test_unless_a_list_has_shown_already_what_is_younger(self) -> None:
+        p = pool(deleting=True)
+        first = run_plan([p], snapshot(), memory=Memory())
+        shown = snapshot(registrations=[registration(pool("other"), "sounding")])
+        second = run_plan([p], shown, memory=first.memory, in_flight=holding(pool("other")), now=NOW + 1)
+        assert self.empty(p, second, 5)
+
     def test_a_pool_that_was_made_since_the_start_may_go_at_once(self) -> None:
         before = run_plan([], snapshot(), memory=Memory(), now=NOW - 5)
         p = pool(deleting=True)

@@ -157,11 +157,11 @@ class Namespace:
     async def until_ready(self, name: str = "gpu") -> Mapping[str, Any]:
         return await self.until_condition("Ready", "True", name=name)
 
-    async def until_gone(self, name: str = "gpu") -> None:
+    async def until_gone(self, name: str = "gpu", **how: float) -> None:
         async def gone() -> bool:
             return await self.pool(name) is None
 
-        await until(gone, f"RunnerPool {name} gone")
+        await until(gone, f"RunnerPool {name} gone", **how)
 
     # ---------------------------------------------------------------------------------------------------------- what is shown
     async def table(self) -> list[dict[str, Any]]:

@@ -12,9 +12,10 @@ import yaml
 
 from controller.adapters.kube.client import Identity, connect
 from controller.app import AlwaysLeads
+from controller.core.lifecycle import LIST_LAG
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
-from tests.operator.cluster import Namespace, apply, path_for, until
+from tests.operator.cluster import PATIENCE, Namespace, apply, path_for, until
 from tests.operator.conftest import CRD, NewNamespace, granted_in, install_crd
 from tests.operator.process import OperatorProcess
 from tools.controlplane import ControlPlane, present_assets
@@ -120,6 +121,7 @@ async def test_a_watch_that_is_forbidden_is_told(alone: OperatorProcess, namespa
 
 
 # ----------------------------------------------------------------------------------------------------------- start and stop
+@pytest.mark.timeout(180)
 async def test_what_a_stopped_operator_began_is_whole_and_its_successor_ends_it(
     alone: OperatorProcess, namespace: Namespace
 ) -> None:
@@ -145,7 +147,8 @@ async def test_what_a_stopped_operator_began_is_whole_and_its_successor_ends_it(
 
     await alone.start(*watching(namespace))
 
-    await namespace.until_gone()
+    # The successor waits until lists must show whatever was launched just before it.
+    await namespace.until_gone(patience=LIST_LAG + PATIENCE)
     assert account.nothing_left
 
 

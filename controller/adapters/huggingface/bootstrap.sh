@@ -548,8 +548,9 @@ case ${HFRUNNER_JOB_STARTED_HOOK-} in
     ;;
 esac
 HOOK
-  # In the background, as nvidia-smi takes a second, or for ever on a broken driver.
-  { facts >"$hf_state/facts.new" && mv "$hf_state/facts.new" "$hf_state/facts" && cat "$hf_state/facts"; } 2>/dev/null &
+  # In the background, as nvidia-smi takes a second, or for ever on a broken driver. Told first, and then given to the hook: a
+  # job of no length ends this script as soon as the hook has them.
+  { facts >"$hf_state/facts.new" && cat "$hf_state/facts.new" && mv "$hf_state/facts.new" "$hf_state/facts"; } 2>/dev/null &
   hf_facts=$!
 }
 
