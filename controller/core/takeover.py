@@ -36,6 +36,7 @@ def find_sounded(
         in_flight: What this process does.
         began: Monotonic seconds of this process's first pass.
     """
+    ours = {name for name, effect in in_flight.items() if effect.effect is Effect.LAUNCH}
     found = {
         scope
         for scope, view in snapshot.registrations.items()
@@ -43,7 +44,7 @@ def find_sounded(
         and view.complete
         and (
             view.asked_at > began + LIST_LAG
-            or (bool(in_flight) and any(registration.name in in_flight for registration in view.items))
+            or (bool(ours) and any(registration.name in ours for registration in view.items))
         )
     }
     return known | found if found else known

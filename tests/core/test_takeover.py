@@ -95,6 +95,14 @@ class TestSounding:
         done = run_plan([p], snapshot(jobs=JOBS), memory=begun(), in_flight=holding(p))
         assert (released(done), launched(done)) == ({}, [])
 
+    def test_a_runner_of_an_earlier_process_that_is_being_ended_proves_nothing(self) -> None:
+        p = pool(max_runners=10)
+        (effect,) = holding(p).values()
+        ending = {effect.name: replace(effect, effect=Effect.RETIRE, held=False)}
+        view = snapshot(jobs=JOBS, registrations=[registration(p, "sounding")])
+        done = run_plan([p], view, memory=begun(), in_flight=ending)
+        assert p.footprint.registrations not in done.memory.sounded
+
     def test_where_an_earlier_process_left_no_room_it_is_given_up(self) -> None:
         p = pool(max_runners=1)
         view = snapshot(jobs=JOBS, registrations=[registration(p, "sounding"), registration(p, "earlier")])
