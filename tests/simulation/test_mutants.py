@@ -348,6 +348,9 @@ LAGGING = replace(
 )
 """A controller starts seconds after a launch, which the Hub's lists do not show yet."""
 
+LATE_LISTS = replace(LAGGING, hub={"boot_seconds": 40.0, "list_stale_seconds": 55.0})
+"""The same where lists lag for nearly as long as they are trusted to."""
+
 SLOWLY_LISTED = replace(
     BURST,
     pools=pool(maxRunners=4),
@@ -402,7 +405,7 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     ),
     (retry_blindly, {"twice"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
     (take_an_error_for_an_empty_list, {"needed"}, (BLIND,)),
-    (forget_the_lag_of_lists, {"cap"}, (LAGGING,)),
+    (forget_the_lag_of_lists, {"cap"}, (LATE_LISTS,)),
     (own_everything, {"foreign"}, (LONG,)),
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
     (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
