@@ -126,9 +126,7 @@ class Track:
     @property
     def alone_for(self) -> float | None:
         """Seconds for which lists have proved that its other half is missing; None when none does."""
-        if self.alone_since is None or self.alone_at is None:
-            return None
-        return self.alone_at - self.alone_since
+        return _gap(self.alone_since, self.alone_at)
 
 
 _NOTHING_KNOWN = Track(phase=Phase.REGISTERED, since=0.0)
@@ -365,7 +363,7 @@ def _join(
         was_online=known.online_at is not None or known.taken_at is not None or served is not None,
         had_its_job=known.workflow_job is not None or served is not None,
         launching=launching,
-        alone_for=None if alone_since is None or alone_at is None else alone_at - alone_since,
+        alone_for=_gap(alone_since, alone_at),
     )
     online = _online(registration)
     doubtful = (
@@ -444,6 +442,10 @@ def _alone(track: Track, *, proof: float | None, known_since: float) -> tuple[fl
     if proof is None or proof < known_since:
         return track.alone_since, track.alone_at
     return (proof if track.alone_since is None else track.alone_since), proof
+
+
+def _gap(since: float | None, newest: float | None) -> float | None:
+    return None if since is None or newest is None else newest - since
 
 
 def _phase(

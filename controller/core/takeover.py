@@ -6,9 +6,9 @@ What this process does itself it counts at once, as in flight. Of its predecesso
 4. B launches in R's place: one HF Job more than ``maxRunners`` (invariant 1).
 
 So B takes soundings. The first runner that it registers for a pool is held back: its HF Job is not asked for before a list
-shows its registration, or another one that B made in the scope. A list shows the world of one instant, however long ago, so this one shows every older registration too,
-R's among them; and no HF Job is asked for without a registration. Then there is room for the runner, or it is given up. Where
-lists do not lag, this costs one more list after a restart, and a second.
+shows its registration, or another one that B made in the scope. A list shows the world of one instant, however long ago, so this
+one shows every older registration too, R's among them; and no HF Job is asked for without a registration. Then there is room for
+the runner, or it is given up. Where lists do not lag, this costs one more list after a restart, and a second.
 
 The other witness is time: lists that were asked for :data:`~controller.core.lifecycle.LIST_LAG` after B began show all that A did.
 """

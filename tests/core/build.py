@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from controller.core.lifecycle import InFlight, Track
+from controller.core.lifecycle import Effect, InFlight, Track
 from controller.core.model import (
     Deadlines,
     Disposition,
@@ -184,6 +184,19 @@ def run_plan(
             controller_id=CONTROLLER,
         )
     )
+
+
+def launching(of: Pool, token: str = "aaaa", **changes: Any) -> dict[str, InFlight]:
+    """A launch that is under way since a second, as the executor tells it."""
+    base = InFlight(
+        name=name_of(of, token),
+        pool_uid=of.uid,
+        footprint=of.footprint,
+        effect=Effect.LAUNCH,
+        flavor=of.flavors[0],
+        since=NOW - 1,
+    )
+    return {base.name: replace(base, **changes)}
 
 
 def long_begun(**known: Any) -> Memory:

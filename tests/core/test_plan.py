@@ -24,6 +24,7 @@ from .build import (
     SOURCE,
     hf_job,
     job,
+    launching,
     long_begun,
     name_of,
     pool,
@@ -101,29 +102,12 @@ class TestLaunching:
 
     def test_a_launch_under_way_counts_as_capacity(self) -> None:
         p = pool()
-        launching = InFlight(
-            name=name_of(p),
-            pool_uid=p.uid,
-            footprint=p.footprint,
-            effect=Effect.LAUNCH,
-            flavor="t4-small",
-            since=NOW,
-        )
-        assert launches(run_plan([p], snapshot(jobs=[job()]), in_flight={launching.name: launching})) == []
+        assert launches(run_plan([p], snapshot(jobs=[job()]), in_flight=launching(p, since=NOW))) == []
 
     def test_a_launch_that_is_acknowledged_and_not_listed_yet_counts_as_capacity(self) -> None:
         p = pool()
-        launched = InFlight(
-            name=name_of(p),
-            pool_uid=p.uid,
-            footprint=p.footprint,
-            effect=Effect.LAUNCH,
-            flavor="t4-small",
-            since=NOW - 2,
-            settled_at=NOW - 1,
-            hf_job=hf_job(p),
-        )
-        done = run_plan([p], snapshot(jobs=[job()]), in_flight={launched.name: launched})
+        launched = launching(p, since=NOW - 2, settled_at=NOW - 1, hf_job=hf_job(p))
+        done = run_plan([p], snapshot(jobs=[job()]), in_flight=launched)
         assert launches(done) == []
         assert done.reports[p.uid].count(Phase.SCHEDULING) == 1
 
@@ -474,17 +458,7 @@ class TestHalves:
 
 class TestLaunchesInDoubt:
     def doubtful(self, p: Pool, *, settled: float) -> dict[str, InFlight]:
-        name = name_of(p, "doubt")
-        effect = InFlight(
-            name=name,
-            pool_uid=p.uid,
-            footprint=p.footprint,
-            effect=Effect.LAUNCH,
-            flavor="t4-small",
-            since=settled - 20,
-            settled_at=settled,
-        )
-        return {name: effect}
+        return launching(p, "doubt", since=settled - 20, settled_at=settled)
 
     def test_a_launch_that_may_yet_come_true_takes_its_place_under_max_runners(self) -> None:
         p = pool(max_runners=1)
@@ -633,12 +607,9 @@ class TestDeletedPools:
 
     def test_it_may_not_go_while_a_launch_is_under_way(self) -> None:
         p = pool(deleting=True)
-        launching = InFlight(
-            name=name_of(p), pool_uid=p.uid, footprint=p.footprint, effect=Effect.LAUNCH, since=NOW
-        )
         first = run_plan([p], snapshot())
         newer = snapshot(registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
-        done = run_plan([p], newer, memory=first.memory, in_flight={launching.name: launching}, now=NOW + 6)
+        done = run_plan([p], newer, memory=first.memory, in_flight=launching(p, since=NOW), now=NOW + 6)
         assert not done.reports[p.uid].drained
 
     def test_with_refused_credentials_it_goes_at_once_if_it_never_launched_and_else_when_all_has_timed_out(

@@ -16,6 +16,7 @@ from .build import (
     OUTAGE,
     hf_job,
     job,
+    launching,
     long_begun,
     name_of,
     pool,
@@ -45,17 +46,7 @@ def begun(**known: object) -> Memory:
 
 def holding(p: Pool) -> dict[str, InFlight]:
     """A runner that is registered and held back."""
-    name = name_of(p, "sounding")
-    effect = InFlight(
-        name=name,
-        pool_uid=p.uid,
-        footprint=p.footprint,
-        effect=Effect.LAUNCH,
-        flavor="t4-small",
-        since=NOW - 2,
-        held=True,
-    )
-    return {name: effect}
+    return launching(p, "sounding", since=NOW - 2, held=True)
 
 
 class TestSounding:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.lifecycle import Effect, InFlight
-from tests.core.build import NOW, hf_job, job, name_of, pool, registration, run_plan, snapshot
+from tests.core.build import hf_job, job, launching, pool, registration, run_plan, snapshot
 
 T4 = 0.0067 / 60
 TIMEOUT = 600 + 3600 + 60
@@ -23,16 +22,7 @@ def test_a_launch_counts_from_the_pass_that_decides_it() -> None:
 
 
 def test_a_launch_that_is_under_way_counts() -> None:
-    name = name_of(pool())
-    under_way = InFlight(
-        name=name,
-        pool_uid=pool().uid,
-        footprint=pool().footprint,
-        effect=Effect.LAUNCH,
-        flavor="t4-small",
-        since=NOW - 1,
-    )
-    found = run_plan([pool()], snapshot(jobs=[job()]), in_flight={name: under_way})
+    found = run_plan([pool()], snapshot(jobs=[job()]), in_flight=launching(pool()))
     report = found.reports[pool().uid]
     assert report.launching == 0
     assert report.worst_case_usd == pytest.approx(TIMEOUT * T4)
