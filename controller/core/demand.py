@@ -1,15 +1,16 @@
 """Which pool each queued workflow job belongs to.
 
 Demand is counted per pool and never bound to a runner: GitHub gives a job to any matching idle runner (github.md §2.3).
-A job that several pools match belongs to exactly one: the one whose preferred flavor is cheapest, then the older one; a
-pool that cannot launch (paused, draining, faulty) stands behind all that can.
+A job that several pools of one namespace match belongs to exactly one of them: one with a free runner, else the one whose
+preferred flavor is cheapest, then the older one; a pool that cannot launch now (paused, draining, faulty, at its cap, backing
+off) stands behind all that can. Pools of different namespaces do not compete: each serves what its own credentials show.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.labels import covered, hosted, is_glob, label_set
@@ -43,27 +44,27 @@ class Demand:
         queued: Jobs that this pool serves, oldest first.
         group_only: Jobs without labels in repositories of this pool, which names a group but ignores such jobs.
         unmatched: Jobs that no pool matches and that this pool is nearest to.
-        shared: How many of ``queued`` each other pool matches too, by that pool's uid.
-        lent: How many jobs that this pool matches belong to another pool, by that pool's uid.
+        lent: Jobs that this pool matches too, and that another pool of its namespace serves.
         unreadable: Repositories whose queue could not be read, with the failure.
         complete: Every repository of the pool was read, so that absence of demand means something.
         asked_at: Monotonic time of the oldest view that ``queued`` rests on; infinite without any view.
         oldest_wait: Seconds that the oldest queued job has waited, on GitHub's clock; 0 without one.
         server_ahead: GitHub's clock less our monotonic one, by the newest answer; None before the first.
         reach: Repositories of the pool.
+        shown: Of these, the ones whose queue its own credentials show.
     """
 
     queued: list[WorkflowJob] = field(default_factory=list)
     group_only: list[WorkflowJob] = field(default_factory=list)
     unmatched: list[WorkflowJob] = field(default_factory=list)
-    shared: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    lent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    lent: list[WorkflowJob] = field(default_factory=list)
     unreadable: list[tuple[str, Failure]] = field(default_factory=list)
     complete: bool = True
     asked_at: float = math.inf
     oldest_wait: float = 0.0
     server_ahead: float | None = None
     reach: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
 
     def longest_wait(self, jobs: Iterable[WorkflowJob], now: float) -> float:
         """Return for how many seconds the oldest of these has been queued, on GitHub's clock; 0 without any."""
@@ -105,16 +106,71 @@ def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     return not (pool.paused or pool.leaving or blocked_by(pool, snapshot))
 
 
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """How many more jobs a pool can take now, beside those that its runners have.
+
+    Attributes:
+        free: Runners without a job that are online or on their way.
+        launches: Runners that it may launch now: nobody paused it, ``maxRunners`` and its back-off leave room.
+    """
+
+    free: int = 0
+    launches: int = 0
+
+
+@dataclass(slots=True)
+class _Queued:
+    """A queued job, with the pools of one namespace whose own credentials show it."""
+
+    job: WorkflowJob
+    seen: Observation[WorkflowJob]
+    candidates: list[Pool]
+
+
+def running_jobs(snapshot: Snapshot) -> Mapping[GitHubSource, Mapping[str, WorkflowJob]]:
+    """Return the jobs that run, by the source that showed them and the name of the runner that has them.
+
+    Also those of a view that cannot be refreshed: they are too old to launch for, but still name running jobs.
+    """
+    found: dict[GitHubSource, dict[str, WorkflowJob]] = defaultdict(dict)
+    in_progress = JobStatus.IN_PROGRESS
+    for (source, _), seen in snapshot.queues.items():
+        for job in seen.items:
+            if job.status is in_progress and job.runner_name:
+                found[source][job.runner_name] = job
+    return found
+
+
+def view_queues(pool: Pool, snapshot: Snapshot, now: float) -> Demand:
+    """Return what a pool's own credentials show of its repositories; which jobs it is to serve is not decided yet."""
+    mine = Demand(reach=reach(pool, snapshot), complete=_resolved(pool, snapshot))
+    views = [(repository, snapshot.queues.get((pool.source, repository))) for repository in mine.reach]
+    for repository, seen in views:
+        _note_view(mine, repository, seen, now)
+    mine.shown = tuple(repository for repository, seen in views if seen is not None and seen.complete)
+    return mine
+
+
 def match_demand(
     pools: Sequence[Pool],
+    demand: Mapping[str, Demand],
     snapshot: Snapshot,
+    *,
+    room: Callable[[Pool], Room],
     usd_per_second: Mapping[str, Mapping[str, float]],
-    now: float,
-) -> tuple[dict[str, Demand], dict[str, WorkflowJob]]:
-    """Give every unfinished job to its pool.
+) -> None:
+    """Give every queued job of one namespace to one of its pools, or name why nobody serves it.
 
-    Returns:
-        Demand by pool uid, and running jobs by the name of the runner that has them.
+    A job is demand only for pools whose own credentials showed it. Pools of different namespaces that match one job both
+    serve it, as GitHub would: what another team declares takes nothing away.
+
+    Args:
+        pools: All pools of one namespace.
+        demand: By pool uid (:func:`view_queues`); what each pool is to serve is added to it.
+        snapshot: The lists.
+        room: How many more jobs a pool can take; asked only where several pools match one job.
+        usd_per_second: By endpoint and flavor.
     """
     ranked = sorted(
         pools,
@@ -125,32 +181,65 @@ def match_demand(
             p.uid,
         ),
     )
-    demand = {pool.uid: Demand() for pool in pools}
-    queues: dict[GitHubSource, dict[str, Observation[WorkflowJob]]] = defaultdict(dict)
-    for (source, repository), seen in snapshot.queues.items():
-        queues[source][repository] = seen
-    covering: dict[tuple[str, str], list[Pool]] = defaultdict(list)
-    for pool in ranked:
-        mine = demand[pool.uid]
-        mine.reach = reach(pool, snapshot)
-        mine.complete = _resolved(pool, snapshot)
-        views = queues[pool.source]
-        for repository in mine.reach:
-            covering[pool.source.api_url, repository].append(pool)
-            _note_view(mine, repository, views.get(repository), now)
+    jobs = [
+        (entry, [pool for pool in entry.candidates if _serves(pool, entry.job)])
+        for entry in _queued_jobs(ranked, demand, snapshot)
+    ]
+    jobs.sort(key=lambda each: (each[0].job.created_at, each[0].job.id))
+    contested = {pool.uid: pool for _, matching in jobs if len(matching) > 1 for pool in matching}
+    rooms = {uid: room(pool) for uid, pool in contested.items()}
+    for entry, matching in jobs:
+        if matching:
+            _assign(entry, _choose(matching, rooms), matching, demand)
+        else:
+            _leave_unserved(entry.job, entry.candidates, demand)
 
-    running: dict[str, WorkflowJob] = {}
-    queued, in_progress = JobStatus.QUEUED, JobStatus.IN_PROGRESS
-    for place, seen in _newest_views(snapshot).items():
-        candidates = covering.get(place, ())
+
+def _queued_jobs(
+    ranked: Sequence[Pool], demand: Mapping[str, Demand], snapshot: Snapshot
+) -> Iterable[_Queued]:
+    """Return every queued job once, by GitHub's id: a repository that was renamed shows its jobs under two names."""
+    covering: dict[tuple[GitHubSource, str], list[Pool]] = defaultdict(list)
+    for pool in ranked:
+        for repository in demand[pool.uid].reach:
+            covering[pool.source, repository].append(pool)
+    rank = {pool.uid: number for number, pool in enumerate(ranked)}
+    found: dict[tuple[str, int], _Queued] = {}
+    queued = JobStatus.QUEUED
+    for view, pools in covering.items():
+        seen = snapshot.queues.get(view)
+        if seen is None or not seen.complete:
+            continue
         for job in seen.items:
-            if job.status is in_progress and job.runner_name:
-                running[job.runner_name] = job
-            elif job.status is queued and candidates and not _zombie(job, seen):
-                _assign(job, candidates, demand, seen)
-    for mine in demand.values():
-        mine.queued.sort(key=lambda job: (job.created_at, job.id))
-    return demand, running
+            if job.status is not queued or _zombie(job, seen):
+                continue
+            known = found.get((view[0].api_url, job.id))
+            if known is None:
+                found[view[0].api_url, job.id] = _Queued(job, seen, pools)
+            else:
+                both = {pool.uid: pool for pool in (*known.candidates, *pools)}
+                known.candidates = sorted(both.values(), key=lambda pool: rank[pool.uid])
+    return found.values()
+
+
+def _choose(matching: Sequence[Pool], rooms: Mapping[str, Room]) -> Pool:
+    """Return which of several pools serves a job: one with a free runner, else the cheapest that may launch one now.
+
+    GitHub gives the job to any free runner that fits, so a runner that is there or on its way goes first. That also keeps a
+    job from being passed to and fro, so that no runner of either pool ever comes up:
+
+    1. A, the cheaper pool, backs off; the job goes to B, which launches.  2. A's back-off is over before B's runner is online.
+    3. The job would go back to A, B's runner would be given back, and A may fail again.
+    """
+    for pool in matching:
+        if pool.uid in rooms and rooms[pool.uid].free > 0:
+            rooms[pool.uid].free -= 1
+            return pool
+    for pool in matching:
+        if pool.uid in rooms and rooms[pool.uid].launches > 0:
+            rooms[pool.uid].launches -= 1
+            return pool
+    return matching[0]
 
 
 def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | None, now: float) -> None:
@@ -167,45 +256,18 @@ def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | N
             mine.complete = False
 
 
-def _newest_views(snapshot: Snapshot) -> dict[tuple[str, str], Observation[WorkflowJob]]:
-    """Return one view per repository: two sources may poll the same one, and each job must count once."""
-    views: dict[tuple[str, str], Observation[WorkflowJob]] = {}
-    for (source, repository), seen in snapshot.queues.items():
-        known = views.get((source.api_url, repository))
-        if known is None or (seen.complete, seen.asked_at) > (known.complete, known.asked_at):
-            views[source.api_url, repository] = seen
-    # The last items of a view that cannot be refreshed are too old to launch for, but still name running jobs.
-    return {
-        key: seen
-        if seen.complete
-        else Observation(
-            items=tuple(j for j in seen.items if j.status is JobStatus.IN_PROGRESS),
-            asked_at=seen.asked_at,
-            server_time=seen.server_time,
-            failure=seen.failure,
-        )
-        for key, seen in views.items()
-    }
-
-
 def _zombie(job: WorkflowJob, seen: Observation[WorkflowJob]) -> bool:
     return seen.server_time - job.created_at > QUEUE_CAP_SECONDS
 
 
-def _assign(
-    job: WorkflowJob, candidates: Sequence[Pool], demand: Mapping[str, Demand], seen: Observation[WorkflowJob]
-) -> None:
-    matching = [pool for pool in candidates if _serves(pool, job)]
-    if not matching:
-        _leave_unserved(job, candidates, demand)
-        return
-    chosen = demand[matching[0].uid]
-    chosen.queued.append(job)
-    chosen.asked_at = min(chosen.asked_at, seen.asked_at)
-    chosen.oldest_wait = max(chosen.oldest_wait, seen.server_time - job.created_at)
-    for other in matching[1:]:
-        chosen.shared[other.uid] += 1
-        demand[other.uid].lent[matching[0].uid] += 1
+def _assign(entry: _Queued, chosen: Pool, matching: Sequence[Pool], demand: Mapping[str, Demand]) -> None:
+    mine, job, seen = demand[chosen.uid], entry.job, entry.seen
+    mine.queued.append(job)
+    mine.asked_at = min(mine.asked_at, seen.asked_at)
+    mine.oldest_wait = max(mine.oldest_wait, seen.server_time - job.created_at)
+    for other in matching:
+        if other is not chosen:
+            demand[other.uid].lent.append(job)
 
 
 def _serves(pool: Pool, job: WorkflowJob) -> bool:
@@ -215,7 +277,7 @@ def _serves(pool: Pool, job: WorkflowJob) -> bool:
 
 
 def _leave_unserved(job: WorkflowJob, candidates: Sequence[Pool], demand: Mapping[str, Demand]) -> None:
-    """Name a job that nobody serves in the status of one pool, so that it is counted once."""
+    """Name a job that nobody serves in the status of one pool of the namespace, so that it is counted once there."""
     if not job.labels:
         demand[candidates[0].uid].group_only.append(job)
     elif not hosted(job.labels):

@@ -6,21 +6,24 @@ a runner that took a job in the meantime is left alone (invariant 2). What is de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
-from controller.core.lifecycle import CAN_TAKE_A_JOB, Effect, Halves, Phase, Runner, Track
+from controller.core.lifecycle import CAN_TAKE_A_JOB, Marked, Phase, Runner, Track
 from controller.core.model import (
     Footprint,
+    GitHubSource,
+    HFJob,
     HubAccount,
     Pool,
     PoolKey,
+    Registration,
     RegistrationScope,
     Snapshot,
     WorkflowJob,
 )
-from controller.core.naming import LABEL_SPEC
+from controller.core.naming import LABEL_RUNNER, LABEL_SPEC, digest, label_value
 from controller.core.reasons import Reason
 
 ENDING_GRACE = 300.0
@@ -72,7 +75,7 @@ def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now:
     """Return why a runner must end now, or None; ``spec`` is the pool's :func:`~controller.core.naming.spec_digest`.
 
     The evidence rules: what shows itself (a stage, an age) counts at once; what is concluded from absence counts only
-    after :data:`~controller.core.lifecycle.LIST_LAG`, from complete lists (:func:`~controller.core.lifecycle.join_runners`).
+    after a while, from complete lists (:mod:`controller.core.evidence`).
     """
     phase = runner.phase
     if phase in LEFT_ALONE:
@@ -109,7 +112,7 @@ def _fits(pool: Pool, runner: Runner, spec: str) -> bool:
         and runner.registration.labels != pool.labels
     ):
         return False
-    if runner.footprint is not pool.footprint and runner.footprint != pool.footprint:
+    if runner.footprint is not pool.footprint and runner.footprint.place != pool.footprint.place:
         return False
     if runner.hf_job is None:
         return True
@@ -131,14 +134,54 @@ def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float) -> Re
     return Reason.RegistrationDeadline if runner.age > deadlines.registration else None
 
 
+@dataclass(slots=True)
+class Stray:
+    """What one namespace's lists show of a runner that no pool claims.
+
+    Attributes:
+        scope: The list with its registration.
+        registration: GitHub's half; without it nobody can ask whether the runner works, so it is never retired.
+        account: The list with its HF Job, None where there is none.
+        hf_job: The Hub's half.
+    """
+
+    scope: RegistrationScope
+    registration: Registration
+    account: HubAccount | None = None
+    hf_job: HFJob | None = None
+
+
+StrayKey = tuple[str, str]
+"""The Kubernetes namespace whose Secrets brought the lists, and the runner's name: an action never mixes two teams' lists."""
+
+
+def find_strays(pools: Sequence[Pool], marked: Marked) -> dict[StrayKey, Stray]:
+    """Return runners of this controller whose pool does not exist."""
+    digests = {digest(pool.uid) for pool in pools}
+    labels = {label_value(pool.uid) for pool in pools}
+    found: dict[StrayKey, Stray] = {}
+    for scope, by_digest in marked.registrations.items():
+        for made_by, registrations in by_digest.items():
+            for registration in registrations if made_by not in digests else ():
+                found[scope.source.secret.namespace, registration.name] = Stray(scope, registration)
+    for account, by_label in marked.hf_jobs.items():
+        for label, jobs in by_label.items():
+            for job in jobs if label not in labels else ():
+                stray = found.get((account.secret.namespace, job.labels[LABEL_RUNNER]))
+                if stray is not None and (stray.hf_job is None or job.created_at < stray.hf_job.created_at):
+                    stray.account, stray.hf_job = account, job
+    return found
+
+
 def stray_retirements(
-    strays: Mapping[str, Halves],
+    strays: Mapping[StrayKey, Stray],
     snapshot: Snapshot,
-    tracks: Mapping[str, Track],
+    tracks: Mapping[StrayKey, Track],
     *,
-    running: Mapping[str, WorkflowJob],
+    running: Mapping[GitHubSource, Mapping[str, WorkflowJob]],
+    in_flight: Collection[str],
     now: float,
-) -> tuple[list[Retire], dict[str, Track]]:
+) -> tuple[list[Retire], dict[StrayKey, Track]]:
     """Return retirements for runners of this controller whose pool does not exist, and the tracks that time them.
 
     Only when every pool of the cluster is known: before that, each runner would look like a stray. An HF Job whose
@@ -146,30 +189,28 @@ def stray_retirements(
     registration nobody can ask GitHub whether it is busy.
     """
     found: list[Retire] = []
-    kept: dict[str, Track] = {}
-    for name in sorted(strays):
-        halves = strays[name]
-        track = tracks.get(name) or Track(phase=Phase.ORPHANED, since=now)
-        kept[name] = track
-        busy = name in running or (halves.in_flight is not None and halves.in_flight.effect is Effect.RETIRE)
-        if busy or not snapshot.pools_known or halves.registration is None or halves.scope is None:
+    kept: dict[StrayKey, Track] = {}
+    for key in sorted(strays):
+        stray, name = strays[key], key[1]
+        track = tracks.get(key) or Track(phase=Phase.ORPHANED, since=now)
+        kept[key] = track
+        if name in running.get(stray.scope.source, {}) or name in in_flight or not snapshot.pools_known:
             continue
         if now - track.since <= STRAY_GRACE or now < track.retry_at:
             continue
-        view = snapshot.registrations[halves.scope]
-        if not view.complete or (
-            halves.account is None and not all(v.complete for v in snapshot.hf_jobs.values())
-        ):
+        view = snapshot.registrations[stray.scope]
+        accounts = [view for account, view in snapshot.hf_jobs.items() if account.secret.namespace == key[0]]
+        if not view.complete or (stray.account is None and not all(each.complete for each in accounts)):
             continue
-        kept[name] = replace(track, retry_at=now + STRAY_GRACE)
+        kept[key] = replace(track, retry_at=now + STRAY_GRACE)
         found.append(
             Retire(
                 name=name,
                 pool_uid="",
-                scope=halves.scope,
-                account=halves.account,
-                registration_id=halves.registration.id,
-                hf_job_id=halves.hf_job.id if halves.hf_job else None,
+                scope=stray.scope,
+                account=stray.account,
+                registration_id=stray.registration.id,
+                hf_job_id=stray.hf_job.id if stray.hf_job else None,
                 reason=Reason.PoolDeleted,
             )
         )

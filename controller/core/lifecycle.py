@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
+from controller.core.evidence import absent_since, proves_absence, shows_all_before
 from controller.core.model import (
     Footprint,
     HFJob,
@@ -36,9 +37,6 @@ from controller.core.naming import (
     label_value,
     origin,
 )
-
-LIST_LAG = 60.0
-"""Seconds for which a thing that we made, and that a list does not show, is taken for not listed yet (simulation.md §2, row 9)."""
 
 
 class Phase(StrEnum):
@@ -107,6 +105,7 @@ class Track:
         unproven_end: Its HF Job ended well, yet its registration was still listed and nobody had seen it online. Whether it
             served shows when the registration goes (a JIT runner's record goes with its job) or stays.
         workflow_job: The job that it was first seen with, as the queue named it; it never has another.
+        hf_job_id: The Hub's id of the HF Job that we made for it, empty while unknown; any other of its name is a copy.
         retry_at: No retirement is tried before; GitHub said that it was busy.
         refusals: How often GitHub said so.
     """
@@ -120,13 +119,14 @@ class Track:
     doubtful: bool = False
     unproven_end: str = ""
     workflow_job: WorkflowJob | None = None
+    hf_job_id: str = ""
     retry_at: float = 0.0
     refusals: int = 0
 
     @property
-    def alone_for(self) -> float | None:
-        """Seconds for which lists have proved that its other half is missing; None when none does."""
-        return _gap(self.alone_since, self.alone_at)
+    def lacks_other_half(self) -> bool:
+        """Lists prove that its other half is gone, or was never made."""
+        return proves_absence(self.alone_since, self.alone_at)
 
 
 _NOTHING_KNOWN = Track(phase=Phase.REGISTERED, since=0.0)
@@ -181,67 +181,129 @@ class Runner(NamedTuple):
 
 @dataclass(slots=True)
 class Halves:
-    """What was seen under one runner's name, and where."""
+    """What one pool's own lists show under one runner's name, and where; of HF Jobs perhaps several, with copies."""
 
     registration: Registration | None = None
     scope: RegistrationScope | None = None
-    hf_job: HFJob | None = None
-    account: HubAccount | None = None
+    hf_jobs: list[tuple[HubAccount, HFJob]] = field(default_factory=list)
     in_flight: InFlight | None = None
 
 
-@dataclass(slots=True)
-class Census:
-    """Every half that carries our mark, by pool uid and runner name; ``strays`` belong to no pool."""
+@dataclass(slots=True, kw_only=True)
+class Marked:
+    """Everything in the lists that carries this controller's mark, by the list that showed it and the pool it names.
 
-    by_pool: dict[str, dict[str, Halves]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(Halves))
-    )
-    strays: dict[str, Halves] = field(default_factory=lambda: defaultdict(Halves))
+    What a list says is only ever believed of the pools whose credentials brought that list (:func:`halves_of`): anybody may
+    give a runner or an HF Job of their own a name of ours.
+
+    Attributes:
+        registrations: By list and the pool's digest.
+        hf_jobs: Live ones by list and the label with the pool's uid.
+        in_flight: Effects of ours by pool uid and runner.
+    """
+
+    registrations: Mapping[RegistrationScope, Mapping[str, list[Registration]]]
+    hf_jobs: Mapping[HubAccount, Mapping[str, list[HFJob]]]
+    in_flight: Mapping[str, Mapping[str, InFlight]]
 
 
-def take_census(
-    pools: Sequence[Pool], snapshot: Snapshot, in_flight: Mapping[str, InFlight], controller_id: str
-) -> Census:
-    """Sort everything that is ours by pool; what is not ours is not even looked at (invariant 6).
+def find_marked(snapshot: Snapshot, in_flight: Mapping[str, InFlight], controller_id: str) -> Marked:
+    """Sort everything that is ours; what is not ours is not even looked at.
 
     A registration is ours by the digests in its name. An HF Job is ours by its labels; anybody in the namespace can set
-    labels, so a job must also carry a runner name of our form for the same pool.
+    labels, so a job must also carry a runner name of our form.
     """
-    census = Census()
     mine = controller_digest(controller_id)
-    uid_by_digest = {digest(pool.uid): pool.uid for pool in pools}
-    uid_by_label = {label_value(pool.uid): pool.uid for pool in pools}
-    uids = {pool.uid for pool in pools}
-    for scope, registrations in snapshot.registrations.items():
-        for registration in registrations.items:
+    registrations: dict[RegistrationScope, dict[str, list[Registration]]] = {}
+    for scope, listed in snapshot.registrations.items():
+        by_digest = registrations[scope] = defaultdict(list)
+        for registration in listed.items:
             made_by = origin(registration.name)
-            if made_by is None or made_by.controller != mine:
-                continue
-            uid = uid_by_digest.get(made_by.pool)
-            halves = (census.strays if uid is None else census.by_pool[uid])[registration.name]
-            halves.registration, halves.scope = registration, scope
-    for account, jobs in snapshot.hf_jobs.items():
-        for job in jobs.items:
-            name = job.labels.get(LABEL_RUNNER, "")
-            made_by = origin(name)
-            if (
-                made_by is None
-                or made_by.controller != mine
-                or job.labels.get(LABEL_MANAGED_BY) != MANAGED_BY
-                or job.labels.get(LABEL_CONTROLLER) != controller_id
-                or job.stage.ended
-            ):
-                continue
-            uid = uid_by_label.get(job.labels.get(LABEL_POOL_UID, ""))
-            if uid is not None and digest(uid) != made_by.pool:
-                continue
-            halves = (census.strays if uid is None else census.by_pool[uid])[name]
-            halves.hf_job, halves.account = job, account
+            if made_by is not None and made_by.controller == mine:
+                by_digest[made_by.pool].append(registration)
+    hf_jobs: dict[HubAccount, dict[str, list[HFJob]]] = {}
+    for account, live in snapshot.hf_jobs.items():
+        by_label = hf_jobs[account] = defaultdict(list)
+        for job in live.items:
+            if not job.stage.ended and _carries_our_mark(job, mine, controller_id):
+                by_label[job.labels.get(LABEL_POOL_UID, "")].append(job)
+    effects: dict[str, dict[str, InFlight]] = defaultdict(dict)
     for name, effect in in_flight.items():
-        halves = (census.by_pool[effect.pool_uid] if effect.pool_uid in uids else census.strays)[name]
-        halves.in_flight = effect
-    return census
+        effects[effect.pool_uid][name] = effect
+    return Marked(registrations=registrations, hf_jobs=hf_jobs, in_flight=effects)
+
+
+def _carries_our_mark(job: HFJob, mine: str, controller_id: str) -> bool:
+    made_by = origin(job.labels.get(LABEL_RUNNER, ""))
+    return (
+        made_by is not None
+        and made_by.controller == mine
+        and job.labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+        and job.labels.get(LABEL_CONTROLLER) == controller_id
+    )
+
+
+def is_of_pool(job: HFJob, uid: str) -> bool:
+    """Return whether an HF Job names a pool twice, by label and in its runner's name."""
+    made_by = origin(job.labels.get(LABEL_RUNNER, ""))
+    named = job.labels.get(LABEL_POOL_UID, "") == label_value(uid)
+    return named and made_by is not None and made_by.pool == digest(uid)
+
+
+def halves_of(pool: Pool, marked: Marked) -> dict[str, Halves]:
+    """Return what a pool's own lists show of its runners, by name.
+
+    Where two lists show one registration (a repository that was renamed, say), the place where the pool launches now counts.
+    """
+    found: dict[str, Halves] = defaultdict(Halves)
+    mine, label = digest(pool.uid), label_value(pool.uid)
+    accounts: set[HubAccount] = set()
+    for footprint in pool.footprints:
+        for registration in marked.registrations.get(footprint.registrations, {}).get(mine, ()):
+            halves = found[registration.name]
+            if halves.registration is None:
+                halves.registration, halves.scope = registration, footprint.registrations
+        if footprint.account in accounts:
+            continue
+        accounts.add(footprint.account)
+        for job in marked.hf_jobs.get(footprint.account, {}).get(label, ()):
+            if is_of_pool(job, pool.uid):
+                found[job.labels[LABEL_RUNNER]].hf_jobs.append((footprint.account, job))
+    for name, effect in marked.in_flight.get(pool.uid, {}).items():
+        found[name].in_flight = effect
+    return found
+
+
+COPY = "duplicated-job"
+"""The Hub's word for what made a job that somebody duplicated on its page."""
+
+
+def choose_hf_job(
+    candidates: Sequence[tuple[HubAccount, HFJob]],
+    *,
+    known_id: str,
+    creator: str,
+    copies: frozenset[str],
+) -> tuple[HubAccount, HFJob] | None:
+    """Return the HF Job that we made, of several that carry one runner's name; the others are copies.
+
+    Everybody who may write in the Hub namespace can make another HF Job with our labels; its own *duplicate* does.
+
+    Args:
+        candidates: Live ones, with the list that shows each.
+        known_id: The Hub's id of ours, where it is known: from the answer to our launch, or from an earlier pass.
+        creator: Who launched with our token last, empty while unknown.
+        copies: Ids that were found to be copies before.
+    """
+    if known_id:
+        return next((each for each in candidates if each[1].id == known_id), None)
+    genuine = [each for each in candidates if each[1].id not in copies and each[1].initiator != COPY]
+    # Another creator tells against a job only beside one of ours: the token may be another user's since.
+    return min(
+        genuine,
+        key=lambda each: (bool(creator) and each[1].creator != creator, each[1].created_at, each[1].id),
+        default=None,
+    )
 
 
 def join_runners(
@@ -252,6 +314,8 @@ def join_runners(
     running: Mapping[str, WorkflowJob],
     served: Mapping[str, WorkflowJob],
     tracks: Mapping[str, Track],
+    copies: frozenset[str] = frozenset(),
+    creator: str = "",
     now: float,
 ) -> list[Runner]:
     """Return the pool's runners, by name.
@@ -260,10 +324,12 @@ def join_runners(
         pool: The pool.
         halves_by_name: What was seen of its runners.
         snapshot: The lists.
-        running: Workflow jobs that run, by runner.
+        running: Workflow jobs that run, by runner, as the pool's own source shows them.
         served: Workflow jobs that were seen completed since the last pass, by runner. It takes no other one, although lists
             of runners and HF Jobs that are older may still show it free.
         tracks: What is known from before.
+        copies: Ids of HF Jobs that were found to be copies.
+        creator: Who launches with the pool's token; empty while unknown.
         now: Monotonic seconds.
 
     Must not be made async: what is compared here is one instant's view.
@@ -271,18 +337,44 @@ def join_runners(
     if not halves_by_name:
         return []
     views = _Views(pool, snapshot)
-    return [
-        _join(
-            name,
-            halves_by_name[name],
-            views=views,
-            workflow_job=running.get(name),
-            served=served.get(name),
-            track=tracks.get(name),
-            now=now,
+    runners = []
+    for name in sorted(halves_by_name):
+        halves, track = halves_by_name[name], tracks.get(name)
+        launched = halves.in_flight.hf_job if halves.in_flight else None
+        ours = None
+        if halves.hf_jobs:
+            known_id = (track.hf_job_id if track else "") or (launched.id if launched else "")
+            ours = choose_hf_job(halves.hf_jobs, known_id=known_id, creator=creator, copies=copies)
+            if ours is None and halves.registration is None and halves.in_flight is None:
+                continue  # nothing but copies
+        runners.append(
+            _join(
+                name,
+                halves,
+                ours,
+                views=views,
+                workflow_job=_its_own(running.get(name), halves.registration),
+                served=_its_own(served.get(name), halves.registration),
+                track=track,
+                now=now,
+            )
         )
-        for name in sorted(halves_by_name)
-    ]
+    return runners
+
+
+def find_copies(halves_by_name: Mapping[str, Halves], runners: Sequence[Runner]) -> dict[str, HFJob]:
+    """Return the live HF Jobs that carry a runner's name and are not the one that we made for it, by id."""
+    ours = {runner.hf_job.id for runner in runners if runner.hf_job is not None}
+    return {
+        job.id: job for halves in halves_by_name.values() for _, job in halves.hf_jobs if job.id not in ours
+    }
+
+
+def _its_own(job: WorkflowJob | None, registration: Registration | None) -> WorkflowJob | None:
+    """Return the job if it runs on this registration: another one of its scope, or of one below it, may have its name."""
+    if job is None or registration is None or job.runner_id is None or job.runner_id == registration.id:
+        return job
+    return None
 
 
 class _Views:
@@ -291,7 +383,7 @@ class _Views:
     def __init__(self, pool: Pool, snapshot: Snapshot) -> None:
         self.home = pool.footprint
         self._snapshot = snapshot
-        self._footprints = (pool.footprint, *pool.former)
+        self._footprints = pool.footprints
         # What was asked for last: nearly all runners of a pool are in the same lists.
         self._place: tuple[RegistrationScope, HubAccount, Footprint] | None = None
         self._list: tuple[HubAccount, Observation[HFJob]] | None = None
@@ -299,12 +391,12 @@ class _Views:
     @cached_property
     def no_registration(self) -> float | None:
         """Since when (asked at) the lists prove that a name which they lack has no registration; None when they don't."""
-        return _proof([self._snapshot.registrations.get(f.registrations) for f in self._footprints])
+        return absent_since([self._snapshot.registrations.get(f.registrations) for f in self._footprints])
 
     @cached_property
     def no_hf_job(self) -> float | None:
         """Since when (asked at) the lists prove that a name which they lack has no live HF Job; None when they don't."""
-        return _proof([self._snapshot.hf_jobs.get(f.account) for f in self._footprints])
+        return absent_since([self._snapshot.hf_jobs.get(f.account) for f in self._footprints])
 
     def place(self, scope: RegistrationScope, account: HubAccount) -> Footprint:
         """Return a footprint: the pool's own object for runners that are at home, which makes them cheap to compare."""
@@ -324,16 +416,10 @@ class _Views:
         return max(0.0, seen.server_time - began) + max(0.0, now - seen.asked_at)
 
 
-def _proof(lists: Sequence[Observation[HFJob] | Observation[Registration] | None]) -> float | None:
-    asked = [seen.asked_at if seen is not None and seen.complete else None for seen in lists]
-    if not asked or any(at is None for at in asked):
-        return None
-    return min(at for at in asked if at is not None)
-
-
 def _join(
     name: str,
     halves: Halves,
+    ours: tuple[HubAccount, HFJob] | None,
     *,
     views: _Views,
     workflow_job: WorkflowJob | None,
@@ -342,7 +428,8 @@ def _join(
     now: float,
 ) -> Runner:
     effect = halves.in_flight
-    registration, hf_job, account = halves.registration, halves.hf_job, halves.account
+    registration = halves.registration
+    account, hf_job = ours or (None, None)
     if hf_job is None and effect is not None and effect.hf_job is not None and effect.effect is Effect.LAUNCH:
         hf_job = effect.hf_job  # acknowledged, and not listed yet
     home = (effect.footprint if effect else None) or views.home
@@ -363,7 +450,8 @@ def _join(
         was_online=known.online_at is not None or known.taken_at is not None or served is not None,
         had_its_job=known.workflow_job is not None or served is not None,
         launching=launching,
-        alone_for=_gap(alone_since, alone_at),
+        alone=alone_since is not None,
+        lacks_other_half=proves_absence(alone_since, alone_at),
     )
     online = _online(registration)
     doubtful = (
@@ -375,6 +463,7 @@ def _join(
     taken_at = now if took_one and known.taken_at is None else known.taken_at
     still_doubtful = doubtful or (known.doubtful and hf_job is None)
     its_job = known.workflow_job or served or workflow_job
+    hf_job_id = hf_job.id if hf_job else known.hf_job_id
     # One new track at most: a pass makes ten thousand of them.
     if track is None or (
         phase,
@@ -385,6 +474,7 @@ def _join(
         alone_at,
         still_doubtful,
         its_job,
+        hf_job_id,
     ) != (
         track.phase,
         track.since,
@@ -394,6 +484,7 @@ def _join(
         track.alone_at,
         track.doubtful,
         track.workflow_job,
+        track.hf_job_id,
     ):
         track = Track(
             phase=phase,
@@ -405,6 +496,7 @@ def _join(
             doubtful=still_doubtful,
             unproven_end=known.unproven_end,
             workflow_job=its_job,
+            hf_job_id=hf_job_id,
             retry_at=known.retry_at,
             refusals=known.refusals,
         )
@@ -434,18 +526,11 @@ def _alone(track: Track, *, proof: float | None, known_since: float) -> tuple[fl
     """Return when the first and the newest list were asked for that prove one half to be without the other.
 
     Only a list that was asked for after the runner became known can prove a gap: with an older one, the other half may
-    have been made since. While lists fail, a gap keeps what was proved of it, and grows no older:
-
-    1. A list that lags lacks a registration made seconds before.  2. Lists fail for a minute.  3. The gap would seem a minute
-    old, although nobody has looked since.
+    have been made since. While lists fail, a gap keeps what was proved of it, and grows no older.
     """
     if proof is None or proof < known_since:
         return track.alone_since, track.alone_at
     return (proof if track.alone_since is None else track.alone_since), proof
-
-
-def _gap(since: float | None, newest: float | None) -> float | None:
-    return None if since is None or newest is None else newest - since
 
 
 def _phase(
@@ -456,14 +541,15 @@ def _phase(
     was_online: bool,
     had_its_job: bool,
     launching: bool,
-    alone_for: float | None,
+    alone: bool,
+    lacks_other_half: bool,
 ) -> Phase:
     if hf_job is None:
-        if launching or alone_for is None or registration is None:
+        if launching or not alone or registration is None:
             return Phase.REGISTERED
         if workflow_job is not None or registration.busy:
             return Phase.LOST
-        if alone_for > LIST_LAG:
+        if lacks_other_half:
             return Phase.ORPHANED
         return Phase.FINISHED if was_online else Phase.REGISTERED
     if workflow_job is not None or (registration is not None and registration.busy):
@@ -474,7 +560,7 @@ def _phase(
     # it is no capacity either way.
     if was_online:
         return Phase.FINISHED
-    if registration is None and alone_for is not None and alone_for > LIST_LAG:
+    if registration is None and lacks_other_half:
         return Phase.ORPHANED
     return Phase.SCHEDULING if hf_job.stage is Stage.SCHEDULING else Phase.STARTING
 
@@ -499,7 +585,7 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
         return True
     if seen is None or not seen.complete or seen.asked_at <= effect.settled_at:
         return True
-    overdue = seen.asked_at - effect.settled_at > LIST_LAG
+    overdue = shows_all_before(seen, effect.settled_at)
     if effect.effect is Effect.LAUNCH:
         return not shown and not overdue
     return shown and not overdue

@@ -181,16 +181,45 @@ class HubAccount:
         return self._hash
 
 
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Place:
+    """Where runners leave their two halves, whoever looks there: it names no credential.
+
+    Attributes:
+        api_url: GitHub's REST base.
+        scope: Where runners are registered.
+        endpoint: The Hub's base URL.
+        namespace: Who owns and pays for the HF Jobs.
+    """
+
+    api_url: str
+    scope: Scope
+    endpoint: str
+    namespace: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Footprint:
-    """A place where a pool has, or had, runners: one list of registrations and one list of HF Jobs.
+    """A place as one pool's credentials see it: one list of registrations and one list of HF Jobs.
 
-    A pool that is edited to another repository or namespace keeps its older footprints (in its status, so that they
-    survive a restart) until both lists are seen without it.
+    A pool judges by the lists that its own credentials brought, and by no others: who else looks at the same place, with
+    whatever rights, says nothing about it. A pool that is edited to another repository or namespace keeps its older
+    footprints (in its status, so that they survive a restart) until both lists are seen without it.
     """
 
     registrations: RegistrationScope
     account: HubAccount
+    place: Place = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the place once: a pass compares it for each runner."""
+        place = Place(
+            api_url=self.registrations.source.api_url,
+            scope=self.registrations.scope,
+            endpoint=self.account.endpoint,
+            namespace=self.account.namespace,
+        )
+        object.__setattr__(self, "place", place)
 
 
 class GroupOnlyJobs(StrEnum):
@@ -309,6 +338,11 @@ class Pool:
         object.__setattr__(self, "footprint", Footprint(RegistrationScope(self.source, self.scope), self.hub))
 
     @property
+    def footprints(self) -> tuple[Footprint, ...]:
+        """Everywhere the pool may have runners: where it launches now, then its former places."""
+        return (self.footprint, *self.former)
+
+    @property
     def leaving(self) -> bool:
         """Whether the pool launches nothing and lets its runners end, as it is being deleted or drained."""
         return self.deleting or self.draining
@@ -341,6 +375,8 @@ class WorkflowJob:
         created_at: Epoch seconds on GitHub's clock; queue age counts from here (github.md §2.1).
         started_at: Epoch seconds on GitHub's clock; meaningful once a runner took the job.
         runner_name: Who runs it, or None.
+        runner_id: GitHub's id of the runner that has it, None where it does not tell.
+        repository_id: GitHub's id of the repository, which stays when the repository is renamed; None where it does not tell.
         html_url: The job's page.
     """
 
@@ -354,6 +390,8 @@ class WorkflowJob:
     created_at: float
     started_at: float | None = None
     runner_name: str | None = None
+    runner_id: int | None = None
+    repository_id: int | None = None
     html_url: str = ""
 
 
@@ -448,6 +486,7 @@ class HFJob:
         message: The Hub's own words about the stage.
         cancel_reason: Why the platform cancelled it, for instance ``NO_CREDITS``.
         creator: Name of the user whose token launched it; empty when the answer does not tell.
+        initiator: What made it, in the Hub's word and lower case (``duplicated-job`` for a copy); empty when it does not tell.
         url: The job's page.
     """
 
@@ -462,6 +501,7 @@ class HFJob:
     message: str | None = None
     cancel_reason: str | None = None
     creator: str = ""
+    initiator: str = ""
     url: str = ""
 
     @property

@@ -85,7 +85,9 @@ def hf_labels(pool: Pool, controller_id: str, name: str) -> Mapping[str, str]:
 
 def spec_digest(pool: Pool) -> str:
     """Return a digest of everything that a runner is made from; runners of another digest no longer fit the pool."""
-    return _spec_digest(pool.scope, pool.runner_group, pool.labels, pool.hub, pool.template)
+    # Not the credentials: who replaces a Secret by another one for the same place changes no runner.
+    place = (pool.hub.endpoint, pool.hub.namespace)
+    return _spec_digest(pool.scope, pool.runner_group, pool.labels, place, pool.template)
 
 
 @lru_cache(maxsize=4_096)

@@ -1,106 +1,191 @@
 """The planning pass: everything that is known in, everything to do out.
 
-:func:`plan` is a pure function. It looks at all pools at once, because matching, caps and prices need the whole picture,
+:func:`plan` is a pure function. It looks at all pools at once, because pools of one namespace share the jobs that they match,
 and it acts only on evidence that is complete and newer than our own last effects.
+
+Each pool is judged by the lists that its own credentials brought, and behind a guard of its own: what goes wrong with one
+pool, for whatever its services answered, ends that pool's part of the pass and no other's (:attr:`Plan.faults`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from controller.core.demand import match_demand
-from controller.core.gc import stray_retirements
-from controller.core.lifecycle import (
-    Census,
-    Track,
-    join_runners,
-    take_census,
-)
-from controller.core.model import (
-    HFJob,
-)
+from controller.core.demand import match_demand, running_jobs, view_queues
+from controller.core.gc import find_strays, stray_retirements
+from controller.core.lifecycle import Marked, find_copies, find_marked, halves_of, is_of_pool, join_runners
+from controller.core.model import GitHubSource, HFJob, Pool, WorkflowJob
 from controller.core.money import prices
-from controller.core.naming import LABEL_POOL_UID, digest, label_value, origin
+from controller.core.naming import LABEL_RUNNER
 from controller.core.pool_pass import PoolPass, first_memory
-from controller.core.report import (
-    Action,
-    Memory,
-    Notice,
-    Plan,
-    PlanInput,
-    PoolMemory,
-    PoolReport,
-    Result,
-)
+from controller.core.report import Memory, Plan, PlanInput, PoolMemory, PoolReport, Result
 from controller.core.takeover import find_sounded, under_way
 
 
 def plan(given: PlanInput) -> Plan:
     """Decide what to do now. Pure: equal inputs give equal plans."""
-    given = _heed_drain_requests(given)
     usd = prices(given.snapshot.flavors)
-    demand, running = match_demand(given.pools, given.snapshot, usd, given.now)
-    served = {
-        job.runner_name: job for jobs in given.snapshot.completed.values() for job in jobs if job.runner_name
-    }
-    census = take_census(given.pools, given.snapshot, given.in_flight, given.controller_id)
-    ended = _ended_by_pool(given)
-    results: dict[str, list[Result]] = {}
-    for result in given.results:
-        results.setdefault(result.pool_uid, []).append(result)
+    shared = _Shared(given, usd)
+    passes: dict[str, PoolPass] = {}
+    faults: dict[str, Exception] = {}
 
-    proven = _proven_ends(given, census)
-    began = given.now if given.memory.began is None else given.memory.began
-    sounded = find_sounded(given.memory.sounded, given.snapshot, given.in_flight, began=began)
-    sounding = under_way(given.in_flight)
+    def guarded(pool: Pool, step: Callable[[], None]) -> None:
+        """Do one pool's part; a mistake in it ends its pass, and is told."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this pool alone
+            faults[pool.uid] = error
+            passes.pop(pool.uid, None)
 
-    actions: list[Action] = []
-    notices: list[Notice] = []
-    reports: dict[str, PoolReport] = {}
-    tracks: dict[str, Track] = {}
-    memories: dict[str, PoolMemory] = {}
+    def learn(pool: Pool) -> None:
+        one = shared.begin(pool)
+        one.learn_all()
+        passes[pool.uid] = one
+
     for pool in sorted(given.pools, key=lambda p: (p.created_at, p.uid)):
-        one = PoolPass(
+        guarded(pool, lambda pool=pool: learn(pool))  # type: ignore[misc]
+    for ours in _by_namespace([one.pool for one in passes.values()]):
+        try:
+            shared.match(ours, passes)
+        except Exception as error:  # noqa: BLE001 - a namespace is one team
+            for pool in ours:
+                faults[pool.uid] = error
+                passes.pop(pool.uid)
+    for one in list(passes.values()):
+        guarded(one.pool, one.decide)
+    reports: dict[str, PoolReport] = {}
+    for uid, one in list(passes.items()):
+        guarded(one.pool, lambda uid=uid, one=one: reports.__setitem__(uid, one.report()))  # type: ignore[misc]
+
+    stray_actions, strays = stray_retirements(
+        find_strays(given.pools, shared.marked),
+        given.snapshot,
+        given.memory.strays,
+        running=shared.running,
+        in_flight=shared.effects_without_pool(),
+        now=given.now,
+    )
+    memories = {uid: known for uid, known in given.memory.pools.items() if uid in faults}
+    memories |= {uid: one.memory for uid, one in passes.items()}
+    return Plan(
+        actions=[*(action for one in passes.values() for action in one.actions), *stray_actions],
+        reports=reports,
+        notices=[notice for one in passes.values() for notice in one.notices],
+        memory=Memory(pools=memories, strays=strays, began=shared.began, sounded=shared.sounded),
+        faults=faults,
+    )
+
+
+class _Shared:
+    """What all pools of a pass need: the lists sorted once, and nothing that one pool's lists say of another's runners."""
+
+    def __init__(self, given: PlanInput, usd: Mapping[str, Mapping[str, float]]) -> None:
+        self.given, self.usd = given, usd
+        self.running = running_jobs(given.snapshot)
+        self.marked: Marked = find_marked(given.snapshot, given.in_flight, given.controller_id)
+        self.began = given.now if given.memory.began is None else given.memory.began
+        self.sounded = find_sounded(given.memory.sounded, given.snapshot, given.in_flight, began=self.began)
+        self._sounding = under_way(given.in_flight)
+        self._results: dict[str, list[Result]] = defaultdict(list)
+        for result in given.results:
+            self._results[result.pool_uid].append(result)
+
+    def begin(self, pool: Pool) -> PoolPass:
+        """Return a pool's pass, with its runners joined from its own lists."""
+        given = self.given
+        memory = given.memory.pools.get(pool.uid) or first_memory(given, pool)
+        pool, memory = _heed_drain_request(pool, memory, given.now)
+        halves = halves_of(pool, self.marked)
+        running, served = _of_own_sources(pool, self.running), _completed(pool, given)
+        runners = join_runners(
+            pool,
+            halves,
+            given.snapshot,
+            running=running,
+            served=served,
+            tracks=memory.tracks,
+            copies=memory.copies,
+            creator=memory.creator,
+            now=given.now,
+        )
+        return PoolPass(
             given,
             pool,
-            demand[pool.uid],
-            runners=join_runners(
-                pool,
-                census.by_pool.get(pool.uid, {}),
-                given.snapshot,
-                running=running,
-                served=served,
-                tracks=given.memory.tracks,
-                now=given.now,
-            ),
-            usd=usd.get(pool.hub.endpoint, {}),
-            sounded=pool.footprint.registrations in sounded,
-            sounding=pool.uid in sounding,
+            memory,
+            view_queues(pool, given.snapshot, given.now),
+            runners=runners,
+            running=running,
+            completed=served,
+            ended=_ended(pool, memory, given),
+            copies=find_copies(halves, runners),
+            results=self._results.get(pool.uid, ()),
+            usd=self.usd.get(pool.hub.endpoint, {}),
+            sounded=pool.footprint.registrations in self.sounded,
+            sounding=pool.uid in self._sounding,
         )
-        one.account(ended.get(pool.uid, ()), running)
-        one.credit(proven.get(pool.uid, ()))
-        one.learn(results.get(pool.uid, ()))
-        one.retire()
-        one.release()
-        one.launch()
-        one.run_again(running)
-        actions += one.actions
-        notices += one.notices
-        reports[pool.uid] = one.report()
-        memories[pool.uid] = one.memory
-        tracks.update(one.tracks)
-    stray_actions, stray_tracks = stray_retirements(
-        census.strays, given.snapshot, given.memory.tracks, running=running, now=given.now
-    )
-    actions += stray_actions
-    tracks.update(stray_tracks)
-    return Plan(
-        actions=actions,
-        reports=reports,
-        notices=notices,
-        memory=Memory(tracks=tracks, pools=memories, began=began, sounded=sounded),
-    )
+
+    def match(self, pools: Sequence[Pool], passes: Mapping[str, PoolPass]) -> None:
+        """Share the queued jobs of one namespace out among its pools."""
+        match_demand(
+            pools,
+            {pool.uid: passes[pool.uid].demand for pool in pools},
+            self.given.snapshot,
+            room=lambda pool: passes[pool.uid].room(),
+            usd_per_second=self.usd,
+        )
+
+    def effects_without_pool(self) -> set[str]:
+        """Return the runners with an effect under way whose pool does not exist."""
+        known = {pool.uid for pool in self.given.pools}
+        return {
+            name for uid, effects in self.marked.in_flight.items() if uid not in known for name in effects
+        }
+
+
+def _by_namespace(pools: Sequence[Pool]) -> list[list[Pool]]:
+    found: dict[str, list[Pool]] = defaultdict(list)
+    for pool in pools:
+        found[pool.key.namespace].append(pool)
+    return [found[namespace] for namespace in sorted(found)]
+
+
+def _of_own_sources(
+    pool: Pool, running: Mapping[GitHubSource, Mapping[str, WorkflowJob]]
+) -> Mapping[str, WorkflowJob]:
+    """Return running jobs by runner, as the pool's own credentials show them, at its former places too."""
+    if not pool.former:
+        return running.get(pool.source, {})
+    found: dict[str, WorkflowJob] = {}
+    for footprint in reversed(pool.footprints):
+        found.update(running.get(footprint.registrations.source, {}))
+    return found
+
+
+def _completed(pool: Pool, given: PlanInput) -> Mapping[str, WorkflowJob]:
+    if not given.snapshot.completed:
+        return {}
+    sources = dict.fromkeys(footprint.registrations.source for footprint in pool.footprints)
+    return {
+        job.runner_name: job
+        for source in sources
+        for job in given.snapshot.completed.get(source, ())
+        if job.runner_name
+    }
+
+
+def _ended(pool: Pool, memory: PoolMemory, given: PlanInput) -> list[HFJob]:
+    """Return the pool's HF Jobs that ended since the last pass; the end of a copy says nothing about its runner."""
+    found = []
+    for account in dict.fromkeys(footprint.account for footprint in pool.footprints):
+        for job in given.snapshot.ended.get(account, ()):
+            if job.id in memory.copies or not is_of_pool(job, pool.uid):
+                continue
+            track = memory.tracks.get(job.labels[LABEL_RUNNER])
+            if track is None or track.hf_job_id in ("", job.id):
+                found.append(job)
+    return found
 
 
 DRAIN_REQUEST_SECONDS = 60.0
@@ -111,42 +196,11 @@ clock but our own.
 """
 
 
-def _heed_drain_requests(given: PlanInput) -> PlanInput:
-    """Mark the pools that somebody asks to drain, and remember since when."""
-    if not any(pool.drain_request for pool in given.pools):
-        return given
-    pools, memories = [], dict(given.memory.pools)
-    for pool in given.pools:
-        if not pool.drain_request:
-            pools.append(pool)
-            continue
-        memory = memories.get(pool.uid) or first_memory(given, pool)
-        if memory.drain_request != pool.drain_request:
-            memory = replace(memory, drain_request=pool.drain_request, drain_requested_at=given.now)
-        memories[pool.uid] = memory
-        asked = given.now - memory.drain_requested_at < DRAIN_REQUEST_SECONDS
-        pools.append(replace(pool, draining=True) if asked else pool)
-    return replace(given, pools=pools, memory=replace(given.memory, pools=memories))
-
-
-def _proven_ends(given: PlanInput, census: Census) -> Mapping[str, list[str]]:
-    """Return the flavors of runners whose registration went after an unproven end, by pool uid."""
-    uid_by_digest = {digest(pool.uid): pool.uid for pool in given.pools}
-    found: dict[str, list[str]] = {}
-    for name, track in given.memory.tracks.items():
-        made_by = origin(name) if track.unproven_end else None
-        uid = uid_by_digest.get(made_by.pool) if made_by else None
-        if uid is not None and name not in census.by_pool.get(uid, {}):
-            found.setdefault(uid, []).append(track.unproven_end)
-    return found
-
-
-def _ended_by_pool(given: PlanInput) -> Mapping[str, list[HFJob]]:
-    uid_by_label = {label_value(pool.uid): pool.uid for pool in given.pools}
-    found: dict[str, list[HFJob]] = {}
-    for jobs in given.snapshot.ended.values():
-        for job in jobs:
-            uid = uid_by_label.get(job.labels.get(LABEL_POOL_UID, ""))
-            if uid is not None:
-                found.setdefault(uid, []).append(job)
-    return found
+def _heed_drain_request(pool: Pool, memory: PoolMemory, now: float) -> tuple[Pool, PoolMemory]:
+    """Mark a pool that somebody asks to drain, and remember since when."""
+    if not pool.drain_request:
+        return pool, memory
+    if memory.drain_request != pool.drain_request:
+        memory = replace(memory, drain_request=pool.drain_request, drain_requested_at=now)
+    asked = now - memory.drain_requested_at < DRAIN_REQUEST_SECONDS
+    return (replace(pool, draining=True) if asked else pool), memory

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
-from controller.core.demand import Demand, blocked_by, can_launch, name_jobs
+from controller.core.demand import Demand, Room, blocked_by, can_launch, name_jobs
+from controller.core.evidence import LIST_LAG
 from controller.core.gc import LEFT_ALONE, Retire, retire_reason
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
     CAN_TAKE_A_JOB,
-    LIST_LAG,
     Effect,
     Phase,
     Runner,
@@ -67,16 +68,24 @@ class PoolPass:
         self,
         given: PlanInput,
         pool: Pool,
+        memory: PoolMemory,
         demand: Demand,
         *,
         runners: list[Runner],
+        running: Mapping[str, WorkflowJob],
+        completed: Mapping[str, WorkflowJob],
+        ended: Sequence[HFJob],
+        copies: Mapping[str, HFJob],
+        results: Sequence[Result],
         usd: Mapping[str, float],
         sounded: bool,
         sounding: bool,
     ) -> None:
-        self.given, self.pool, self.demand, self.runners, self.usd = given, pool, demand, runners, usd
+        self.given, self.pool, self.memory, self.demand, self.runners = given, pool, memory, demand, runners
+        self.running, self.completed, self.ended, self.results = running, completed, ended, results
+        self.copies, self.usd = copies, usd
         self.sounded, self.sounding = sounded, sounding
-        self.memory = given.memory.pools.get(pool.uid) or first_memory(given, pool)
+        self._tracks_before = memory.tracks
         self.lost: list[Loss] = []
         self.backoffs = dict(self.memory.backoffs)
         self.actions: list[Action] = []
@@ -86,7 +95,6 @@ class PoolPass:
         self.live = sum(runner.live for runner in runners)
         self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
         self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)]
-        self.waiting = max(0, len(demand.queued) - _taken_unseen(runners, demand))
         since = self.memory.draining_since
         if pool.leaving != (since is not None):
             self.memory = replace(self.memory, draining_since=given.now if pool.leaving else None)
@@ -97,15 +105,46 @@ class PoolPass:
         self.offered, self.unknown_flavor = self._offer()
         self._tracks = {runner.name: runner.track for runner in runners}
 
+    def learn_all(self) -> None:
+        """Take in what happened since the last pass."""
+        self.account()
+        self.credit()
+        self.learn()
+        self.note_copies()
+
+    def decide(self) -> None:
+        """Decide what ends and what starts, once the pool's share of the queue is known."""
+        self.retire()
+        self.release()
+        self.launch()
+        self.run_again()
+        self.remember()
+
+    @cached_property
+    def waiting(self) -> int:
+        """How many queued jobs wait for a runner of this pool; meaningful once the queue is shared out."""
+        return max(0, len(self.demand.queued) - _taken_unseen(self.runners, self.demand))
+
+    def room(self) -> Room:
+        """Return how many more jobs the pool can take now."""
+        return Room(free=len(self.capacity), launches=self._may_launch_now())
+
+    def _may_launch_now(self) -> int:
+        space = self.pool.max_runners - self.live
+        if space <= 0 or not self._ready_to_launch():
+            return 0
+        return len(self._choose_flavors(space).flavors)
+
     # ------------------------------------------------------------------------------------------------- what was learnt
-    def account(self, ended: Sequence[HFJob], running: Mapping[str, WorkflowJob]) -> None:
+    def account(self) -> None:
         """Book HF Jobs that ended, tell what went wrong, and let failures slow the next launches down."""
+        ended, running = self.ended, self.running
         for job in ended:
             self._book(job)
         self._price()
         for job in ended:
             name = job.labels.get(LABEL_RUNNER, "")
-            track = self.given.memory.tracks.get(name)
+            track = self._tracks_before.get(name)
             workflow_job = running.get(name)
             registration = next((r.registration for r in self.runners if r.name == name), None)
             reason = ended_because(job)
@@ -151,13 +190,13 @@ class PoolPass:
             workflow_job=workflow_job,
         )
 
-    def run_again(self, running: Mapping[str, WorkflowJob]) -> None:
+    def run_again(self) -> None:
         """Follow up runs that lost a workflow job with its HF Job."""
         losses, actions, told = follow_up(
             self.memory.losses,
             pool=self.pool,
             lost=[*self.lost, *lost_unwatched(self.pool, self.runners, self.given.snapshot)],
-            running=running,
+            running=self.running,
             results=[result for result in self.given.reruns if result.pool_uid == self.pool.uid],
             now=self.given.now,
             wall=self.given.wall,
@@ -168,7 +207,7 @@ class PoolPass:
         for one in told:
             self._notice(one.reason, one.message, warning=one.warning)
 
-    def credit(self, flavors: Sequence[str]) -> None:
+    def credit(self) -> None:
         """Count runners that served unseen, by flavor, now that their registrations are gone.
 
         Why that is not told when the HF Job ends:
@@ -176,8 +215,10 @@ class PoolPass:
         1. The runners are listed: R is offline.  2. R comes online, runs a short job, and ends.  3. The HF Jobs are listed:
         R's has ended well. The older list of runners still names R, so at this moment it looks as if R had never served.
         """
-        for flavor in flavors:
-            self._served(flavor)
+        present = {runner.name for runner in self.runners}
+        for name, track in self._tracks_before.items():
+            if track.unproven_end and name not in present:
+                self._served(track.unproven_end)
 
     def _served(self, flavor: str) -> None:
         self.memory = replace(self.memory, completed=self.memory.completed + 1)
@@ -220,8 +261,9 @@ class PoolPass:
         key = backoffs.key_of(failure, flavor)
         self.backoffs[key] = backoffs.after_failure(self.backoffs.get(key), failure, self.given.now)
 
-    def learn(self, results: Sequence[Result]) -> None:
+    def learn(self) -> None:
         """Take in how our own effects ended, and which runners proved themselves by coming online."""
+        results = self.results
         for runner in self.runners:
             if runner.track.online_at == self.given.now:
                 self._succeeded(runner.flavor)
@@ -254,6 +296,26 @@ class PoolPass:
             delay = REFUSAL_DELAYS[min(track.refusals, len(REFUSAL_DELAYS) - 1)]
             self._tracks[name] = replace(track, retry_at=self.given.now + delay, refusals=track.refusals + 1)
 
+    def note_copies(self) -> None:
+        """Tell once of each HF Job that has a runner's name and is not ours, and learn who launches with our token.
+
+        Such a job is left alone: it is not ours to end, and whoever made it pays for it. Both are remembered, since the one
+        that we made may be gone first.
+        """
+        launched = [
+            r.hf_job for r in self.runners if r.hf_job is not None and r.hf_job.creator and not r.fresh
+        ]
+        if launched and launched[-1].creator != self.memory.creator:
+            self.memory = replace(self.memory, creator=launched[-1].creator)
+        for job_id in sorted(self.copies.keys() - self.memory.copies):
+            job = self.copies[job_id]
+            whose = f" by {job.creator}" if job.creator else ""
+            message = f"HF Job {job.id}{whose} is a copy of {job.labels[LABEL_RUNNER]}. {Reason.HFJobCopied.meaning}"
+            self._notice(Reason.HFJobCopied, message, warning=True)
+        copies = frozenset(self.copies)
+        if copies != self.memory.copies:
+            self.memory = replace(self.memory, copies=copies)
+
     # ------------------------------------------------------------------------------------------------------ what to end
     def retire(self) -> None:
         """End what must not go on: past a deadline, without its other half, unfit, or surplus."""
@@ -277,7 +339,7 @@ class PoolPass:
         place, from which the pool has moved: looked for there it would seem to be gone, and the HF Job would be cancelled
         although its runner has a job, or leave a registration behind that nobody collects.
         """
-        placed = runner.registration is not None or (runner.track.alone_for or 0.0) > LIST_LAG
+        placed = runner.registration is not None or runner.track.lacks_other_half
         return runner.fresh and placed and self.given.now >= self._tracks[runner.name].retry_at
 
     def _note_surplus(self, since: float | None) -> None:
@@ -409,14 +471,16 @@ class PoolPass:
         missing = self._want() - len(self.capacity)
         if missing <= 0 or not self._ready_to_launch():
             return
-        unproven = Counter(r.flavor for r in self.capacity if r.track.online_at is None)
-        room = self.pool.max_runners - self.live
-        wanted = max(0, min(missing, room))
-        choice = backoffs.choose_flavors(wanted, self.offered, self.backoffs, unproven, self.given.now)
+        wanted = max(0, min(missing, self.pool.max_runners - self.live))
+        choice = self._choose_flavors(wanted)
         self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
         flavors = choice.flavors if self.sounded else choice.flavors[: 0 if self.sounding else 1]
         self.launched = len(flavors)
         self.actions += [Launch(self.pool, flavor, held=not self.sounded) for flavor in flavors]
+
+    def _choose_flavors(self, wanted: int) -> backoffs.Choice:
+        unproven = Counter(r.flavor for r in self.capacity if r.track.online_at is None)
+        return backoffs.choose_flavors(wanted, self.offered, self.backoffs, unproven, self.given.now)
 
     def _offer(self) -> tuple[tuple[str, ...], Failure | None]:
         """Return the pool's flavors that the Hub offers, and a failure that names the others."""
@@ -435,10 +499,12 @@ class PoolPass:
         return offered, Failure(reason=Reason.UnknownFlavor, message=message, disposition=Disposition.PERSON)
 
     # -------------------------------------------------------------------------------------------------------- the report
+    def remember(self) -> None:
+        """Put down what the next pass needs to know."""
+        self.memory = replace(self.memory, backoffs=self.backoffs, tracks=self._tracks)
+
     def report(self) -> PoolReport:
         """Sum the pass up."""
-        if self.backoffs != self.memory.backoffs:
-            self.memory = replace(self.memory, backoffs=self.backoffs)
         failures = [self.unknown_flavor] if self.unknown_flavor else []
         github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
         rate, worst = self._money()
@@ -459,6 +525,8 @@ class PoolPass:
             usd_per_hour=rate,
             worst_case_usd=worst,
             memory=self.memory,
+            ended=self.ended,
+            completed=self.completed,
         )
 
     def _queue_seen(self) -> bool:
@@ -506,6 +574,8 @@ class PoolPass:
                 _waiting(Reason.GroupOnly, len(demand.group_only), name_jobs(demand.group_only)),
                 demand.group_only,
             )
+        if lent := self._left_to_others():
+            add(_waiting(Reason.ServedByAnotherPool, len(lent), name_jobs(lent)), lent)
         if demand.unmatched:
             add(
                 _waiting(Reason.NoMatchingPool, len(demand.unmatched), name_jobs(demand.unmatched)),
@@ -516,6 +586,10 @@ class PoolPass:
                 Waiting(reason=Reason.QueueUnknown, count=0, message=f"{repository}: {failure.message}")
             )
         return found
+
+    def _left_to_others(self) -> Sequence[WorkflowJob]:
+        """Return the jobs that this pool matches, if another one is to serve every single one of them."""
+        return () if self.demand.queued else self.demand.lent
 
     def _why_not_served(self, count: int, failures: Sequence[Failure]) -> Waiting:
         if self.pool.leaving:
@@ -550,7 +624,7 @@ class PoolPass:
         # 1. A registration is made, perhaps its answer lost.  2. Lists that lag do not show it.  3. The pool is deleted. Lists
         # that are younger than the deletion may lack it still, and nobody would look again.
         since = max([since, *(ended + LIST_LAG for ended in self.memory.unlisted.values())])
-        places = (self.pool.footprint, *self.pool.former)
+        places = self.pool.footprints
         views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
         hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
         proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
@@ -564,11 +638,6 @@ class PoolPass:
         if launched is None:
             return not self.runners
         return self.given.wall - launched > timeout_seconds(self.pool.deadlines)
-
-    @property
-    def tracks(self) -> Mapping[str, Track]:
-        """The tracks for the next pass."""
-        return self._tracks
 
     def _notice(
         self,

@@ -48,6 +48,10 @@ class Reason(Enum):
         "Another pool matches the same jobs: they go to the pool whose preferred flavor is cheapest, then to the older "
         "one. Give each pool a label of its own if that is not meant."
     )
+    SharedLabels = (
+        "A pool of another namespace matches jobs that ask for these labels, in a repository that its own credentials show. "
+        "Both pools serve them, and a runner that comes too late ends at its idle deadline."
+    )
     RunnerGroupFull = (
         "The runner group holds as many runners as GitHub allows; remove those that are offline for good."
     )
@@ -119,6 +123,10 @@ class Reason(Enum):
         "The pool already has maxRunners runners; the job waits for one of them, or raise maxRunners."
     )
     BackingOff = "Launches of this pool failed lately; the next try is at the time that the message names."
+    ServedByAnotherPool = (
+        "Another pool of this namespace serves every job that this one matches. Give each pool a label of its own if that is "
+        "not meant."
+    )
     NoMatchingPool = "No pool's labels include all labels of the job; add a pool or correct runs-on."
     GroupOnly = (
         "The job names only a runner group, which GitHub's REST API does not show; give it a label, "
@@ -150,6 +158,10 @@ class Reason(Enum):
     PoolDrained = "The pool is being drained: its controller is being uninstalled, or somebody asked for it."
     PoolChanged = "The pool was edited so that this runner no longer fits it."
     OrphanedRegistration = "A registration without an HF Job was removed from GitHub."
+    HFJobCopied = (
+        "An HF Job carries the labels of a runner and is not the one that was launched for it: somebody duplicated it. It is "
+        "left alone and not counted; cancel it on its page if nobody needs it."
+    )
     OrphanedHFJob = "An HF Job without a registration was cancelled."
     EndedUnseen = "The runner ended while nobody watched."
     RunnerLost = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand
-from controller.core.gc import Retire
+from controller.core.gc import Retire, StrayKey
 from controller.core.lifecycle import (
     Effect,
     InFlight,
@@ -103,6 +103,9 @@ class PoolMemory:
         unpriced_seconds: Of those, what is not in the cost yet as no price was known, by flavor.
         completed: Workflow jobs that ran to their end.
         losses: Workflow jobs whose HF Job ended under them.
+        tracks: By runner.
+        copies: Ids of HF Jobs that carry the name of a runner of ours and are not the one that we made.
+        creator: Who launches with the pool's token, by the Hub's newest answer to a launch; empty before one.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -118,6 +121,9 @@ class PoolMemory:
     unpriced_seconds: Mapping[str, float] = field(default_factory=dict)
     completed: int = 0
     losses: Losses = field(default_factory=Losses)
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    copies: frozenset[str] = frozenset()
+    creator: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +131,14 @@ class Memory:
     """What one pass hands to the next.
 
     Attributes:
-        tracks: By runner.
         pools: By uid.
+        strays: Tracks of runners that no pool claims.
         began: Monotonic seconds of this process's first pass; None before it.
         sounded: Scopes whose lists have shown everything that an earlier process registered (:mod:`controller.core.takeover`).
     """
 
-    tracks: Mapping[str, Track] = field(default_factory=dict)
     pools: Mapping[str, PoolMemory] = field(default_factory=dict)
+    strays: Mapping[StrayKey, Track] = field(default_factory=dict)
     began: float | None = None
     sounded: frozenset[RegistrationScope] = frozenset()
 
@@ -190,6 +196,8 @@ class PoolReport:
         usd_per_hour: What its billed runners cost now.
         worst_case_usd: What its runners can still cost if the controller never looks again.
         memory: What was accounted so far.
+        ended: HF Jobs of the pool that ended since the last pass.
+        completed: Workflow jobs that its own source showed completed since the last pass, by runner.
     """
 
     pool: Pool
@@ -208,6 +216,8 @@ class PoolReport:
     usd_per_hour: float
     worst_case_usd: float
     memory: PoolMemory
+    ended: Sequence[HFJob] = ()
+    completed: Mapping[str, WorkflowJob] = field(default_factory=dict)
 
     def count(self, *phases: Phase) -> int:
         """Return how many runners are in these phases."""
@@ -243,9 +253,19 @@ class PlanInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do, what to say, and what to remember."""
+    """What to do, what to say, and what to remember.
+
+    Attributes:
+        actions: What to do.
+        reports: By pool uid.
+        notices: What to say once.
+        memory: For the next pass.
+        faults: Mistakes of ours, by the uid of the pool that each is about. Such a pool has no report, its memory is that of
+            the last pass, and nothing is done for it.
+    """
 
     actions: Sequence[Action]
     reports: Mapping[str, PoolReport]
     notices: Sequence[Notice]
     memory: Memory
+    faults: Mapping[str, Exception] = field(default_factory=dict)

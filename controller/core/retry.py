@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from controller.core.lifecycle import LIST_LAG, Phase, Runner
+from controller.core.evidence import shows_all_before
+from controller.core.lifecycle import Phase, Runner
 from controller.core.model import (
     Disposition,
     Failure,
@@ -157,7 +158,7 @@ def lost_unwatched(pool: Pool, runners: Iterable[Runner], snapshot: Snapshot) ->
         if runner.phase is not Phase.LOST or job is None or runner.track.taken_at != runner.track.since:
             continue
         seen = snapshot.queues.get((pool.source, job.repository))
-        if seen is not None and seen.complete and seen.asked_at - runner.track.since > LIST_LAG:
+        if shows_all_before(seen, runner.track.since):
             found.append(Loss(runner=runner.name, reason=Reason.RunnerLost, workflow_job=job))
     return found
 

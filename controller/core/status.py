@@ -14,7 +14,7 @@ from typing import Any
 
 from controller.core.backoff import POOL, STALLED_AFTER, Backoff
 from controller.core.lifecycle import Phase, Runner
-from controller.core.model import Disposition, Failure, Footprint, RerunState
+from controller.core.model import Disposition, Failure, Footprint, Pool, RerunState
 from controller.core.overlap import Overlap
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport, Waiting
@@ -81,7 +81,7 @@ def build_status(
         "flavors": [_flavor(name, report, usd_per_second, start) for name in pool.flavors],
         **_pool_backoff(report, start),
         **_cost(report, usd_per_second),
-        "places": [_place(f) for f in (pool.footprint, *pool.former)][:MOST_PLACES],
+        "places": [_place(f) for f in pool.footprints][:MOST_PLACES],
         **_interruptions(report),
         **({"lastLaunchAt": iso(pool.last_launch_at)} if pool.last_launch_at is not None else {}),
     }
@@ -216,14 +216,21 @@ def _uninterrupted(report: PoolReport, now: Instant) -> _Aspect:
 
 
 def _labels(overlaps: Sequence[Overlap]) -> _Aspect:
-    if not overlaps:
-        return _Aspect("LabelsDistinct", True, *_fine(Reason.LabelsDistinct))
-    named = "; ".join(
-        f"jobs that ask for {', '.join(o.labels)} go to {o.other if o.goes_first else 'this pool'} rather than to "
-        f"{'this pool' if o.goes_first else o.other}"
-        for o in overlaps
-    )
-    return _Aspect("LabelsDistinct", False, Reason.LabelsOverlap, f"{named}. {Reason.LabelsOverlap.meaning}")
+    near = [overlap for overlap in overlaps if overlap.other is not None]
+    far = [overlap for overlap in overlaps if overlap.other is None]
+    if near:
+        named = "; ".join(
+            f"jobs that ask for {', '.join(o.labels)} go to {o.other if o.goes_first else 'this pool'} rather than to "
+            f"{'this pool' if o.goes_first else o.other}"
+            for o in near
+        )
+        return _Aspect(
+            "LabelsDistinct", False, Reason.LabelsOverlap, f"{named}. {Reason.LabelsOverlap.meaning}"
+        )
+    if far:
+        message = f"{', '.join(far[0].labels)}: {Reason.SharedLabels.meaning}"
+        return _Aspect("LabelsDistinct", False, Reason.SharedLabels, message)
+    return _Aspect("LabelsDistinct", True, *_fine(Reason.LabelsDistinct))
 
 
 def _conditions(
@@ -252,10 +259,36 @@ def rejected_status(
     *, generation: int, message: str, previous: Mapping[str, Any], deleting: bool, wall: float
 ) -> dict[str, Any]:
     """Return the status of an object whose spec cannot be followed; what it said of its runners stays."""
+    return _halted_status(
+        Reason.InvalidSpec, message, generation=generation, previous=previous, deleting=deleting, wall=wall
+    )
+
+
+def faulted_status(pool: Pool, *, previous: Mapping[str, Any], wall: float) -> dict[str, Any]:
+    """Return the status of a pool for which a mistake of ours ended the pass; what it said of its runners stays."""
+    return _halted_status(
+        Reason.InternalError,
+        Reason.InternalError.meaning,
+        generation=pool.generation,
+        previous=previous,
+        deleting=pool.deleting,
+        wall=wall,
+    )
+
+
+def _halted_status(
+    reason: Reason,
+    message: str,
+    *,
+    generation: int,
+    previous: Mapping[str, Any],
+    deleting: bool,
+    wall: float,
+) -> dict[str, Any]:
     aspects = [
-        _Aspect("Ready", False, Reason.InvalidSpec, message),
+        _Aspect("Ready", False, reason, message),
         _Aspect("Reconciling", deleting, *_fine(Reason.Draining if deleting else Reason.UpToDate)),
-        _Aspect("Stalled", True, Reason.InvalidSpec, message),
+        _Aspect("Stalled", True, reason, message),
     ]
     kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
     conditions = _conditions(aspects, previous.get("conditions") or (), generation, wall)

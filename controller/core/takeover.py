@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controller.core.lifecycle import LIST_LAG, Effect, InFlight
+from controller.core.evidence import LIST_LAG
+from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import RegistrationScope, Snapshot
 
 

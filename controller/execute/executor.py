@@ -29,8 +29,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from controller.core.evidence import LIST_LAG
 from controller.core.gc import Retire
-from controller.core.lifecycle import LIST_LAG, Effect, InFlight
+from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import Disposition, Failure, Flavor, Footprint, HFJob, HubAccount, Pool
 from controller.core.naming import LABEL_RUNNER, ours, runner_name
 from controller.core.reasons import Reason

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from controller.core.model import (
@@ -89,7 +89,7 @@ class Observatory:
         return True
 
     def _follow(self, pools: Sequence[Pool]) -> None:
-        places = [place for pool in pools for place in (pool.footprint, *pool.former)]
+        places = [place for pool in pools for place in pool.footprints]
         sources = sorted({pool.source for pool in pools})
         self._keep(self.queues, sources, self._open_queue)
         for source in sources:
@@ -171,11 +171,11 @@ class Observatory:
             pools_known=self._pools_known(),
         )
 
-    def acknowledge(self, snapshot: Snapshot) -> None:
-        """Drop ended HF Jobs, and completed workflow jobs, that a pass has accounted."""
+    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[str] = ()) -> None:
+        """Drop ended HF Jobs, but for those with these ids, and completed workflow jobs, that a pass has accounted."""
         for account, jobs in snapshot.ended.items():
             if account in self.accounts:
-                self.accounts[account].acknowledge(job.id for job in jobs)
+                self.accounts[account].acknowledge(job.id for job in jobs if job.id not in kept)
         for source, completed in snapshot.completed.items():
             if source in self.queues:
                 self.queues[source].acknowledge(job.id for job in completed)

@@ -96,7 +96,8 @@ class PoolRegistry:
             former, launched = (*known.former, known.footprint), known.last_launch_at
         else:
             former, launched = footprints(status, namespace=key.namespace), last_launch_at(status)
-        former = tuple(place for place in dict.fromkeys(former) if place != pool.footprint)
+        # Where only the credentials changed, the new ones see what the old ones left.
+        former = tuple(known for known in dict.fromkeys(former) if known.place != pool.footprint.place)
         pool = replace(
             pool,
             former=former,

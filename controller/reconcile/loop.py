@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from controller.core.lifecycle import LIST_LAG, InFlight, Runner, still_in_flight
+from controller.core.evidence import shows_all_before
+from controller.core.lifecycle import InFlight, Runner, is_of_pool, still_in_flight
 from controller.core.measure import Chronicle, Fact, Seen
 from controller.core.model import (
     Footprint,
@@ -23,7 +24,7 @@ from controller.core.naming import LABEL_RUNNER
 from controller.core.overlap import Overlap, find_overlaps
 from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
-from controller.core.status import Instant, build_status, rejected_status
+from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.execute.executor import Executor
 from controller.observe.pools import PoolRegistry
 from controller.ports import Clock, Leadership
@@ -59,8 +60,8 @@ class Observatory(Protocol):
     def snapshot(self) -> Snapshot:
         """Return everything that is known now."""
 
-    def acknowledge(self, snapshot: Snapshot) -> None:
-        """Drop what a pass has accounted: ended HF Jobs are handed over until then."""
+    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[str] = ()) -> None:
+        """Drop what a pass has accounted: ended HF Jobs are handed over until then, those with ids to be kept also after it."""
 
 
 class Recorder(Protocol):
@@ -160,7 +161,10 @@ class Reconciler:
         done = plan(given)
         # From here on the pass counts: what it accounted must not be accounted again by the next one.
         self._memory = done.memory
-        self._observatory.acknowledge(snapshot)
+        for uid, fault in done.faults.items():
+            self._recorder.failed_pass()
+            log.error("pool not planned", exc_info=fault, extra={"pool": uid, "reason": "InternalError"})
+        self._observatory.acknowledge(snapshot, kept=_unaccounted(done, snapshot))
         self._executor.submit(done.actions)
         for action in done.actions:
             if isinstance(action, Launch):
@@ -188,7 +192,7 @@ class Reconciler:
 
     async def _let_go(self) -> None:
         """Close what only pools needed that are gone or have moved."""
-        places = {place for pool in self._registry.pools for place in (pool.footprint, *pool.former)}
+        places = {place for pool in self._registry.pools for place in pool.footprints}
         await self._executor.keep(places)
 
     def _tell_what_happened(self, seen: Seen) -> None:
@@ -245,9 +249,7 @@ class Reconciler:
         moved_at = self._moved_at[uid, place]
         registrations = snapshot.registrations.get(place.registrations)
         hf_jobs = snapshot.hf_jobs.get(place.account)
-        if registrations is None or hf_jobs is None or not (registrations.complete and hf_jobs.complete):
-            return False
-        if min(registrations.asked_at, hf_jobs.asked_at) - moved_at < LIST_LAG:
+        if not (shows_all_before(registrations, moved_at) and shows_all_before(hf_jobs, moved_at)):
             return False
         under_way = any(effect.footprint == place for effect in self._executor.in_flight.values())
         return not under_way and not any(runner.footprint == place for runner in runners)
@@ -263,20 +265,29 @@ class Reconciler:
         usd = prices(snapshot.flavors)
         overlaps = self._find_overlaps(done, usd)
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
-        statuses: Statuses = {
-            uid: (
-                report.pool.key,
-                build_status(
+        statuses: Statuses = {}
+        for uid, report in done.reports.items():
+            previous = self._publisher.previous(uid)
+            try:
+                status: Mapping[str, Any] = build_status(
                     report,
-                    previous=self._publisher.previous(uid),
+                    previous=previous,
                     overlaps=overlaps.get(uid, ()),
                     usd_per_second=usd.get(report.pool.hub.endpoint, {}),
                     start=self._start,
                     now=now,
-                ),
-            )
-            for uid, report in done.reports.items()
-        }
+                )
+            except Exception:  # what one pool's status cannot hold keeps nobody else's from being written
+                self._recorder.failed_pass()
+                log.exception(
+                    "status not built", extra={"pool": str(report.pool.key), "reason": "InternalError"}
+                )
+                status = faulted_status(report.pool, previous=previous, wall=now.wall)
+            statuses[uid] = (report.pool.key, status)
+        for pool in self._registry.pools:
+            if pool.uid in done.faults:
+                previous = self._publisher.previous(pool.uid)
+                statuses[pool.uid] = (pool.key, faulted_status(pool, previous=previous, wall=now.wall))
         early = {uid for uid, report in done.reports.items() if self._too_early(report)}
         for rejected in self._registry.rejected:
             statuses[rejected.uid] = (
@@ -312,15 +323,28 @@ class Reconciler:
     ) -> dict[str, tuple[Overlap, ...]]:
         """Compare pools only when pools, their repositories or prices changed: it is quadratic in the worst case."""
         reach = {uid: report.demand.reach for uid, report in done.reports.items()}
+        shown = {uid: report.demand.shown for uid, report in done.reports.items()}
         basis = (
             tuple((r.pool.uid, r.pool.generation) for r in done.reports.values()),
             tuple(reach.values()),
+            tuple(shown.values()),
             usd,
         )
         if self._overlaps[0] != basis:
-            found = find_overlaps([report.pool for report in done.reports.values()], reach, usd)
+            found = find_overlaps([report.pool for report in done.reports.values()], reach, shown, usd)
             self._overlaps = (basis, found)
         return self._overlaps[1]
+
+
+def _unaccounted(done: Plan, snapshot: Snapshot) -> set[str]:
+    """Return ids of ended HF Jobs of pools that could not be planned: they are accounted once those are."""
+    return {
+        job.id
+        for jobs in (snapshot.ended.values() if done.faults else ())
+        for job in jobs
+        for uid in done.faults
+        if is_of_pool(job, uid)
+    }
 
 
 def _matters(effect: InFlight, snapshot: Snapshot, shown: Mapping[HubAccount, set[str | None]]) -> bool:
@@ -336,7 +360,7 @@ def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
     for report in done.reports.values():
         pool = report.pool
         wanted = bool(report.runners or report.demand.queued or pool.min_idle or pool.leaving)
-        for place in (pool.footprint, *pool.former):
+        for place in pool.footprints:
             busy[place] = busy.get(place, False) or wanted
     return busy
 

@@ -31,7 +31,7 @@ from controller.core.model import (
 from controller.core.naming import hf_labels, runner_name
 from controller.core.plan import plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Plan, PlanInput, Result
+from controller.core.report import Memory, Plan, PlanInput, PoolMemory, Result
 
 CONTROLLER = "test-controller"
 NOW = 1_000.0
@@ -204,9 +204,10 @@ def long_begun(**known: Any) -> Memory:
     return Memory(began=NOW - 3600, sounded=frozenset({pool().footprint.registrations}), **known)
 
 
-def remembering(name: str, **track: Any) -> Memory:
-    """Memory that knows one runner."""
-    return long_begun(tracks={name: Track(**track)})
+def remembering(name: str, *, of: Pool | None = None, **track: Any) -> Memory:
+    """Memory that knows one runner, of the pool that most tests have."""
+    uid = (of or pool()).uid
+    return long_begun(pools={uid: PoolMemory(tracks={name: Track(**track)})})
 
 
 def elsewhere(of: Pool) -> Footprint:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from controller.core.backoff import DELAYS, POOL, Backoff
+from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
-from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase, still_in_flight
+from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
 from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
 from controller.core.plan import DRAIN_REQUEST_SECONDS
 from controller.core.reasons import Reason

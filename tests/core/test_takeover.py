@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.lifecycle import LIST_LAG, Effect, InFlight, Phase, Track
+from controller.core.evidence import LIST_LAG
+from controller.core.lifecycle import Effect, InFlight, Phase
 from controller.core.model import Pool
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Memory, Plan, Release, Result
@@ -17,7 +18,6 @@ from .build import (
     hf_job,
     job,
     launching,
-    long_begun,
     name_of,
     pool,
     registration,
@@ -142,8 +142,10 @@ class TestWhatNoListShows:
 
     def test_it_is_ended_once_the_lists_prove_that_there_is_none(self) -> None:
         p = pool(deleting=True)
-        track = Track(phase=Phase.STARTING, since=NOW - 100, alone_since=NOW - LIST_LAG - 2)
-        done = run_plan([p], snapshot(hf_jobs=[started(p)]), memory=long_begun(tracks={name_of(p): track}))
+        memory = remembering(
+            name_of(p), phase=Phase.STARTING, since=NOW - 100, alone_since=NOW - LIST_LAG - 2
+        )
+        done = run_plan([p], snapshot(hf_jobs=[started(p)]), memory=memory)
         assert len(done.actions) == 1
 
     def test_surplus_is_given_back_only_where_the_registration_shows(self) -> None:

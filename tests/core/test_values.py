@@ -156,17 +156,26 @@ class TestOverlaps:
 
     def test_pools_that_share_a_label_and_a_repository_overlap(self) -> None:
         a, b = pool("a", created_at=1.0), pool("b", created_at=2.0)
-        found = find_overlaps([a, b], self.reach(a, b), {})
+        found = find_overlaps([a, b], self.reach(a, b), {}, {})
         assert [(o.other, o.goes_first) for o in found[b.uid]] == [(a.key, True)]
         assert [(o.other, o.goes_first) for o in found[a.uid]] == [(b.key, False)]
 
     def test_sharing_only_what_every_runner_is_called_is_no_overlap(self) -> None:
         a, b = pool("a", labels=("linux", "x")), pool("b", labels=("linux", "y"))
-        assert find_overlaps([a, b], self.reach(a, b), {}) == {}
+        assert find_overlaps([a, b], self.reach(a, b), {}, {}) == {}
 
     def test_other_repositories_are_no_overlap(self) -> None:
         a, b = pool("a"), pool("b")
-        assert find_overlaps([a, b], {a.uid: ("acme/x",), b.uid: ("acme/y",)}, {}) == {}
+        assert find_overlaps([a, b], {a.uid: ("acme/x",), b.uid: ("acme/y",)}, {}, {}) == {}
+
+    def test_a_pool_of_another_namespace_is_not_named(self) -> None:
+        a, b = pool("a"), pool("b", key=PoolKey("other", "b"))
+        found = find_overlaps([a, b], self.reach(a, b), self.reach(a, b), {})
+        assert [(o.other, o.labels, o.goes_first) for o in found[a.uid]] == [(None, ("hf-t4",), False)]
+
+    def test_a_pool_of_another_namespace_counts_only_where_its_credentials_show_the_repository(self) -> None:
+        a, b = pool("a"), pool("b", key=PoolKey("other", "b"))
+        assert find_overlaps([a, b], self.reach(a, b), self.reach(a), {}) == {}
 
 
 def test_small_amounts_keep_their_digits() -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from controller.adapters.kube.client import Identity, connect
 from controller.app import AlwaysLeads
-from controller.core.lifecycle import LIST_LAG
+from controller.core.evidence import LIST_LAG
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
 from tests.operator.cluster import PATIENCE, Namespace, apply, path_for, until

@@ -65,14 +65,23 @@ def check_overlaps(
         endpoint: {flavor.name: flavor.usd_per_minute / 60 for flavor in flavors}
         for endpoint, flavors in offered.items()
     }
-    overlaps = find_overlaps([subject.pool for subject in subjects], reach, prices)
+    overlaps = find_overlaps([subject.pool for subject in subjects], reach, reach, prices)
     for subject in subjects:
         for overlap in overlaps.get(subject.pool.uid, ()):
             if overlap.goes_first:
                 continue  # said once, at the pool that gets the jobs
-            message = (
-                f"It shares the labels {', '.join(overlap.labels)} and a repository with {overlap.other}, and gets the jobs "
-                "that both match. Give each pool a label of its own if that is not meant."
-            )
+            if overlap.other is None:
+                reason, message = (
+                    Reason.SharedLabels,
+                    f"{', '.join(overlap.labels)}: {Reason.SharedLabels.meaning}",
+                )
+            else:
+                reason, message = (
+                    Reason.LabelsOverlap,
+                    (
+                        f"It shares the labels {', '.join(overlap.labels)} and a repository with {overlap.other}, and gets the "
+                        "jobs that both match. Give each pool a label of its own if that is not meant."
+                    ),
+                )
             where = subject.written(("spec", "labels"))
-            found.add(Severity.WARNING, Reason.LabelsOverlap, str(subject), message, where=where)
+            found.add(Severity.WARNING, reason, str(subject), message, where=where)
