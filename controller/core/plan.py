@@ -33,7 +33,6 @@ from controller.core.report import (
     PoolReport,
     Result,
 )
-from controller.core.takeover import find_sounded, under_way
 
 
 def plan(given: PlanInput) -> Plan:
@@ -51,9 +50,6 @@ def plan(given: PlanInput) -> Plan:
         results.setdefault(result.pool_uid, []).append(result)
 
     proven = _proven_ends(given, census)
-    began = given.now if given.memory.began is None else given.memory.began
-    sounded = find_sounded(given.memory.sounded, given.snapshot, given.in_flight, began=began)
-    sounding = under_way(given.in_flight)
 
     actions: list[Action] = []
     notices: list[Notice] = []
@@ -75,14 +71,11 @@ def plan(given: PlanInput) -> Plan:
                 now=given.now,
             ),
             usd=usd.get(pool.hub.endpoint, {}),
-            sounded=pool.footprint.registrations in sounded,
-            sounding=pool.uid in sounding,
         )
         one.account(ended.get(pool.uid, ()), running)
         one.credit(proven.get(pool.uid, ()))
         one.learn(results.get(pool.uid, ()))
         one.retire()
-        one.release()
         one.launch()
         one.run_again(running)
         actions += one.actions
@@ -99,7 +92,7 @@ def plan(given: PlanInput) -> Plan:
         actions=actions,
         reports=reports,
         notices=notices,
-        memory=Memory(tracks=tracks, pools=memories, began=began, sounded=sounded),
+        memory=Memory(tracks=tracks, pools=memories),
     )
 
 

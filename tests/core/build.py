@@ -170,6 +170,7 @@ def run_plan(
     in_flight: Mapping[str, InFlight] | None = None,
     results: Iterable[Result] = (),
     now: float = NOW,
+    entropy: str = "a pass",
 ) -> Plan:
     """One pass."""
     return plan(
@@ -182,6 +183,7 @@ def run_plan(
             now=now,
             wall=SERVER,
             controller_id=CONTROLLER,
+            entropy=entropy,
         )
     )
 
@@ -200,8 +202,8 @@ def launching(of: Pool, token: str = "aaaa", **changes: Any) -> dict[str, InFlig
 
 
 def long_begun(**known: Any) -> Memory:
-    """Memory of a process that has acted for long, whose lists show what an earlier one did."""
-    return Memory(began=NOW - 3600, sounded=frozenset({pool().footprint.registrations}), **known)
+    """Memory of a process that has acted for long."""
+    return Memory(**known)
 
 
 def remembering(name: str, **track: Any) -> Memory:

@@ -49,6 +49,7 @@ class Passes:
             now=now,
             wall=SERVER,
             controller_id=CONTROLLER,
+            entropy="a pass",
         )
         done = plan(given)
         self.memory = done.memory

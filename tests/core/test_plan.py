@@ -573,6 +573,29 @@ def one_busy_and_one_free(p: Pool) -> Snapshot:
     )
 
 
+class TestNamesOfRunners:
+    def test_a_pools_names_do_not_depend_on_what_other_pools_launch(self) -> None:
+        a, b = pool("a", labels=("a",)), pool("b", labels=("b",), min_idle=2)
+        jobs = [job(1, labels=("a",)), job(2, labels=("a",))]
+
+        def names(*pools: Pool) -> list[str]:
+            done = run_plan(pools, snapshot(jobs=jobs))
+            return [each.name for each in done.actions if isinstance(each, Launch) and each.pool.uid == a.uid]
+
+        assert names(a) == names(b, a)
+        assert len(set(names(a))) == 2
+
+    def test_a_later_pass_uses_no_name_again(self) -> None:
+        p = pool(min_idle=2)
+        found = [
+            action.name
+            for entropy in ("one", "two")
+            for action in run_plan([p], snapshot(), entropy=entropy).actions
+            if isinstance(action, Launch)
+        ]
+        assert len(set(found)) == len(found) == 4
+
+
 class TestDeletedPools:
     def test_free_runners_are_ended_and_a_busy_one_is_waited_for(self) -> None:
         p = pool(deleting=True)
@@ -588,16 +611,6 @@ class TestDeletedPools:
         assert not first.reports[p.uid].drained
         newer = snapshot(jobs=seen(at=NOW + 5), registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
         assert run_plan([p], newer, memory=first.memory, now=NOW + 6).reports[p.uid].drained
-
-    def test_it_may_not_go_while_a_launch_that_failed_may_have_left_what_lists_do_not_show_yet(self) -> None:
-        p = pool(deleting=True)
-        failed = Result(name="x", pool_uid=p.uid, effect=Effect.LAUNCH, flavor="t4-small", failure=OUTAGE)
-        first = run_plan([p], snapshot(), results=[failed])
-        for after, drained in ((LIST_LAG - 1, False), (LIST_LAG + 1, True)):
-            at = NOW + after
-            newer = snapshot(jobs=seen(at=at), registrations=seen(at=at), hf_jobs=seen(at=at))
-            done = run_plan([p], newer, memory=first.memory, now=at + 1)
-            assert done.reports[p.uid].drained is drained
 
     def test_it_may_not_go_while_a_list_fails(self) -> None:
         p = pool(deleting=True)

@@ -66,6 +66,7 @@ class Passes:
             now=NOW + at,
             wall=SERVER + at if wall is None else wall,
             controller_id=CONTROLLER,
+            entropy="a pass",
             memory=self.done.memory if self.done else long_begun(),
         )
         self.done = plan(given)
