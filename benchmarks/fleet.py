@@ -84,6 +84,7 @@ class Fleet:
             now=now,
             wall=SERVER + now,
             controller_id=CONTROLLER,
+            entropy=str(now),
         )
 
 

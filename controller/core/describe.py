@@ -11,7 +11,7 @@ from typing import Any
 from controller.core.gc import Retire
 from controller.core.lifecycle import Runner
 from controller.core.model import Failure, Pool, WorkflowJob
-from controller.core.report import Action, Launch, Notice, Plan, PoolReport, Release
+from controller.core.report import Action, Launch, Notice, Plan, PoolReport
 
 MOST_JOBS = 100
 """Jobs of each kind that are named; their number is told in full."""
@@ -125,10 +125,8 @@ def _runner(runner: Runner) -> dict[str, Any]:
 
 def _action(action: Action) -> dict[str, Any]:
     match action:
-        case Launch(pool, flavor, held):
-            return {"action": "launch", "pool": str(pool.key), "flavor": flavor, "held": held}
-        case Release(pool, _, name, wanted):
-            return {"action": "release", "pool": str(pool.key), "runner": name, "wanted": wanted}
+        case Launch(pool, flavor, name):
+            return {"action": "launch", "pool": str(pool.key), "flavor": flavor, "runner": name}
         case Retire():
             return {
                 "action": "retire",

@@ -76,7 +76,6 @@ class InFlight:
         since: Monotonic seconds when it began.
         settled_at: Monotonic seconds when it was acknowledged; None while it runs.
         hf_job: The HF Job that a settled launch made.
-        held: It is registered, and waits for a :class:`~controller.core.report.Release` before its HF Job is asked for.
     """
 
     name: str
@@ -87,7 +86,6 @@ class InFlight:
     since: float
     settled_at: float | None = None
     hf_job: HFJob | None = None
-    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +149,6 @@ class Runner(NamedTuple):
         fresh: The lists that this rests on are complete and newer than our last effect on it.
         doubtful: Its launch failed without an answer, may yet come true, and nothing shows that it did: no HF Job, and
             nobody online under its name. It counts against ``maxRunners``, and no job waits for it.
-        held: Its HF Job is not asked for yet (:mod:`controller.core.takeover`).
     """
 
     name: str
@@ -166,7 +163,6 @@ class Runner(NamedTuple):
     retiring: bool = False
     fresh: bool = False
     doubtful: bool = False
-    held: bool = False
 
     @property
     def live(self) -> bool:
@@ -514,7 +510,6 @@ def _join(
         retiring=effect is not None and effect.effect is Effect.RETIRE,
         fresh=effect is None,
         doubtful=doubtful,
-        held=effect is not None and effect.held,
     )
 
 

@@ -23,7 +23,7 @@ from controller.core.money import booked_seconds, prices
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Notice, Plan, PlanInput, PoolReport, Release
+from controller.core.report import Launch, Notice, Plan, PlanInput, PoolReport
 
 CLOCK_ERROR = 1.0
 """Seconds by which a server's time may be off on our clock, because its ``Date`` header has no fractions."""
@@ -332,10 +332,7 @@ def _shown_at(listed: Observation[Registration], job: WorkflowJob | None, report
 
 def _launched(done: Plan) -> Iterator[Fact]:
     for action in done.actions:
-        # One that is held back counts when it goes on: it may be given up without an HF Job.
-        if (isinstance(action, Launch) and not action.held) or (
-            isinstance(action, Release) and action.wanted
-        ):
+        if isinstance(action, Launch):
             key, flavors = action.pool.key, action.pool.flavors
             yield Fact(Measure.LAUNCH, 1.0, key, (action.flavor,))
             for earlier in flavors[: flavors.index(action.flavor)]:

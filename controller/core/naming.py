@@ -7,10 +7,12 @@ An HF Job shows its labels, which carry the same in full.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from base64 import b32encode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s
+from itertools import count
 
 from controller.core.model import Pool
 
@@ -57,6 +59,24 @@ def runner_name(pool: Pool, controller_id: str, token: str) -> str:
     """
     readable = label_value(pool.key.name.replace(".", "-"))[:24].rstrip("-")
     return f"{readable}-hfr-{controller_digest(controller_id)}-{digest(pool.uid)}-{token}"
+
+
+def fresh_names(pool: Pool, controller_id: str, entropy: str) -> Iterator[str]:
+    """Yield names for the runners that one pass launches for one pool, without end; equal arguments give equal names.
+
+    They rest on nothing but the pool and its place in the order of its own launches, so that no pool's names depend on what
+    others launch. Of two passes or two pools the names differ as long as ``entropy`` does, or the pool's uid: a token has 50
+    bits of a digest of both.
+
+    Args:
+        pool: Whose runners.
+        controller_id: Who we are.
+        entropy: Text that no other pass has or had.
+    """
+    for number in count():
+        made_from = f"{entropy}|{pool.uid}|{number}".encode()
+        token = b32encode(blake2s(made_from, digest_size=10).digest()).decode().lower()
+        yield runner_name(pool, controller_id, token[:10])
 
 
 @lru_cache(maxsize=16_384)

@@ -21,7 +21,6 @@ from controller.core.money import prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.pool_pass import PoolPass, first_memory
 from controller.core.report import Memory, Plan, PlanInput, PoolMemory, PoolReport, Result
-from controller.core.takeover import find_sounded, under_way
 
 
 def plan(given: PlanInput) -> Plan:
@@ -73,7 +72,7 @@ def plan(given: PlanInput) -> Plan:
         actions=[*(action for one in passes.values() for action in one.actions), *stray_actions],
         reports=reports,
         notices=[notice for one in passes.values() for notice in one.notices],
-        memory=Memory(pools=memories, strays=strays, began=shared.began, sounded=shared.sounded),
+        memory=Memory(pools=memories, strays=strays),
         faults=faults,
     )
 
@@ -85,9 +84,6 @@ class _Shared:
         self.given, self.usd = given, usd
         self.running = running_jobs(given.snapshot)
         self.marked: Marked = find_marked(given.snapshot, given.in_flight, given.controller_id)
-        self.began = given.now if given.memory.began is None else given.memory.began
-        self.sounded = find_sounded(given.memory.sounded, given.snapshot, given.in_flight, began=self.began)
-        self._sounding = under_way(given.in_flight)
         self._results: dict[str, list[Result]] = defaultdict(list)
         for result in given.results:
             self._results[result.pool_uid].append(result)
@@ -122,8 +118,6 @@ class _Shared:
             copies=find_copies(halves, runners),
             results=self._results.get(pool.uid, ()),
             usd=self.usd.get(pool.hub.endpoint, {}),
-            sounded=pool.footprint.registrations in self.sounded,
-            sounding=pool.uid in self._sounding,
         )
 
     def match(self, pools: Sequence[Pool], passes: Mapping[str, PoolPass]) -> None:

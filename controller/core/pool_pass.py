@@ -10,7 +10,6 @@ from functools import cached_property
 from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, blocked_by, can_launch, name_jobs
-from controller.core.evidence import LIST_LAG
 from controller.core.gc import LEFT_ALONE, Retire, retire_reason
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
@@ -30,7 +29,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.money import booked_seconds, timeout_seconds, worst_case
-from controller.core.naming import LABEL_RUNNER, spec_digest
+from controller.core.naming import LABEL_RUNNER, fresh_names, spec_digest
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
 from controller.core.report import (
@@ -40,7 +39,6 @@ from controller.core.report import (
     PlanInput,
     PoolMemory,
     PoolReport,
-    Release,
     Result,
     Waiting,
 )
@@ -78,13 +76,10 @@ class PoolPass:
         copies: Mapping[str, HFJob],
         results: Sequence[Result],
         usd: Mapping[str, float],
-        sounded: bool,
-        sounding: bool,
     ) -> None:
         self.given, self.pool, self.memory, self.demand, self.runners = given, pool, memory, demand, runners
         self.running, self.completed, self.ended, self.results = running, completed, ended, results
         self.copies, self.usd = copies, usd
-        self.sounded, self.sounding = sounded, sounding
         self._tracks_before = memory.tracks
         self.lost: list[Loss] = []
         self.backoffs = dict(self.memory.backoffs)
@@ -115,7 +110,6 @@ class PoolPass:
     def decide(self) -> None:
         """Decide what ends and what starts, once the pool's share of the queue is known."""
         self.retire()
-        self.release()
         self.launch()
         self.run_again()
         self.remember()
@@ -267,28 +261,11 @@ class PoolPass:
         for runner in self.runners:
             if runner.track.online_at == self.given.now:
                 self._succeeded(runner.flavor)
-        self._note_unlisted(results)
         for result in results:
             if result.effect is Effect.LAUNCH and result.failure is not None:
                 self._remember_failure(result.failure, result.flavor)
             elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
                 self._postpone(result.name)
-
-    def _note_unlisted(self, results: Sequence[Result]) -> None:
-        """Remember launches until a list shows their registration, or has had the time to; also failed ones may have left one."""
-        ended = {r.name: self.given.now for r in results if r.effect is Effect.LAUNCH}
-        if not (ended or self.memory.unlisted):
-            return
-        listed = {runner.name for runner in self.runners if runner.registration is not None}
-        view = self.github_view
-        proved = view.asked_at - LIST_LAG if view is not None and view.complete else 0.0
-        unlisted = {
-            name: at
-            for name, at in {**self.memory.unlisted, **ended}.items()
-            if name not in listed and at >= proved
-        }
-        if unlisted != self.memory.unlisted:
-            self.memory = replace(self.memory, unlisted=unlisted)
 
     def _postpone(self, name: str) -> None:
         track = self._tracks.get(name)
@@ -454,18 +431,6 @@ class PoolPass:
             and self.github_view.usable
         )
 
-    def release(self) -> None:
-        """Let the runner go on that was held back as a sounding, or give it up when there is no room or need for it."""
-        for runner in [each for each in self.runners if each.held]:
-            allowed = can_launch(self.pool, self.given.snapshot)
-            if allowed and not (self.sounded and self._ready_to_launch()):
-                continue
-            fits = self.live <= self.pool.max_runners and len(self.capacity) <= self._want()
-            if not (wanted := allowed and fits):
-                self.live -= 1
-                self.capacity = [other for other in self.capacity if other is not runner]
-            self.actions.append(Release(self.pool, runner.flavor, runner.name, wanted))
-
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
         missing = self._want() - len(self.capacity)
@@ -474,9 +439,11 @@ class PoolPass:
         wanted = max(0, min(missing, self.pool.max_runners - self.live))
         choice = self._choose_flavors(wanted)
         self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
-        flavors = choice.flavors if self.sounded else choice.flavors[: 0 if self.sounding else 1]
-        self.launched = len(flavors)
-        self.actions += [Launch(self.pool, flavor, held=not self.sounded) for flavor in flavors]
+        self.launched = len(choice.flavors)
+        names = fresh_names(self.pool, self.given.controller_id, self.given.entropy)
+        self.actions += [
+            Launch(self.pool, flavor, name) for flavor, name in zip(choice.flavors, names, strict=False)
+        ]
 
     def _choose_flavors(self, wanted: int) -> backoffs.Choice:
         unproven = Counter(r.flavor for r in self.capacity if r.track.online_at is None)
@@ -612,8 +579,6 @@ class PoolPass:
                 message=f"{how}, because {cause.reason}: {cause.message}",
                 until=self.held_by.until if held else None,
             )
-        if not self.sounded and self.live + self.launched < self.pool.max_runners:
-            return _waiting(Reason.Pending, count)
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 
     def _drained(self) -> bool:
@@ -621,16 +586,12 @@ class PoolPass:
         since = self.memory.draining_since
         if not self.pool.leaving or since is None:
             return False
-        # 1. A registration is made, perhaps its answer lost.  2. Lists that lag do not show it.  3. The pool is deleted. Lists
-        # that are younger than the deletion may lack it still, and nobody would look again.
-        since = max([since, *(ended + LIST_LAG for ended in self.memory.unlisted.values())])
         places = self.pool.footprints
         views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
         hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
         proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
         if proved:
-            # What an earlier process launched last shows in a scope that is sounded.
-            return not self.runners and (self.sounded or not self.memory.inherited)
+            return not self.runners
         if blocked_by(self.pool, self.given.snapshot) is None:
             return False
         # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.
@@ -664,10 +625,7 @@ class PoolPass:
 
 def first_memory(given: PlanInput, pool: Pool) -> PoolMemory:
     """Return what a process knows of a pool that it has not planned for yet."""
-    return PoolMemory(
-        losses=recall(pool, now=given.now, wall=given.wall),
-        inherited=given.memory.began is None or not given.snapshot.pools_known,
-    )
+    return PoolMemory(losses=recall(pool, now=given.now, wall=given.wall))
 
 
 def _taken_unseen(runners: Sequence[Runner], demand: Demand) -> int:

@@ -19,7 +19,6 @@ from controller.core.model import (
     Failure,
     HFJob,
     Pool,
-    RegistrationScope,
     Snapshot,
     WorkflowJob,
 )
@@ -34,32 +33,15 @@ class Launch:
     Attributes:
         pool: The pool.
         flavor: The hardware.
-        held: Register it, and ask for its HF Job only after a :class:`Release`.
-    """
-
-    pool: Pool
-    flavor: str
-    held: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Let a launch that is held back go on, or give it up.
-
-    Attributes:
-        pool: Its pool.
-        flavor: The hardware.
-        name: The runner.
-        wanted: Ask for its HF Job; else its registration is taken back.
+        name: The runner's name, which nothing had before.
     """
 
     pool: Pool
     flavor: str
     name: str
-    wanted: bool
 
 
-Action = Launch | Release | Retire | Rerun
+Action = Launch | Retire | Rerun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +75,6 @@ class PoolMemory:
         backoffs: By flavor and :data:`controller.core.backoff.POOL`.
         surplus_since: Monotonic seconds since when capacity has exceeded demand.
         gave_back_at: Monotonic seconds of the newest give-back.
-        unlisted: Launches of which no list has shown the registration yet: when each ended, in monotonic seconds, by name.
-        inherited: The pool was there when this process began to act, so that another may have launched for it just before.
         draining_since: Monotonic seconds when the pool was first seen leaving.
         drain_request: The newest that was seen.
         drain_requested_at: Monotonic seconds when it was first seen.
@@ -111,8 +91,6 @@ class PoolMemory:
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     surplus_since: float | None = None
     gave_back_at: float | None = None
-    unlisted: Mapping[str, float] = field(default_factory=dict)
-    inherited: bool = False
     draining_since: float | None = None
     drain_request: str = ""
     drain_requested_at: float = 0.0
@@ -133,14 +111,10 @@ class Memory:
     Attributes:
         pools: By uid.
         strays: Tracks of runners that no pool claims.
-        began: Monotonic seconds of this process's first pass; None before it.
-        sounded: Scopes whose lists have shown everything that an earlier process registered (:mod:`controller.core.takeover`).
     """
 
     pools: Mapping[str, PoolMemory] = field(default_factory=dict)
     strays: Mapping[StrayKey, Track] = field(default_factory=dict)
-    began: float | None = None
-    sounded: frozenset[RegistrationScope] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +212,7 @@ class PlanInput:
         now: Monotonic seconds.
         wall: Epoch seconds; used only to compare with a pool's own ``last_launch_at``.
         controller_id: Who we are.
+        entropy: Text that no other pass has or had: from it come the names of this pass's runners.
     """
 
     pools: Sequence[Pool]
@@ -249,6 +224,7 @@ class PlanInput:
     now: float
     wall: float
     controller_id: str
+    entropy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,11 @@
 A launch:
 
 1. register at GitHub (a name that was never used before);
-2. where planning holds it back, wait for its word (:mod:`controller.core.takeover`);
-3. create the HF Job with the registration's secret.
+2. create the HF Job with the registration's secret.
 
-Killed before 1: nothing happened. Killed between 1 and 3: a registration without an HF Job, which garbage collection
-deregisters. Killed after 3: a runner like any other, adopted at the next start. A lost answer to 1 is looked up by name
-and undone; one to 3 is looked up by the runner's label and adopted (invariant 7), and where nothing shows, the registration
+Killed before 1: nothing happened. Killed between 1 and 2: a registration without an HF Job, which garbage collection
+deregisters. Killed after 2: a runner like any other, adopted at the next start. A lost answer to 1 is looked up by name
+and undone; one to 2 is looked up by the runner's label and adopted (invariant 7), and where nothing shows, the registration
 stays, so that whoever comes after a crash counts the launch too. Neither is ever sent again.
 
 A retirement:
@@ -29,13 +28,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from controller.core.evidence import LIST_LAG
 from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import Disposition, Failure, Flavor, Footprint, HFJob, HubAccount, Pool
-from controller.core.naming import LABEL_RUNNER, ours, runner_name
+from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
-from controller.core.report import Action, Launch, Release, Result
+from controller.core.report import Action, Launch, Result
 from controller.core.retry import Answer, Rerun, RerunResult
 from controller.execute.rerun import run_again
 from controller.execute.spec import RunnerVersion, launch_spec
@@ -48,9 +46,6 @@ log = logging.getLogger(__name__)
 EFFECT_TIMEOUT = 180.0
 """Seconds for one whole effect. Every call has its own shorter timeout; this one catches what they miss."""
 
-HOLD_TIMEOUT = 2 * LIST_LAG
-"""Seconds for which a launch is held back: lists that could be read at all have said by then whether there is room."""
-
 
 class Executor:
     """Runs actions as tasks and remembers what may not show in the lists yet."""
@@ -62,7 +57,6 @@ class Executor:
         clock: Clock,
         leadership: Leadership,
         controller_id: str,
-        token: Callable[[], str],
         runner: RunnerVersion,
         offer: Callable[[str, str], Flavor | None],
         launched: Callable[[HubAccount, HFJob], None],
@@ -77,7 +71,6 @@ class Executor:
             clock: Time.
             leadership: Asked before every effect.
             controller_id: Who we are.
-            token: Returns a new token of 10 characters of ``[a-z0-9]`` each time.
             runner: The archive for images without a runner.
             offer: Flavor by endpoint and name, None while unknown.
             launched: Called with each HF Job that was launched.
@@ -89,14 +82,12 @@ class Executor:
         self._clock = clock
         self._leadership = leadership
         self._controller_id = controller_id
-        self._token = token
         self._runner = runner
         self._offer = offer
         self._launched = launched
         self._settled = settled
         self._allow_http = allow_http
         self._in_flight: dict[str, InFlight] = {}
-        self._held: dict[str, asyncio.Future[bool]] = {}
         self._results: list[Result] = []
         self._looking: set[str] = set()
         self._looked: list[RerunResult] = []
@@ -140,8 +131,7 @@ class Executor:
         """Start actions. A runner that has an effect under way gets no second one."""
         for action in actions:
             match action:
-                case Launch(pool, flavor, held):
-                    name = runner_name(pool, self._controller_id, self._token())
+                case Launch(pool, flavor, name):
                     effect = InFlight(
                         name=name,
                         pool_uid=pool.uid,
@@ -150,11 +140,7 @@ class Executor:
                         flavor=flavor,
                         since=self._clock.mono(),
                     )
-                    if held:
-                        self._held[name] = asyncio.get_running_loop().create_future()
                     self._start(effect, partial(self._launch, name, pool, flavor), action)
-                case Release(_, _, name, wanted):
-                    self._release(name, wanted=wanted)
                 case Retire():
                     known = self._in_flight.get(action.name)
                     if known is None or known.settled_at is not None:
@@ -173,12 +159,7 @@ class Executor:
                         self._spawn(self._rerun(action), name=f"rerun:{action.name}")
 
     async def close(self, grace: float) -> None:
-        """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off.
-
-        Launches that are held back are given up: nobody plans any more who could release them.
-        """
-        for name in list(self._held):
-            self._release(name, wanted=False)
+        """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
@@ -212,11 +193,6 @@ class Executor:
             hf_job, failure = await self._guarded(place, work, runner=effect.name, effect=str(effect.effect))
         except _Busy:
             busy = True
-        except _GivenUp:
-            self._give_up(effect)
-            return
-        finally:
-            self._held.pop(effect.name, None)
         self._settle(effect, hf_job=hf_job, failure=failure, busy=busy, action=action)
 
     async def _rerun(self, action: Rerun) -> None:
@@ -242,7 +218,7 @@ class Executor:
         try:
             async with self._gates[gate], asyncio.timeout(EFFECT_TIMEOUT):
                 return await work(), None
-        except (_Busy, _GivenUp):
+        except _Busy:
             raise
         except Fenced:
             return None, Failure(reason=Reason.Pending, message="another replica leads now")
@@ -302,9 +278,6 @@ class Executor:
                 await self._undo_registration(github, pool, name, None)
             # No HF Job was asked for: a registration that may be left costs nothing, and need not count as a runner.
             raise UpstreamError(replace(error.failure, in_doubt=False)) from error
-        if not await self._may_go_on(name):
-            await self._undo_registration(github, pool, name, jit)
-            raise _GivenUp
         self._may_act()
         spec = launch_spec(
             pool,
@@ -326,31 +299,6 @@ class Executor:
             hf_job = found
         self._launched(pool.hub, hf_job)
         return hf_job
-
-    async def _may_go_on(self, name: str) -> bool:
-        """Return whether a launch that is held back is still wanted, once planning has said so; others are not held back."""
-        word = self._held.get(name)
-        if word is None:
-            return True
-        self._in_flight[name] = replace(self._in_flight[name], held=True)
-        self._settled()  # the next pass looks for the registration
-        try:
-            async with asyncio.timeout(HOLD_TIMEOUT):
-                return await word
-        except TimeoutError:
-            return False
-
-    def _release(self, name: str, *, wanted: bool) -> None:
-        word = self._held.get(name)
-        if word is not None and not word.done():
-            word.set_result(wanted)
-            self._in_flight[name] = replace(self._in_flight[name], held=False)
-
-    def _give_up(self, effect: InFlight) -> None:
-        """Forget a launch for which there was no room, or no more need; it never had an HF Job."""
-        self._in_flight.pop(effect.name, None)
-        self._results.append(Result(name=effect.name, pool_uid=effect.pool_uid, effect=effect.effect))
-        self._settled()
 
     async def _secret_env(self, pool: Pool) -> Mapping[str, str]:
         found: dict[str, str] = {}
@@ -435,10 +383,6 @@ def _log_end(
     elif failure.reason is not Reason.Pending:  # that is no failure: another replica leads
         about |= {"reason": failure.reason, "detail": failure.message, "request_id": failure.request_id}
         log.warning("%s failed", effect.effect, extra={key: str(value or "") for key, value in about.items()})
-
-
-class _GivenUp(Exception):  # noqa: N818 - planning's word, not a failure
-    """Planning wants a launch no more that it held back."""
 
 
 class _Busy(Exception):  # noqa: N818 - an answer, not a failure

@@ -200,12 +200,6 @@ class Observatory:
         if account in self.accounts:
             self.accounts[account].note(job)
 
-    def look_for(self, scopes: Iterable[RegistrationScope]) -> None:
-        """List the registrations of these scopes soon: something there waits to be shown. A hint only."""
-        for scope in scopes:
-            if scope in self.registrations:
-                self.registrations[scope].nudge()
-
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Say where something of ours may live or is wanted: there it pays to look more often. Hints only."""
         for source, names in repositories.items():

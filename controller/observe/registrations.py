@@ -66,11 +66,6 @@ class RegistrationObserver:
             self._wake.set()
         self._hot = hot
 
-    def nudge(self) -> None:
-        """List sooner: a hint, which shortens no pause that a failure asked for."""
-        if not self._failures:
-            self._wake.set()
-
     async def step(self) -> float:
         """List once; return the seconds until the next time."""
         asked_at = self._listed_at = self._clock.mono()

@@ -75,7 +75,7 @@ def assemble(
         events: Where Events go.
         clock: Time.
         leadership: Asked before every effect.
-        token: Returns a new token of up to 10 characters of ``[a-z0-9]`` each time, for runner names.
+        token: Returns text that nobody had before, each time; the names of one pass's runners come from it.
         recorder: Where passes are measured.
     """
     wake = asyncio.Event()
@@ -96,7 +96,6 @@ def assemble(
         clock=clock,
         leadership=leadership,
         controller_id=settings.controller_id,
-        token=token,
         runner=settings.runner,
         offer=lambda endpoint, name: _offer(observatory, endpoint, name),
         launched=observatory.launched,
@@ -114,6 +113,7 @@ def assemble(
         leadership=leadership,
         clock=clock,
         controller_id=settings.controller_id,
+        token=token,
         recorder=recorder,
         wake=wake,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from controller.core.evidence import shows_all_before
@@ -16,7 +16,6 @@ from controller.core.model import (
     HubAccount,
     Pool,
     PoolKey,
-    RegistrationScope,
     Snapshot,
 )
 from controller.core.money import prices
@@ -50,9 +49,6 @@ class Observatory(Protocol):
 
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed."""
-
-    def look_for(self, scopes: Iterable[RegistrationScope]) -> None:
-        """List the registrations of these scopes soon: something there waits to be shown."""
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Take a hint where to look more often."""
@@ -93,6 +89,7 @@ class Reconciler:
         leadership: Leadership,
         clock: Clock,
         controller_id: str,
+        token: Callable[[], str],
         recorder: Recorder,
         wake: asyncio.Event,
     ) -> None:
@@ -103,6 +100,7 @@ class Reconciler:
         self._leadership = leadership
         self._clock = clock
         self._controller_id = controller_id
+        self._token = token
         self._recorder = recorder
         self._wake = wake
         self._memory = Memory()
@@ -157,6 +155,7 @@ class Reconciler:
             now=began,
             wall=self._clock.wall(),
             controller_id=self._controller_id,
+            entropy=self._token(),
         )
         done = plan(given)
         # From here on the pass counts: what it accounted must not be accounted again by the next one.
@@ -172,11 +171,6 @@ class Reconciler:
         self._note_endings(done, snapshot)
         others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
-        self._observatory.look_for(
-            effect.footprint.registrations
-            for effect in given.in_flight.values()
-            if effect.held and effect.footprint
-        )
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
         # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for

@@ -170,6 +170,7 @@ def run_plan(
     in_flight: Mapping[str, InFlight] | None = None,
     results: Iterable[Result] = (),
     now: float = NOW,
+    entropy: str = "a pass",
 ) -> Plan:
     """One pass."""
     return plan(
@@ -178,10 +179,11 @@ def run_plan(
             snapshot=view,
             in_flight=in_flight or {},
             results=tuple(results),
-            memory=memory or long_begun(),
+            memory=memory or Memory(),
             now=now,
             wall=SERVER,
             controller_id=CONTROLLER,
+            entropy=entropy,
         )
     )
 
@@ -199,15 +201,10 @@ def launching(of: Pool, token: str = "aaaa", **changes: Any) -> dict[str, InFlig
     return {base.name: replace(base, **changes)}
 
 
-def long_begun(**known: Any) -> Memory:
-    """Memory of a process that has acted for long, whose lists show what an earlier one did."""
-    return Memory(began=NOW - 3600, sounded=frozenset({pool().footprint.registrations}), **known)
-
-
 def remembering(name: str, *, of: Pool | None = None, **track: Any) -> Memory:
     """Memory that knows one runner, of the pool that most tests have."""
     uid = (of or pool()).uid
-    return long_begun(pools={uid: PoolMemory(tracks={name: Track(**track)})})
+    return Memory(pools={uid: PoolMemory(tracks={name: Track(**track)})})
 
 
 def elsewhere(of: Pool) -> Footprint:

@@ -7,6 +7,7 @@ import json
 from controller.core.describe import describe
 from controller.core.model import Failure, RunnerTemplate, SecretEnv, SecretRef
 from controller.core.reasons import Reason
+from controller.core.report import Launch
 from tests.core.build import hf_job, job, pool, registration, run_plan, running, seen, snapshot, started
 
 
@@ -34,7 +35,11 @@ def test_a_plan_names_demand_runners_reasons_and_actions() -> None:
     (runner,) = report["runners"]
     assert (runner["phase"], runner["workflowJob"]["id"]) == ("Busy", 9)
     assert runner["hfJob"]["id"] == "hf-bbbb"
-    assert shown["actions"] == [{"action": "launch", "pool": "ci/t4", "flavor": "t4-small", "held": False}]
+    (launch,) = done.actions
+    assert isinstance(launch, Launch)
+    assert shown["actions"] == [
+        {"action": "launch", "pool": "ci/t4", "flavor": "t4-small", "runner": launch.name}
+    ]
 
 
 def test_what_failed_is_shown_with_the_request_id() -> None:

@@ -13,7 +13,7 @@ from controller.core.measure import KEPT_FOR, Chronicle, Measure, Seen
 from controller.core.model import Disposition, Failure, HFJob, JobStatus, Pool, Snapshot, Stage
 from controller.core.plan import plan
 from controller.core.reasons import Reason
-from controller.core.report import PlanInput, Result
+from controller.core.report import Memory, PlanInput, Result
 from tests.core.build import (
     ACCOUNT,
     CONTROLLER,
@@ -22,7 +22,6 @@ from tests.core.build import (
     SOURCE,
     hf_job,
     job,
-    long_begun,
     name_of,
     pool,
     registration,
@@ -38,7 +37,7 @@ class Passes:
 
     def __init__(self, *, began: float = NOW - 1000) -> None:
         self.chronicle = Chronicle(began=began)
-        self.memory = long_begun()
+        self.memory = Memory()
 
     def run(self, view: Snapshot, *pools: Pool, now: float = NOW, results: tuple[Result, ...] = ()) -> Seen:
         given = PlanInput(
@@ -49,6 +48,7 @@ class Passes:
             now=now,
             wall=SERVER,
             controller_id=CONTROLLER,
+            entropy="a pass",
         )
         done = plan(given)
         self.memory = done.memory

@@ -13,7 +13,7 @@ from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
 from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
 from controller.core.plan import DRAIN_REQUEST_SECONDS
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Plan, PoolMemory, Result
+from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 
 from .build import (
     ACCOUNT,
@@ -26,7 +26,6 @@ from .build import (
     hf_job,
     job,
     launching,
-    long_begun,
     name_of,
     pool,
     registration,
@@ -196,7 +195,7 @@ class TestFlavors:
     def test_the_preferred_flavor_is_probed_with_one_runner_when_its_back_off_is_over(self) -> None:
         p = pool(flavors=("t4-small", "t4-medium"))
         held = Backoff(failures=2, until=NOW - 1, at=NOW - 60, failure=OUTAGE)
-        memory = long_begun(pools={p.uid: PoolMemory(backoffs={"t4-small": held})})
+        memory = Memory(pools={p.uid: PoolMemory(backoffs={"t4-small": held})})
         done = run_plan([p], snapshot(jobs=[job(n) for n in range(3)]), memory=memory)
         assert launches(done) == ["t4-small", "t4-medium", "t4-medium"]
 
@@ -223,7 +222,7 @@ class TestBackingOff:
     def test_after_a_failure_one_runner_is_tried_at_a_time(self) -> None:
         p = pool(max_runners=50)
         held = Backoff(failures=1, until=NOW - 1, at=NOW - 6, failure=OUTAGE)
-        memory = long_begun(pools={p.uid: PoolMemory(backoffs={POOL: held})})
+        memory = Memory(pools={p.uid: PoolMemory(backoffs={POOL: held})})
         jobs = [job(n) for n in range(50)]
         assert len(launches(run_plan([p], snapshot(jobs=jobs), memory=memory))) == 1
         view = snapshot(jobs=jobs, registrations=[registration(p)], hf_jobs=[started(p)])
@@ -232,7 +231,7 @@ class TestBackingOff:
     def test_a_runner_that_comes_online_ends_the_back_off(self) -> None:
         p = pool()
         held = Backoff(failures=3, until=NOW + 60, at=NOW - 6, failure=OUTAGE)
-        memory = long_begun(pools={p.uid: PoolMemory(backoffs={POOL: held, "t4-small": held})})
+        memory = Memory(pools={p.uid: PoolMemory(backoffs={POOL: held, "t4-small": held})})
         view = snapshot(
             jobs=[job(1), job(2)], registrations=[registration(p, online=True)], hf_jobs=[started(p)]
         )
@@ -245,7 +244,7 @@ class TestBackingOff:
         assert [action.pool.uid for action in done.actions if isinstance(action, Launch)] == [b.uid]
 
     def test_an_image_that_never_works_is_launched_at_most_twelve_times_in_an_hour(self) -> None:
-        p, memory, count, now = pool(), long_begun(), 0, NOW
+        p, memory, count, now = pool(), Memory(), 0, NOW
         while now < NOW + 3600:
             done = run_plan([p], snapshot(jobs=[job()]), memory=memory, now=now)
             memory = done.memory
@@ -324,7 +323,7 @@ class TestRetiring:
     def test_demand_that_flaps_does_not_thrash(self) -> None:
         p = pool()
         view = snapshot(registrations=[registration(p)], hf_jobs=[hf_job(p)])
-        memory = long_begun(pools={p.uid: PoolMemory(gave_back_at=NOW - 30)})
+        memory = Memory(pools={p.uid: PoolMemory(gave_back_at=NOW - 30)})
         first = run_plan([p], view, memory=memory)
         assert retirements(first) == {}
         later = run_plan([p], view, memory=first.memory, now=NOW + 21)
@@ -498,7 +497,7 @@ class TestLaunchesInDoubt:
 
     def test_ending_it_is_told_as_a_doubt_that_is_over_and_not_as_an_orphan(self) -> None:
         p = pool()
-        memory, effect = long_begun(), self.doubtful(p, settled=NOW)
+        memory, effect = Memory(), self.doubtful(p, settled=NOW)
         for after in (1, 2, LIST_LAG + 2, LIST_LAG + 3):
             at = NOW + after
             lists = seen([registration(p, "doubt")], at=at), seen(at=at)
@@ -574,6 +573,29 @@ def one_busy_and_one_free(p: Pool) -> Snapshot:
     )
 
 
+class TestNamesOfRunners:
+    def test_a_pools_names_do_not_depend_on_what_other_pools_launch(self) -> None:
+        a, b = pool("a", labels=("a",)), pool("b", labels=("b",), min_idle=2)
+        jobs = [job(1, labels=("a",)), job(2, labels=("a",))]
+
+        def names(*pools: Pool) -> list[str]:
+            done = run_plan(pools, snapshot(jobs=jobs))
+            return [each.name for each in done.actions if isinstance(each, Launch) and each.pool.uid == a.uid]
+
+        assert names(a) == names(b, a)
+        assert len(set(names(a))) == 2
+
+    def test_a_later_pass_uses_no_name_again(self) -> None:
+        p = pool(min_idle=2)
+        found = [
+            action.name
+            for entropy in ("one", "two")
+            for action in run_plan([p], snapshot(), entropy=entropy).actions
+            if isinstance(action, Launch)
+        ]
+        assert len(set(found)) == len(found) == 4
+
+
 class TestDeletedPools:
     def test_free_runners_are_ended_and_a_busy_one_is_waited_for(self) -> None:
         p = pool(deleting=True)
@@ -589,16 +611,6 @@ class TestDeletedPools:
         assert not first.reports[p.uid].drained
         newer = snapshot(jobs=seen(at=NOW + 5), registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
         assert run_plan([p], newer, memory=first.memory, now=NOW + 6).reports[p.uid].drained
-
-    def test_it_may_not_go_while_a_launch_that_failed_may_have_left_what_lists_do_not_show_yet(self) -> None:
-        p = pool(deleting=True)
-        failed = Result(name="x", pool_uid=p.uid, effect=Effect.LAUNCH, flavor="t4-small", failure=OUTAGE)
-        first = run_plan([p], snapshot(), results=[failed])
-        for after, drained in ((LIST_LAG - 1, False), (LIST_LAG + 1, True)):
-            at = NOW + after
-            newer = snapshot(jobs=seen(at=at), registrations=seen(at=at), hf_jobs=seen(at=at))
-            done = run_plan([p], newer, memory=first.memory, now=at + 1)
-            assert done.reports[p.uid].drained is drained
 
     def test_it_may_not_go_while_a_list_fails(self) -> None:
         p = pool(deleting=True)
@@ -693,7 +705,7 @@ class TestOrphans:
             assert retirements(run_plan([p], view, memory=second.memory, now=at + 1)) == retired
 
     def orphaned_hf_job(self, jobs: object) -> Plan:
-        p, memory, at = pool(), long_begun(), NOW
+        p, memory, at = pool(), Memory(), NOW
         done = run_plan([p], snapshot(hf_jobs=[started(p)]))
         for _ in range(4):
             memory, at = done.memory, at + 30
@@ -889,7 +901,7 @@ class TestEndings:
     def test_a_job_that_was_cut_short_is_told_of_even_if_no_queue_ever_named_it(self, listed: bool) -> None:
         p = pool()
         registrations = [registration(p, online=True, busy=True)] if listed else []
-        memory = long_begun() if listed else remembering(name_of(p), phase=Phase.BUSY, since=NOW - 5)
+        memory = Memory() if listed else remembering(name_of(p), phase=Phase.BUSY, since=NOW - 5)
         view = snapshot(registrations=registrations, ended=[self.out_of_time()])
         (notice,) = run_plan([p], view, memory=memory).notices
         assert (notice.reason, notice.workflow_job) == (Reason.LifetimeDeadline, None)

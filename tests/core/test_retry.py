@@ -10,7 +10,7 @@ import pytest
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
 from controller.core.plan import plan
 from controller.core.reasons import Reason
-from controller.core.report import Notice, Plan, PlanInput
+from controller.core.report import Memory, Notice, Plan, PlanInput
 from controller.core.retry import (
     ASK_A_PERSON,
     AWAITED,
@@ -32,7 +32,6 @@ from .build import (
     NOW,
     SERVER,
     hf_job,
-    long_begun,
     name_of,
     pool,
     registration,
@@ -66,7 +65,8 @@ class Passes:
             now=NOW + at,
             wall=SERVER + at if wall is None else wall,
             controller_id=CONTROLLER,
-            memory=self.done.memory if self.done else long_begun(),
+            entropy="a pass",
+            memory=self.done.memory if self.done else Memory(),
         )
         self.done = plan(given)
         self.notices += self.done.notices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,17 @@ from hypothesis import strategies as st
 from controller.adapters.huggingface.bootstrap import EXIT_CODES
 from controller.core.backoff import POOL, Backoff, after_failure, choose_flavors, key_of
 from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
-from controller.core.model import Deadlines, Disposition, Failure, PoolKey, Stage
+from controller.core.model import Deadlines, Disposition, Failure, Pool, PoolKey, Stage
 from controller.core.money import timeout_seconds, worst_case
-from controller.core.naming import controller_digest, digest, hf_labels, label_value, origin, runner_name
+from controller.core.naming import (
+    controller_digest,
+    digest,
+    fresh_names,
+    hf_labels,
+    label_value,
+    origin,
+    runner_name,
+)
 from controller.core.outcomes import EXIT_REASONS, ended_because
 from controller.core.overlap import find_overlaps
 from controller.core.reasons import Reason
@@ -67,6 +76,19 @@ def test_a_runner_name_fits_both_services_and_tells_who_made_it(
     assert made_by is not None
     assert made_by.controller == controller_digest(controller)
     assert made_by.pool == digest(str(uid))
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_names_differ_within_a_pass_between_passes_and_between_pools(one: str, other: str) -> None:
+    def names(of: Pool, entropy: str) -> list[str]:
+        return list(islice(fresh_names(of, "c", entropy), 20))
+
+    a, b = pool("a"), pool("b")
+    entropies = {one, other}
+    found = [name for of in (a, b) for entropy in sorted(entropies) for name in names(of, entropy)]
+    assert len(set(found)) == len(found) == 40 * len(entropies)
+    assert all(origin(name) is not None for name in found)
+    assert names(a, one) == names(a, one)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.core import demand, gc, lifecycle, pool_pass
-from controller.core import plan as planning
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
@@ -137,12 +136,6 @@ def take_back_a_registration_in_doubt(patch: pytest.MonkeyPatch) -> None:
         return found
 
     patch.setattr(Executor, "_look_for_launched", look)
-
-
-def take_no_soundings(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        planning, "find_sounded", lambda known, snapshot, *_, **__: frozenset(snapshot.registrations)
-    )
 
 
 def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
@@ -372,17 +365,6 @@ UNLISTED = replace(
 IN_DOUBT = replace(LAGGING, forced=frozenset({f"truncated:{CREATE}#1"}))
 """A controller starts seconds after a launch whose answer was lost, and which the Hub's lists do not show yet."""
 
-BOTH_LAGGING = replace(
-    BOOTING,
-    github={"list_lag_seconds": 25.0},
-    hub={"boot_seconds": 40.0, "list_stale_seconds": 25.0},
-    intervals=(6.0, 5.0),
-    disturbances=(Disturbance(at=138.0, kind="kill"),),
-    jobs=(job(100.0),),
-    calm_at=139.0,
-)
-"""A controller starts seconds after a launch, which neither GitHub's lists nor the Hub's show yet."""
-
 DELETED_AT_ONCE = replace(
     BURST,
     pools=pool(maxRunners=1, deadlines=PATIENT),
@@ -409,7 +391,6 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (own_everything, {"foreign"}, (LONG,)),
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
     (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
-    (take_no_soundings, {"cap"}, (BOTH_LAGGING,)),
     (retire_what_no_list_shows, {"busy-kill"}, (DELETED_AT_ONCE,)),
     (take_back_a_registration_in_doubt, {"cap"}, (IN_DOUBT,)),
     (ignore_max_runners, {"cap"}, (BURST,)),

@@ -441,24 +441,6 @@ def test_a_restart_among_lists_that_fail_launches_nothing_before_it_knows_what_l
     play(act)
 
 
-def test_a_controller_that_stops_gives_up_at_once_what_it_holds_back() -> None:
-    async def act(scene: Scene) -> None:
-        t4(scene)
-        scene.sim.start()
-        await scene.pass_time(5)
-        scene.queue()
-        await scene.until(
-            lambda: scene.registrations() == 1, within=59, what="a sounding before lists prove anything"
-        )
-        assert scene.live() == 0
-        began = scene.sim.clock.mono()
-        await scene.sim.stop()
-        assert scene.sim.clock.mono() - began < 2
-        assert (scene.live(), scene.registrations()) == (0, 0)
-
-    play(act, github_knobs={"list_lag_seconds": 25.0})
-
-
 def test_a_runner_that_dies_while_its_job_runs_is_reported() -> None:
     async def act(scene: Scene) -> None:
         t4(scene)
