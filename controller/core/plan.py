@@ -48,10 +48,10 @@ def plan(given: PlanInput) -> Plan:
     for ours in _by_namespace([one.pool for one in passes.values()]):
         try:
             shared.match(ours, passes)
-        except Exception as error:  # noqa: BLE001 - a namespace is one team
+        except Exception:  # noqa: BLE001 - found by asking each pool alone
             for pool in ours:
-                faults[pool.uid] = error
-                passes.pop(pool.uid)
+                guarded(pool, lambda pool=pool: shared.match([pool], passes))  # type: ignore[misc]
+            shared.match([pool for pool in ours if pool.uid in passes], passes)
     for one in list(passes.values()):
         guarded(one.pool, one.decide)
     reports: dict[str, PoolReport] = {}
@@ -110,7 +110,6 @@ class _Shared:
             given,
             pool,
             memory,
-            view_queues(pool, given.snapshot, given.now),
             runners=runners,
             running=running,
             completed=served,
@@ -121,7 +120,9 @@ class _Shared:
         )
 
     def match(self, pools: Sequence[Pool], passes: Mapping[str, PoolPass]) -> None:
-        """Share the queued jobs of one namespace out among its pools."""
+        """Share the queued jobs of one namespace out among its pools; may be called again, with fewer of them."""
+        for pool in pools:
+            passes[pool.uid].demand = view_queues(pool, self.given.snapshot, self.given.now)
         match_demand(
             pools,
             {pool.uid: passes[pool.uid].demand for pool in pools},

@@ -67,7 +67,6 @@ class PoolPass:
         given: PlanInput,
         pool: Pool,
         memory: PoolMemory,
-        demand: Demand,
         *,
         runners: list[Runner],
         running: Mapping[str, WorkflowJob],
@@ -77,7 +76,8 @@ class PoolPass:
         results: Sequence[Result],
         usd: Mapping[str, float],
     ) -> None:
-        self.given, self.pool, self.memory, self.demand, self.runners = given, pool, memory, demand, runners
+        self.given, self.pool, self.memory, self.runners = given, pool, memory, runners
+        self.demand = Demand()  # until the queue is shared out
         self.running, self.completed, self.ended, self.results = running, completed, ended, results
         self.copies, self.usd = copies, usd
         self._tracks_before = memory.tracks

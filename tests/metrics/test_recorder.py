@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
@@ -104,7 +104,7 @@ class Broken:
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         pass
 
-    def acknowledge(self, snapshot: Snapshot) -> None:
+    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[str] = ()) -> None:
         pass
 
     def snapshot(self) -> Snapshot:
@@ -126,6 +126,7 @@ async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) ->
         leadership=AlwaysLeads(),
         clock=Time(),
         controller_id="test",
+        token=lambda: "token",
         recorder=metrics,
         wake=asyncio.Event(),
     )
