@@ -114,15 +114,23 @@ class Publisher:
                     "detail": error.failure.message,
                 },
             )
-            known = self._published.get(uid)
-            if known is None:
-                seen = self._first_sight(uid)
-                self._published[uid] = _Published(status=seen, at=now, not_before=now + RETRY_AFTER)
-            else:
-                known.not_before = now + RETRY_AFTER
+            self._postpone(uid, now)
+            return
+        except Exception:  # a status that cannot be sent keeps no other pool's from being written
+            log.exception("status not written", extra={"pool": str(key), "reason": "InternalError"})
+            self._postpone(uid, now)
             return
         await self._tell_transitions(uid, key, self.previous(uid), status)
         self._published[uid] = _Published(status=status, at=now)
+
+    def _postpone(self, uid: str, now: float) -> None:
+        """Try a pool's status again after a while."""
+        known = self._published.get(uid)
+        if known is None:
+            seen = self._first_sight(uid)
+            self._published[uid] = _Published(status=seen, at=now, not_before=now + RETRY_AFTER)
+        else:
+            known.not_before = now + RETRY_AFTER
 
     async def _tell_transitions(
         self, uid: str, key: PoolKey, previous: Mapping[str, Any], status: Mapping[str, Any]

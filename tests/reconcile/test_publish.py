@@ -21,6 +21,7 @@ class Cluster:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.down = False
+        self.poisoned: set[str] = set()
         self.before: Mapping[str, Any] = {}
         self.statuses: list[Mapping[str, object]] = []
         self.told: list[str] = []
@@ -33,6 +34,8 @@ class Cluster:
         return self.now
 
     async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
+        if name in self.poisoned:
+            raise ZeroDivisionError
         if self.down:
             raise UpstreamError(Failure(reason=Reason.KubernetesUnavailable, message="503"))
         self.statuses.append(status)
@@ -94,3 +97,18 @@ async def test_a_first_write_that_fails_makes_no_transition_of_what_was_so_befor
     assert await cluster.publish(status("False", "SecretMissing", queued=1), after=RETRY_AFTER) == 1
     assert cluster.publisher.previous("uid")["counts"] == {"queued": 1}
     assert cluster.told == []
+
+
+async def test_a_status_that_cannot_be_sent_keeps_no_other_pools_from_being_written(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = Cluster()
+    cluster.poisoned = {"odd"}
+    both = {"odd": (PoolKey("ci", "odd"), status()), "uid": (KEY, status())}
+    await cluster.publisher.publish(both)
+    assert len(cluster.statuses) == 1
+    assert "status not written" in caplog.text
+    cluster.poisoned.clear()
+    cluster.now += RETRY_AFTER
+    await cluster.publisher.publish(both)
+    assert len(cluster.statuses) == 2
