@@ -17,9 +17,12 @@ labels are stable. [Observability](../operations/observability.md) says how they
 
 - `credential` is `namespace/secret@host`: the Secret that a pool names, and the host of its API (`api.github.com`).
 - `account` is `namespace/secret@hub-namespace`.
+- `flavor` is one of the pool's `spec.flavors`; `other` stands for every other name that the Hub has for an HF Job's hardware, such as
+  that of a flavor which the spec no longer has.
 - `reason` is one of [these words](reasons.md).
 - Counters start anew with the process, and no runner is counted twice by two processes. Those of a pool or a Secret that is
   gone stay for 15 minutes.
+- A page is at most a second old: whoever asks within a second of another gets the same one.
 - Gauges of pools, GitHub and the Hub are shown by the leader alone.
 """
 

@@ -1,6 +1,9 @@
 """What a pass lets be counted and timed: facts for metrics and for one line in the log, read from the pass alone.
 
-Nothing is decided by them. Two rules keep the sums right although processes die and nothing of this is stored:
+Nothing is decided by them. Each pool is measured behind its own guard, from what its own places show: whatever one pool's services
+tell, no other pool's figures change, and its own labels stay those that people chose.
+
+Two rules keep the sums right although processes die and nothing of this is stored:
 
 * A runner, single-use as it is, gives each of its facts once.
 * What happened before this process began is left to the one before, which may have told it; what neither of them saw is not
@@ -12,24 +15,32 @@ Times of GitHub and the Hub are brought onto our monotonic clock by the ``Date``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Runner
-from controller.core.model import HFJob, Observation, PoolKey, Registration, WorkflowJob
+from controller.core.model import HFJob, Observation, Pool, PoolKey, Registration, WorkflowJob
 from controller.core.money import booked_seconds, prices
-from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
+from controller.core.naming import LABEL_RUNNER
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Notice, Plan, PlanInput, PoolReport
+from controller.core.report import Launch, Notice, Plan, PlanInput, PoolReport, Result
 
 CLOCK_ERROR = 1.0
 """Seconds by which a server's time may be off on our clock, because its ``Date`` header has no fractions."""
 
 KEPT_FOR = 900.0
 """Seconds for which a runner that is gone is remembered: its workflow job may be seen to have ended only later."""
+
+MOST_REMEMBERED = 1_000
+"""Runners that are gone and remembered, of each pool, beside four times its ``maxRunners``: as many as it can have had in that
+time. A Hub that tells of more ended HF Jobs has made them up; the oldest are forgotten then."""
+
+OTHER = "other"
+"""The label of every flavor that the pool's spec does not name: a service's own word is none."""
 
 
 class Measure(Enum):
@@ -50,6 +61,7 @@ class Measure(Enum):
     NOTICE = auto()
     BILLED = auto()
     COST = auto()
+    FAULT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Fact:
     Attributes:
         measure: What it is about.
         value: Seconds, US dollars, or how many.
-        pool: Whose; None where pools do not matter.
+        pool: Whose; None for what belonged to no pool any more.
         labels: What else tells it apart, in the order of the metric's labels: flavor, reason, deadline or kind.
     """
 
@@ -82,10 +94,18 @@ class Start:
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """What one pass lets be told."""
+    """What one pass lets be told.
+
+    Attributes:
+        facts: For the metrics.
+        starts: For the log.
+        faults: Pools that could not be measured, by a fault of ours (``InternalError``), and what was raised. What was seen of
+            them before that counts; all other pools are measured.
+    """
 
     facts: list[Fact] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
+    faults: dict[PoolKey, Exception] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -93,8 +113,7 @@ class _Life:
     """One runner; times are monotonic seconds on our clock.
 
     Attributes:
-        pool_uid: Its pool.
-        flavor: Hardware, empty while unknown.
+        flavor: Hardware, as the Hub says it; empty while unknown.
         hf_job_id: The Hub's id, empty while unknown.
         running_at: When its HF Job began to run.
         online_at: When it was online at the latest.
@@ -102,7 +121,6 @@ class _Life:
         gone_at: Since when nothing shows it.
     """
 
-    pool_uid: str = ""
     flavor: str = ""
     hf_job_id: str = ""
     running_at: float | None = None
@@ -121,52 +139,73 @@ _NO_LAUNCH_FAILURE = frozenset({Reason.RunnerLost, Reason.LifetimeDeadline})
 _ORPHANS = frozenset({Reason.OrphanedRegistration, Reason.OrphanedHFJob})
 
 
+_Lives = dict[str, _Life]
+"""Runners of one pool by name."""
+
+
 class Chronicle:
     """Follows the passes of one process; no I/O and no clock of its own."""
 
     def __init__(self, *, began: float) -> None:
         """Begin at a moment, in monotonic seconds, before which this process did nothing."""
         self._since = began + CLOCK_ERROR
-        self._lives: dict[str, _Life] = {}
+        self._lives: dict[str, _Lives] = {}
         self._unpriced: dict[tuple[str, str], float] = {}
 
     @property
     def remembered(self) -> int:
         """How many runners are remembered."""
-        return len(self._lives)
+        return sum(map(len, self._lives.values()))
 
     def follow(self, given: PlanInput, done: Plan) -> Seen:
-        """Return what a pass lets be told; to be called once for each pass, in their order."""
+        """Return what a pass lets be told; to be called once for each pass, in their order.
+
+        Raises nothing for the sake of one pool: see :attr:`Seen.faults`.
+        """
         seen = Seen()
-        pools = {label_value(uid): report for uid, report in done.reports.items()}
-        for report in done.reports.values():
-            for runner in report.runners:
-                self._runner(runner, report, given, seen)
-        for account, jobs in given.snapshot.ended.items():
-            view = given.snapshot.hf_jobs.get(account)
-            for job in jobs:
-                owner = pools.get(job.labels.get(LABEL_POOL_UID, ""))
-                if owner is not None and view is not None:
-                    self._ended(job, view, owner, seen)
-        for completed in given.snapshot.completed.values():
-            for workflow_job in completed:
-                self._completed(workflow_job, done, seen)
-        seen.facts += self._priced(given, done)
-        seen.facts += _launched(done)
-        seen.facts += self._results(given, done)
-        for notice in done.notices:
-            told = done.reports.get(notice.pool_uid)
-            if told is not None:
-                seen.facts += self._notice(notice, told, given)
+        known = _by_pool(given, done)
+        usd = prices(given.snapshot.flavors)
+        self._unpriced = {owed: s for owed, s in self._unpriced.items() if owed[0] in done.reports}
+        for uid, report in done.reports.items():
+            try:
+                self._pool(report, known[uid], given, usd.get(report.pool.hub.endpoint, {}), seen)
+            except Exception as error:  # noqa: BLE001 - told by whoever asked; no pool costs another its figures
+                seen.faults[report.pool.key] = error
+                seen.facts.append(Fact(Measure.FAULT, 1.0, report.pool.key, ("measure",)))
+        for result in given.results:
+            if result.effect is Effect.RETIRE and result.failure is None and not result.busy:
+                seen.facts += _collected(result.retire)
         self._forget(done, given.now)
         return seen
 
+    def _pool(
+        self, report: PoolReport, known: _Known, given: PlanInput, usd: Mapping[str, float], seen: Seen
+    ) -> None:
+        """Measure one pool."""
+        lives = self._lives.setdefault(report.pool.uid, {})
+        for runner in report.runners:
+            self._runner(runner, lives, report, given, seen)
+        for job, view in report.ended:
+            if view is not None:
+                self._ended(job, view, lives, report, seen, usd=usd)
+        for workflow_job in report.completed.values():
+            # One that ended before it was seen to run; its runner may be gone already.
+            life = lives.get(workflow_job.runner_name or "")
+            if life is not None:
+                self._started(workflow_job.runner_name or "", life, workflow_job, report, seen)
+        seen.facts += self._priced(report.pool, usd)
+        for action in known.launched:
+            seen.facts += _launched(action)
+        for result in known.results:
+            seen.facts += self._launch_failed(result, lives, report, given)
+        for notice in known.notices:
+            seen.facts += self._notice(notice, lives, report, given)
+
     # ------------------------------------------------------------------------------------------------------------- runners
-    def _runner(self, runner: Runner, report: PoolReport, given: PlanInput, seen: Seen) -> None:
-        life = self._lives.get(runner.name)
-        if life is None:
-            life = self._lives[runner.name] = _Life()
-        life.pool_uid = report.pool.uid
+    def _runner(
+        self, runner: Runner, lives: _Lives, report: PoolReport, given: PlanInput, seen: Seen
+    ) -> None:
+        life = lives.setdefault(runner.name, _Life())
         life.gone_at = None
         life.flavor = life.flavor or runner.flavor
         if runner.hf_job is not None:
@@ -174,35 +213,35 @@ class Chronicle:
             if life.running_at is None and runner.hf_job.started_at is not None:
                 view = given.snapshot.hf_jobs.get(runner.footprint.account)
                 if view is not None:
-                    self._running(life, runner.hf_job, view, seen)
+                    self._running(life, runner.hf_job, view, report.pool, seen)
         if life.online_at is None and runner.registration is not None:
             listed = given.snapshot.registrations.get(runner.footprint.registrations)
             if listed is not None and (runner.registration.online or runner.registration.busy):
-                self._online(life, _shown_at(listed, runner.workflow_job, report), seen)
+                self._online(life, _shown_at(listed, runner.workflow_job, report), report.pool, seen)
         if runner.workflow_job is not None:
             self._started(runner.name, life, runner.workflow_job, report, seen)
 
-    def _running(self, life: _Life, job: HFJob, view: Observation[HFJob], seen: Seen) -> None:
+    def _running(self, life: _Life, job: HFJob, view: Observation[HFJob], pool: Pool, seen: Seen) -> None:
         """Take in that an HF Job runs, or ran."""
         assert job.started_at is not None
         life.running_at = _ours(job.started_at, view)
         if self._once(life, Measure.HF_SCHEDULING, at=life.running_at):
             waited = max(0.0, job.started_at - job.created_at)
-            seen.facts.append(Fact(Measure.HF_SCHEDULING, waited, labels=(job.flavor,)))
-        self._booted(life, seen)
+            seen.facts.append(Fact(Measure.HF_SCHEDULING, waited, pool.key, (_flavor(job.flavor, pool),)))
+        self._booted(life, pool, seen)
 
-    def _online(self, life: _Life, at: float, seen: Seen) -> None:
+    def _online(self, life: _Life, at: float, pool: Pool, seen: Seen) -> None:
         if life.online_at is None or at < life.online_at:
             life.online_at = at
-        self._booted(life, seen)
+        self._booted(life, pool, seen)
 
-    def _booted(self, life: _Life, seen: Seen) -> None:
+    def _booted(self, life: _Life, pool: Pool, seen: Seen) -> None:
         """Time the boot as soon as both its ends are known; if it began before us, its end may have been told before."""
         if life.running_at is None or life.online_at is None:
             return
         if self._once(life, Measure.RUNNER_BOOT, at=life.running_at):
             took = max(0.0, life.online_at - life.running_at)
-            seen.facts.append(Fact(Measure.RUNNER_BOOT, took, labels=(life.flavor,)))
+            seen.facts.append(Fact(Measure.RUNNER_BOOT, took, pool.key, (_flavor(life.flavor, pool),)))
 
     def _started(self, name: str, life: _Life, job: WorkflowJob, report: PoolReport, seen: Seen) -> None:
         """Time a workflow job's wait, once its runner has it."""
@@ -210,7 +249,7 @@ class Chronicle:
         if job.started_at is None or ahead is None or Measure.QUEUE_TO_START in life.told:
             return
         started_at = job.started_at - ahead
-        self._online(life, started_at, seen)
+        self._online(life, started_at, report.pool, seen)
         if not self._once(life, Measure.QUEUE_TO_START, at=started_at):
             return
         key = report.pool.key
@@ -224,14 +263,6 @@ class Chronicle:
             Start(pool=key, runner=name, hf_job_id=life.hf_job_id, workflow_job=job, waited=waited)
         )
 
-    def _completed(self, job: WorkflowJob, done: Plan, seen: Seen) -> None:
-        """Time a job that ended before it was seen to run; its runner may be gone already."""
-        name = job.runner_name or ""
-        life = self._lives.get(name)
-        report = done.reports.get(life.pool_uid) if life else None
-        if life is not None and report is not None:
-            self._started(name, life, job, report, seen)
-
     def _once(self, life: _Life, measure: Measure, *, at: float) -> bool:
         """Return whether a fact is to be told, and take it for told from now on."""
         if measure in life.told:
@@ -240,46 +271,51 @@ class Chronicle:
         return at > self._since
 
     # ---------------------------------------------------------------------------------------------------------------- ends
-    def _ended(self, job: HFJob, view: Observation[HFJob], report: PoolReport, seen: Seen) -> None:
-        life = self._lives.setdefault(job.labels.get(LABEL_RUNNER) or job.id, _Life())
-        life.pool_uid, life.flavor, life.hf_job_id = report.pool.uid, life.flavor or job.flavor, job.id
+    def _ended(
+        self,
+        job: HFJob,
+        view: Observation[HFJob],
+        lives: _Lives,
+        report: PoolReport,
+        seen: Seen,
+        *,
+        usd: Mapping[str, float],
+    ) -> None:
+        pool = report.pool
+        life = lives.setdefault(job.labels.get(LABEL_RUNNER) or job.id, _Life())
+        life.flavor, life.hf_job_id = life.flavor or job.flavor, job.id
         if life.running_at is None and job.started_at is not None:
-            self._running(life, job, view, seen)
+            self._running(life, job, view, pool, seen)
         if not self._once(life, Measure.BILLED, at=_end(job, view)):
             return
         seconds = booked_seconds(job, view)
         if seconds > 0:
-            seen.facts.append(Fact(Measure.BILLED, seconds, report.pool.key, (job.flavor,)))
-            owed = (report.pool.uid, job.flavor)
-            self._unpriced[owed] = self._unpriced.get(owed, 0.0) + seconds
+            seen.facts.append(Fact(Measure.BILLED, seconds, pool.key, (_flavor(job.flavor, pool),)))
+            # A price that is not known yet is waited for where people named the flavor, so that few are.
+            if job.flavor in usd or job.flavor in pool.flavors:
+                owed = (pool.uid, job.flavor)
+                self._unpriced[owed] = self._unpriced.get(owed, 0.0) + seconds
 
-    def _priced(self, given: PlanInput, done: Plan) -> Iterator[Fact]:
+    def _priced(self, pool: Pool, usd: Mapping[str, float]) -> Iterator[Fact]:
         """Tell the cost of what has ended once its price is known, which after a start may come late."""
-        usd = prices(given.snapshot.flavors) if self._unpriced else {}
-        for (uid, flavor), seconds in list(self._unpriced.items()):
-            report = done.reports.get(uid)
-            price = usd.get(report.pool.hub.endpoint, {}).get(flavor) if report else None
-            if report is None or price is not None:
-                del self._unpriced[uid, flavor]
-            if report is not None and price is not None:
-                yield Fact(Measure.COST, seconds * price, report.pool.key, (flavor,))
+        for owed in [owed for owed in self._unpriced if owed[0] == pool.uid and owed[1] in usd]:
+            seconds = self._unpriced.pop(owed)
+            yield Fact(Measure.COST, seconds * usd[owed[1]], pool.key, (_flavor(owed[1], pool),))
 
-    def _results(self, given: PlanInput, done: Plan) -> Iterator[Fact]:
-        for result in given.results:
-            if result.effect is Effect.RETIRE and result.failure is None and not result.busy:
-                yield from _collected(result.retire)
-            report = done.reports.get(result.pool_uid)
-            failure = result.failure
-            if result.effect is not Effect.LAUNCH or failure is None or report is None:
-                continue
-            if failure.reason is Reason.Pending:
-                continue  # nothing was tried: another replica leads
-            life = self._lives.setdefault(result.name, _Life(flavor=result.flavor))
-            if self._once(life, Measure.LAUNCH_FAILURE, at=given.now):
-                labels = (result.flavor, str(failure.reason))
-                yield Fact(Measure.LAUNCH_FAILURE, 1.0, report.pool.key, labels)
+    def _launch_failed(
+        self, result: Result, lives: _Lives, report: PoolReport, given: PlanInput
+    ) -> Iterator[Fact]:
+        failure = result.failure
+        if result.effect is not Effect.LAUNCH or failure is None:
+            return
+        if failure.reason is Reason.Pending:
+            return  # nothing was tried: another replica leads
+        life = lives.setdefault(result.name, _Life(flavor=result.flavor))
+        if self._once(life, Measure.LAUNCH_FAILURE, at=given.now):
+            labels = (_flavor(result.flavor, report.pool), str(failure.reason))
+            yield Fact(Measure.LAUNCH_FAILURE, 1.0, report.pool.key, labels)
 
-    def _notice(self, notice: Notice, report: PoolReport, given: PlanInput) -> Iterator[Fact]:
+    def _notice(self, notice: Notice, lives: _Lives, report: PoolReport, given: PlanInput) -> Iterator[Fact]:
         key, reason = report.pool.key, notice.reason
         yield Fact(Measure.NOTICE, 1.0, key, (str(reason),))
         if reason is Reason.JobsRerun:
@@ -288,7 +324,7 @@ class Chronicle:
             if reason is Reason.RunnerLost:
                 yield Fact(Measure.LOST, 1.0, key, (str(reason),))
             return
-        life = self._lives.setdefault(notice.runner, _Life())
+        life = lives.setdefault(notice.runner, _Life())
         at = _happened(notice, report, given)
         if reason is Reason.RunnerLost and self._once(life, Measure.LOST, at=at):
             why = ended_because(notice.hf_job) if notice.hf_job else reason
@@ -300,17 +336,49 @@ class Chronicle:
         failed = notice.warning and reason not in _NO_LAUNCH_FAILURE
         if failed and self._once(life, Measure.LAUNCH_FAILURE, at=at):
             flavor = notice.hf_job.flavor if notice.hf_job else life.flavor
-            yield Fact(Measure.LAUNCH_FAILURE, 1.0, key, (flavor, str(reason)))
+            yield Fact(Measure.LAUNCH_FAILURE, 1.0, key, (_flavor(flavor, report.pool), str(reason)))
 
     # -------------------------------------------------------------------------------------------------------------- memory
     def _forget(self, done: Plan, now: float) -> None:
-        present = {runner.name for report in done.reports.values() for runner in report.runners}
-        for name in self._lives.keys() - present:
-            life = self._lives[name]
-            if life.gone_at is None:
-                life.gone_at = now
-            elif now - life.gone_at > KEPT_FOR:
-                del self._lives[name]
+        for uid, lives in list(self._lives.items()):
+            report = done.reports.get(uid)
+            present = {runner.name for runner in report.runners} if report else set()
+            for name in lives.keys() - present:
+                if lives[name].gone_at is None:
+                    lives[name].gone_at = now
+            gone = sorted((life.gone_at, name) for name, life in lives.items() if life.gone_at is not None)
+            most = MOST_REMEMBERED + (4 * report.pool.max_runners if report else 0)
+            for index, (gone_at, name) in enumerate(gone):
+                if now - gone_at > KEPT_FOR or index < len(gone) - most:
+                    del lives[name]
+            if not lives:
+                del self._lives[uid]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a pass did and told for one pool."""
+
+    launched: list[Launch] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+def _by_pool(given: PlanInput, done: Plan) -> Mapping[str, _Known]:
+    known: dict[str, _Known] = defaultdict(_Known)
+    for action in done.actions:
+        if isinstance(action, Launch):
+            known[action.pool.uid].launched.append(action)
+    for result in given.results:
+        known[result.pool_uid].results.append(result)
+    for notice in done.notices:
+        known[notice.pool_uid].notices.append(notice)
+    return known
+
+
+def _flavor(name: str, pool: Pool) -> str:
+    """Return the label of a flavor."""
+    return name if name in pool.flavors else OTHER
 
 
 def _ours(at: float, view: Observation[HFJob]) -> float:
@@ -330,13 +398,12 @@ def _shown_at(listed: Observation[Registration], job: WorkflowJob | None, report
     return min(listed.asked_at, job.started_at - ahead)
 
 
-def _launched(done: Plan) -> Iterator[Fact]:
-    for action in done.actions:
-        if isinstance(action, Launch):
-            key, flavors = action.pool.key, action.pool.flavors
-            yield Fact(Measure.LAUNCH, 1.0, key, (action.flavor,))
-            for earlier in flavors[: flavors.index(action.flavor)]:
-                yield Fact(Measure.FALLBACK, 1.0, key, (earlier,))
+def _launched(action: Launch) -> Iterator[Fact]:
+    pool = action.pool
+    yield Fact(Measure.LAUNCH, 1.0, pool.key, (_flavor(action.flavor, pool),))
+    if action.flavor in pool.flavors:
+        for earlier in pool.flavors[: pool.flavors.index(action.flavor)]:
+            yield Fact(Measure.FALLBACK, 1.0, pool.key, (earlier,))
 
 
 def _collected(retire: Retire | None) -> Iterator[Fact]:

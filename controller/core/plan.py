@@ -16,7 +16,7 @@ from dataclasses import replace
 from controller.core.demand import match_demand, running_jobs, view_queues
 from controller.core.gc import find_strays, stray_retirements
 from controller.core.lifecycle import Marked, find_copies, find_marked, halves_of, is_of_pool, join_runners
-from controller.core.model import GitHubSource, HFJob, Pool, WorkflowJob
+from controller.core.model import GitHubSource, HFJob, Observation, Pool, WorkflowJob
 from controller.core.money import prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.pool_pass import PoolPass, first_memory
@@ -170,16 +170,20 @@ def _completed(pool: Pool, given: PlanInput) -> Mapping[str, WorkflowJob]:
     }
 
 
-def _ended(pool: Pool, memory: PoolMemory, given: PlanInput) -> list[HFJob]:
-    """Return the pool's HF Jobs that ended since the last pass; the end of a copy says nothing about its runner."""
+def _ended(pool: Pool, memory: PoolMemory, given: PlanInput) -> list[tuple[HFJob, Observation[HFJob] | None]]:
+    """Return the pool's HF Jobs that ended since the last pass, with the newest list of the account of each.
+
+    The end of a copy says nothing about its runner.
+    """
     found = []
     for account in dict.fromkeys(footprint.account for footprint in pool.footprints):
+        view = given.snapshot.hf_jobs.get(account)
         for job in given.snapshot.ended.get(account, ()):
             if job.id in memory.copies or not is_of_pool(job, pool.uid):
                 continue
             track = memory.tracks.get(job.labels[LABEL_RUNNER])
             if track is None or track.hf_job_id in ("", job.id):
-                found.append(job)
+                found.append((job, view))
     return found
 
 

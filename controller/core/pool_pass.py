@@ -71,7 +71,7 @@ class PoolPass:
         runners: list[Runner],
         running: Mapping[str, WorkflowJob],
         completed: Mapping[str, WorkflowJob],
-        ended: Sequence[HFJob],
+        ended: Sequence[tuple[HFJob, Observation[HFJob] | None]],
         copies: Mapping[str, HFJob],
         results: Sequence[Result],
         usd: Mapping[str, float],
@@ -133,10 +133,10 @@ class PoolPass:
     def account(self) -> None:
         """Book HF Jobs that ended, tell what went wrong, and let failures slow the next launches down."""
         ended, running = self.ended, self.running
-        for job in ended:
-            self._book(job)
+        for job, view in ended:
+            self._book(job, view)
         self._price()
-        for job in ended:
+        for job, _ in ended:
             name = job.labels.get(LABEL_RUNNER, "")
             track = self._tracks_before.get(name)
             workflow_job = running.get(name)
@@ -218,8 +218,8 @@ class PoolPass:
         self.memory = replace(self.memory, completed=self.memory.completed + 1)
         self._succeeded(flavor)
 
-    def _book(self, job: HFJob) -> None:
-        seconds = booked_seconds(job, self.hub_view)
+    def _book(self, job: HFJob, view: Observation[HFJob] | None) -> None:
+        seconds = booked_seconds(job, view)
         if seconds <= 0:
             return
         billed, unpriced = dict(self.memory.billed_seconds), dict(self.memory.unpriced_seconds)

@@ -18,6 +18,7 @@ from controller.core.lifecycle import (
 from controller.core.model import (
     Failure,
     HFJob,
+    Observation,
     Pool,
     Snapshot,
     WorkflowJob,
@@ -170,7 +171,7 @@ class PoolReport:
         usd_per_hour: What its billed runners cost now.
         worst_case_usd: What its runners can still cost if the controller never looks again.
         memory: What was accounted so far.
-        ended: HF Jobs of the pool that ended since the last pass.
+        ended: HF Jobs of the pool that ended since the last pass, with the newest list of the account of each.
         completed: Workflow jobs that its own source showed completed since the last pass, by runner.
     """
 
@@ -190,7 +191,7 @@ class PoolReport:
     usd_per_hour: float
     worst_case_usd: float
     memory: PoolMemory
-    ended: Sequence[HFJob] = ()
+    ended: Sequence[tuple[HFJob, Observation[HFJob] | None]] = ()
     completed: Mapping[str, WorkflowJob] = field(default_factory=dict)
 
     def count(self, *phases: Phase) -> int:

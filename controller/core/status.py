@@ -19,11 +19,40 @@ from controller.core.overlap import Overlap
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport, Waiting
 from controller.core.retry import summary
+from controller.core.text import text
 
 MOST_RUNNERS = 20
+MOST_WAITING = 16
 MOST_PLACES = 16
 MOST_INTERRUPTIONS = 32
 MOST_MESSAGE = 1024
+MOST_NAME = 1024
+MOST_LINK = 1024
+MOST_REPOSITORY = 256
+MOST_REQUEST_ID = 256
+MOST_RUNNER = MOST_HF_JOB = 64
+MOST_FLAVOR = 63
+"""Characters of each text, as :mod:`controller.api.status` has them: one that is longer makes the whole status unwritable."""
+
+LATEST = 7_258_118_399.0
+"""Epoch seconds of the end of the year 2199: what lies beyond, or before 1970, is nobody's time, and may have no text."""
+
+MOST_USD = 999_999_999_999.0
+"""US dollars that are shown; more has no place in the type's 20 characters."""
+
+CONDITIONS = (
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "GitHubReachable",
+    "HubReachable",
+    "RepositoriesReadable",
+    "LaunchesSucceed",
+    "JobsUninterrupted",
+    "LabelsDistinct",
+)
+"""Types of all conditions that a status may have; metrics show these and no others."""
+
 PATIENCE = 90.0
 """Seconds for which a service may be out of reach before a pool is called not ready: conditions must not flap."""
 
@@ -46,8 +75,8 @@ class Instant:
 
 
 def iso(epoch: float) -> str:
-    """Return epoch seconds as RFC 3339 text, in whole seconds."""
-    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return epoch seconds as RFC 3339 text, in whole seconds; what is outside of 1970 to 2199 as the nearest of them."""
+    return datetime.fromtimestamp(int(min(max(0.0, epoch), LATEST)), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def build_status(
@@ -249,7 +278,7 @@ def _conditions(
                 "observedGeneration": generation,
                 "lastTransitionTime": known["lastTransitionTime"] if same else iso(wall),
                 "reason": str(aspect.reason),
-                "message": aspect.message[:MOST_MESSAGE],
+                "message": text(aspect.message, MOST_MESSAGE),
             }
         )
     return found
@@ -325,7 +354,8 @@ def _queue(waiting: Sequence[Waiting], start: Instant) -> list[dict[str, Any]]:
         else:
             known["count"] += one.count
             known["message"] += f" {one.message}{when}"
-    return [{**entry, "message": entry["message"][:MOST_MESSAGE]} for entry in found.values()]
+    cut = [{**entry, "message": text(entry["message"], MOST_MESSAGE)} for entry in found.values()]
+    return cut[:MOST_WAITING]
 
 
 def _newest(runners: Sequence[Runner]) -> list[Runner]:
@@ -334,15 +364,15 @@ def _newest(runners: Sequence[Runner]) -> list[Runner]:
 
 def _runner(runner: Runner, start: Instant) -> dict[str, Any]:
     shown = {
-        "name": runner.name,
+        "name": text(runner.name, MOST_RUNNER),
         "phase": str(runner.phase),
-        "flavor": runner.flavor,
+        "flavor": text(runner.flavor, MOST_FLAVOR),
         "since": start.iso(runner.track.since),
     }
     if runner.hf_job is not None:
-        shown |= {"hfJobId": runner.hf_job.id, "hfJobUrl": runner.hf_job.url}
-    if runner.workflow_job is not None and runner.workflow_job.html_url:
-        shown["workflowJobUrl"] = runner.workflow_job.html_url
+        shown |= {"hfJobId": text(runner.hf_job.id, MOST_HF_JOB), "hfJobUrl": _link(runner.hf_job.url)}
+    if runner.workflow_job is not None:
+        shown["workflowJobUrl"] = _link(runner.workflow_job.html_url)
     return {key: value for key, value in shown.items() if value}
 
 
@@ -370,10 +400,10 @@ def _backoff(known: Backoff, start: Instant) -> dict[str, Any]:
         "failures": known.failures,
         "until": start.iso(known.until),
         "reason": str(known.failure.reason),
-        "message": known.failure.message[:MOST_MESSAGE],
+        "message": text(known.failure.message, MOST_MESSAGE),
     }
     if known.failure.request_id:
-        shown["requestId"] = known.failure.request_id
+        shown["requestId"] = text(known.failure.request_id, MOST_REQUEST_ID)
     return shown
 
 
@@ -393,6 +423,7 @@ def _cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> dict[str, 
 
 def dollars(amount: float) -> str:
     """Return US dollars as decimal text; small amounts keep four digits, since an HF Job may cost less than a cent."""
+    amount = min(max(0.0, amount), MOST_USD)
     return f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
 
 
@@ -406,14 +437,21 @@ def _interruptions(report: PoolReport) -> dict[str, Any]:
             "runId": lost.run_id,
             "attempt": lost.attempt,
             "jobId": lost.job_id,
-            "jobName": lost.job_name,
-            "jobUrl": lost.job_url,
+            "jobName": text(lost.job_name, MOST_NAME),
+            "jobUrl": _link(lost.job_url),
             "at": iso(lost.at),
             "rerun": str(lost.rerun),
         }
-        for lost in watched[:MOST_INTERRUPTIONS]
+        for lost in watched
+        # Its repository is read back after a restart: half a name would be another repository's.
+        if text(lost.repository, MOST_REPOSITORY) == lost.repository
     ]
-    return {"interruptions": shown} if shown else {}
+    return {"interruptions": shown[:MOST_INTERRUPTIONS]} if shown else {}
+
+
+def _link(url: str) -> str:
+    """Return an address, or nothing: one that is cut or cleaned leads elsewhere."""
+    return url if text(url, MOST_LINK) == url else ""
 
 
 def _place(place: Footprint) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Every metric: name, type, labels, and what exactly it says.
 
 ``docs/reference/metrics.md`` is generated from this module. Names and labels are stable: dashboards and alerts are built on
-them, so add, don't rename. Labels are bounded by what people configured (pools, flavors, Secrets) and by lists in the code
-(reasons, phases, HTTP codes); a job's or a runner's id is never one.
+them, so add, don't rename. Labels are bounded by what people configured (pools, the flavors of their specs, Secrets) and by lists in
+the code (reasons, phases, HTTP codes); what a service calls a thing, such as a job's or a runner's id, is never one. Every series
+belongs to a pool, a credential, an account, or the process, and ends with it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 POOL = ("namespace", "pool")
+FLAVOR = (*POOL, "flavor")
+"""A flavor as the pool's ``spec.flavors`` has it, else ``other``."""
+
 CREDENTIAL = ("credential",)
 ACCOUNT = ("account",)
 
@@ -114,28 +118,28 @@ QUEUE_TO_START = _histogram(
 )
 HF_SCHEDULING = _histogram(
     "hf_scheduling",
-    ("flavor",),
+    FLAVOR,
     BOOT_BUCKETS,
     "Seconds from an HF Job's createdAt to its startedAt, both on the Hub's clock. HF Jobs that end without having run are "
     "not observed: see hfrunners_runners_stuck_total.",
 )
 RUNNER_BOOT = _histogram(
     "runner_boot",
-    ("flavor",),
+    FLAVOR,
     BOOT_BUCKETS,
     "Seconds from an HF Job's startedAt (the Hub's clock) until its runner was online at GitHub, seen as in "
     "hfrunners_job_queue_to_online_seconds. Both are brought onto the controller's clock by the Date headers of the answers.",
 )
-LAUNCHES = _counter("launches", (*POOL, "flavor"), "Launches that were started.")
+LAUNCHES = _counter("launches", FLAVOR, "Launches that were started.")
 LAUNCH_FAILURES = _counter(
     "launch_failures",
-    (*POOL, "flavor", "reason"),
+    (*FLAVOR, "reason"),
     "Launches that failed: GitHub or the Hub refused the request, or the runner ended or was given up before it took a job. "
     "Once per runner.",
 )
 FALLBACKS = _counter(
     "fallbacks",
-    (*POOL, "flavor"),
+    FLAVOR,
     "Launches that went to a later entry of spec.flavors because this earlier one was out of capacity, failing or not offered.",
 )
 RETRIES = _counter(
@@ -156,14 +160,14 @@ STUCK = _counter(
 )
 BILLED_SECONDS = _counter(
     "billed_seconds",
-    (*POOL, "flavor"),
+    FLAVOR,
     "Seconds from startedAt to finishedAt of HF Jobs that ended, on the Hub's clock, added when the end is seen. An HF Job "
     "that tells no end counts up to the newest list. Not among them: ends while no controller ran, and the seconds of starting "
     "before startedAt, which the Hub bills too but does not show.",
 )
 COST = _counter(
     "cost_usd",
-    (*POOL, "flavor"),
+    FLAVOR,
     "Estimated US dollars of HF Jobs that ended: hfrunners_billed_seconds_total times the flavor's listed price, without the "
     "Hub's rounding.",
 )
@@ -184,7 +188,7 @@ ORPHANS = _counter(
 GITHUB_REQUESTS = _counter(
     "github_requests",
     (*CREDENTIAL, "code"),
-    "Answers of GitHub by HTTP status; 304 costs no quota. A request without an answer is in hfrunners_github_errors_total.",
+    "Answers of GitHub by HTTP status (other for one that no standard knows); 304 costs no quota. A request without an answer is in hfrunners_github_errors_total.",
 )
 GITHUB_ERRORS = _counter(
     "github_errors",
@@ -213,7 +217,7 @@ POLL_AGE = _gauge(
 HUB_REQUESTS = _counter(
     "hub_requests",
     (*ACCOUNT, "code"),
-    "Answers of the Hub by HTTP status. The list of hardware, which needs no token, is not counted.",
+    "Answers of the Hub by HTTP status (other for one that no standard knows). The list of hardware, which needs no token, is not counted.",
 )
 HUB_ERRORS = _counter(
     "hub_errors",
@@ -240,7 +244,13 @@ LAST_PASS = _gauge(
 RECONCILE_ERRORS = _counter(
     "reconcile_errors",
     (),
-    "Passes, and writings of statuses, that failed for a fault of the controller's own.",
+    "Passes, writings of statuses, and pools in them, that failed for a fault of the controller's own.",
+)
+POOL_ERRORS = _counter(
+    "pool_errors",
+    (*POOL, "part"),
+    "Times that a pool was left out of a part of a pass, for a fault of the controller's own (InternalError in its log): plan, "
+    "status or measure. Other pools are not touched by it.",
 )
 BUILD_INFO = _gauge("build_info", ("version",), "1; the label names the controller's version.")
 VERSION_AGE = _gauge(
@@ -268,7 +278,7 @@ SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
     ("Hub", (HUB_REQUESTS, HUB_ERRORS, LIST_AGE)),
     (
         "Controller",
-        (LEADER, LAST_PASS, PASS_DURATION, RECONCILE_ERRORS, BUILD_INFO, VERSION_AGE),
+        (LEADER, LAST_PASS, PASS_DURATION, RECONCILE_ERRORS, POOL_ERRORS, BUILD_INFO, VERSION_AGE),
     ),
 )
 """All of them, as the reference shows them."""

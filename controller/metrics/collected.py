@@ -6,6 +6,7 @@ lead shows none of another's.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -20,9 +21,16 @@ from controller.core.lifecycle import Phase
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.reasons import Reason
 from controller.core.report import Plan, PoolReport
+from controller.core.status import CONDITIONS
+from controller.core.text import text
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec
 from controller.ports import AccountSight, Clock, Leadership, Quota, Release, Sights, SourceSight
+
+log = logging.getLogger(__name__)
+
+MOST_LABEL = 600
+"""Characters of a label's value: the longest that people can configure, names of a namespace, a Secret and a host, have fewer."""
 
 _PHASES = tuple((phase, str(phase)) for phase in Phase)
 _TRUTH = {"True": 1.0, "False": 0.0}
@@ -40,6 +48,12 @@ def account(of: HubAccount) -> str:
     return f"{of.secret}@{of.namespace}"
 
 
+@lru_cache(maxsize=16_384)
+def label(value: str) -> str:
+    """Return a label's value as a page can hold it: one lone surrogate among them would make the whole page fail."""
+    return text(value, MOST_LABEL)
+
+
 class _Families:
     """The metrics of one scrape."""
 
@@ -50,7 +64,7 @@ class _Families:
         family = self._made.get(spec.name)
         if family is None:
             family = self._made[spec.name] = GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
-        family.add_metric(labels, value)
+        family.add_metric(tuple(map(label, labels)), float(value))
 
     def all(self) -> Iterator[Metric]:
         yield from self._made.values()
@@ -93,8 +107,15 @@ class Newest(Collector):
         if leads and self.plan is not None:
             found.add(catalog.LAST_PASS, (), self.plan_at)
             for report in self.plan.reports.values():
-                _add_pool(found, report)
-            _add_conditions(found, self.statuses.values())
+                try:
+                    _add_pool(found, report)
+                except Exception as error:  # noqa: BLE001 - told; one pool's gauges cost the others none
+                    _left_out(report.pool.key, error)
+            for key, status in self.statuses.values():
+                try:
+                    _add_conditions(found, key, status)
+                except Exception as error:  # noqa: BLE001 - told, as above
+                    _left_out(key, error)
         if leads:
             _add_sources(found, self._sources)
             _add_accounts(found, self._accounts)
@@ -122,12 +143,19 @@ def _add_pool(found: _Families, report: PoolReport) -> None:
     found.add(catalog.WORST_CASE, labels, report.worst_case_usd)
 
 
-def _add_conditions(found: _Families, statuses: Iterable[tuple[PoolKey, Mapping[str, Any]]]) -> None:
-    for key, status in statuses:
-        for condition in status.get("conditions") or ():
-            value = _TRUTH.get(condition["status"])
-            if value is not None:
-                found.add(catalog.CONDITION, (key.namespace, key.name, condition["type"]), value)
+def _left_out(pool: PoolKey, error: Exception) -> None:
+    """Tell of a pool whose gauges are not on the page, or not all of them."""
+    about = {"pool": str(pool), "reason": str(Reason.InternalError)}
+    log.error("gauges of a pool are not shown", exc_info=error, extra=about)
+
+
+def _add_conditions(found: _Families, pool: PoolKey, status: Mapping[str, Any]) -> None:
+    """Add conditions of the types that we write: the status may be one that somebody else has changed."""
+    truth = {one["type"]: _TRUTH.get(one["status"]) for one in status.get("conditions") or ()}
+    for type_ in CONDITIONS:
+        value = truth.get(type_)
+        if value is not None:
+            found.add(catalog.CONDITION, (pool.namespace, pool.name, type_), value)
 
 
 def _add_sources(found: _Families, sights: Iterable[SourceSight]) -> None:

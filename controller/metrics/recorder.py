@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
@@ -16,18 +19,29 @@ from prometheus_client import (
 )
 
 from controller.core.describe import describe
-from controller.core.measure import Fact, Measure
+from controller.core.measure import OTHER, Fact, Measure
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.reasons import Reason
 from controller.core.report import Plan, PoolReport
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec, Type
-from controller.metrics.collected import Newest, account, credential
+from controller.metrics.collected import Newest, account, credential, label
 from controller.ports import Clock, Leadership, Release, Sights
+
+log = logging.getLogger(__name__)
 
 FORGET_AFTER = 900.0
 """Seconds for which the counters of a pool, or of credentials, that are gone are still shown: long enough for Prometheus to
 see their last values, and an end, so that pools that come and go do not fill the memory."""
+
+MOST_GONE = 2_000
+"""Owners of series that are gone and still shown; of more, those that went first are shown no longer."""
+
+Owner = PoolKey | tuple[PoolKey, str] | str
+"""Whose a series is: a pool's, a pool's flavor's (which ends when the spec no longer names it), or a credential's or account's by
+its label."""
+
+_CODES = frozenset(map(int, HTTPStatus))
 
 _COUNTED: Mapping[Measure, Spec] = MappingProxyType(
     {
@@ -46,6 +60,7 @@ _COUNTED: Mapping[Measure, Spec] = MappingProxyType(
         Measure.NOTICE: catalog.NOTICES,
         Measure.BILLED: catalog.BILLED_SECONDS,
         Measure.COST: catalog.COST,
+        Measure.FAULT: catalog.POOL_ERRORS,
     }
 )
 
@@ -117,9 +132,11 @@ class Metrics:
                     )
                 case Type.GAUGE:
                     pass  # collected when asked for
-        self._series: dict[PoolKey | str, set[tuple[str, tuple[str, ...]]]] = {}
-        self._gone_since: dict[PoolKey | str, float] = {}
+        self._series: dict[Owner, set[tuple[str, tuple[str, ...]]]] = {}
+        self._gone_since: dict[Owner, float] = {}
         self._welcomed: dict[PoolKey, tuple[tuple[str, ...], bool]] = {}
+        # A thread of its own, and one only: however many ask, the others that the process has stay free for their work.
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
         for kind in ("registration", "hf_job"):
             self._add(catalog.ORPHANS, (kind,), 0.0)
 
@@ -141,7 +158,7 @@ class Metrics:
     async def page(self) -> bytes:
         """Return the same, written in a thread: with a thousand pools at work it takes most of a second."""
         self._newest.look()
-        return await asyncio.to_thread(generate_latest, self._registry)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, generate_latest, self._registry)
 
     # ------------------------------------------------------------------------------------------------------------- the passes
     def passed(self, done: Plan, seconds: float) -> None:
@@ -149,14 +166,34 @@ class Metrics:
         self._newest.plan, self._newest.plan_at = done, self._clock.wall()
         self._add(catalog.PASS_DURATION, (), seconds)
         for report in done.reports.values():
-            self._welcome(report)
+            try:
+                self._welcome(report)
+            except Exception as error:  # noqa: BLE001 - told; one pool's series cost the others none
+                self._left_out({report.pool.key: error})
         self._forget(_owners(done))
 
     def measured(self, facts: Iterable[Fact]) -> None:
-        """Count and time what a pass has seen happen."""
+        """Count and time what a pass has seen happen; a fact that cannot be costs its own pool this one, and nobody else any."""
+        failed: dict[PoolKey | None, Exception] = {}
         for fact in facts:
             labels = (fact.pool.namespace, fact.pool.name, *fact.labels) if fact.pool else fact.labels
-            self._add(_COUNTED[fact.measure], labels, fact.value, owner=fact.pool)
+            try:
+                self._add(_COUNTED[fact.measure], labels, fact.value, owner=fact.pool)
+            except Exception as error:  # noqa: BLE001 - told once for each pool, below
+                failed[fact.pool] = error
+            if fact.measure is Measure.FAULT:
+                self.failed_pass()
+        self._left_out(failed)
+
+    def _left_out(self, failed: Mapping[PoolKey | None, Exception]) -> None:
+        """Tell of pools that could not be measured, or not wholly."""
+        for pool, error in failed.items():
+            about = {"pool": str(pool or ""), "reason": str(Reason.InternalError)}
+            log.error("not measured", exc_info=error, extra=about)
+            if pool is None:
+                self.failed_pass()
+            else:
+                self.failed_pool(pool, "measure")
 
     def judged(self, statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]]) -> None:
         """Take over the statuses, by pool uid, whose conditions are shown."""
@@ -166,13 +203,17 @@ class Metrics:
         """Count a pass, or a writing of statuses, that failed for a fault of ours."""
         self._add(catalog.RECONCILE_ERRORS, (), 1.0)
 
+    def failed_pool(self, pool: PoolKey, part: str) -> None:
+        """Count a pool that was left out of a ``part`` of a pass (plan, status or measure) for a fault of ours."""
+        self.measured([Fact(Measure.FAULT, 1.0, pool, (part,))])
+
     # -------------------------------------------------------------------------------------------------------------- the calls
     def answered(self, who: GitHubSource | HubAccount, status: int) -> None:
         """Count an answer."""
         if isinstance(who, GitHubSource):
-            self._add(catalog.GITHUB_REQUESTS, (credential(who), str(status)), 1.0, owner=credential(who))
+            self._add(catalog.GITHUB_REQUESTS, (credential(who), _code(status)), 1.0, owner=credential(who))
         else:
-            self._add(catalog.HUB_REQUESTS, (account(who), str(status)), 1.0, owner=account(who))
+            self._add(catalog.HUB_REQUESTS, (account(who), _code(status)), 1.0, owner=account(who))
 
     def failed(self, who: GitHubSource | HubAccount, reason: Reason) -> None:
         """Count a call that failed."""
@@ -186,9 +227,7 @@ class Metrics:
         self, spec: Spec, labels: tuple[str, ...], value: float, *, owner: PoolKey | str | None = None
     ) -> None:
         instrument = self._instruments[spec.name]
-        if owner is not None:
-            self._series.setdefault(owner, set()).add((spec.name, labels))
-        child = instrument.labels(*labels) if labels else instrument
+        child = instrument.labels(*self._named(owner, spec, labels)) if labels else instrument
         if isinstance(child, Histogram):
             child.observe(value)
         else:
@@ -196,8 +235,17 @@ class Metrics:
 
     def _show(self, owner: PoolKey | str, spec: Spec, labels: tuple[str, ...]) -> None:
         """Let a series appear with 0."""
-        self._series.setdefault(owner, set()).add((spec.name, labels))
-        self._instruments[spec.name].labels(*labels)
+        self._instruments[spec.name].labels(*self._named(owner, spec, labels))
+
+    def _named(self, owner: PoolKey | str | None, spec: Spec, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Return labels as they are shown, and note whose series they name."""
+        shown = tuple(map(label, labels))
+        whose: Owner | None = owner
+        if isinstance(owner, PoolKey) and "flavor" in spec.labels:
+            whose = (owner, labels[spec.labels.index("flavor")])
+        if whose is not None:
+            self._series.setdefault(whose, set()).add((spec.name, shown))
+        return shown
 
     def _welcome(self, report: PoolReport) -> None:
         """Show what a pool counts before it counts anything: little while it is idle, the rest from its first runner on."""
@@ -236,11 +284,15 @@ class Metrics:
             for reason in _LAUNCHES_FAIL_BY:
                 self._show(key, catalog.LAUNCH_FAILURES, (*labels, flavor, str(reason)))
 
-    def _forget(self, present: Collection[PoolKey | str]) -> None:
+    def _forget(self, present: Collection[Owner]) -> None:
         """Drop the series of whoever has been gone for :data:`FORGET_AFTER`."""
         now = self._clock.mono()
-        for owner in [owner for owner in self._series if owner not in present]:
-            if now - self._gone_since.setdefault(owner, now) >= FORGET_AFTER:
+        gone = [owner for owner in self._series if owner not in present]
+        for owner in gone:
+            self._gone_since.setdefault(owner, now)
+        gone.sort(key=self._gone_since.__getitem__)
+        for index, owner in enumerate(gone):
+            if now - self._gone_since[owner] >= FORGET_AFTER or index < len(gone) - MOST_GONE:
                 for name, labels in self._series.pop(owner):
                     self._instruments[name].remove(*labels)
                 del self._gone_since[owner]
@@ -250,11 +302,17 @@ class Metrics:
             del self._gone_since[owner]
 
 
-def _owners(done: Plan) -> set[PoolKey | str]:
-    found: set[PoolKey | str] = set()
+def _code(status: int) -> str:
+    """Return the label of an HTTP status: a server may answer with any three digits."""
+    return str(status) if status in _CODES else "other"
+
+
+def _owners(done: Plan) -> set[Owner]:
+    found: set[Owner] = set()
     for report in done.reports.values():
         pool = report.pool
         found.add(pool.key)
+        found.update((pool.key, flavor) for flavor in (*pool.flavors, OTHER))
         for place in (pool.footprint, *pool.former):
             found.add(credential(place.registrations.source))
             found.add(account(place.account))

@@ -75,6 +75,9 @@ class Recorder(Protocol):
     def failed_pass(self) -> None:
         """Count a pass, or a writing of statuses, that failed for a fault of ours."""
 
+    def failed_pool(self, pool: PoolKey, part: str) -> None:
+        """Count a pool that was left out of a ``part`` of a pass (plan, status or measure) for a fault of ours."""
+
 
 class Reconciler:
     """Runs passes while this process leads."""
@@ -160,9 +163,9 @@ class Reconciler:
         done = plan(given)
         # From here on the pass counts: what it accounted must not be accounted again by the next one.
         self._memory = done.memory
-        for uid, fault in done.faults.items():
-            self._recorder.failed_pass()
-            log.error("pool not planned", exc_info=fault, extra={"pool": uid, "reason": "InternalError"})
+        for pool in pools:
+            if (fault := done.faults.get(pool.uid)) is not None:
+                self._leave_out(pool.key, "plan", fault)
         self._observatory.acknowledge(snapshot, kept=_unaccounted(done, snapshot))
         self._executor.submit(done.actions)
         for action in done.actions:
@@ -189,8 +192,15 @@ class Reconciler:
         places = {place for pool in self._registry.pools for place in pool.footprints}
         await self._executor.keep(places)
 
+    def _leave_out(self, pool: PoolKey, part: str, fault: Exception) -> None:
+        """Say that a mistake of ours left a pool out of a part of the pass."""
+        self._recorder.failed_pool(pool, part)
+        _say_left_out(pool, part, fault)
+
     def _tell_what_happened(self, seen: Seen) -> None:
         self._recorder.measured(seen.facts)
+        for pool, fault in seen.faults.items():  # counted among the facts
+            _say_left_out(pool, "measure", fault)
         for start in seen.starts:
             log.info(
                 "workflow job started",
@@ -271,11 +281,8 @@ class Reconciler:
                     start=self._start,
                     now=now,
                 )
-            except Exception:  # what one pool's status cannot hold keeps nobody else's from being written
-                self._recorder.failed_pass()
-                log.exception(
-                    "status not built", extra={"pool": str(report.pool.key), "reason": "InternalError"}
-                )
+            except Exception as fault:  # noqa: BLE001 - one pool's odd status keeps nobody else's from being written
+                self._leave_out(report.pool.key, "status", fault)
                 status = faulted_status(report.pool, previous=previous, wall=now.wall)
             statuses[uid] = (report.pool.key, status)
         for pool in self._registry.pools:
@@ -328,6 +335,11 @@ class Reconciler:
             found = find_overlaps([report.pool for report in done.reports.values()], reach, shown, usd)
             self._overlaps = (basis, found)
         return self._overlaps[1]
+
+
+def _say_left_out(pool: PoolKey, part: str, fault: Exception) -> None:
+    about = {"pool": str(pool), "part": part, "reason": "InternalError"}
+    log.error("pool left out of a pass", exc_info=fault, extra=about)
 
 
 def _unaccounted(done: Plan, snapshot: Snapshot) -> set[str]:

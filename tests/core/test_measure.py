@@ -9,11 +9,24 @@ import pytest
 
 from controller.core.gc import Retire
 from controller.core.lifecycle import Effect
-from controller.core.measure import KEPT_FOR, Chronicle, Measure, Seen
-from controller.core.model import Disposition, Failure, HFJob, JobStatus, Pool, Snapshot, Stage
+from controller.core.measure import KEPT_FOR, MOST_REMEMBERED, OTHER, Chronicle, Fact, Measure, Seen
+from controller.core.model import (
+    Disposition,
+    Failure,
+    GitHubSource,
+    HFJob,
+    HubAccount,
+    JobStatus,
+    Pool,
+    PoolKey,
+    SecretRef,
+    Snapshot,
+    Stage,
+)
+from controller.core.naming import hf_labels
 from controller.core.plan import plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, PlanInput, Result
+from controller.core.report import Memory, Plan, PlanInput, Result
 from tests.core.build import (
     ACCOUNT,
     CONTROLLER,
@@ -39,7 +52,9 @@ class Passes:
         self.chronicle = Chronicle(began=began)
         self.memory = Memory()
 
-    def run(self, view: Snapshot, *pools: Pool, now: float = NOW, results: tuple[Result, ...] = ()) -> Seen:
+    def plan(
+        self, view: Snapshot, *pools: Pool, now: float = NOW, results: tuple[Result, ...] = ()
+    ) -> tuple[PlanInput, Plan]:
         given = PlanInput(
             pools=list(pools or (pool(),)),
             snapshot=view,
@@ -52,7 +67,10 @@ class Passes:
         )
         done = plan(given)
         self.memory = done.memory
-        return self.chronicle.follow(given, done)
+        return given, done
+
+    def run(self, view: Snapshot, *pools: Pool, now: float = NOW, results: tuple[Result, ...] = ()) -> Seen:
+        return self.chronicle.follow(*self.plan(view, *pools, now=now, results=results))
 
 
 def counted(told: Seen) -> Counter[tuple[Measure, tuple[str, ...]]]:
@@ -228,3 +246,95 @@ def test_a_launch_on_a_later_flavor_gives_up_every_earlier_one() -> None:
     assert facts[Measure.LAUNCH, ("t4-small",)] == 1
     assert facts[Measure.FALLBACK, ("a10g-small",)] == facts[Measure.FALLBACK, ("gone",)] == 1
     assert facts[Measure.FALLBACK, ("t4-small",)] == 0
+
+
+# ---------------------------------------------------------------------------------------------- tenants and their services
+EVIL_HUB = HubAccount(
+    endpoint="https://hub.evil.example", namespace="mallory", secret=SecretRef("mallory", "any")
+)
+EVIL_SOURCE = GitHubSource(
+    api_url="https://evil.example/api/v3", secret=SecretRef("mallory", "any"), owner="mallory"
+)
+EVIL = pool("evil", key=PoolKey("mallory", "evil"), source=EVIL_SOURCE, hub=EVIL_HUB, labels=("evil",))
+
+
+def of_evil_hub(*ended: HFJob) -> Snapshot:
+    """The other pool's work, beside what the hostile Hub tells of HF Jobs that ended."""
+    base = at_work()
+    return replace(
+        base,
+        hf_jobs={**base.hf_jobs, EVIL_HUB: seen()},
+        ended={**base.ended, EVIL_HUB: tuple(ended)},
+    )
+
+
+def made_up(number: int, *, of: Pool = EVIL, flavor: str = "") -> HFJob:
+    name = name_of(of, f"x{number}")
+    return replace(
+        hf_job(of),
+        id=f"made-up-{number}",
+        labels=hf_labels(of, CONTROLLER, name),
+        flavor=flavor or f"flavor-{number}",
+        stage=Stage.ERROR,
+        message="Job failed with exit code: 78",
+        created_at=SERVER - 60,
+        started_at=SERVER - 50,
+        finished_at=SERVER - 3,
+    )
+
+
+def facts_of(told: Seen, mine: Pool) -> list[Fact]:
+    return [fact for fact in told.facts if fact.pool == mine.key]
+
+
+def test_the_hubs_own_word_for_hardware_that_the_spec_does_not_name_is_no_label() -> None:
+    process = Passes()
+    told = process.run(of_evil_hub(*(made_up(number) for number in range(50))), pool(), EVIL)
+    labels = {label for fact in facts_of(told, EVIL) for label in fact.labels}
+    assert not [label for label in labels if label.startswith("flavor-")]
+    assert counted(told)[Measure.BILLED, (OTHER,)] == 50
+
+
+def test_a_hub_that_makes_up_ended_jobs_for_ever_fills_no_memory() -> None:
+    process = Passes()
+    for round_ in range(5):
+        jobs = (made_up(1_000 * round_ + number, flavor=f"f{round_}-{number}") for number in range(1_000))
+        process.run(of_evil_hub(*jobs), pool(), EVIL, now=NOW + 5 * round_)
+    assert process.chronicle.remembered <= MOST_REMEMBERED + 4 * EVIL.max_runners + 1
+
+
+def test_a_hub_of_another_tenant_says_nothing_of_a_pool_that_does_not_use_it() -> None:
+    mine = pool()
+    honest = facts_of(Passes().run(at_work(), mine, EVIL), mine)
+    lies = [made_up(number, of=mine, flavor="t4-small") for number in range(3)]
+    given, done = Passes().plan(of_evil_hub(*lies), mine, EVIL)
+    # What the plan itself believes is another matter: here it is the one that heard no lie.
+    _, unheard = Passes().plan(at_work(), mine, EVIL)
+    told = Passes().chronicle.follow(given, replace(done, notices=unheard.notices))
+    assert facts_of(told, mine) == honest
+
+
+def test_what_a_queue_of_another_tenant_says_of_a_runner_is_not_timed() -> None:
+    mine, process = pool(), Passes()
+    process.run(snapshot(registrations=[registration(mine)], hf_jobs=[started(mine)]), mine, EVIL)
+    lie = replace(running(1, name_of(mine)), status=JobStatus.COMPLETED)
+    told = process.run(replace(snapshot(), completed={EVIL_SOURCE: (lie,)}), mine, EVIL, now=NOW + 5)
+    assert told.starts == []
+
+
+def test_a_pool_that_cannot_be_measured_is_named_and_costs_the_others_nothing() -> None:
+    mine = pool()
+    honest = facts_of(Passes().run(at_work(), mine, EVIL), mine)
+    process = Passes()
+    given, done = process.plan(of_evil_hub(replace(made_up(1), finished_at=SERVER)), mine, EVIL)
+    report = done.reports[EVIL.uid]
+    ((bad, view),) = report.ended
+    broken = replace(
+        report, ended=[(replace(bad, started_at="soon"), view)]
+    )  # what no adapter should let through
+    done = replace(done, reports={**done.reports, EVIL.uid: broken})
+    told = process.chronicle.follow(given, done)
+    assert facts_of(told, mine) == honest
+    assert list(told.faults) == [EVIL.key]
+    assert isinstance(told.faults[EVIL.key], TypeError)
+    assert Fact(Measure.FAULT, 1.0, EVIL.key, ("measure",)) in told.facts

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
-from controller.core.model import Failure, Observation, Pool, Registration, Scope, ScopeKind, Snapshot
-from controller.core.status import Instant, build_status
-from tests.core.build import NOW, OUTAGE, REFUSED, SERVER, SOURCE, job, pool, run_plan, seen, snapshot
+from controller.api.crd import crd
+from controller.core.backoff import POOL, Backoff
+from controller.core.lifecycle import Phase
+from controller.core.model import (
+    Failure,
+    Interruption,
+    Observation,
+    Pool,
+    Registration,
+    Scope,
+    ScopeKind,
+    Snapshot,
+)
+from controller.core.reasons import Reason
+from controller.core.report import Waiting
+from controller.core.retry import Losses, Watched
+from controller.core.status import CONDITIONS, Instant, build_status, rejected_status
+from controller.core.text import text
+from tests.core.build import (
+    NOW,
+    OUTAGE,
+    REFUSED,
+    SERVER,
+    SOURCE,
+    hf_job,
+    job,
+    pool,
+    run_plan,
+    running,
+    seen,
+    snapshot,
+)
 
 ORGANIZATION = pool(
     scope=Scope(kind=ScopeKind.ORGANIZATION, owner="acme"), include=("acme/lib", "acme/other")
@@ -65,3 +98,140 @@ def test_a_pool_that_nothing_is_known_of_is_being_reconciled() -> None:
     found = conditions(ORGANIZATION, replace(repositories(None, None), registrations={}))
     assert found["Stalled"][0] == "False"
     assert found["Reconciling"] == ("True", "Pending")
+
+
+# ---------------------------------------------------------------------------------------------- bounds, whatever was told
+ODD = st.sampled_from(
+    [
+        "build",
+        "n" * 1_100,
+        "训" * 700,
+        "\x1b[2J\x1b]52;c;ZXZpbA==\x07",
+        "\u202egnp.exe",
+        "\ud800",
+        "two\nlines",
+        "https://github.com/" + "x" * 2_000,
+        "https://huggingface.co/jobs/a/\x1b]8;;",
+    ]
+) | st.text(st.characters(), max_size=80)
+ODD_NUMBER = st.floats() | st.sampled_from([1e300, -1.0, 0.004])
+
+
+@cache
+def schema() -> Mapping[str, Any]:
+    """The schema by which an API server judges a status."""
+    found: Mapping[str, Any] = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][
+        "status"
+    ]
+    return found
+
+
+def texts_within(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if node.get("type") == "string":
+        yield path, node
+    for name, inner in node.get("properties", {}).items():
+        yield from texts_within(inner, f"{path}.{name}")
+    if "items" in node:
+        yield from texts_within(node["items"], f"{path}[]")
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from texts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner)
+
+
+def test_every_text_and_list_of_a_status_has_a_bound() -> None:
+    unbounded = [
+        path
+        for path, node in texts_within(schema())
+        if not ("maxLength" in node or "enum" in node or node.get("format") == "date-time")
+    ]
+    assert unbounded == []
+    lists = [name for name, node in schema()["properties"].items() if node.get("type") == "array"]
+    assert [name for name in lists if "maxItems" not in schema()["properties"][name]] == []
+
+
+def odd_status(draw: st.DataObject) -> dict[str, Any]:
+    """The status of a pool whose every service tells odd things."""
+
+    def odd() -> str:
+        return draw.draw(ODD)
+
+    def number() -> float:
+        return draw.draw(ODD_NUMBER)
+
+    mine = pool()
+    failure = Failure(reason=Reason.HubUnavailable, message=odd(), request_id=odd())
+    backoff = Backoff(failures=3, at=NOW, until=number(), failure=failure)
+    lost = Interruption(
+        repository=odd(), run_id=1, attempt=1, job_id=1, job_name=odd(), job_url=odd(), at=number()
+    )
+    view = snapshot(jobs=[replace(job(), name=odd(), labels=("nobody",))], hf_jobs=[hf_job(mine)])
+    report = run_plan([mine], view).reports[mine.uid]
+    (one,) = report.runners
+    runners = [
+        one._replace(
+            name=f"{index}-{odd()}",
+            phase=phase,
+            flavor=odd(),
+            hf_job=hf_job(mine, id=odd(), url=odd()),
+            workflow_job=replace(running(1, "r"), name=odd(), html_url=odd()),
+        )
+        for index, phase in enumerate(Phase)
+    ]
+    report = replace(
+        report,
+        runners=runners,
+        waiting=[
+            *report.waiting,
+            *(Waiting(reason=reason, count=1, message=odd(), until=number()) for reason in list(Reason)[:40]),
+        ],
+        github=failure if draw.draw(st.booleans()) else None,
+        usd_per_hour=number(),
+        worst_case_usd=number(),
+        demand=replace(report.demand, unreadable=[(odd(), failure)]),
+        memory=replace(
+            report.memory,
+            backoffs={POOL: backoff, "t4-small": backoff},
+            spent_usd=number(),
+            losses=Losses(watched=[Watched(lost=lost, since=NOW, due_at=NOW)]),
+        ),
+    )
+    now = Instant(mono=NOW, wall=SERVER)
+    usd = {"t4-small": number()}
+    return build_status(report, previous={}, overlaps=(), usd_per_second=usd, start=now, now=now)
+
+
+@given(st.data())
+def test_an_api_server_takes_the_status_whatever_the_services_told(draw: st.DataObject) -> None:
+    status = odd_status(draw)
+    assert [error.message for error in Draft7Validator(schema()).iter_errors(status)] == []
+    unclean = [shown for shown in texts_of(status) if text(shown, len(shown)) != shown]
+    assert unclean == []
+    assert {condition["type"] for condition in status["conditions"]} == set(CONDITIONS)
+
+
+@given(ODD)
+def test_a_spec_that_cannot_be_followed_is_told_within_bounds(message: str) -> None:
+    status = rejected_status(generation=1, message=message, previous={}, deleting=False, wall=SERVER)
+    assert [error.message for error in Draft7Validator(schema()).iter_errors(status)] == []
+
+
+def test_an_address_that_is_too_long_is_left_out_and_not_cut() -> None:
+    mine = pool()
+    view = snapshot(
+        jobs=[], registrations=[], hf_jobs=[hf_job(mine, url="https://huggingface.co/" + "x" * 1_024)]
+    )
+    report = run_plan([mine], view).reports[mine.uid]
+    now = Instant(mono=NOW, wall=SERVER)
+    (shown,) = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)[
+        "runners"
+    ]
+    assert "hfJobUrl" not in shown
+    assert shown["hfJobId"] == "hf-aaaa"

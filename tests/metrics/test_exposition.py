@@ -29,6 +29,7 @@ BOUNDED = {
     "phase",
     "condition",
     "deadline",
+    "part",
     "kind",
     "code",
     "version",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from controller.core.measure import Fact, Measure
 from controller.core.model import Footprint, GitHubSource, Pool, PoolKey, SecretRef, Snapshot
 from controller.core.reasons import Reason
 from controller.core.report import Plan
-from controller.metrics.recorder import FORGET_AFTER, Metrics
+from controller.core.text import text
+from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
+from controller.ports import AccountSight, SourceSight
+from controller.sim.engine import AlwaysLeads
 from tests.core.build import pool, run_plan, snapshot
 
 
@@ -24,6 +29,16 @@ class Time:
 
     def mono(self) -> float:
         return self.now
+
+
+class NoSights:
+    """Observers that have seen nothing."""
+
+    def sources(self) -> Sequence[SourceSight]:
+        return ()
+
+    def listed(self) -> Sequence[AccountSight]:
+        return ()
 
 
 def planned(*pools: Pool) -> Plan:
@@ -80,7 +95,7 @@ def test_a_pool_that_comes_back_in_time_keeps_its_counts() -> None:
     )
 
 
-def test_every_measure_has_a_metric_whose_labels_fit() -> None:
+def test_every_measure_has_a_metric_whose_labels_fit(caplog: pytest.LogCaptureFixture) -> None:
     metrics = Metrics(clock=Time())
     several = {Measure.LAUNCH_FAILURE}
     plain = {
@@ -89,10 +104,95 @@ def test_every_measure_has_a_metric_whose_labels_fit() -> None:
         Measure.RETRY,
         Measure.VERSION_REFUSED,
     }
-    shared = {Measure.HF_SCHEDULING, Measure.RUNNER_BOOT, Measure.ORPHAN}
+    shared = {Measure.ORPHAN}
     for measure in Measure:
         labels = () if measure in plain else ("a", "b") if measure in several else ("a",)
         metrics.measured([Fact(measure, 1.0, None if measure in shared else PoolKey("ci", "t4"), labels)])
+    assert caplog.messages == []
+
+
+def series(metrics: Metrics) -> int:
+    return sum(not line.startswith("#") for line in metrics.text().decode().splitlines())
+
+
+def test_flavors_that_a_spec_no_longer_names_leave_nothing_behind() -> None:
+    time = Time()
+    metrics = Metrics(clock=time)
+    counts = []
+    for number in range(40):
+        edited = pool(flavors=tuple(f"flavor-{number}-{index}" for index in range(16)))
+        metrics.passed(planned(edited), 0.001)
+        metrics.measured([Fact(Measure.LAUNCH, 1.0, edited.key, (edited.flavors[0],))])
+        counts.append(series(metrics))
+        time.now += FORGET_AFTER / 2
+    assert max(counts[5:]) == counts[5]
+
+
+def test_pools_that_come_and_go_faster_than_they_are_forgotten_do_not_fill_the_memory() -> None:
+    metrics = Metrics(clock=Time())
+    for start in range(0, 3 * MOST_GONE, 1_000):
+        names = [PoolKey("mallory", f"p{number}") for number in range(start, start + 1_000)]
+        metrics.measured([Fact(Measure.RETRY, 1.0, key) for key in names])
+        metrics.passed(planned(), 0.001)
+    assert metrics.text().decode().count('namespace="mallory"') == MOST_GONE
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\x1b[2J", 'a"} 1\nhfrunners_leader 7', "\u202e", "n" * 5_000])
+def test_no_label_makes_the_page_fail_or_says_what_is_not_so(odd: str) -> None:
+    metrics = Metrics(clock=Time())
+    mine = pool(key=PoolKey("ci", odd), flavors=(odd,))
+    metrics.lead(AlwaysLeads(), NoSights())
+    metrics.passed(planned(mine), 0.001)
+    metrics.measured([Fact(Measure.LAUNCH, 1.0, mine.key, (odd,))])
+    families = {f.name: f for f in text_string_to_metric_families(metrics.text().decode())}
+    assert [one.value for one in families["hfrunners_leader"].samples] == [1.0]
+    (launched,) = [s for s in families["hfrunners_launches"].samples if s.name.endswith("_total")]
+    assert text(launched.labels["flavor"], 1_000) == launched.labels["flavor"]
+
+
+def test_what_cannot_be_counted_of_one_pool_is_told_and_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    metrics, bad, good = Metrics(clock=Time()), PoolKey("mallory", "bad"), PoolKey("ci", "t4")
+    metrics.measured(
+        [
+            *(Fact(Measure.COST, -1.0, bad, ("t4-small",)) for _ in range(50)),
+            Fact(Measure.COST, 2.0, good, ("t4-small",)),
+        ]
+    )
+    page = metrics.text().decode()
+    assert 'hfrunners_cost_usd_total{flavor="t4-small",namespace="ci",pool="t4"} 2.0' in page
+    assert 'hfrunners_pool_errors_total{namespace="mallory",part="measure",pool="bad"} 1.0' in page
+    assert "hfrunners_reconcile_errors_total 1.0" in page
+    assert [one.__dict__["pool"] for one in caplog.records] == ["mallory/bad"]
+
+
+def test_a_pool_whose_gauges_cannot_be_read_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    metrics, bad, good = Metrics(clock=Time()), own_pool(1), own_pool(2)
+    metrics.lead(AlwaysLeads(), NoSights())
+    done = planned(bad, good)
+    broken = replace(done.reports[bad.uid], pool=replace(bad, max_runners="many"))  # type: ignore[arg-type]
+    metrics.passed(replace(done, reports={**done.reports, bad.uid: broken}), 0.001)
+    # A status that somebody else wrote: a condition without its status, and a type that is none of ours.
+    odd = {"conditions": [{"type": "Ready"}, {"type": "\x1b[2J", "status": "True"}]}
+    fine = {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Invented", "status": "True"}]}
+    metrics.judged({bad.uid: (bad.key, odd), good.uid: (good.key, fine)})
+    page = metrics.text().decode()
+    assert 'hfrunners_pool_max_runners{namespace="ci",pool="p2"} 4.0' in page
+    shown = [line for line in page.splitlines() if line.startswith("hfrunners_pool_condition{")]
+    assert shown == ['hfrunners_pool_condition{condition="Ready",namespace="ci",pool="p2"} 1.0']
+    assert {one.__dict__["pool"] for one in caplog.records} == {str(bad.key)}
+
+
+def test_statuses_that_no_standard_knows_share_one_series() -> None:
+    metrics = Metrics(clock=Time())
+    for status in range(100, 1_000):
+        metrics.answered(pool().source, status)
+        metrics.answered(pool().hub, status)
+    page = metrics.text().decode()
+    assert page.count('code="other"') == 2
+    assert page.count('code="404"') == 2
+    assert page.count("code=") < 200
 
 
 class Broken:
@@ -114,7 +214,6 @@ class Broken:
 async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     from controller.observe.pools import PoolRegistry
     from controller.reconcile.loop import Reconciler
-    from controller.sim.engine import AlwaysLeads
 
     metrics = Metrics(clock=Time())
     registry = PoolRegistry(allow_http=False, changed=lambda: None)
