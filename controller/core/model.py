@@ -342,6 +342,8 @@ class WorkflowJob:
         started_at: Epoch seconds on GitHub's clock; meaningful once a runner took the job.
         runner_name: Who runs it, or None.
         html_url: The job's page.
+        runner_id: GitHub's id of the runner that has it, or None.
+        repository_id: GitHub's id of the repository, which a new name does not change; None where GitHub does not tell.
     """
 
     id: int
@@ -355,6 +357,8 @@ class WorkflowJob:
     started_at: float | None = None
     runner_name: str | None = None
     html_url: str = ""
+    runner_id: int | None = None
+    repository_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
