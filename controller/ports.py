@@ -56,6 +56,7 @@ class Run:
         status: GitHub's word (queued, in_progress, pending, ...).
         created_at: Epoch seconds on GitHub's clock.
         updated_at: As GitHub wrote it; compared for equality only.
+        repository_id: GitHub's id of its repository; None where GitHub does not tell.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Run:
     status: str
     created_at: float
     updated_at: str
+    repository_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,10 @@ class Reason(Enum):
     PermissionMissing = "The credentials lack a permission; the message names it. Grant it, and accept the App's new permission."
     GitHubNotFound = "GitHub answers 404: the thing is gone, renamed, or not visible to the credentials."
     GitHubForbidden = "GitHub forbids the call; the message has GitHub's own words."
+    GitHubBlocked = (
+        "GitHub withholds a repository or an owner, by law or by its terms of service: settle it with GitHub, or leave "
+        "the repository out of the pool."
+    )
     GitHubRateLimited = "GitHub's rate limit is used up; the controller waits until it resets."
     GitHubSecondaryLimit = (
         "GitHub asks for fewer requests for a while; the controller waits as long as it was told."

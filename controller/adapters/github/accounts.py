@@ -6,11 +6,12 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from controller.adapters.github.answer import LONGEST_MESSAGE
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import GitHubError, NotFoundError
-from controller.adapters.github.pages import parsed
+from controller.adapters.github.fields import Row
+from controller.adapters.incoming import text
 from controller.core.model import Disposition, Failure, Scope, ScopeKind
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
@@ -71,8 +72,9 @@ class Accounts:
         """
         if owner not in self._personal:
             try:
-                answer = await self._client.call("GET", "users/{owner}", owner=owner)
-                self._personal[owner] = parsed(answer, lambda found: bool(found["type"] == "User"))
+                self._personal[owner] = await self._client.value(
+                    "GET", "users/{owner}", lambda found: found.word("type") == "User", owner=owner
+                )
             except GitHubError:
                 unknown = True
             else:
@@ -127,7 +129,7 @@ class Accounts:
                 groups = await self._known_groups(scope, younger_than=MISSING_AGE)
                 found = _pick(groups, name)
                 if found is None:
-                    names = ", ".join(sorted(group.name for group in groups)) or "none"
+                    names = text(", ".join(sorted(group.name for group in groups)), LONGEST_MESSAGE) or "none"
                     what = f"runner group {name!r}" if name else "default runner group"
                     raise _missing(f"{scope} has no {what}; the credentials see: {names}")
         return found
@@ -164,16 +166,16 @@ def _pick(groups: Sequence[RunnerGroup], name: str | None) -> RunnerGroup | None
     return next(iter(exact + alike), None)
 
 
-def _group(row: Any) -> RunnerGroup:  # noqa: ANN401 -- JSON
-    visibility = row.get("visibility")
-    restricted = bool(row.get("restricted_to_workflows"))
+def _group(row: Row) -> RunnerGroup:
+    visibility = row.word_or_none("visibility")
+    restricted = row.flag("restricted_to_workflows", otherwise=False)
     return RunnerGroup(
-        id=int(row["id"]),
-        name=str(row["name"]),
-        default=bool(row.get("default")),
+        id=row.id(),
+        name=row.name(),
+        default=row.flag("default", otherwise=False),
         selected=visibility == "selected",
-        public=bool(row.get("allows_public_repositories")) and visibility != "private",
-        workflows=tuple(row.get("selected_workflows") or ()) if restricted else None,
+        public=row.flag("allows_public_repositories", otherwise=False) and visibility != "private",
+        workflows=row.names("selected_workflows") if restricted else None,
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from hashlib import sha256
 from typing import Any, Protocol
 
 import jwt
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from controller.adapters.github.answer import Answer
 from controller.adapters.github.errors import NotFoundError, UnauthorizedError, error_for
-from controller.adapters.github.pages import parsed
+from controller.adapters.github.fields import Row
 from controller.core.model import Disposition, Failure, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import Clock, UpstreamError
@@ -35,11 +35,24 @@ REFRESH_AHEAD = 300.0
 LAST_USE = 30.0
 """Seconds before its end until which an old token is still used when no new one can be had."""
 
+LONGEST_LIFE = 3_600.0
+"""Seconds that an installation token is believed to live, whatever the answer says.
+https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app"""
+
 REFRESH_PAUSE = 30.0
 """Seconds between tries to replace a token that still works."""
 
 SHORTEST_KEY = 2_048
 """Bits; GitHub makes no shorter keys, and PyJWT warns of them."""
+
+LONGEST_KEY = 8_192
+"""Bits. To sign with one takes 20 ms; the time grows with the cube of the length, and the event loop waits for it."""
+
+LONGEST_PEM = 16_384
+"""Characters of a private key, twice what a key of :data:`LONGEST_KEY` bits has."""
+
+LONGEST_TOKEN = 4_096
+"""Characters of a token: GitHub's have 40 to about 520, and GitHub says that nobody shall count on a length."""
 
 
 # ----------------------------------------------------------------------------------------------------------- from a Secret
@@ -116,13 +129,13 @@ def _credentials(given: Mapping[str, str]) -> Credentials:
 
 
 def _token(text: str) -> str:
-    if not re.fullmatch(r"[!-~]+", text):
+    if not re.fullmatch(rf"[!-~]{{1,{LONGEST_TOKEN}}}", text):
         raise _MalformedError("key token holds white space or characters that no GitHub token has")
     return text
 
 
 def _issuer(text: str) -> str:
-    if not re.fullmatch(r"[0-9]+|Iv[0-9][0-9A-Za-z.]+", text):
+    if not re.fullmatch(r"[0-9]{1,18}|Iv[0-9][0-9A-Za-z.]{1,64}", text):
         raise _MalformedError("key appId is neither the App's numeric id nor its client id (Iv…)")
     return text
 
@@ -136,6 +149,10 @@ def _installation_id(text: str | None) -> int | None:
 
 
 def _private_key(text: str) -> RSAPrivateKey:
+    if len(text) > LONGEST_PEM:
+        raise _MalformedError(
+            f"key privateKey has more than {LONGEST_PEM} characters, which no RSA key needs"
+        )
     if "\\n" in text and "\n" not in text:
         text = text.replace("\\n", "\n")  # copied out of JSON or an environment file
     if text.startswith("LS0tLS1CRUdJTi"):
@@ -158,6 +175,8 @@ def _private_key(text: str) -> RSAPrivateKey:
         raise _MalformedError("key privateKey is not an RSA key; GitHub Apps sign with RSA")
     if key.key_size < SHORTEST_KEY:
         raise _MalformedError(f"key privateKey has {key.key_size} bits; GitHub's keys have {SHORTEST_KEY}")
+    if key.key_size > LONGEST_KEY:
+        raise _MalformedError(f"key privateKey has {key.key_size} bits, and {LONGEST_KEY} are the most")
     return key
 
 
@@ -169,10 +188,12 @@ class Token:
     Attributes:
         value: Its text.
         generation: Changes with the token: ETags belong to one generation.
+        account: Whose quota GitHub charges, the host apart: equal for two tokens of one installation.
     """
 
     value: str = field(repr=False)
     generation: int = 0
+    account: str
 
 
 class Tokens(Protocol):
@@ -193,7 +214,9 @@ class FixedToken:
     """A personal access token: there is nothing to renew."""
 
     def __init__(self, credentials: TokenCredentials) -> None:
-        self._token = Token(value=credentials.token)
+        # Which user it belongs to is not known without asking; two Secrets with one token are one account in any case.
+        digest = sha256(credentials.token.encode()).hexdigest()
+        self._token = Token(value=credentials.token, account=f"token {digest}")
 
     async def current(self) -> Token:
         """Return the token."""
@@ -204,8 +227,8 @@ class FixedToken:
         return False
 
 
-SendAsApp = Callable[[str, str, str], Awaitable[Answer]]
-"""Sends (method, path, JWT) and returns whatever GitHub answers, of any status."""
+SendAsApp = Callable[[str, str, str, Callable[[Any], Any]], Awaitable[Answer]]
+"""Sends (method, path, JWT) and returns what GitHub answers: an error of any status, or a success with what the reader made of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,20 +310,22 @@ class InstallationTokens:
         if self._installation is None:
             self._installation = await self._find()
         path = f"app/installations/{self._installation}/access_tokens"
-        answer = await self._as_app("POST", path)
+        answer = await self._as_app("POST", path, _issued)
         if answer.status == 404 and self._app.installation_id is None:
             # The App was removed and installed again since we looked: the new installation has a new id.
             self._installation = await self._find()
             path = f"app/installations/{self._installation}/access_tokens"
-            answer = await self._as_app("POST", path)
+            answer = await self._as_app("POST", path, _issued)
         if answer.status == 404:
             raise self._not_installed(answer, f"the App has no installation {self._installation}")
-        value, expires_at, self.permissions = parsed(answer, _issued)
+        value, expires_at, self.permissions = answer.value
         now = self._clock.mono()
-        life = max(expires_at - answer.server_time, 2 * LAST_USE)
+        life = min(max(expires_at - answer.server_time, 2 * LAST_USE), LONGEST_LIFE)
         self._generation += 1
         self._held = _Held(
-            token=Token(value=value, generation=self._generation),
+            token=Token(
+                value=value, generation=self._generation, account=f"installation {self._installation}"
+            ),
             refresh_at=now + max(life - REFRESH_AHEAD, life / 2),
             usable_until=now + life - LAST_USE,
         )
@@ -309,21 +334,23 @@ class InstallationTokens:
         kinds = ("enterprises",) if self._enterprise else ("orgs", "users")
         answer = None
         for kind in kinds:
-            answer = await self._as_app("GET", f"{kind}/{self._owner}/installation")
+            answer = await self._as_app(
+                "GET", f"{kind}/{self._owner}/installation", lambda found: Row(found).id()
+            )
             if answer.status != 404:
-                return parsed(answer, lambda found: int(found["id"]))
+                return int(answer.value)
         assert answer is not None
         raise self._not_installed(answer, f"the App is not installed on {self._owner}")
 
-    async def _as_app(self, method: str, path: str) -> Answer:
+    async def _as_app(self, method: str, path: str, read: Callable[[Any], Any]) -> Answer:
         """Call as the App; return a success or a 404.
 
         A 401 that complains of the JWT's times means that our clock is wrong: correct it by GitHub's once, and try again.
         """
-        answer = await self._send(method, path, self._jwt())
+        answer = await self._send(method, path, self._jwt(), read)
         if answer.status == 401 and ("'iat'" in answer.message or "'exp'" in answer.message):
             self._skew = answer.server_time - self._clock.wall()
-            answer = await self._send(method, path, self._jwt())
+            answer = await self._send(method, path, self._jwt(), read)
         if answer.status == 404 and "integration" in answer.message.lower():
             raise UnauthorizedError(
                 f"GitHub knows no App {self._app.issuer}: correct appId in the Secret.",
@@ -352,8 +379,8 @@ class InstallationTokens:
 
 
 def _issued(found: Any) -> tuple[str, float, Mapping[str, str]]:  # noqa: ANN401 -- JSON
-    expires_at = datetime.fromisoformat(found["expires_at"]).timestamp()
-    return str(found["token"]), expires_at, dict(found.get("permissions") or {})
+    row = Row(found)
+    return row.secret("token", most=LONGEST_TOKEN), row.time("expires_at"), row.words("permissions")
 
 
 def _mark_retrieved(task: asyncio.Task[None]) -> None:

@@ -1,25 +1,23 @@
-"""The HTTP side of one GitHub source: every request goes through here.
+"""Requests of one GitHub source: every one of them goes through here.
 
 A request takes a token, waits for its turn, is sent once, and its answer is checked; only what provably had no effect is
-sent again (a renewed token after a 401, a redirect within the host, an API version that the server does not know).
+sent again (a renewed token after a 401, a redirect on the same origin, an API version that the server does not know).
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from controller import __version__
-from controller.adapters.github.answer import Answer, error_message, shown_url
+from controller.adapters.github.answer import Answer, shown_url
 from controller.adapters.github.auth import (
     AppCredentials,
     Credentials,
@@ -28,9 +26,12 @@ from controller.adapters.github.auth import (
     Token,
     Tokens,
 )
-from controller.adapters.github.errors import error_for, malformed, transport_error
-from controller.adapters.github.limits import POINTS_PER_MINUTE, Pacer, Quotas, points
+from controller.adapters.github.errors import error_for, malformed
+from controller.adapters.github.fields import Row
+from controller.adapters.github.limits import MAX_IN_FLIGHT, POINTS_PER_MINUTE, Limits, Shares, points
 from controller.adapters.github.pages import Page, PageCache, has_moved, read_page
+from controller.adapters.github.wire import Meter, Read, Request, Wire
+from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.core.model import Disposition, Failure, GitHubSource, Observation
 from controller.core.reasons import Reason
 from controller.ports import Clock, Quota
@@ -38,28 +39,26 @@ from controller.ports import Clock, Quota
 T = TypeVar("T")
 
 API_VERSION = "2022-11-28"
-"""The only version that every GitHub Enterprise Server knows (github.md §4)."""
-
-TIMEOUT = httpx.Timeout(connect=5.0, read=20.0, write=10.0, pool=5.0)
-"""Seconds. GitHub itself cuts a request after 10 s (github.md §1.5)."""
-
-WHOLE_TIMEOUT = 60.0
-"""Seconds for a request altogether, for answers that trickle."""
-
-MAX_IN_FLIGHT = 16
-"""Requests at a time of one source: GitHub allows 100 in all, and advises few."""
+"""The only version that every GitHub Enterprise Server knows.
+https://docs.github.com/rest/about-the-rest-api/api-versions"""
 
 MOST_PAGES = 200
 """Pages of one list: twice the 10,000 runners that a group may have."""
 
+MOST_BYTES = 256 * 2**20
+"""Bytes of all pages of one list, unpacked. Only their rows are kept, page by page."""
+
 SEARCH_CAP = 1_000
-"""Rows that a filtered list of runs has at most, whatever its total (github.md §1.1)."""
+"""Rows that a filtered list of runs has at most, whatever its total.
+https://docs.github.com/rest/actions/workflow-runs#list-workflow-runs-for-a-repository"""
 
 MOST_REDIRECTS = 3
 MOST_STUBBORN = 1_024
 
-Meter = Callable[[Answer, float], None]
-"""Told of each answer, and of the seconds that it took."""
+REDIRECTS = frozenset({301, 302, 307, 308})
+"""A renamed repository is answered with 301 to a GET and 307 to anything else. None of them has had an effect, so method and
+body stay what they were.
+https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects"""
 
 
 def is_loopback(host: str) -> bool:
@@ -68,27 +67,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """One request, but for its token.
-
-    Attributes:
-        method: Upper-case method.
-        url: Where to.
-        route: The path's template.
-        body: Sent as JSON.
-        effect: Goes before reads when the pace is the limit.
-        registration: Is charged to the quota for registrations.
-    """
-
-    method: str
-    url: str
-    route: str
-    body: Mapping[str, object] | None = None
-    effect: bool = False
-    registration: bool = False
 
 
 class Client:
@@ -100,8 +78,10 @@ class Client:
         clock: Time.
         transport: Where requests go instead of the network; closed with the client.
         tls: Shared between clients, since making one costs 16 ms and a megabyte; None makes one.
-        points_per_minute: Bound of the pace; None where the server has no limits.
-        max_in_flight: Requests at a time.
+        shares: Limits of accounts, shared with other clients; None shares with nobody.
+        workers: Parse what is large; None takes the process's own, or works at once where ``transport`` is given.
+        points_per_minute: Bound of the account's pace; None where the server has no limits.
+        max_in_flight: Requests of the account at a time.
         allow_http: Allow plain http to hosts other than this machine.
         meter: Told of every answer.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
@@ -118,6 +98,8 @@ class Client:
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
         tls: ssl.SSLContext | None = None,
+        shares: Shares | None = None,
+        workers: Workers | None = None,
         points_per_minute: int | None = POINTS_PER_MINUTE,
         max_in_flight: int = MAX_IN_FLIGHT,
         allow_http: bool = False,
@@ -130,16 +112,16 @@ class Client:
         self.source = source
         self.clock = clock
         self._base = source.api_url.rstrip("/") + "/"
-        self._origin = (address.scheme, address.netloc)
-        self._meter = meter
-        self._pacer = Pacer(clock=clock, points_per_minute=points_per_minute, max_in_flight=max_in_flight)
-        self._quotas = Quotas(clock=clock, slow_down=self._pacer.slow_down)
+        self._new_limits = partial(
+            Limits, clock=clock, points_per_minute=points_per_minute, max_in_flight=max_in_flight
+        )
+        self._shares = shares or Shares()
+        self._limits = self._new_limits()
         # A JWT's calls are charged to the App, not to the installation.
-        self._app_quotas = Quotas(clock=clock, slow_down=self._pacer.slow_down)
+        self._app_limits = self._new_limits()
         self._cache = PageCache(clock=clock)
         self._stubborn: set[str] = set()  # URLs that answered 401 to a fresh token too
         self._api_version = {"X-GitHub-Api-Version": API_VERSION}
-        self._date: tuple[str, float] = ("", 0.0)
         self._tokens: Tokens = (
             InstallationTokens(
                 credentials=credentials,
@@ -151,16 +133,14 @@ class Client:
             if isinstance(credentials, AppCredentials)
             else FixedToken(credentials)
         )
-        self._http = httpx.AsyncClient(
+        self._wire = Wire(
+            clock=clock,
             transport=transport,
-            verify=tls if tls is not None else True,
-            timeout=TIMEOUT,
-            event_hooks={"request": [before_send] if before_send else []},
-            limits=httpx.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight),
-            headers={
-                "Accept": "application/vnd.github+json",
-                "User-Agent": f"hf-runner-controller/{__version__}",
-            },
+            tls=tls,
+            max_connections=max_in_flight,
+            workers=workers or (SHARED if transport is None else AT_ONCE),
+            meter=meter,
+            before_send=before_send,
         )
 
     @property
@@ -181,13 +161,13 @@ class Client:
 
     def quota(self) -> Quota | None:
         """Return what the last answer said of the hourly quota that polling uses."""
-        return self._quotas.quota()
+        return self._limits.quotas.quota()
 
     async def close(self) -> None:
         """Close connections. Idempotent."""
         if isinstance(self._tokens, InstallationTokens):
             await self._tokens.close()
-        await self._http.aclose()
+        await self._wire.close()
 
     # -------------------------------------------------------------------------------------------------------------- calls
     async def call(
@@ -196,33 +176,41 @@ class Client:
         route: str,
         *,
         body: Mapping[str, object] | None = None,
+        read: Read | None = None,
         effect: bool = False,
         registration: bool = False,
         **fields: object,
     ) -> Answer:
-        """Send one request and return its success.
+        """Send one request and return its success; its ``value`` is what ``read`` made of it.
 
         Args:
             method: Upper-case method.
             route: Path template below the API's base; ``fields`` fill it.
             body: Sent as JSON.
+            read: Makes a value of the JSON, and may raise :class:`.fields.FieldError`; may run in a thread. None where the
+                status is all that matters.
             effect: Goes before reads when the pace is the limit.
             registration: Is charged to the quota for registrations.
             fields: Values for the template, as they are.
 
         Raises:
-            GitHubError: Anything but a success.
+            GitHubError: Anything but a success that can be read.
         """
-        request = _Request(
+        request = Request(
             method=method,
             url=self._base + route.format(**fields),
             route=route,
             body=body,
+            read=read,
             effect=effect,
             registration=registration,
         )
-        token = await self._tokens.current()
-        return await self._authorized(request, token, {})
+        return _readable(await self._authorized(request, await self._tokens.current(), {}))
+
+    async def value(self, method: str, route: str, read: Callable[[Row], T], **options: Any) -> T:  # noqa: ANN401 -- as of call
+        """Send one request whose success is a JSON object, and return what ``read`` makes of it; see :meth:`call`."""
+        answer = await self.call(method, route, read=lambda found: read(Row(found)), **options)
+        return cast("T", answer.value)
 
     async def listed(
         self,
@@ -230,7 +218,7 @@ class Client:
         *,
         params: Mapping[str, str | int],
         rows: str | None,
-        parse: Callable[[Any], T],
+        parse: Callable[[Row], T],
         key: Callable[[T], object],
         cap: int | None = None,
         fresh: bool = False,
@@ -245,7 +233,7 @@ class Client:
             route: Path template below the API's base.
             params: Query, the page apart.
             rows: Key of the rows in the answer, or None for an answer that is the array itself.
-            parse: Makes a value of a row; may raise KeyError, TypeError or ValueError.
+            parse: Makes a value of a row; what it raises (:class:`.fields.FieldError`) fails the list; may run in a thread.
             key: Identity of a value: one that is seen twice counts once, as seen last.
             cap: Most rows that the server lists, whatever its total.
             fresh: An effect waits for this list: it goes before other reads, and is neither stored nor taken from the store.
@@ -255,37 +243,36 @@ class Client:
             GitHubError: A page failed, and so the whole list.
         """
         query = urlencode({**params, "per_page": 100})
-        start = _Request(
-            method="GET", url=f"{self._base}{route.format(**fields)}?{query}", route=route, effect=fresh
+        start = Request(
+            method="GET",
+            url=f"{self._base}{route.format(**fields)}?{query}",
+            route=route,
+            read=partial(read_page, key=rows, parse=parse),
+            effect=fresh,
         )
-        seen = await self._read_through(start, rows, parse, key=key, cap=cap)
-        return seen if seen.complete else await self._read_through(start, rows, parse, key=key, cap=cap)
+        seen = await self._read_through(start, key=key, cap=cap)
+        return seen if seen.complete else await self._read_through(start, key=key, cap=cap)
 
     async def _read_through(
-        self,
-        start: _Request,
-        rows: str | None,
-        parse: Callable[[Any], T],
-        *,
-        key: Callable[[T], object],
-        cap: int | None,
+        self, start: Request, *, key: Callable[[T], object], cap: int | None
     ) -> Observation[T]:
         found: dict[object, T] = {}
         totals: list[int] = []
-        page, first = await self._page(start, rows, parse)
-        answer, turned = first, 1
+        page, first = await self._page(start)
+        answer, turned, size = first, 1, first.size
         while True:
             found.update((key(value), value) for value in page.rows)
             if page.total is not None:
                 totals.append(page.total if cap is None else min(page.total, cap))
             if page.next is None:
                 break
-            if urlsplit(page.next)[:2] != self._origin:
-                raise malformed(answer, "its next page is on another host")
-            if turned == MOST_PAGES:
-                raise malformed(answer, f"its list does not end within {MOST_PAGES} pages")
+            if page.next == answer.sent_to:
+                raise malformed(answer, "its next page is itself")
+            if turned == MOST_PAGES or size > MOST_BYTES:
+                raise malformed(answer, f"its list does not end within {turned} pages and {size >> 20} MB")
             turned += 1
-            page, answer = await self._page(replace(start, url=page.next), rows, parse)
+            page, answer = await self._page(replace(start, url=page.next))
+            size += answer.size
         return Observation(
             items=tuple(found.values()),
             asked_at=first.asked_at,
@@ -293,27 +280,22 @@ class Client:
             failure=_moved(first) if has_moved(totals, len(found)) else None,
         )
 
-    async def _page(
-        self, request: _Request, rows: str | None, parse: Callable[[Any], T]
-    ) -> tuple[Page[T], Answer]:
+    async def _page(self, request: Request) -> tuple[Page[Any], Answer]:
         token = await self._tokens.current()
         # An effect's list is nobody else's: the store may hold the same URL, parsed to other values by another reader.
         known = None if request.effect else self._cache.get(request.url, token.generation)
         condition = {"If-None-Match": known[0]} if known else {}
         # Should the token be renewed on the way, its generation's ETag is sent with the new one, and costs a full answer.
         answer = await self._authorized(request, token, condition)
-        if answer.status == 304:
-            if known is None:
-                raise malformed(answer, "a 304 that nobody asked for")
+        if answer.status == 304 and known is not None:
             return known[1], answer
-        page = read_page(answer, rows, parse)
-        etag = answer.headers.get("etag")
-        if etag and not request.effect:
-            self._cache.put(request.url, token.generation, etag, page)
+        page = replace(cast("Page[Any]", _readable(answer).value), next=answer.next_page)
+        if answer.etag and not request.effect:
+            self._cache.put(request.url, token.generation, answer.etag, page)
         return page, answer
 
     # -------------------------------------------------------------------------------------------------------- one request
-    async def _authorized(self, request: _Request, token: Token, headers: Mapping[str, str]) -> Answer:
+    async def _authorized(self, request: Request, token: Token, headers: Mapping[str, str]) -> Answer:
         """Send with the shared token; renew it once when it is refused: a 401 proves that there was no effect.
 
         A URL that refuses a fresh token too is not the token's fault. It is remembered, so that one such repository does
@@ -327,100 +309,75 @@ class Client:
                 self._stubborn.add(request.url)
         if answer.status != 401:
             self._stubborn.discard(request.url)
-        if answer.status >= 400:
-            raise error_for(answer)
-        return answer
+        return _success(answer)
 
-    async def _checked(self, request: _Request, token: Token, headers: Mapping[str, str]) -> Answer:
-        """Send once under the limits, and learn from the answer.
+    async def _checked(self, request: Request, token: Token, headers: Mapping[str, str]) -> Answer:
+        """Send once under the account's limits, and learn from the answer.
 
         Raises:
             RateLimitedError: Before or after sending.
         """
-        self._check_limits(request)
-        async with self._pacer.turn(cost=points(request.method), effect=request.effect):
-            self._check_limits(request)  # another may have met a limit while this one waited
-            answer = await self._followed(request, token.value, headers)
-        limited = self._quotas.learn(answer, registration=request.registration)
-        if limited is not None:
-            raise limited
-        return answer
+        self._limits = self._shares.of(f"{self._base} {token.account}", self._new_limits)
+        return await self._limited(request, self._limits, token.value, headers)
 
-    def _check_limits(self, request: _Request) -> None:
-        self._quotas.check(method=request.method, url=request.url, registration=request.registration)
-
-    async def _send_as_app(self, method: str, path: str, secret: str) -> Answer:
+    async def _send_as_app(self, method: str, path: str, secret: str, read: Read) -> Answer:
         """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes first."""
         route = re.sub(r"/\d+/", "/{id}/", path) if method == "POST" else "{kind}/{owner}/installation"
-        request = _Request(method=method, url=self._base + path, route=route, effect=True)
-        self._app_quotas.check(method=method, url=request.url, registration=False)
-        async with self._pacer.turn(cost=points(method), effect=True):
-            answer = await self._followed(request, secret, {})
-        limited = self._app_quotas.learn(answer, registration=False)
+        request = Request(method=method, url=self._base + path, route=route, read=read, effect=True)
+        answer = await self._limited(request, self._app_limits, secret, {})
+        return answer if answer.status >= 400 else _readable(_success(answer))
+
+    async def _limited(
+        self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]
+    ) -> Answer:
+        limits.check(request)
+        async with limits.pacer.turn(cost=points(request.method), effect=request.effect):
+            limits.check(request)  # another may have met a limit while this one waited
+            answer = await self._followed(request, limits, secret, headers)
+        limited = limits.quotas.learn(answer, registration=request.registration)
         if limited is not None:
             raise limited
         return answer
 
-    async def _followed(self, request: _Request, secret: str, headers: Mapping[str, str]) -> Answer:
-        """Send, and send again where an answer shows that there was no effect: moved, or an unknown API version.
-
-        A repository that was renamed is answered with a redirect to its number (github.md §4). The method stays, and the
-        token goes to no other host.
-        """
-        answer = await self._sent(request, secret, headers)
-        for _ in range(MOST_REDIRECTS):
+    async def _followed(
+        self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]
+    ) -> Answer:
+        """Send, and send again where an answer shows that there was no effect: moved, or an unknown API version."""
+        sent = 0
+        while True:
+            answer = await self._wire.send(
+                request, secret=secret, headers={**headers, **self._api_version}, large=limits.large
+            )
+            sent += 1
             if answer.status == 400 and self._api_version and "version" in answer.message.lower():
                 self._api_version = {}
-            elif answer.status in (301, 302, 307, 308):
-                url = urljoin(request.url, answer.headers.get("location", ""))
-                if urlsplit(url)[:2] != self._origin:
-                    host = urlsplit(url).hostname
-                    raise malformed(answer, f"a redirect to another host, {host}", in_doubt=False)
+            elif answer.status in REDIRECTS:
+                url = answer.redirected
+                if url is None:
+                    raise malformed(answer, "a redirect to another host", in_doubt=False)
                 request = replace(request, url=url)
             else:
                 return answer
-            answer = await self._sent(request, secret, headers)
-        if answer.status < 400 and answer.status in (301, 302, 307, 308):
-            raise malformed(answer, "one redirect too many", in_doubt=False)
-        return answer
+            if sent > MOST_REDIRECTS:
+                raise malformed(answer, "one redirect too many", in_doubt=False)
 
-    async def _sent(self, request: _Request, secret: str, headers: Mapping[str, str]) -> Answer:
-        asked_at = self.clock.mono()
-        authorized = {**headers, **self._api_version, "Authorization": f"Bearer {secret}"}
-        failed: Exception
-        try:
-            async with asyncio.timeout(WHOLE_TIMEOUT):
-                response = await self._http.request(
-                    request.method, request.url, json=request.body, headers=authorized
-                )
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            failed = error
-        else:
-            answer = Answer(
-                method=request.method,
-                route=request.route,
-                sent_to=request.url,
-                status=response.status_code,
-                headers=response.headers,
-                body=response.content,
-                asked_at=asked_at,
-                server_time=self._server_time(response.headers.get("date", "")),
-                message=error_message(response.content, secret) if response.status_code >= 400 else "",
-            )
-            if self._meter is not None:
-                self._meter(answer, self.clock.mono() - asked_at)
-            return answer
-        # Outside of the handler: httpx hangs the request, with its headers, on its exceptions.
-        raise transport_error(failed, method=request.method, url=shown_url(request.url))
 
-    def _server_time(self, date: str) -> float:
-        """Read a ``Date`` header; answers of the same second share the work."""
-        if date != self._date[0]:
-            try:
-                self._date = date, parsedate_to_datetime(date).timestamp()
-            except ValueError:
-                return self.clock.wall()
-        return self._date[1] if date else self.clock.wall()
+def _success(answer: Answer) -> Answer:
+    """Return an answer that is a success, or a 304."""
+    if answer.status >= 400:
+        raise error_for(answer)
+    if not answer.succeeded and answer.status != 304:
+        raise malformed(answer, "a status that the call does not have")
+    return answer
+
+
+def _readable(answer: Answer) -> Answer:
+    """Return a success whose value could be read."""
+    if answer.status == 304:
+        raise malformed(answer, "a 304 that nobody asked for")
+    if answer.problem:
+        raise malformed(answer, answer.problem)
+    return answer
 
 
 def _moved(answer: Answer) -> Failure:

@@ -9,12 +9,14 @@ import httpx
 
 from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.auth import Credentials
-from controller.adapters.github.client import MAX_IN_FLIGHT, Client, Meter
+from controller.adapters.github.client import Client
 from controller.adapters.github.inspection import GitHubInspection
-from controller.adapters.github.limits import POINTS_PER_MINUTE
+from controller.adapters.github.limits import MAX_IN_FLIGHT, POINTS_PER_MINUTE, Shares
 from controller.adapters.github.queue import GitHubQueue
 from controller.adapters.github.runners import GitHubRunners
 from controller.adapters.github.runs import GitHubRuns
+from controller.adapters.github.wire import Meter
+from controller.adapters.offloop import Workers
 from controller.core.model import GitHubSource
 from controller.ports import Clock
 
@@ -28,9 +30,12 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection)
         clock: Time.
         transport: Where requests go instead of the network, for simulators; closed with the connection.
         tls: Shared between connections, since making one costs 16 ms and a megabyte; None makes one.
-        points_per_minute: Bound of the pace: 900 on github.com; None where the server has no limits, as a GitHub Enterprise
+        shares: Limits of accounts, shared between connections: two Secrets of one installation have one quota. None shares with
+            nobody.
+        workers: Parse large answers; None takes the process's own, or works at once where ``transport`` is given.
+        points_per_minute: Bound of the account's pace: 900 on github.com; None where the server has no limits, as a GitHub Enterprise
             Server unless its administrator wants them.
-        max_in_flight: Requests at a time.
+        max_in_flight: Requests of the account at a time.
         allow_http: Allow plain http to hosts other than this machine.
         meter: Told of every answer and the seconds that it took.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
@@ -47,6 +52,8 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection)
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
         tls: ssl.SSLContext | None = None,
+        shares: Shares | None = None,
+        workers: Workers | None = None,
         points_per_minute: int | None = POINTS_PER_MINUTE,
         max_in_flight: int = MAX_IN_FLIGHT,
         allow_http: bool = False,
@@ -59,6 +66,8 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection)
             clock=clock,
             transport=transport,
             tls=tls,
+            shares=shares,
+            workers=workers,
             points_per_minute=points_per_minute,
             max_in_flight=max_in_flight,
             allow_http=allow_http,

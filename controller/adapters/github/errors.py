@@ -5,13 +5,14 @@
     UpstreamError
     └── GitHubError
         ├── NoAnswerError       nothing came back: connection, TLS, timeout
-        ├── ServerError         5xx
+        ├── ServerError         5xx, and 408
         ├── MalformedError      an answer that cannot be read
         ├── RateLimitedError    the quota is used up, or a secondary limit was met
         ├── UnauthorizedError   401
-        ├── ForbiddenError      403: permission, suspension, disabled runners, policy
+        ├── ForbiddenError      403: permission, suspension, disabled runners, policy; 451: withheld by law
         ├── NotFoundError       404 and 410: absent, or not to be known of
         ├── NameTakenError      409 of a registration
+        ├── ConflictError       409 of any other request
         └── RejectedError       any other 4xx: the request itself is refused
 """
 
@@ -78,7 +79,7 @@ class NoAnswerError(GitHubError):
 
 
 class ServerError(GitHubError):
-    """5xx. The effect may have taken place (github.md §3.3)."""
+    """5xx, or 408. The effect may have taken place."""
 
     reason = Reason.GitHubUnavailable
     disposition = Disposition.RETRY
@@ -105,7 +106,7 @@ class UnauthorizedError(GitHubError):
 
 
 class ForbiddenError(GitHubError):
-    """403 that is no rate limit."""
+    """403 that is no rate limit, or 451."""
 
 
 class NotFoundError(GitHubError):
@@ -119,6 +120,13 @@ class NameTakenError(GitHubError):
     """409: a runner of this name exists."""
 
     reason = Reason.RunnerNameTaken
+    disposition = Disposition.RETRY
+
+
+class ConflictError(GitHubError):
+    """409 of what makes no runner: something else happens to the same thing just now, and there was no effect."""
+
+    reason = Reason.GitHubUnavailable
     disposition = Disposition.RETRY
 
 
@@ -150,12 +158,17 @@ def error_for(answer: Answer) -> GitHubError:
         case 403:
             return _forbidden(answer, said)
         case 404 | 410:
-            accepted = _accepted(answer)
-            hint = f"; the call accepts {accepted}" if accepted else ""
+            hint = f"; the call accepts {answer.accepted}" if answer.accepted else ""
             return _error(NotFoundError, answer, f"it is gone, renamed, or hidden from the credentials{hint}")
-        case 409:
+        case 409 if registers(answer):
             return _error(NameTakenError, answer, "use a new name")
-        case status if status >= 500:
+        case 409:
+            return _error(
+                ConflictError, answer, "something else happens to it just now; the controller retries"
+            )
+        case 451:
+            return _blocked(answer)
+        case status if status >= 500 or status == 408:
             doubt = mutates(answer.method)
             return _error(ServerError, answer, "the controller retries", in_doubt=doubt)
         case _ if "max limit" in said:
@@ -167,12 +180,27 @@ def error_for(answer: Answer) -> GitHubError:
             )
 
 
+def registers(answer: Answer) -> bool:
+    """Return whether a runner was to be made: only then is a conflict one of names."""
+    return answer.method == "POST" and answer.route.endswith("/generate-jitconfig")
+
+
+def _blocked(answer: Answer) -> GitHubError:
+    hint = "settle it with GitHub, or leave it out of the pool's repositories"
+    return _error(ForbiddenError, answer, f"GitHub withholds it; {hint}", reason=Reason.GitHubBlocked)
+
+
 def _forbidden(answer: Answer, said: str) -> GitHubError:
     if any(words in said for words in _PERMISSION):
-        accepted = _accepted(answer)
-        grant = f"grant {accepted}" if accepted else "grant the permission that GitHub's message means"
+        grant = (
+            f"grant {answer.accepted}"
+            if answer.accepted
+            else "grant the permission that GitHub's message means"
+        )
         hint = f"{grant} to the App or token, and accept the change on the installation"
         return _error(ForbiddenError, answer, hint, reason=Reason.PermissionMissing)
+    if "access blocked" in said:  # "Repository access blocked", by the terms of service
+        return _blocked(answer)
     if "suspended" in said:
         return _error(
             ForbiddenError,
@@ -185,15 +213,6 @@ def _forbidden(answer: Answer, said: str) -> GitHubError:
             ForbiddenError, answer, "an administrator must enable them again", reason=Reason.RunnersDisabled
         )
     return _error(ForbiddenError, answer, "see GitHub's words for what forbids it")
-
-
-def _accepted(answer: Answer) -> str:
-    """Name what the call accepts: GitHub says it on every answer, in one header for each kind of credentials."""
-    permissions = answer.headers.get("x-accepted-github-permissions", "")
-    if permissions:
-        return redact(permissions)
-    scopes = answer.headers.get("x-accepted-oauth-scopes", "")
-    return redact(f"the scope {scopes}") if scopes else ""
 
 
 def _error(

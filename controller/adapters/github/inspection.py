@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from controller.adapters.github.accounts import Accounts, RunnerGroup
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import GitHubError, RejectedError
-from controller.adapters.github.pages import parsed
 from controller.adapters.github.queue import parse_repository
+from controller.adapters.incoming import moment
 from controller.core.model import Scope
 from controller.ports import Repository
 
@@ -45,13 +45,10 @@ class GitHubInspection:
         """
         permissions = await self._client.permissions()
         answer = await self._client.call("GET", "meta")
-        scopes = answer.headers.get("x-oauth-scopes")
         return Grant(
             permissions=permissions,
-            scopes=None
-            if scopes is None or permissions is not None
-            else tuple(scope.strip() for scope in scopes.split(",") if scope.strip()),
-            expires_at=_moment(answer.headers.get("github-authentication-token-expiration", "")),
+            scopes=answer.scopes if permissions is None else None,
+            expires_at=_moment(answer.token_expires),
         )
 
     async def repository(self, full_name: str) -> Repository:
@@ -60,8 +57,7 @@ class GitHubInspection:
         Raises:
             GitHubError: ``GitHubNotFound`` where the credentials may not see it.
         """
-        answer = await self._client.call("GET", "repos/{name}", name=full_name)
-        return parsed(answer, parse_repository)
+        return await self._client.value("GET", "repos/{name}", parse_repository, name=full_name)
 
     async def try_queue(self, full_name: str) -> None:
         """Read a repository's queue, as the controller will.
@@ -123,7 +119,7 @@ class GitHubInspection:
             "{scope}/actions/runner-groups/{group}/repositories",
             params={},
             rows="repositories",
-            parse=lambda row: str(row["full_name"]).lower(),
+            parse=lambda row: row.name("full_name").lower(),
             key=lambda name: name,
             scope=scope.path,
             group=group.id,
@@ -138,16 +134,18 @@ class GitHubInspection:
         Raises:
             GitHubError: It cannot be read: that needs Administration: read, which nothing else here does.
         """
-        answer = await self._client.call(
-            "GET", "repos/{name}/actions/permissions/fork-pr-contributor-approval", name=full_name
+        return await self._client.value(
+            "GET",
+            "repos/{name}/actions/permissions/fork-pr-contributor-approval",
+            lambda found: found.word("approval_policy"),
+            name=full_name,
         )
-        return parsed(answer, lambda found: str(found["approval_policy"]))
 
 
 def _moment(text: str) -> float | None:
     """Read ``2026-12-01 00:00:00 UTC`` or ``2026-12-01 00:00:00 +0200``."""
-    try:
-        moment = datetime.fromisoformat(text.replace(" UTC", "+00:00").replace(" +", "+").replace(" -", "-"))
-    except ValueError:
+    found = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9:]{8}) (UTC|[+-][0-9]{4})", text)
+    if found is None:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    day, hour, zone = found.groups()
+    return moment(f"{day}T{hour}{'Z' if zone == 'UTC' else zone}")

@@ -12,15 +12,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 from controller.adapters.github.answer import Answer, shown_url
 from controller.adapters.github.errors import RateLimitedError, mutates
+from controller.adapters.github.wire import LARGE_AT_A_TIME, Request
+from controller.adapters.incoming import LONGEST_WAIT
 from controller.core.reasons import Reason
 from controller.ports import Clock, Quota
 
 POINTS_PER_MINUTE = 900
-"""REST points per minute of one source: GET 1, mutations 5.
+"""REST points per minute of one account: GET 1, mutations 5.
 https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits"""
+
+MAX_IN_FLIGHT = 16
+"""Requests at a time of one account: GitHub allows 100 in all, and advises few."""
 
 WINDOW = 60.0
 """Seconds over which points count."""
@@ -40,8 +46,8 @@ SECONDARY_FLOOR = 60.0
 SECONDARY_CEILING = 900.0
 """Seconds to wait after a secondary limit that names no ``Retry-After``: the floor is GitHub's advice, then doubled."""
 
-LONGEST_RESET = 3_660.0
-"""Seconds: no primary window is longer than an hour, whatever a broken header says."""
+MOST_RESOURCES = 32
+"""Quotas that are told apart; GitHub has about fifteen."""
 
 ODD_REFUSAL = 60.0
 """Seconds to leave one URL alone whose quota is said to be used up while the headers say that it is not."""
@@ -208,16 +214,15 @@ class Quotas:
                 self._strikes = 0
             return None
         said = answer.message.lower()
-        used_up = answer.number("x-ratelimit-remaining") == 0
         if "secondary rate limit" in said or "abuse detection" in said:
             return self._pause(answer)
-        if used_up and ("rate limit" in said or answer.status == 429):
+        if answer.used_up and ("rate limit" in said or answer.status == 429):
             resource = self._charged_to[registration]
             now = self._clock.mono()
             if self._until.get(resource, 0.0) <= now:  # the headers did not say until when
                 self._until[resource] = now + SECONDARY_FLOOR
             return self._used_up(resource, method=answer.method, url=answer.url, answer=answer)
-        told = answer.number("retry-after")
+        told = answer.retry_after
         if registration and answer.status == 429:
             # 1,500 registrations per five minutes and owner (github.md §1.5): no reason to stop polling.
             wait = SECONDARY_FLOOR if told is None else told
@@ -230,21 +235,21 @@ class Quotas:
         return None
 
     def _read_headers(self, answer: Answer, *, registration: bool) -> None:
-        limit, remaining, reset = (
-            answer.number(f"x-ratelimit-{part}") for part in ("limit", "remaining", "reset")
-        )
-        if limit is None or remaining is None or reset is None:
+        if answer.quota is None:
             return
-        resource = answer.headers.get("x-ratelimit-resource", CORE)
+        limit, remaining, reset = answer.quota
+        resource = answer.resource or CORE
+        if resource not in self._by_resource and len(self._by_resource) >= MOST_RESOURCES:
+            resource = CORE
         self._charged_to[registration] = resource
         known = self._by_resource.get(resource)
         if known is not None and known.resets_at == reset:
             remaining = min(remaining, known.remaining)  # answers may overtake each other
-        self._by_resource[resource] = Quota(limit=int(limit), remaining=int(remaining), resets_at=reset)
+        self._by_resource[resource] = Quota(limit=limit, remaining=remaining, resets_at=reset)
         if remaining > 0:
             self._until.pop(resource, None)
             return
-        wait = min(max(reset - answer.server_time, 0.0) + 1.0, LONGEST_RESET)
+        wait = min(max(reset - answer.server_time, 0.0) + 1.0, LONGEST_WAIT)
         self._until[resource] = self._clock.mono() + wait
 
     def _used_up(
@@ -272,11 +277,54 @@ class Quotas:
             self._strikes += 1
             self._pause_set_at = now
             self._slow_down()
-        told = answer.number("retry-after")
-        own = min(SECONDARY_FLOOR * 2.0 ** (self._strikes - 1), SECONDARY_CEILING)
+        told = answer.retry_after
+        own = min(SECONDARY_FLOOR * 2.0 ** min(self._strikes - 1, 16), SECONDARY_CEILING)
         wait = own if told is None else max(told, 1.0)
         self._paused_until = max(self._paused_until, now + wait)
         return _secondary(self._paused_until - now, method=answer.method, url=answer.url, answer=answer)
+
+
+class Limits:
+    """The limits of one account at one GitHub: whoever asks with its credentials stays below them together.
+
+    Args:
+        clock: Monotonic time.
+        points_per_minute: See :class:`Pacer`.
+        max_in_flight: See :class:`Pacer`.
+    """
+
+    def __init__(self, *, clock: Clock, points_per_minute: int | None, max_in_flight: int) -> None:
+        self.pacer = Pacer(clock=clock, points_per_minute=points_per_minute, max_in_flight=max_in_flight)
+        self.quotas = Quotas(clock=clock, slow_down=self.pacer.slow_down)
+        self.large = asyncio.Semaphore(LARGE_AT_A_TIME)
+        """Held while a large answer is in hand."""
+
+    def check(self, request: Request) -> None:
+        """Refuse a request that GitHub would refuse, see :meth:`Quotas.check`."""
+        self.quotas.check(method=request.method, url=request.url, registration=request.registration)
+
+
+class Shares:
+    """The limits of all accounts that are in use, by account.
+
+    GitHub counts per installation or per user, not per Secret: two Secrets that lead to one installation have one quota, so they
+    have one :class:`Limits` here. It lives as long as anybody uses it.
+    """
+
+    def __init__(self) -> None:
+        self._limits: WeakValueDictionary[str, Limits] = WeakValueDictionary()
+
+    def of(self, account: str, new: Callable[[], Limits]) -> Limits:
+        """Return the limits of an account, made by ``new`` at the first call.
+
+        Args:
+            account: Host and account, as GitHub confirmed it: a Secret may claim what it likes.
+            new: Makes limits.
+        """
+        found = self._limits.get(account)
+        if found is None:
+            found = self._limits[account] = new()
+        return found
 
 
 def _secondary(wait: float, *, method: str, url: str, answer: Answer | None = None) -> RateLimitedError:

@@ -1,16 +1,13 @@
-"""Reading answers: JSON to values, pages to whole lists, and the store of pages that GitHub may call unchanged."""
+"""Lists: pages of rows, whether they are whole, and the store of pages that GitHub may call unchanged."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from controller.adapters.github.answer import Answer
-from controller.adapters.github.errors import malformed
+from controller.adapters.github.fields import Row, listed
 from controller.ports import Clock
 
 T = TypeVar("T")
@@ -21,36 +18,14 @@ CACHE_PAGES = 4_096
 CACHE_ROWS = 50_000
 """Rows kept in all pages together: about 20 MB of jobs."""
 
+CACHE_CHARACTERS = 16_000_000
+"""Characters of text in the rows of all pages together: 50,000 jobs have ten million."""
+
 CACHE_AGE = 7_200.0
 """Seconds after its last use at which a page is dropped: its token is dead by then."""
 
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next\b')
-
-
-def parsed(answer: Answer, parse: Callable[[Any], T]) -> T:
-    """Turn a success into a value.
-
-    Raises:
-        MalformedError: It is no JSON, or lacks what ``parse`` needs.
-    """
-    try:
-        return parse(json.loads(answer.body))
-    except KeyError as error:
-        problem = f"it lacks {error}"
-    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        problem = _no_json(answer.body) if isinstance(error, ValueError) else "it has an unknown shape"
-    # Outside of the handler: a JSONDecodeError holds the whole text, and the text may hold a token.
-    raise malformed(answer, problem)
-
-
-def _no_json(body: bytes) -> str:
-    if not body:
-        return "an empty body"
-    return (
-        "HTML"
-        if body.lstrip()[:1] == b"<"
-        else f"{len(body)} bytes that are no whole JSON of the known shape"
-    )
+MOST_TOTAL = 10**9
+"""Rows that a list may say that it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,26 +40,20 @@ class Page(Generic[T]):
 
     rows: tuple[T, ...]
     total: int | None
-    next: str | None
+    next: str | None = None
 
 
-def read_page(answer: Answer, key: str | None, parse: Callable[[Any], T]) -> Page[T]:
+def read_page(document: object, key: str | None, parse: Callable[[Row], T]) -> Page[T]:
     """Read one page of a list whose rows are under ``key``, or are the answer itself.
 
     Raises:
-        MalformedError: It cannot be read.
+        FieldError: A row cannot be read: a list without it would be one that lies about absence.
     """
-
-    def whole(found: Any) -> tuple[tuple[T, ...], int | None]:  # noqa: ANN401 -- JSON
-        rows = found if key is None else found[key]
-        if not isinstance(rows, list):
-            raise TypeError("rows")
-        total = None if key is None else int(found["total_count"])
-        return tuple(parse(row) for row in rows), total
-
-    rows, total = parsed(answer, whole)
-    following = _NEXT.search(answer.headers.get("link", ""))
-    return Page(rows=rows, total=total, next=following[1] if following else None)
+    if key is None:
+        return Page(rows=tuple(parse(Row(row)) for row in listed(document, "rows")), total=None)
+    found = Row(document)
+    total = min(found.count("total_count"), MOST_TOTAL)
+    return Page(rows=tuple(parse(Row(row)) for row in found.rows(key)), total=total)
 
 
 def has_moved(totals: Sequence[int], unique_rows: int) -> bool:
@@ -101,11 +70,12 @@ class _Stored:
     generation: int
     etag: str
     page: Page[Any] = field(repr=False)
+    characters: int
     used_at: float
 
 
 class PageCache:
-    """Pages by URL for conditional requests, bounded in pages, rows and age.
+    """Pages by URL for conditional requests, bounded in pages, rows, characters and age.
 
     An ETag is only good with the token that it was got with, so a page belongs to a generation of the token.
     """
@@ -116,6 +86,7 @@ class PageCache:
         self._most_rows = rows
         self._stored: OrderedDict[str, _Stored] = OrderedDict()
         self._rows = 0
+        self._characters = 0
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -133,11 +104,19 @@ class PageCache:
         """Store a page and drop what is too much or too old."""
         self.drop(url)
         now = self._clock.mono()
-        self._stored[url] = _Stored(generation=generation, etag=etag, page=page, used_at=now)
+        characters = sum(_characters(row) for row in page.rows)
+        self._stored[url] = _Stored(
+            generation=generation, etag=etag, page=page, characters=characters, used_at=now
+        )
         self._rows += len(page.rows)
+        self._characters += characters
         while self._stored:
             oldest = next(iter(self._stored))
-            too_much = len(self._stored) > self._most_pages or self._rows > self._most_rows
+            too_much = (
+                len(self._stored) > self._most_pages
+                or self._rows > self._most_rows
+                or self._characters > CACHE_CHARACTERS
+            )
             if not too_much and now - self._stored[oldest].used_at <= CACHE_AGE:
                 break
             self.drop(oldest)
@@ -147,3 +126,15 @@ class PageCache:
         found = self._stored.pop(url, None)
         if found is not None:
             self._rows -= len(found.page.rows)
+            self._characters -= found.characters
+
+
+def _characters(row: object) -> int:
+    """Count the characters of a row's texts, the ones in its tuples included."""
+    if isinstance(row, str):
+        return len(row)
+    values = (getattr(row, name) for name in getattr(row, "__slots__", ()))
+    return sum(
+        len(value) if isinstance(value, str) else sum(map(len, value)) if isinstance(value, tuple) else 0
+        for value in values
+    )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
 
 from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.client import SEARCH_CAP, Client
 from controller.adapters.github.errors import NotFoundError
-from controller.core.labels import normalized
+from controller.adapters.github.fields import FieldError, Row
 from controller.core.model import JobStatus, Observation, WorkflowJob
 from controller.ports import Quota, Repository, Run
 
+_FULL_NAME = re.compile(r"[a-z0-9_.-]{1,100}/[a-z0-9_.-]{1,100}")
 _KNOWN = {status.value: status for status in JobStatus}
 
 
@@ -80,7 +80,7 @@ class GitHubQueue:
             "repos/{repository}/actions/runs/{run}/attempts/{attempt}/jobs",
             params={},
             rows="jobs",
-            parse=lambda row: _job(row, repository, run),
+            parse=lambda row: _job(row, repository, run, self._client.source.api_url),
             key=lambda job: job.id,
             repository=repository,
             run=run.id,
@@ -92,45 +92,49 @@ class GitHubQueue:
         return self._client.quota()
 
 
-def _epoch(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+def parse_repository(row: Row) -> Repository:
+    """Return what a row says of a repository.
 
-
-def parse_repository(row: Any) -> Repository:  # noqa: ANN401 -- JSON
-    """Return what a row says of a repository."""
+    Raises:
+        FieldError: It is none.
+    """
+    full_name = row.word("full_name").lower()
+    if not _FULL_NAME.fullmatch(full_name):  # it becomes part of paths
+        raise FieldError("its 'full_name' is odd")
     return Repository(
-        full_name=str(row["full_name"]).lower(),
-        pushed_at=str(row.get("pushed_at") or ""),
-        usable=not (row.get("archived") or row.get("disabled")),
-        public=row.get("private") is False,
+        full_name=full_name,
+        pushed_at=row.word_or_none("pushed_at") or "",
+        usable=not (row.flag("archived", otherwise=False) or row.flag("disabled", otherwise=False)),
+        public=not row.flag("private", otherwise=True),
     )
 
 
-def _run(row: Any) -> Run:  # noqa: ANN401 -- JSON
+def _run(row: Row) -> Run:
     return Run(
-        id=int(row["id"]),
-        attempt=int(row.get("run_attempt") or 1),
-        status=str(row["status"]),
-        created_at=_epoch(row["created_at"]),
-        updated_at=str(row["updated_at"]),
+        id=row.id(),
+        attempt=row.count("run_attempt", otherwise=1) or 1,
+        status=row.word("status"),
+        created_at=row.time("created_at"),
+        updated_at=row.word("updated_at"),
+        repository_id=row.row("repository").id_or_none("id") if row.has("repository") else None,
     )
 
 
-def _job(row: Any, repository: str, run: Run) -> WorkflowJob:  # noqa: ANN401 -- JSON
-    # A status that we do not know is no demand, and not the end either: pending is what comes closest.
-    status = _KNOWN.get(row["status"], JobStatus.PENDING)
-    created_at = row.get("created_at")
-    started_at = row.get("started_at")
+def _job(row: Row, repository: str, run: Run, api_url: str) -> WorkflowJob:
+    created_at = row.time_or_none("created_at")
     return WorkflowJob(
-        id=int(row["id"]),
-        run_id=run.id,
-        run_attempt=int(row.get("run_attempt") or run.attempt),
+        id=row.id(),
+        run_id=row.id_or_none("run_id") or run.id,
+        run_attempt=row.count("run_attempt", otherwise=0) or run.attempt,
         repository=repository,
-        name=str(row["name"]),
-        labels=normalized(row["labels"]),
-        status=status,
-        created_at=_epoch(created_at) if created_at else run.created_at,
-        started_at=_epoch(started_at) if started_at else None,
-        runner_name=row.get("runner_name") or None,
-        html_url=row.get("html_url") or "",
+        name=row.name(),
+        labels=row.labels(),
+        # A status that we do not know is no demand, and not the end either: pending is what comes closest.
+        status=_KNOWN.get(row.word("status"), JobStatus.PENDING),
+        created_at=run.created_at if created_at is None else created_at,
+        started_at=row.time_or_none("started_at"),
+        runner_name=row.name_or_none("runner_name"),
+        html_url=row.url("html_url", api_url),
+        runner_id=row.id_or_none("runner_id"),
+        repository_id=run.repository_id,
     )

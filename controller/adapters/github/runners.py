@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import GitHubError, NotFoundError, RejectedError
-from controller.adapters.github.pages import parsed
-from controller.core.labels import normalized
+from controller.adapters.github.fields import Row, listed
 from controller.core.model import Observation, Registration, Scope
 from controller.ports import JitConfig, UpstreamError
 
 WORK_FOLDER = "_work"
 """GitHub's default."""
+
+
+LONGEST_JIT_CONFIG = 65_536
+"""Characters; GitHub's have about 4,500. They travel as an HF secret."""
 
 
 class GitHubRunners:
@@ -94,8 +97,10 @@ class GitHubRunners:
         Raises:
             GitHubError: As any call.
         """
-        answer = await self._client.call("GET", "{scope}/actions/runners/downloads", scope=scope.path)
-        return parsed(answer, _linux_version)
+        answer = await self._client.call(
+            "GET", "{scope}/actions/runners/downloads", read=_linux_version, scope=scope.path
+        )
+        return cast("str | None", answer.value)
 
     async def _register(
         self, scope: Scope, *, name: str, labels: Sequence[str], group: str | None
@@ -106,15 +111,15 @@ class GitHubRunners:
             "labels": list(labels),
             "work_folder": WORK_FOLDER,
         }
-        answer = await self._client.call(
+        return await self._client.value(
             "POST",
             "{scope}/actions/runners/generate-jitconfig",
+            _jit_config,
             body=body,
             effect=True,
             registration=True,
             scope=scope.path,
         )
-        return parsed(answer, _jit_config)
 
     async def _list_registrations(
         self, scope: Scope, *, name: str | None = None
@@ -135,26 +140,24 @@ def _says_busy(message: str) -> bool:
     return "running a job" in message.lower()
 
 
-def _registration(row: Any) -> Registration:  # noqa: ANN401 -- JSON
+def _registration(row: Row) -> Registration:
     return Registration(
-        id=int(row["id"]),
-        name=str(row["name"]),
-        online=row["status"] == "online",
-        busy=bool(row["busy"]),
-        labels=normalized(label["name"] for label in row["labels"]),
+        id=row.id(),
+        name=row.name(),
+        online=row.word("status") == "online",
+        busy=row.flag("busy"),
+        labels=row.labels(),
     )
 
 
-def _jit_config(found: Any) -> JitConfig:  # noqa: ANN401 -- JSON
-    encoded = found["encoded_jit_config"]
-    if not isinstance(encoded, str) or not encoded:
-        raise TypeError("encoded_jit_config")
-    return JitConfig(registration=_registration(found["runner"]), encoded=encoded)
+def _jit_config(found: Row) -> JitConfig:
+    encoded = found.secret("encoded_jit_config", most=LONGEST_JIT_CONFIG)
+    return JitConfig(registration=_registration(found.row("runner")), encoded=encoded)
 
 
-def _linux_version(rows: Any) -> str | None:  # noqa: ANN401 -- JSON
-    for row in rows:
-        if row["os"] == "linux" and row["architecture"] == "x64":
-            found = re.search(r"-(\d+\.\d+\.\d+)\.tar\.gz\Z", row["filename"])
-            return found[1] if found else None
+def _linux_version(found: Any) -> str | None:  # noqa: ANN401 -- JSON
+    for row in map(Row, listed(found, "downloads")):
+        if (row.word("os"), row.word("architecture")) == ("linux", "x64"):
+            version = re.search(r"-([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})\.tar\.gz\Z", row.name("filename"))
+            return version[1] if version else None
     return None

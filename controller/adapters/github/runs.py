@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import ForbiddenError, NotFoundError
-from controller.adapters.github.pages import parsed
+from controller.adapters.github.fields import Row
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.core.retry import JobRecord, RunRecord
@@ -25,12 +24,11 @@ class GitHubRuns:
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
         """Return a run; its jobs are listed by attempt, since "the latest" may become another one meanwhile."""
         try:
-            answer = await self._client.call(
-                "GET", f"{_RUN}?exclude_pull_requests=true", repository=repository, run=run_id
+            seen = await self._client.value(
+                "GET", f"{_RUN}?exclude_pull_requests=true", _run, repository=repository, run=run_id
             )
         except NotFoundError:
             return None
-        seen = parsed(answer, _run)
         if seen.conclusion is None:
             return seen
         jobs = await self._client.listed(
@@ -65,18 +63,14 @@ class GitHubRuns:
         raise UpstreamError(failure)
 
 
-def _run(found: Any) -> RunRecord:  # noqa: ANN401 -- JSON
-    ended = found["status"] == "completed"
-    return RunRecord(
-        attempt=int(found.get("run_attempt") or 1),
-        conclusion=str(found.get("conclusion") or "neutral") if ended else None,
-    )
+def _run(found: Row) -> RunRecord:
+    return RunRecord(attempt=found.count("run_attempt", otherwise=1) or 1, conclusion=_conclusion(found))
 
 
-def _job(row: Any) -> JobRecord:  # noqa: ANN401 -- JSON
-    ended = row["status"] == "completed"
-    return JobRecord(
-        id=int(row["id"]),
-        name=str(row["name"]),
-        conclusion=str(row.get("conclusion") or "neutral") if ended else None,
-    )
+def _job(row: Row) -> JobRecord:
+    return JobRecord(id=row.id(), name=row.name(), conclusion=_conclusion(row))
+
+
+def _conclusion(row: Row) -> str | None:
+    """Return how a run or job ended, None before its end."""
+    return (row.word_or_none("conclusion") or "neutral") if row.word("status") == "completed" else None

@@ -275,23 +275,36 @@ async def test_more_runs_than_github_lists_are_a_floor_and_no_failure() -> None:
 
 
 @virtual
-async def test_a_next_page_on_another_host_gets_no_token() -> None:
+async def test_a_next_page_on_another_host_is_asked_for_where_the_first_one_was() -> None:
     script = Script(
-        runner_page([1], total=200, following="https://evil.example/orgs/acme/actions/runners?page=2")
+        runner_page([1], total=2, following="https://evil.example/elsewhere?per_page=100&page=2"),
+        runner_page([2], total=2),
     )
-    with pytest.raises(UpstreamError) as caught:
-        await script.connect().registrations(ACME)
-    assert caught.value.failure.reason is Reason.GitHubMalformed
-    assert {request.url.host for request in script.requests} == {"api.github.com"}
+    seen = await script.connect().registrations(ACME)
+    assert [r.id for r in seen.items] == [1, 2]
+    assert [str(request.url) for request in script.requests][1] == NEXT
 
 
 @virtual
 async def test_a_list_that_never_ends_is_given_up() -> None:
-    script = Script(runner_page([1], total=1, following=NEXT))
+    def one_more(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params.get("page", "1"))
+        return runner_page([page], total=1, following=NEXT.replace("&page=2", f"&page={page + 1}"))
+
+    script = Script(one_more)
     with pytest.raises(UpstreamError) as caught:
         await script.connect().registrations(ACME)
     assert caught.value.failure.reason is Reason.GitHubMalformed
     assert len(script.requests) == 200
+
+
+@virtual
+async def test_a_page_that_is_its_own_next_page_is_given_up() -> None:
+    script = Script(runner_page([1], total=1, following=NEXT))
+    with pytest.raises(UpstreamError) as caught:
+        await script.connect().registrations(ACME)
+    assert "its next page is itself" in caught.value.failure.message
+    assert len(script.requests) == 2
 
 
 # ------------------------------------------------------------------------------------------------------- repositories

@@ -140,7 +140,7 @@ async def test_a_missing_permission_is_named() -> None:
 async def test_another_refusal_is_not_taken_for_one_for_good() -> None:
     script = Script(answer(403, {"message": "Repository access blocked"}))
     failure = await refused(script.connect(), 7)
-    assert (failure.reason, failure.disposition) == (Reason.GitHubForbidden, Disposition.PERSON)
+    assert (failure.reason, failure.disposition) == (Reason.GitHubBlocked, Disposition.PERSON)
 
 
 @pytest.mark.parametrize("kind", ["lost_answer", "lost_request"])
