@@ -378,8 +378,6 @@ class WorkflowJob:
         runner_id: GitHub's id of the runner that has it, None where it does not tell.
         repository_id: GitHub's id of the repository, which stays when the repository is renamed; None where it does not tell.
         html_url: The job's page.
-        runner_id: GitHub's id of the runner that has it, or None.
-        repository_id: GitHub's id of the repository, which a new name does not change; None where GitHub does not tell.
     """
 
     id: int
@@ -395,8 +393,6 @@ class WorkflowJob:
     runner_id: int | None = None
     repository_id: int | None = None
     html_url: str = ""
-    runner_id: int | None = None
-    repository_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,9 @@ class NoRecorder:
     def failed_pass(self) -> None:
         """Ignore a failure, which is in the log."""
 
+    def failed_pool(self, pool: PoolKey, part: str) -> None:
+        """Ignore a pool's failure, which is in the log."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Process:

@@ -82,6 +82,8 @@ class Flavor:
                 return {"unitCostMicroUSD": str(micro), "unitCostUSD": dollars, "unitLabel": unit}
             case "per-hour":
                 micro, unit = round(self.usd_per_hour * 1_000_000), "hour"
+            case "usd":
+                pass
         return {"unitCostMicroUSD": micro, "unitCostUSD": micro / 1_000_000, "unitLabel": unit}
 
 
