@@ -7,7 +7,7 @@ clock; after a restart every track starts anew, which postpones deadlines once a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -381,7 +381,7 @@ class _Views:
         self._snapshot = snapshot
         self._footprints = pool.footprints
         # What was asked for last: nearly all runners of a pool are in the same lists.
-        self._place: tuple[RegistrationScope, HubAccount, Footprint] | None = None
+        self._place: tuple[RegistrationScope | None, HubAccount | None, Footprint, Footprint] | None = None
         self._list: tuple[HubAccount, Observation[HFJob]] | None = None
 
     @cached_property
@@ -394,13 +394,31 @@ class _Views:
         """Since when (asked at) the lists prove that a name which they lack has no live HF Job; None when they don't."""
         return absent_since([self._snapshot.hf_jobs.get(f.account) for f in self._footprints])
 
-    def place(self, scope: RegistrationScope, account: HubAccount) -> Footprint:
-        """Return a footprint: the pool's own object for runners that are at home, which makes them cheap to compare."""
+    def place(
+        self, scope: RegistrationScope | None, account: HubAccount | None, home: Footprint
+    ) -> Footprint:
+        """Return where a runner is: the pool's own object for runners that are at home, which makes them cheap to compare.
+
+        Args:
+            scope: The list that shows its registration.
+            account: The list that shows its HF Job.
+            home: Where it was launched, as far as that is known.
+
+        Where one half is missing, the place is one of the pool's that has the other half. A mixture of two places would be
+        wrong: the registration would be looked for where it never was, and taken for gone.
+        """
         last = self._place
-        if last is None or last[0] is not scope or last[1] is not account:
-            footprint = Footprint(scope, account)
-            last = self._place = (scope, account, self.home if footprint == self.home else footprint)
-        return last[2]
+        if last is not None and last[0] is scope and last[1] is account and last[2] is home:
+            return last[3]
+        fitting = [
+            footprint
+            for footprint in (home, *self._footprints)
+            if scope in (None, footprint.registrations) and account in (None, footprint.account)
+        ]
+        found = fitting[0] if fitting else Footprint(scope or home.registrations, account or home.account)
+        found = self.home if found == self.home else found
+        self._place = (scope, account, home, found)
+        return found
 
     def age(self, account: HubAccount, job: HFJob, now: float) -> float:
         """Return how long an HF Job has been in its stage: the Hub's own arithmetic plus our clock since it answered."""
@@ -500,7 +518,7 @@ def _join(
     return Runner(
         name=name,
         phase=phase,
-        footprint=views.place(halves.scope or home.registrations, account or home.account),
+        footprint=views.place(halves.scope, account, home),
         registration=registration,
         hf_job=hf_job,
         workflow_job=workflow_job,
@@ -584,3 +602,34 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
     if effect.effect is Effect.LAUNCH:
         return not shown and not overdue
     return shown and not overdue
+
+
+def find_shown(in_flight: Mapping[str, InFlight], snapshot: Snapshot) -> list[str]:
+    """Return the runners whose effect has ended and need not be remembered: the lists of its own account show what it did."""
+    live = {account: _by_name(seen.items) for account, seen in snapshot.hf_jobs.items()}
+    ended = {account: _by_name(jobs) for account, jobs in snapshot.ended.items()}
+    found = []
+    for name, effect in in_flight.items():
+        if effect.settled_at is None:
+            continue
+        account = effect.footprint.account if effect.footprint else None
+        if account is None or _is_among(effect, ended.get(account, {})):
+            found.append(name)
+            continue
+        shown = _is_among(effect, live.get(account, {}))
+        if not still_in_flight(effect, snapshot.hf_jobs.get(account), shown=shown):
+            found.append(name)
+    return found
+
+
+def _by_name(jobs: Iterable[HFJob]) -> Mapping[str, set[str]]:
+    """Return the ids of HF Jobs by the runner that they name; with copies there are several."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for job in jobs:
+        found[job.labels.get(LABEL_RUNNER, "")].add(job.id)
+    return found
+
+
+def _is_among(effect: InFlight, ids_by_name: Mapping[str, set[str]]) -> bool:
+    ids = ids_by_name.get(effect.name, set())
+    return effect.hf_job.id in ids if effect.hf_job else bool(ids)

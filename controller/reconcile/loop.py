@@ -8,18 +8,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from controller.core.evidence import shows_all_before
-from controller.core.lifecycle import InFlight, Runner, is_of_pool, still_in_flight
+from controller.core.lifecycle import Runner, find_shown, is_of_pool
 from controller.core.measure import Chronicle, Fact, Seen
 from controller.core.model import (
     Footprint,
     GitHubSource,
-    HubAccount,
     Pool,
     PoolKey,
     Snapshot,
 )
 from controller.core.money import prices
-from controller.core.naming import LABEL_RUNNER
 from controller.core.overlap import Overlap, find_overlaps
 from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
@@ -147,7 +145,7 @@ class Reconciler:
         began = self._clock.mono()
         pools = self._registry.pools
         snapshot = self._observatory.snapshot()
-        self._settle(snapshot)
+        self._executor.forget(find_shown(self._executor.in_flight, snapshot))
         given = PlanInput(
             pools=pools,
             snapshot=snapshot,
@@ -218,21 +216,6 @@ class Reconciler:
         if self._publishing is not None:
             self._publishing.cancel()
 
-    def _settle(self, snapshot: Snapshot) -> None:
-        """Forget effects that the lists show by now."""
-        shown = {
-            account: {job.labels.get(LABEL_RUNNER) for job in seen.items if not job.stage.ended}
-            for account, seen in snapshot.hf_jobs.items()
-        }
-        ended = {job.labels.get(LABEL_RUNNER) for jobs in snapshot.ended.values() for job in jobs}
-        self._executor.forget(
-            [
-                name
-                for name, effect in self._executor.in_flight.items()
-                if effect.settled_at is not None and (name in ended or not _matters(effect, snapshot, shown))
-            ]
-        )
-
     def _note_endings(self, done: Plan, snapshot: Snapshot) -> None:
         """Release what is empty: deleted pools, and footprints of pools that moved."""
         now = self._clock.mono()
@@ -255,8 +238,11 @@ class Reconciler:
         hf_jobs = snapshot.hf_jobs.get(place.account)
         if not (shows_all_before(registrations, moved_at) and shows_all_before(hf_jobs, moved_at)):
             return False
-        under_way = any(effect.footprint == place for effect in self._executor.in_flight.values())
-        return not under_way and not any(runner.footprint == place for runner in runners)
+        under_way = any(
+            effect.pool_uid == uid and effect.footprint is not None and effect.footprint.place == place.place
+            for effect in self._executor.in_flight.values()
+        )
+        return not under_way and not any(runner.footprint.place == place.place for runner in runners)
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
         try:
@@ -351,13 +337,6 @@ def _unaccounted(done: Plan, snapshot: Snapshot) -> set[str]:
         for uid in done.faults
         if is_of_pool(job, uid)
     }
-
-
-def _matters(effect: InFlight, snapshot: Snapshot, shown: Mapping[HubAccount, set[str | None]]) -> bool:
-    account = effect.footprint.account if effect.footprint else None
-    if account is None:
-        return False
-    return still_in_flight(effect, snapshot.hf_jobs.get(account), shown=effect.name in shown.get(account, ()))
 
 
 def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
