@@ -78,6 +78,7 @@ class InFlight:
         since: Monotonic seconds when it began.
         settled_at: Monotonic seconds when it was acknowledged; None while it runs.
         hf_job: The HF Job that a settled launch made.
+        inherited: A launch of an earlier process, known by its intent alone (:mod:`controller.core.intents`).
     """
 
     name: str
@@ -88,6 +89,7 @@ class InFlight:
     since: float
     settled_at: float | None = None
     hf_job: HFJob | None = None
+    inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,9 +364,9 @@ def _join(
         alone_for=_gap(alone_since, alone_at),
     )
     online = _online(registration)
-    doubtful = (
-        launching and effect is not None and effect.settled_at is not None and hf_job is None and not online
-    )
+    # Most launches of an earlier process have succeeded, so jobs may wait for them.
+    failed = effect is not None and effect.settled_at is not None and not effect.inherited
+    doubtful = launching and failed and hf_job is None and not online
     since = track.since if track is not None and track.phase is phase else now
     online_at = now if online and known.online_at is None else known.online_at
     took_one = phase in TOOK_A_JOB or served is not None
