@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from controller import __version__
@@ -26,8 +27,9 @@ from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.client import Client, connect, path_of
-from controller.adapters.kube.election import Election, Timing
+from controller.adapters.kube.election import Election, LeadershipLost, Timing
 from controller.adapters.kube.events import KubernetesEvents
+from controller.adapters.kube.intents import KubernetesIntents
 from controller.adapters.kube.lease import KubernetesLeases
 from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.schema import served_schema
@@ -42,7 +44,7 @@ from controller.metrics.recorder import Metrics
 from controller.observe.freshness import Freshness
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch, quiet_logging
-from controller.ports import GitHub, Hub, Leadership, Meter, Release, UpstreamError
+from controller.ports import GitHub, Hub, Leader, Meter, Release, UpstreamError
 from controller.reconcile.assembly import Settings, assemble
 from controller.web import Health, serving
 
@@ -87,12 +89,37 @@ class SystemClock:
         return time.clock_gettime(_MONOTONIC)
 
 
-class AlwaysLeads:
-    """Leadership of a process that runs alone."""
+class Alone:
+    """Leadership of a process that takes it for granted that it is alone, until a pool proves the opposite.
+
+    Args:
+        identity: No process ever had it before.
+    """
+
+    transitions = 0
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self._why = ""
+        self._over = asyncio.Event()
 
     def holds(self) -> bool:
-        """Return True."""
-        return True
+        """Return whether nobody else was found."""
+        return not self._over.is_set()
+
+    def lose(self, why: str) -> None:
+        """Act no more."""
+        self._why = self._why or why
+        self._over.set()
+
+    async def keep(self) -> NoReturn:
+        """Wait until somebody else is found.
+
+        Raises:
+            LeadershipLost: Then.
+        """
+        await self._over.wait()
+        raise LeadershipLost(self._why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +192,9 @@ async def run(options: Options) -> None:
 
         # 2. Who acts. Nothing of the controller exists before: what it does first rests on lists that were asked for after the
         #    last leader's last effect.
-        term = Term()
-        if options.election is not None:
+        if options.election is None:
+            term = Term()
+        else:
             await _require_fields(kube)  # who could not serve must not take the lease from one that can
             election = await _election(options, options.election, clock, stack)
             began = clock.mono()
@@ -190,19 +218,18 @@ class Term:
     """The time for which this process leads; without an election, for ever."""
 
     def __init__(self, election: Election | None = None) -> None:
-        self.leadership: Leadership = election or AlwaysLeads()
+        leadership = election or Alone(_identity())
+        self.leadership: Leader = leadership
         self.identity = election.identity if election else ""
         self.grace = SHUTDOWN_GRACE if election is None else HANDOVER_GRACE
-        self.lost: asyncio.Task[None] | None = None
         self._election = election
-        if election is not None:
-            self.lost = asyncio.create_task(election.keep(), name="lease")
+        self.lost: asyncio.Task[None] = asyncio.create_task(leadership.keep(), name="lease")
 
     async def end(self) -> None:
         """Let another replica lead. Idempotent; effects must have ended."""
-        if self._election is not None and self.lost is not None:
-            self.lost.cancel()
-            await asyncio.wait({self.lost})
+        self.lost.cancel()
+        await asyncio.wait({self.lost})
+        if self._election is not None:
             await self._election.release()
 
 
@@ -212,8 +239,7 @@ async def _election(
     client = await connect(kubeconfig=options.kubeconfig, context=options.context)
     stack.push_async_callback(client.close)
     leases = KubernetesLeases(client=client, namespace=where.namespace, name=where.name, clock=clock)
-    identity = f"{socket.gethostname()}_{_token()}"
-    return Election(leases=leases, identity=identity, timing=where.timing, clock=clock)
+    return Election(leases=leases, identity=_identity(), timing=where.timing, clock=clock)
 
 
 async def _elected(election: Election, stop: asyncio.Event) -> bool:
@@ -247,11 +273,13 @@ async def _lead(
         controller_id = options.settings.controller_id or await _own_id(kube, options)
         connections = _connections(options, clock, kube, term, metrics)
         stack.push_async_callback(connections.close)
+        intents = KubernetesIntents(client=kube)
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
         controller = assemble(
             replace(options.settings, controller_id=controller_id),
             connections=connections,
-            statuses=KubernetesStatus(client=kube, leadership=term.leadership),
+            statuses=KubernetesStatus(client=kube, seen=intents.note, leadership=term.leadership),
+            intents=intents,
             events=events,
             clock=clock,
             leadership=term.leadership,
@@ -295,7 +323,7 @@ async def _lead(
         )
         stack.push_async_callback(watch.stop)
         _heed_signals(stop)  # again: with its own handlers kopf would end first, and be waited for
-        failing = {passes, *others} | ({term.lost} if term.lost else set())
+        failing = {passes, *others, term.lost}
         try:
             ended, _ = await asyncio.wait({*failing, *watch.tasks}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -322,6 +350,10 @@ def _overdue(age: float, what: str) -> str | None:
 
 def _token() -> str:
     return "".join(secrets.choice(TOKEN_LETTERS) for _ in range(10))
+
+
+def _identity() -> str:
+    return f"{socket.gethostname()}_{_token()}"
 
 
 def _heed_signals(stop: asyncio.Event) -> None:

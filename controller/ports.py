@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from controller.core.intents import Written
 from controller.core.model import (
     Failure,
     Flavor,
@@ -17,6 +18,7 @@ from controller.core.model import (
     HFJob,
     HubAccount,
     Observation,
+    PoolKey,
     Registration,
     Scope,
     SecretRef,
@@ -251,6 +253,45 @@ class StatusWriter(Protocol):
         """Apply the whole status server-side as our field manager; a pool that is gone (or is another uid) is no error."""
 
 
+class IntentsMoved(Exception):  # noqa: N818 - an answer, not a failure
+    """The pool is not as it was known to be; nothing was written. Read it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIntents:
+    """The intents of one pool, as the API server holds or held them.
+
+    Attributes:
+        uid: Of the object.
+        version: Its ``resourceVersion``: every change of anything in the object makes a new one.
+        written: What its status says.
+    """
+
+    uid: str
+    version: str
+    written: Written
+
+
+class Intents(Protocol):
+    """Where intents are kept: the pools' statuses."""
+
+    def newest(self, uid: str) -> StoredIntents | None:
+        """Return the newest state of a pool that any answer has shown, None if none has. It may be out of date."""
+
+    async def read(self, key: PoolKey) -> StoredIntents | None:
+        """Return a pool's intents as they are now (no cache answers), None when there is no such object."""
+
+    async def replace(self, key: PoolKey, known: StoredIntents, written: Written) -> StoredIntents:
+        """Write all intents and the term of a pool, on top of what is known, and leave the rest of its status alone.
+
+        Not idempotent: of two equal calls the second raises. After a failure with ``in_doubt`` it may have been written.
+
+        Raises:
+            IntentsMoved: The object is not of the known version any more.
+            UpstreamError: Anything else.
+        """
+
+
 class Events(Protocol):
     """Tells people through Kubernetes Events."""
 
@@ -269,6 +310,21 @@ class Leadership(Protocol):
 
     def holds(self) -> bool:
         """Return whether effects are allowed at this instant; asked before every single one."""
+
+
+class Leader(Leadership, Protocol):
+    """Leadership of a process that decides, and writes down that it was it."""
+
+    @property
+    def identity(self) -> str:
+        """Who this is; no other process ever had the same."""
+
+    @property
+    def transitions(self) -> int:
+        """How often the Lease had changed hands when this process got it; 0 for one that runs without an election."""
+
+    def lose(self, why: str) -> None:
+        """Allow no effect from now on, and let the process end: another one has decided something later. Idempotent."""
 
 
 class Connections(Protocol):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from controller.api import status as api
 from controller.api.address import github_target
 from controller.api.duration import seconds
 from controller.api.runnerpool import DRAIN_ANNOTATION, RunnerPool
 from controller.api.spec import GitHub, RunnerPoolSpec
-from controller.api.status import Interruption, Place
+from controller.api.status import Interruption, Place, StatusPart, timestamp
 from controller.core import model
+from controller.core.intents import MOST_INTENTS, Intent, Term, Written
 from controller.core.labels import full_pattern, normalized
+
+P = TypeVar("P", bound=StatusPart)
 
 
 def to_pool(obj: Mapping[str, Any], *, allow_http: bool) -> model.Pool:
@@ -167,6 +173,72 @@ _KINDS = {
     "orgs": model.ScopeKind.ORGANIZATION,
     "enterprises": model.ScopeKind.ENTERPRISE,
 }
+
+
+def written(status: object, *, namespace: str) -> Written:
+    """Return the intents that a stored status tells of, by name.
+
+    What cannot be read is left out, entry by entry: anybody who may patch the status can put anything there, and no entry of
+    one pool may keep the controller from serving the others.
+
+    Args:
+        status: ``status`` of an object from the API server.
+        namespace: Of the pool.
+    """
+    said = status if isinstance(status, Mapping) else {}
+    found: dict[str, Intent] = {}
+    for group in _entries(said.get("intents")):
+        place = _read(api.Place, group.get("place"))
+        if place is None:
+            continue
+        footprint = _footprint(place, namespace)
+        for entry in _entries(group.get("launches")):
+            told = _read(api.Intent, entry)
+            at = _moment(told.at) if told is not None else None
+            if told is not None and at is not None and len(found) < MOST_INTENTS:
+                found[told.name] = Intent(name=told.name, flavor=told.flavor, at=at, place=footprint)
+    term = _read(api.Term, said.get("term"))
+    return Written(
+        term=Term(number=term.number, holder=term.holder) if term is not None else None,
+        intents=tuple(found[name] for name in sorted(found)),
+    )
+
+
+def write_down(what: Written) -> dict[str, Any]:
+    """Return the part of ``status`` that tells of intents: JSON types, grouped by place to stay small."""
+    by_place: dict[model.Footprint, list[Intent]] = {}
+    for intent in what.intents:
+        by_place.setdefault(intent.place, []).append(intent)
+    told = [
+        api.Intents(
+            place=places([place])[0],
+            launches=[api.Intent(name=one.name, flavor=one.flavor, at=timestamp(one.at)) for one in group],
+        )
+        for place, group in by_place.items()
+    ]
+    term = what.term and api.Term(number=what.term.number, holder=what.term.holder)
+    return {
+        "intents": [each.model_dump(by_alias=True) for each in told],
+        "term": term and term.model_dump(by_alias=True),
+    }
+
+
+def _entries(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _read(kind: type[P], value: object) -> P | None:
+    try:
+        return kind.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return _epoch(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
 
 
 def interruptions(status: Mapping[str, Any]) -> tuple[model.Interruption, ...]:

@@ -1,8 +1,9 @@
 """``RunnerPool.status``: what the controller tells people about a pool.
 
 It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``, which tell
-where runners of an edited or broken pool may still be, and ``interruptions``, which it may have to follow up, and that only
-after a restart (:mod:`controller.api.convert`). Amounts of money are strings of
+where runners of an edited or broken pool may still be, ``interruptions``, which it may have to follow up, and ``intents`` with
+their ``term``, the launches that an earlier process decided on, and that only after a restart, or when another process has
+written them (:mod:`controller.api.convert`). Amounts of money are strings of
 decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 4 and kstatus trip over them).
 """
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from controller.api.rules import KeyedBy
+from controller.core.intents import MOST_INTENTS, MOST_TERMS
 from controller.core.lifecycle import Phase
 from controller.core.model import RerunState
 
@@ -192,6 +194,32 @@ class Place(StatusPart):
     token_secret: Annotated[str, Field(max_length=253)] = Field(description="Secret with the Hub's token.")
 
 
+class Intent(StatusPart):
+    """One launch that was decided on."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="The runner's name.")
+    flavor: Annotated[str, Field(max_length=63)] = Field(default="", description="Hardware flavor.")
+    at: Time = Field(description="When it was decided.")
+
+
+class Intents(StatusPart):
+    """Launches to one place."""
+
+    place: Place = Field(description="Where they are launched to.")
+    launches: Annotated[list[Intent], Field(max_length=MOST_INTENTS)] = Field(description="By name.")
+
+
+class Term(StatusPart):
+    """Which process wrote the intents."""
+
+    number: Annotated[int, Field(ge=0, le=MOST_TERMS)] = Field(
+        description="Greater than that of every process before; who finds a greater one than its own acts no more."
+    )
+    holder: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+        description="Identity of the process."
+    )
+
+
 class Interruption(StatusPart):
     """A workflow job whose HF Job ended under it."""
 
@@ -250,6 +278,12 @@ class RunnerPoolStatus(StatusPart):
         default=None,
         description="Where the pool has runners, or had: an edited pool is tidied up at its former places too.",
     )
+    intents: Annotated[list[Intents], Field(max_length=MAX_PLACES)] | None = Field(
+        default=None,
+        description="Launches that were decided on and that GitHub's and the Hub's lists need not show yet. Written before any of "
+        "them begins; whoever acts next counts them.",
+    )
+    term: Term | None = Field(default=None, description="Who wrote the intents.")
     interruptions: Annotated[list[Interruption], Field(max_length=MAX_INTERRUPTIONS)] | None = Field(
         default=None,
         description="Workflow jobs that were lost with their HF Jobs in the last hour, or whose run is awaited.",

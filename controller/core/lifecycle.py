@@ -76,6 +76,7 @@ class InFlight:
         since: Monotonic seconds when it began.
         settled_at: Monotonic seconds when it was acknowledged; None while it runs.
         hf_job: The HF Job that a settled launch made.
+        inherited: A launch of an earlier process, known by its intent alone (:mod:`controller.core.intents`).
     """
 
     name: str
@@ -86,6 +87,7 @@ class InFlight:
     since: float
     settled_at: float | None = None
     hf_job: HFJob | None = None
+    inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +379,7 @@ class _Views:
     """The lists that speak about one pool."""
 
     def __init__(self, pool: Pool, snapshot: Snapshot) -> None:
+        self._pool = pool
         self.home = pool.footprint
         self._snapshot = snapshot
         self._footprints = pool.footprints
@@ -420,6 +423,10 @@ class _Views:
         self._place = (scope, account, home, found)
         return found
 
+    def through(self, known: Footprint) -> Footprint:
+        """See :meth:`Pool.through`."""
+        return self.home if known is self.home else self._pool.through(known)
+
     def age(self, account: HubAccount, job: HFJob, now: float) -> float:
         """Return how long an HF Job has been in its stage: the Hub's own arithmetic plus our clock since it answered."""
         last = self._list
@@ -446,7 +453,7 @@ def _join(
     account, hf_job = ours or (None, None)
     if hf_job is None and effect is not None and effect.hf_job is not None and effect.effect is Effect.LAUNCH:
         hf_job = effect.hf_job  # acknowledged, and not listed yet
-    home = (effect.footprint if effect else None) or views.home
+    home = views.through(effect.footprint) if effect and effect.footprint else views.home
 
     known = track or _NOTHING_KNOWN
     alone_since = alone_at = None
@@ -468,9 +475,9 @@ def _join(
         lacks_other_half=proves_absence(alone_since, alone_at),
     )
     online = _online(registration)
-    doubtful = (
-        launching and effect is not None and effect.settled_at is not None and hf_job is None and not online
-    )
+    # Most launches of an earlier process have succeeded, so jobs may wait for them.
+    failed = effect is not None and effect.settled_at is not None and not effect.inherited
+    doubtful = launching and failed and hf_job is None and not online
     since = track.since if track is not None and track.phase is phase else now
     online_at = now if online and known.online_at is None else known.online_at
     took_one = phase in TOOK_A_JOB or served is not None
@@ -604,15 +611,17 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
     return shown and not overdue
 
 
-def find_shown(in_flight: Mapping[str, InFlight], snapshot: Snapshot) -> list[str]:
+def find_shown(in_flight: Mapping[str, InFlight], snapshot: Snapshot, pools: Sequence[Pool]) -> list[str]:
     """Return the runners whose effect has ended and need not be remembered: the lists of its own account show what it did."""
+    by_uid = {pool.uid: pool for pool in pools} if in_flight else {}
     live = {account: _by_name(seen.items) for account, seen in snapshot.hf_jobs.items()}
     ended = {account: _by_name(jobs) for account, jobs in snapshot.ended.items()}
     found = []
     for name, effect in in_flight.items():
         if effect.settled_at is None:
             continue
-        account = effect.footprint.account if effect.footprint else None
+        pool, place = by_uid.get(effect.pool_uid), effect.footprint
+        account = (pool.through(place) if pool else place).account if place else None
         if account is None or _is_among(effect, ended.get(account, {})):
             found.append(name)
             continue

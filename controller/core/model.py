@@ -342,6 +342,10 @@ class Pool:
         """Everywhere the pool may have runners: where it launches now, then its former places."""
         return (self.footprint, *self.former)
 
+    def through(self, known: Footprint) -> Footprint:
+        """Return a place as the pool's credentials see it now: its Secrets may have changed since something was launched there."""
+        return next((own for own in self.footprints if own.place == known.place), known)
+
     @property
     def leaving(self) -> bool:
         """Whether the pool launches nothing and lets its runners end, as it is being deleted or drained."""

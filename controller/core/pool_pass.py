@@ -11,6 +11,7 @@ from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, blocked_by, can_launch, name_jobs
 from controller.core.gc import LEFT_ALONE, Retire, retire_reason
+from controller.core.intents import PoolIntents
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
     CAN_TAKE_A_JOB,
@@ -59,6 +60,9 @@ _REPEATS = frozenset({Reason.RunnerVersionRefused, Reason.PlatformCancelled})
 """Ends that will meet the next runner too, however far this one came."""
 
 
+NO_INTENTS = PoolIntents()
+
+
 class PoolPass:
     """One pool within one pass: a scratch pad, made and thrown away inside :func:`plan`."""
 
@@ -95,6 +99,7 @@ class PoolPass:
             self.memory = replace(self.memory, draining_since=given.now if pool.leaving else None)
 
         views = given.snapshot
+        self.intents = given.intents.get(pool.uid, NO_INTENTS)
         self.github_view = views.registrations.get(pool.footprint.registrations)
         self.hub_view = views.hf_jobs.get(pool.hub)
         self.offered, self.unknown_flavor = self._offer()
@@ -263,6 +268,8 @@ class PoolPass:
                 self._succeeded(runner.flavor)
         for result in results:
             if result.effect is Effect.LAUNCH and result.failure is not None:
+                if result.failure.reason is Reason.IntentsBlocked:
+                    continue  # nothing was tried, and the write has a pause of its own
                 self._remember_failure(result.failure, result.flavor)
             elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
                 self._postpone(result.name)
@@ -429,7 +436,21 @@ class PoolPass:
             and self.hub_view.complete
             and self.github_view is not None
             and self.github_view.usable
+            and not self._unwritten()
+            and not self._unlisted()
         )
+
+    def _unwritten(self) -> bool:
+        """Return whether a launch could not be written down now: then none begins."""
+        blocked = self.intents.blocked
+        return blocked is not None and self.given.now < blocked.until
+
+    def _unlisted(self) -> bool:
+        """Return whether somebody has launched without writing it down, and the lists need not show it yet."""
+        after = self.intents.lists_after
+        if after is None:
+            return False
+        return any(v is None or v.asked_at <= after for v in (self.github_view, self.hub_view))
 
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
@@ -483,6 +504,7 @@ class PoolPass:
             waiting=self._waiting(failures),
             failures=failures,
             backoff=self.held_by or self.backoffs.get(backoffs.POOL),
+            unwritten=self.intents.blocked,
             github=github,
             hub=hub,
             github_seen_at=_seen_at(self.github_view),
@@ -567,8 +589,12 @@ class PoolPass:
         for failure in blocking:
             if failure is not None and not (failure.reason is Reason.UnknownFlavor and self.offered):
                 return Waiting(reason=failure.reason, count=count, message=failure.message)
-        if self.hub_view is None or self.github_view is None:
+        if self.hub_view is None or self.github_view is None or self._unlisted():
             return _waiting(Reason.Pending, count)
+        if self.intents.blocked is not None and not self.launched:
+            blocked = self.intents.blocked
+            message, until = blocked.failure.message, blocked.until
+            return Waiting(reason=Reason.IntentsBlocked, count=count, message=message, until=until)
         if self.held_by is not None:
             cause = self.held_by.failure
             held = self.held_by.until > self.given.now
@@ -591,7 +617,9 @@ class PoolPass:
         hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
         proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
         if proved:
-            return not self.runners
+            # 1. A registration is made, perhaps its answer lost.  2. Lists that lag do not show it.  3. The pool is deleted. Lists
+            # that are younger than the deletion may lack it still, and nobody would look again.
+            return not (self.runners or self.intents.open or self._unlisted())
         if blocked_by(self.pool, self.given.snapshot) is None:
             return False
         # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.

@@ -121,6 +121,12 @@ class Reason(Enum):
 
     CRDOutdated = "The cluster's RunnerPool CRD is older than the controller; install the one of its version."
 
+    IntentsWritten = "Launches are written into the pool's status before they begin."
+    IntentsBlocked = (
+        "Launches cannot be written into the pool's status, so none begins; the message has the API server's own words. See that "
+        "it answers and that the controller may patch runnerpools/status."
+    )
+
     # --- why a queued workflow job waits
     RunnerStarting = "A runner for the job is being scheduled or is starting."
     AtMaxRunners = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand
 from controller.core.gc import Retire, StrayKey
+from controller.core.intents import Blocked, PoolIntents
 from controller.core.lifecycle import (
     Effect,
     InFlight,
@@ -162,6 +163,7 @@ class PoolReport:
         waiting: Every queued job, by the reason that it waits.
         failures: Mistakes in the spec that only the services could tell.
         backoff: The launch back-off that holds, if any.
+        unwritten: Launches could not be written down; None when the last ones could.
         github: Why GitHub could not be read; None when it could.
         hub: Why the Hub could not be read; None when it could.
         github_seen_at: Monotonic seconds of GitHub's newest good list, None before the first.
@@ -182,6 +184,7 @@ class PoolReport:
     waiting: Sequence[Waiting]
     failures: Sequence[Failure]
     backoff: Backoff | None
+    unwritten: Blocked | None
     github: Failure | None
     hub: Failure | None
     github_seen_at: float | None
@@ -207,6 +210,7 @@ class PlanInput:
         pools: Every pool, valid ones only.
         snapshot: What exists.
         in_flight: Effects that may not show yet, by runner name.
+        intents: By pool uid.
         results: Effects that ended since the last pass.
         reruns: Looks at runs that ended since the last pass.
         memory: From the last pass.
@@ -219,6 +223,7 @@ class PlanInput:
     pools: Sequence[Pool]
     snapshot: Snapshot
     in_flight: Mapping[str, InFlight] = field(default_factory=dict)
+    intents: Mapping[str, PoolIntents] = field(default_factory=dict)
     results: Sequence[Result] = ()
     reruns: Sequence[RerunResult] = ()
     memory: Memory = field(default_factory=Memory)

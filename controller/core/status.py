@@ -135,6 +135,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _reachable("HubReachable", report.hub, seen=report.observed),
         _repositories(report),
         _launches(report),
+        _intents(report),
         _uninterrupted(report, now),
         _labels(overlaps),
     ]
@@ -200,6 +201,8 @@ def _ready(report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant)
     for failure, since in ((report.github, report.github_seen_at), (report.hub, report.hub_seen_at)):
         if failure is not None and (since is None or now.mono - since > PATIENCE):
             return _Aspect("Ready", False, *_told(failure))
+    if report.unwritten is not None and now.mono - report.unwritten.since > PATIENCE:
+        return _Aspect("Ready", False, *_told(report.unwritten.failure))
     if not report.observed:
         return _Aspect("Ready", False, *_fine(Reason.Pending))
     return _Aspect("Ready", True, *_fine(Reason.Paused if report.pool.paused else Reason.Serving))
@@ -237,6 +240,12 @@ def _launches(report: PoolReport) -> _Aspect:
     where = f" on {flavor}" if flavor != POOL else ""
     reason, message = _told(known.failure)
     return _Aspect("LaunchesSucceed", False, reason, f"{known.failures} in a row{where}: {message}")
+
+
+def _intents(report: PoolReport) -> _Aspect:
+    if report.unwritten is None:
+        return _Aspect("IntentsWritten", True, *_fine(Reason.IntentsWritten))
+    return _Aspect("IntentsWritten", False, *_told(report.unwritten.failure))
 
 
 def _uninterrupted(report: PoolReport, now: Instant) -> _Aspect:
@@ -284,6 +293,10 @@ def _conditions(
     return found
 
 
+_OTHERS = ("conditions", "observedGeneration", "intents", "term")
+"""What does not stay: written anew, or the intents' writer's, which nobody else may apply."""
+
+
 def rejected_status(
     *, generation: int, message: str, previous: Mapping[str, Any], deleting: bool, wall: float
 ) -> dict[str, Any]:
@@ -319,7 +332,7 @@ def _halted_status(
         _Aspect("Reconciling", deleting, *_fine(Reason.Draining if deleting else Reason.UpToDate)),
         _Aspect("Stalled", True, reason, message),
     ]
-    kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
+    kept = {key: value for key, value in previous.items() if key not in _OTHERS}
     conditions = _conditions(aspects, previous.get("conditions") or (), generation, wall)
     return {**kept, "observedGeneration": generation, "conditions": conditions}
 

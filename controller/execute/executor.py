@@ -2,13 +2,15 @@
 
 A launch:
 
-1. register at GitHub (a name that was never used before);
-2. create the HF Job with the registration's secret.
+1. write its name into the pool's status, with those of the pool's other launches of the pass (:mod:`controller.execute.intents`);
+2. register at GitHub under this name, which was never used before;
+3. create the HF Job with the registration's secret.
 
-Killed before 1: nothing happened. Killed between 1 and 2: a registration without an HF Job, which garbage collection
-deregisters. Killed after 2: a runner like any other, adopted at the next start. A lost answer to 1 is looked up by name
-and undone; one to 2 is looked up by the runner's label and adopted (invariant 7), and where nothing shows, the registration
-stays, so that whoever comes after a crash counts the launch too. Neither is ever sent again.
+Killed before 1 took effect: nothing happened. Killed after it: whoever acts next counts the launch until lists show it, or prove
+that it will not come. Killed between 2 and 3: a registration without an HF Job, which garbage collection deregisters. Killed
+after 3: a runner like any other, adopted at the next start. A lost answer to 2 is looked up by name and undone; one to 3 is
+looked up by the runner's label and adopted (invariant 7), and where nothing shows, the registration stays, so that an HF Job
+that comes late can serve. Neither is ever sent again.
 
 A retirement:
 
@@ -26,15 +28,17 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from controller.core.gc import Retire
+from controller.core.intents import Intent
 from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import Disposition, Failure, Flavor, Footprint, HFJob, HubAccount, Pool
 from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
 from controller.core.report import Action, Launch, Result
 from controller.core.retry import Answer, Rerun, RerunResult
+from controller.execute.intents import IntentLog
 from controller.execute.rerun import run_again
 from controller.execute.spec import RunnerVersion, launch_spec
 from controller.ports import Clock, Connections, Fenced, GitHub, Hub, JitConfig, Leadership, UpstreamError
@@ -58,6 +62,7 @@ class Executor:
         leadership: Leadership,
         controller_id: str,
         runner: RunnerVersion,
+        intents: IntentLog,
         offer: Callable[[str, str], Flavor | None],
         launched: Callable[[HubAccount, HFJob], None],
         settled: Callable[[], None],
@@ -72,6 +77,7 @@ class Executor:
             leadership: Asked before every effect.
             controller_id: Who we are.
             runner: The archive for images without a runner.
+            intents: Where launches are written down before they begin.
             offer: Flavor by endpoint and name, None while unknown.
             launched: Called with each HF Job that was launched.
             settled: Called when an effect ended, so that the next pass comes soon.
@@ -83,15 +89,17 @@ class Executor:
         self._leadership = leadership
         self._controller_id = controller_id
         self._runner = runner
+        self._intents = intents
         self._offer = offer
         self._launched = launched
         self._settled = settled
         self._allow_http = allow_http
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
+        self._left: set[str] = set()
         self._looking: set[str] = set()
         self._looked: list[RerunResult] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         # Launches and retirements queue apart and per credential, so that a hanging Hub delays no other account
         # and a burst of launches no retirement (invariant 10).
         self._gates: defaultdict[object, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(parallel))
@@ -101,6 +109,24 @@ class Executor:
     def in_flight(self) -> Mapping[str, InFlight]:
         """Effects that run, or that the lists may not show yet, by runner name."""
         return dict(self._in_flight)
+
+    def take_over(self, pool_uid: str, intents: Sequence[Intent]) -> None:
+        """Count launches of other processes, of which only the intents are known."""
+        now = self._clock.mono()
+        for intent in intents:
+            self._in_flight.setdefault(
+                intent.name,
+                InFlight(
+                    name=intent.name,
+                    pool_uid=pool_uid,
+                    footprint=intent.place,
+                    effect=Effect.LAUNCH,
+                    flavor=intent.flavor,
+                    since=now,
+                    settled_at=now,
+                    inherited=True,
+                ),
+            )
 
     def forget(self, names: Sequence[str]) -> None:
         """Drop effects that the lists show by now."""
@@ -129,18 +155,11 @@ class Executor:
 
     def submit(self, actions: Sequence[Action]) -> None:
         """Start actions. A runner that has an effect under way gets no second one."""
+        launches: defaultdict[str, list[Launch]] = defaultdict(list)
         for action in actions:
             match action:
-                case Launch(pool, flavor, name):
-                    effect = InFlight(
-                        name=name,
-                        pool_uid=pool.uid,
-                        footprint=pool.footprint,
-                        effect=Effect.LAUNCH,
-                        flavor=flavor,
-                        since=self._clock.mono(),
-                    )
-                    self._start(effect, partial(self._launch, name, pool, flavor), action)
+                case Launch(pool):
+                    launches[pool.uid].append(action)
                 case Retire():
                     known = self._in_flight.get(action.name)
                     if known is None or known.settled_at is not None:
@@ -152,11 +171,14 @@ class Executor:
                             flavor=action.flavor,
                             since=self._clock.mono(),
                         )
-                        self._start(effect, partial(self._retire, action), action)
+                        self._start(effect, action)
                 case Rerun():
                     if action.name not in self._looking:
                         self._looking.add(action.name)
-                        self._spawn(self._rerun(action), name=f"rerun:{action.name}")
+                        _ = self._spawn(self._rerun(action), name=f"rerun:{action.name}")
+
+        for of_one_pool in launches.values():
+            self._start_launches(of_one_pool)
 
     async def close(self, grace: float) -> None:
         """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off."""
@@ -165,29 +187,63 @@ class Executor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._intents.close()
 
     # ------------------------------------------------------------------------------------------------------- the effects
+    def _start_launches(self, launches: Sequence[Launch]) -> None:
+        """Start the launches of one pool and pass. They count from now on; each begins once all of them are written down."""
+        now, wall = self._clock.mono(), self._clock.wall()
+        pool = launches[0].pool
+        intents = [
+            Intent(name=each.name, flavor=each.flavor, at=wall, place=each.pool.footprint)
+            for each in launches
+        ]
+        written = self._spawn(self._intents.write(pool.uid, intents), name=f"write:{pool.uid}")
+        for launch in launches:
+            effect = InFlight(
+                name=launch.name,
+                pool_uid=pool.uid,
+                footprint=pool.footprint,
+                effect=Effect.LAUNCH,
+                flavor=launch.flavor,
+                since=now,
+            )
+            self._start(effect, launch, written)
+
     def _start(
         self,
         effect: InFlight,
-        work: Callable[[], Awaitable[HFJob | None]],
         action: Launch | Retire,
+        written: asyncio.Task[Failure | None] | None = None,
     ) -> None:
         self._in_flight[effect.name] = effect
-        self._spawn(self._run(effect, work, action), name=f"{effect.effect}:{effect.name}")
+        _ = self._spawn(self._run(effect, action, written), name=f"{effect.effect}:{effect.name}")
 
-    def _spawn(self, work: Coroutine[object, object, None], *, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _run(
-        self, effect: InFlight, work: Callable[[], Awaitable[HFJob | None]], action: Launch | Retire
+        self, effect: InFlight, action: Launch | Retire, written: asyncio.Task[Failure | None] | None
     ) -> None:
-        """Run one effect to its end and keep its result; whatever goes wrong concerns this runner alone."""
+        """Run one effect to its end and keep its result; whatever goes wrong concerns this runner alone.
+
+        Waiting for the write takes no turn of the place: a pool whose status cannot be written delays no other pool there.
+        """
         hf_job: HFJob | None = None
-        failure: Failure | None = None
+        # Shielded: a launch that is cancelled at shutdown must not cancel what the others wait for.
+        failure = await asyncio.shield(written) if written is not None else None
+        if failure is not None:
+            self._settle(effect, hf_job=None, failure=failure, busy=False, action=action)
+            return
         busy = False
+        work: Callable[[], Awaitable[HFJob | None]] = (
+            partial(self._launch, action.name, action.pool, action.flavor)
+            if isinstance(action, Launch)
+            else partial(self._retire, action)
+        )
         try:
             place = (effect.effect, effect.footprint)
             hf_job, failure = await self._guarded(place, work, runner=effect.name, effect=str(effect.effect))
@@ -247,6 +303,10 @@ class Executor:
         else:
             # Also after a doubtful failure: what it may have made counts until a newer list tells.
             self._in_flight[effect.name] = replace(effect, settled_at=self._clock.mono(), hf_job=hf_job)
+        if effect.effect is Effect.LAUNCH:
+            left = failure is None or failure.in_doubt or effect.name in self._left
+            self._left.discard(effect.name)
+            self._intents.settled(effect.pool_uid, effect.name, left=left)
         self._results.append(
             Result(
                 name=effect.name,
@@ -271,11 +331,19 @@ class Executor:
             pool
         )  # before any effect: a missing Secret must leave nothing to undo
         self._may_act()
+        self._left.add(name)
         try:
-            jit = await github.register(pool.scope, name=name, labels=pool.labels, group=pool.runner_group)
+            jit = await _sent(
+                github.register(pool.scope, name=name, labels=pool.labels, group=pool.runner_group)
+            )
+        except Fenced:
+            self._left.discard(name)
+            raise
         except UpstreamError as error:
             if error.failure.in_doubt or error.failure.reason is Reason.RunnerNameTaken:
                 await self._undo_registration(github, pool, name, None)
+            else:
+                self._left.discard(name)
             # No HF Job was asked for: a registration that may be left costs nothing, and need not count as a runner.
             raise UpstreamError(replace(error.failure, in_doubt=False)) from error
         self._may_act()
@@ -291,7 +359,7 @@ class Executor:
             allow_http=self._allow_http,
         )
         try:
-            hf_job = await hub.launch(spec)
+            hf_job = await _sent(hub.launch(spec))
         except UpstreamError as error:
             found = await self._look_for_launched(github, hub, pool, jit, error)
             if found is None:
@@ -317,19 +385,15 @@ class Executor:
     ) -> HFJob | None:
         """Return the HF Job of a launch that failed, if it is there all the same; undo the registration if it cannot come.
 
-        While it may yet come, the registration stays. It is what another process can see of this launch:
-
-        1. The Hub makes the HF Job, and its answer is lost.  2. Its lists lag, so nothing is found.  3. This process dies.
-        4. The next one sees the registration, and counts it (invariant 1).
-
-        If the HF Job comes, the runner is one like any other; if not, garbage collection finds a registration alone.
+        While it may yet come, the registration stays: without one, the HF Job would cost money and serve nobody. If it comes, the
+        runner is one like any other; if not, garbage collection finds a registration alone.
         """
         if not error.failure.in_doubt:
             await self._undo_registration(github, pool, jit.registration.name, jit)
             return None
         labels = {**ours(self._controller_id), LABEL_RUNNER: jit.registration.name}
         try:
-            jobs = await hub.find(labels)
+            jobs = await _sent(hub.find(labels))
         except UpstreamError as unanswered:
             raise UpstreamError(replace(unanswered.failure, in_doubt=True)) from unanswered
         return next((job for job in jobs if not job.stage.ended), None)
@@ -337,10 +401,11 @@ class Executor:
     async def _undo_registration(self, github: GitHub, pool: Pool, name: str, jit: JitConfig | None) -> None:
         """Remove the registration of a launch that failed; failing at that is garbage collection's business."""
         try:
-            registration = jit.registration if jit else await github.find(pool.scope, name)
+            registration = jit.registration if jit else await _sent(github.find(pool.scope, name))
             if registration is not None:
                 self._may_act()
-                await github.deregister(pool.scope, registration.id)
+                if await _sent(github.deregister(pool.scope, registration.id)):
+                    self._left.discard(name)
         except UpstreamError as error:
             log.warning(
                 "registration left for garbage collection",
@@ -355,11 +420,27 @@ class Executor:
             runner_id = found.id if found else None
         if runner_id is not None:
             self._may_act()
-            if not await github.deregister(action.scope.scope, runner_id):
+            if not await _sent(github.deregister(action.scope.scope, runner_id)):
                 raise _Busy
         if action.hf_job_id is not None and action.account is not None:
             self._may_act()
-            await self._connections.hub(action.account).cancel(action.hf_job_id)
+            await _sent(self._connections.hub(action.account).cancel(action.hf_job_id))
+
+
+async def _sent(call: Awaitable[T]) -> T:
+    """Await one call, and take a failure of a kind that nobody foresaw for one without an answer.
+
+    1. The Hub makes the HF Job.  2. Its answer has something in it that our reading of it trips over.  3. Taken for a failure
+    without effect, the launch would be forgotten, its registration taken back, and the HF Job run for nobody.
+    """
+    try:
+        return await call
+    except (UpstreamError, Fenced):
+        raise
+    except Exception as error:
+        log.exception("a call failed in an unknown way")
+        failure = Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning, in_doubt=True)
+        raise UpstreamError(failure) from error
 
 
 def _log_end(

@@ -22,6 +22,7 @@ WAIT_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 
 """Seconds; a bound on each threshold that somebody may promise, up to GitHub's own limit of a day."""
 
 BOOT_BUCKETS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+INTENT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 PASS_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 
 
@@ -131,6 +132,13 @@ RUNNER_BOOT = _histogram(
     "hfrunners_job_queue_to_online_seconds. Both are brought onto the controller's clock by the Date headers of the answers.",
 )
 LAUNCHES = _counter("launches", FLAVOR, "Launches that were started.")
+INTENT = _histogram(
+    "intent",
+    POOL,
+    INTENT_BUCKETS,
+    "Seconds from the decision to launch until it was written into the pool's status, before which no launch begins: one "
+    "observation for all launches of a pool and pass. While they cannot be written, the condition IntentsWritten is False.",
+)
 LAUNCH_FAILURES = _counter(
     "launch_failures",
     (*FLAVOR, "reason"),
@@ -268,7 +276,18 @@ SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
     ("Service", (QUEUE_TO_ONLINE, QUEUE_TO_START, HF_SCHEDULING, RUNNER_BOOT)),
     (
         "Runners",
-        (LAUNCHES, LAUNCH_FAILURES, FALLBACKS, RETRIES, LOST, STUCK, VERSION_REFUSED, ORPHANS, NOTICES),
+        (
+            LAUNCHES,
+            INTENT,
+            LAUNCH_FAILURES,
+            FALLBACKS,
+            RETRIES,
+            LOST,
+            STUCK,
+            VERSION_REFUSED,
+            ORPHANS,
+            NOTICES,
+        ),
     ),
     ("Money", (BILLED_SECONDS, COST)),
     (

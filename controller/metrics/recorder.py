@@ -199,6 +199,10 @@ class Metrics:
         """Take over the statuses, by pool uid, whose conditions are shown."""
         self._newest.statuses = statuses
 
+    def intended(self, pool: PoolKey, seconds: float) -> None:
+        """Record that launches of a pool were written down, ``seconds`` after they had been decided on."""
+        self._add(catalog.INTENT, (pool.namespace, pool.name), seconds, owner=pool)
+
     def failed_pass(self) -> None:
         """Count a pass, or a writing of statuses, that failed for a fault of ours."""
         self._add(catalog.RECONCILE_ERRORS, (), 1.0)

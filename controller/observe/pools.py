@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from controller.api.convert import footprints, interruptions, last_launch_at, to_pool
+from controller.api.convert import footprints, interruptions, last_launch_at, to_pool, written
 from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
+from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 
 
@@ -96,6 +97,7 @@ class PoolRegistry:
             former, launched = (*known.former, known.footprint), known.last_launch_at
         else:
             former, launched = footprints(status, namespace=key.namespace), last_launch_at(status)
+            former += tuple(intent.place for intent in written(status, namespace=key.namespace).intents)
         # Where only the credentials changed, the new ones see what the old ones left.
         former = tuple(known for known in dict.fromkeys(former) if known.place != pool.footprint.place)
         pool = replace(
@@ -197,6 +199,18 @@ class PoolRegistry:
     def status_at_first_sight(self, uid: str) -> Mapping[str, Any]:
         """Return the status that an object had when this process first saw it."""
         return self._statuses.get(uid, {})
+
+    def written_at_first_sight(self, uid: str) -> Written:
+        """Return the intents that an object's status told of when this process first saw it."""
+        key = next((key for key, known in self._newest.items() if known.uid == uid), None)
+        return Written() if key is None else written(self._statuses.get(uid), namespace=key.namespace)
+
+    def terms(self) -> Sequence[Term | None]:
+        """Return the terms in which every object's intents had been written when this process first saw it."""
+        return [
+            written(self._statuses.get(known.uid), namespace=key.namespace).term
+            for key, known in self._newest.items()
+        ]
 
     def note_launch(self, uid: str, wall: float) -> None:
         """Remember when a pool last launched; its status keeps it beyond this process."""

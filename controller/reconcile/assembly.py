@@ -6,15 +6,17 @@ Everything but kopf, probes and process signals, which only a real process has; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controller.core.intents import Intent
 from controller.core.model import Flavor
 from controller.execute.executor import Executor
+from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL, Observatory
 from controller.observe.pools import PoolRegistry
-from controller.ports import Clock, Connections, Events, Leadership, StatusWriter
+from controller.ports import Clock, Connections, Events, Intents, Leader, StatusWriter
 from controller.reconcile.loop import Reconciler, Recorder
 from controller.reconcile.publish import Publisher
 
@@ -60,9 +62,10 @@ def assemble(
     *,
     connections: Connections,
     statuses: StatusWriter,
+    intents: Intents,
     events: Events,
     clock: Clock,
-    leadership: Leadership,
+    leadership: Leader,
     token: Callable[[], str],
     recorder: Recorder,
 ) -> Controller:
@@ -72,6 +75,7 @@ def assemble(
         settings: Choices.
         connections: Clients by credentials.
         statuses: Where statuses go.
+        intents: Where launches are written down before they begin.
         events: Where Events go.
         clock: Time.
         leadership: Asked before every effect.
@@ -90,13 +94,26 @@ def assemble(
         github_interval=settings.github_interval,
         hub_interval=settings.hub_interval,
     )
+
     # What is done: effects, and the words about them.
+    def adopt(uid: str, found: Sequence[Intent]) -> None:
+        executor.take_over(uid, found)
+
+    intent_log = IntentLog(
+        store=intents,
+        clock=clock,
+        leader=leadership,
+        adopted=adopt,
+        changed=wake.set,
+        took=recorder.intended,
+    )
     executor = Executor(
         connections=connections,
         clock=clock,
         leadership=leadership,
         controller_id=settings.controller_id,
         runner=settings.runner,
+        intents=intent_log,
         offer=lambda endpoint, name: _offer(observatory, endpoint, name),
         launched=observatory.launched,
         settled=wake.set,
@@ -107,6 +124,7 @@ def assemble(
         registry=registry,
         observatory=observatory,
         executor=executor,
+        intents=intent_log,
         publisher=Publisher(
             statuses=statuses, events=events, clock=clock, first_sight=registry.status_at_first_sight
         ),

@@ -23,6 +23,7 @@ from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
 from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.execute.executor import Executor
+from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
 from controller.ports import Clock, Leadership
 from controller.reconcile.publish import QUIET, Publisher
@@ -70,6 +71,9 @@ class Recorder(Protocol):
     def judged(self, statuses: Statuses) -> None:
         """Take over the statuses that people see from now on, by pool uid."""
 
+    def intended(self, pool: PoolKey, seconds: float) -> None:
+        """Record how long it took to write launches down."""
+
     def failed_pass(self) -> None:
         """Count a pass, or a writing of statuses, that failed for a fault of ours."""
 
@@ -86,6 +90,7 @@ class Reconciler:
         registry: PoolRegistry,
         observatory: Observatory,
         executor: Executor,
+        intents: IntentLog,
         publisher: Publisher,
         leadership: Leadership,
         clock: Clock,
@@ -97,6 +102,7 @@ class Reconciler:
         self._registry = registry
         self._observatory = observatory
         self._executor = executor
+        self._intents = intents
         self._publisher = publisher
         self._leadership = leadership
         self._clock = clock
@@ -145,11 +151,16 @@ class Reconciler:
         began = self._clock.mono()
         pools = self._registry.pools
         snapshot = self._observatory.snapshot()
-        self._executor.forget(find_shown(self._executor.in_flight, snapshot))
+        self._intents.begin(self._registry.terms)
+        self._intents.keep(pools, self._registry.written_at_first_sight)
+        self._executor.forget(find_shown(self._executor.in_flight, snapshot, pools))
+        self._executor.forget(self._intents.review(self._executor.in_flight, snapshot))
+        self._intents.tidy()
         given = PlanInput(
             pools=pools,
             snapshot=snapshot,
             in_flight=self._executor.in_flight,
+            intents=self._intents.for_plan(),
             results=self._executor.take_results(),
             reruns=self._executor.take_reruns(),
             memory=self._memory,

@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from controller.adapters.kube.client import KubernetesError
 from controller.core.model import Disposition, Failure, PoolKey, SecretRef
 from controller.core.reasons import Reason
 from controller.core.status import iso
 from controller.ports import Clock, UpstreamError
+from controller.sim.doors import Incarnation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +33,17 @@ class Event:
     message: str
 
 
+_OF_ANOTHER_MANAGER = frozenset({"intents", "term"})
+"""Fields of a status that are merged in apart from the rest. The API server leaves them alone when the rest is applied."""
+
+
 class MemoryCluster:
     """A cluster's objects; implements the ports ``Secrets``, ``StatusWriter`` and ``Events``."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._uids = itertools.count(1)
+        self._versions = itertools.count(1)
         self._secrets: dict[SecretRef, Mapping[str, str]] = {}
         self.pools: dict[PoolKey, dict[str, Any]] = {}
         self.events: list[Event] = []
@@ -43,6 +51,9 @@ class MemoryCluster:
         """The API server answers nobody."""
         self.write_seconds = 0.0
         """How long the API server takes for a status."""
+        self.trouble: Callable[[str], str] = lambda _: ""
+        """Called with each request for one pool: ``moved`` if somebody else changes the pool just before a write, ``lost`` if the
+        answer to a write does not come back, nothing if all goes well."""
         self.written: Callable[[str], None] = lambda _: None
         """Called with the text of each status and Event that the controller writes."""
 
@@ -70,11 +81,17 @@ class MemoryCluster:
         elif known["spec"] != manifest["spec"]:
             known["spec"] = copy.deepcopy(dict(manifest["spec"]))
             known["metadata"]["generation"] += 1
+        self.touch(key)
         return key
+
+    def touch(self, key: PoolKey) -> None:
+        """Give a RunnerPool a new version, as every change does."""
+        self.pools[key]["metadata"]["resourceVersion"] = str(next(self._versions))
 
     def delete(self, key: PoolKey) -> None:
         """Ask for a RunnerPool's deletion."""
         self.pools[key]["metadata"]["deletionTimestamp"] = iso(self._clock.wall())
+        self.touch(key)
 
     def set_secret(self, namespace: str, name: str, data: Mapping[str, str] | None) -> None:
         """Set a Secret, or delete it."""
@@ -91,7 +108,7 @@ class MemoryCluster:
 
     async def read(self, ref: SecretRef) -> Mapping[str, str]:
         """Return a Secret's data (``Secrets``)."""
-        self._reach()
+        self.reach()
         if ref not in self._secrets:
             raise UpstreamError(
                 Failure(
@@ -106,11 +123,16 @@ class MemoryCluster:
         """Set a pool's status (``StatusWriter``)."""
         if self.write_seconds:
             await asyncio.sleep(self.write_seconds)
-        self._reach()
+        self.reach()
         self.written(repr(status))
         known = self.pools.get(PoolKey(namespace, name))
-        if known is not None and known["metadata"]["uid"] == uid:
-            known["status"] = copy.deepcopy(dict(status))
+        if known is None or known["metadata"]["uid"] != uid:
+            return
+        if taken := _OF_ANOTHER_MANAGER & status.keys():
+            raise AssertionError(f"applied by force what is another manager's: {sorted(taken)}")
+        kept = {name: value for name, value in known["status"].items() if name in _OF_ANOTHER_MANAGER}
+        known["status"] = {**copy.deepcopy(dict(status)), **kept}
+        self.touch(PoolKey(namespace, name))
 
     async def emit(
         self, *, namespace: str, name: str, uid: str, warning: bool, reason: str, action: str, message: str
@@ -128,10 +150,91 @@ class MemoryCluster:
             )
         )
 
-    def _reach(self) -> None:
+    def reach(self) -> None:
+        """Raise unless the API server answers."""
         if self.down:
             raise UpstreamError(
                 Failure(
                     reason=Reason.KubernetesUnavailable, message="The Kubernetes API server does not answer."
                 )
             )
+
+
+class ApiServer:
+    """One process's way to the API server: reads and merge patches of single RunnerPools.
+
+    A merge patch is RFC 7396: objects are merged, null removes, everything else takes the place of what is there. One that names
+    a ``resourceVersion`` other than the object's is refused with 409 and changes nothing, as a Kubernetes API server does.
+
+    Args:
+        cluster: What it serves.
+        incarnation: Whose; once it is dead, nothing of it arrives any more, and it is answered nothing.
+    """
+
+    def __init__(self, cluster: MemoryCluster, incarnation: Incarnation) -> None:
+        self._cluster = cluster
+        self._incarnation = incarnation
+
+    async def request_json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Any = None,  # noqa: ANN401 - JSON
+        content_type: str = "application/json",
+    ) -> Any:  # noqa: ANN401 - JSON
+        """Answer one request."""
+        del query
+        await self._on_the_way()
+        namespace, name = _POOL.fullmatch(path).group("namespace", "name")  # type: ignore[union-attr] # no other path is served
+        key = PoolKey(namespace, name)
+        trouble = self._cluster.trouble(f"{method} {key}")
+        self._cluster.reach()
+        pool = self._cluster.pools.get(key)
+        if pool is None:
+            raise _refusal(404, Reason.KubernetesNotFound)
+        if method == "PATCH":
+            assert content_type == "application/merge-patch+json"
+            if trouble == "moved":
+                self._cluster.touch(key)
+            if body["metadata"]["resourceVersion"] != pool["metadata"]["resourceVersion"]:
+                raise _refusal(409, Reason.KubernetesConflict)
+            self._cluster.written(repr(body["status"]))
+            pool["status"] = _merged(pool["status"], body["status"])
+            self._cluster.touch(key)
+        answer = copy.deepcopy(pool)
+        await self._on_the_way()
+        if trouble == "lost" and method == "PATCH":
+            raise _refusal(None, Reason.KubernetesUnavailable)
+        return answer
+
+    async def _on_the_way(self) -> None:
+        await asyncio.sleep(TO_THE_API_SERVER + self._cluster.write_seconds / 2)
+        if not self._incarnation.alive:
+            await asyncio.Event().wait()
+
+
+TO_THE_API_SERVER = 0.005
+"""Seconds, one way."""
+
+_POOL = re.compile(
+    r"/apis/hfrunners\.dev/v1alpha1/namespaces/(?P<namespace>[^/]+)/runnerpools/(?P<name>[^/]+)(/status)?"
+)
+
+
+def _merged(into: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(into)
+    for name, value in patch.items():
+        if value is None:
+            found.pop(name, None)
+        elif isinstance(value, dict) and isinstance(found.get(name), dict):
+            found[name] = _merged(found[name], value)
+        else:
+            found[name] = copy.deepcopy(value)
+    return found
+
+
+def _refusal(status: int | None, reason: Reason) -> KubernetesError:
+    failure = Failure(reason=reason, message=f"{status}: {reason.meaning}", in_doubt=status is None)
+    return KubernetesError(failure, status=status)

@@ -20,16 +20,17 @@ from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
+from controller.adapters.kube.intents import KubernetesIntents
 from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.core.measure import Fact
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.report import Plan
 from controller.execute.spec import RunnerVersion
-from controller.ports import Clock, GitHub, Hub, Leadership, Meter, Unmetered
+from controller.ports import Clock, GitHub, Hub, Leader, Leadership, Meter, Unmetered
 from controller.reconcile.assembly import Controller, Settings, assemble
 from controller.reconcile.loop import Recorder, Statuses
 from controller.sim.clock import EPOCH, LoopClock
-from controller.sim.cluster import MemoryCluster
+from controller.sim.cluster import ApiServer, MemoryCluster
 from controller.sim.doors import Incarnation, SimTransport, SimTransport2
 from controller.sim.exchange import Exchange, Latency
 from controller.sim.faults import Nemesis
@@ -53,11 +54,25 @@ SCOPES = ("repo", "admin:org")
 
 
 class AlwaysLeads:
-    """Leadership of a controller that runs alone."""
+    """Leadership of a controller that runs alone.
+
+    Args:
+        identity: Of its process.
+    """
+
+    transitions = 0
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.lost = ""
 
     def holds(self) -> bool:
-        """Return True."""
-        return True
+        """Return True, until it has found that it is not alone."""
+        return not self.lost
+
+    def lose(self, why: str) -> None:
+        """Act no more."""
+        self.lost = why
 
 
 class NoRecorder:
@@ -71,6 +86,9 @@ class NoRecorder:
 
     def judged(self, statuses: Statuses) -> None:
         """Ignore what people see."""
+
+    def intended(self, pool: PoolKey, seconds: float) -> None:
+        """Ignore a write."""
 
     def failed_pass(self) -> None:
         """Ignore a failure, which is in the log."""
@@ -203,6 +221,7 @@ class Simulation:
         """Do once what ``hf-runner-controller drain`` does every few seconds."""
         annotations = self.cluster.pools[key]["metadata"].setdefault("annotations", {})
         annotations[DRAIN_ANNOTATION] = str(self.clock.wall())
+        self.cluster.touch(key)
         self._tell(key)
 
     def _tell(self, key: PoolKey) -> None:
@@ -213,7 +232,7 @@ class Simulation:
     def start(
         self,
         *,
-        leadership: Leadership | None = None,
+        leadership: Leader | None = None,
         clock: Clock | None = None,
         recorder: Recorder | None = None,
         meter: Meter | None = None,
@@ -229,8 +248,8 @@ class Simulation:
         loop = asyncio.get_running_loop()
         clock = clock or self.clock
         self._starts += 1
-        leadership = leadership or AlwaysLeads()
         incarnation = Incarnation(name=f"controller-{self._starts}", connects_in=self._connects_in)
+        leadership = leadership or AlwaysLeads(incarnation.name)
         connections = self._connections(incarnation, clock, leadership, meter or Unmetered())
         controller = assemble(
             Settings(
@@ -242,6 +261,7 @@ class Simulation:
             ),
             connections=connections,
             statuses=self.cluster,
+            intents=KubernetesIntents(client=ApiServer(self.cluster, incarnation)),
             events=self.cluster,
             clock=clock,
             leadership=leadership,

@@ -30,6 +30,9 @@ from controller.sim.trouble import TOKEN, Trouble
 ZOMBIES = 0.2
 """Share of plans with a run that reads queued for ever and has no jobs."""
 
+CONFLICTS, LOST_WRITES = 0.1, 0.02
+"""Shares of the requests about one pool that meet a change of somebody else's, and whose answer is lost."""
+
 SLOW_CONNECTIONS, LONGEST_CONNECTION = 0.05, 4.0
 """Share of requests with an effect whose connection takes long, and the seconds that it takes."""
 
@@ -114,9 +117,19 @@ class _Holding:
 
     baton: _Baton
     name: str
+    transitions: int
+
+    @property
+    def identity(self) -> str:
+        return self.name
 
     def holds(self) -> bool:
         return self.baton.holder == self.name
+
+    def lose(self, why: str) -> None:
+        del why
+        if self.holds():
+            self.baton.holder = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,7 @@ class Stage:
     """By run: a run has one job, which may be run again."""
     writes: int = 0
     starts: int = 0
+    asked_of_the_cluster: int = 0
     pending: int = 0
     cancelled: set[int] = field(default_factory=set)
     digest: str = ""
@@ -183,6 +197,7 @@ class Stage:
             sim.github.accounts.change_installation(row.id, permissions=permissions)
         self.judge.secrets |= {"hf_sim", TOKEN, "PRIVATE KEY"}
         sim.cluster.written = self._written
+        sim.cluster.trouble = self._trouble_in_the_cluster
         self._plant()
         for pool in plan.pools:
             self.apply(pool.name, pool.url, pool.labels, pool.spec)
@@ -319,6 +334,20 @@ class Stage:
         self.judge.marks["slow connection"] += 1
         return LONGEST_CONNECTION
 
+    def _trouble_in_the_cluster(self, request: str) -> str:
+        """Return what happens to one request for a pool: now and then somebody else is quicker, or the answer is lost."""
+        self.asked_of_the_cluster += 1
+        if self.plan.profile == "calm" or self.sim.clock.mono() >= self.plan.calm_at:
+            return ""
+        fault_id = f"cluster:{request}#{self.asked_of_the_cluster}"
+        drawn = self.plan.u(fault_id)
+        trouble = "moved" if drawn < CONFLICTS else "lost" if drawn < CONFLICTS + LOST_WRITES else ""
+        if not trouble or not self.plan.allows(fault_id):
+            return ""
+        self.fired.append(fault_id)
+        self.judge.marks[f"pool {trouble}"] += 1
+        return trouble
+
     # ------------------------------------------------------------------------------------------------------ the controllers
     def _start(self) -> None:
         self.starts += 1
@@ -331,7 +360,9 @@ class Stage:
         name = f"controller-{self.starts}"
         alone = self.plan.replicas == 1
         process = self.sim.start(
-            leadership=None if alone else _Holding(self.baton, name), clock=clock, recorder=_Notes(self)
+            leadership=None if alone else _Holding(self.baton, name, self.starts),
+            clock=clock,
+            recorder=_Notes(self),
         )
         assert process.incarnation.name == name
         self.baton.holder = name

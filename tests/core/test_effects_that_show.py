@@ -10,7 +10,7 @@ import pytest
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase, find_shown
-from controller.core.model import HFJob, RegistrationScope, Scope, ScopeKind, Snapshot, Stage
+from controller.core.model import HFJob, RegistrationScope, Scope, ScopeKind, SecretRef, Snapshot, Stage
 
 from .build import (
     ACCOUNT,
@@ -48,43 +48,49 @@ OVER = replace(OURS, stage=Stage.ERROR, finished_at=SERVER)
 
 class TestALaunchIsForgotten:
     def test_when_a_later_list_shows_its_hf_job(self) -> None:
-        assert find_shown(launched(), after([OURS])) == [name_of(P)]
+        assert find_shown(launched(), after([OURS]), [P]) == [name_of(P)]
 
     def test_when_its_hf_job_has_ended(self) -> None:
-        assert find_shown(launched(), after([], ended={ACCOUNT: (OVER,)})) == [name_of(P)]
+        assert find_shown(launched(), after([], ended={ACCOUNT: (OVER,)}), [P]) == [name_of(P)]
 
     def test_when_lists_have_had_the_time_to_show_it(self) -> None:
         view = Snapshot(hf_jobs={ACCOUNT: seen([], at=NOW + LIST_LAG)})
-        assert find_shown(launched(), view) == [name_of(P)]
+        assert find_shown(launched(), view, [P]) == [name_of(P)]
+
+    def test_when_the_pools_new_secret_shows_it(self) -> None:
+        """The list of the Secret that launched it is read no more."""
+        renamed = replace(P, hub=replace(ACCOUNT, secret=SecretRef("ci", "new-token")))
+        view = Snapshot(hf_jobs={renamed.hub: seen([OURS])})
+        assert find_shown(launched(), view, [renamed]) == [name_of(P)]
 
 
 class TestALaunchIsRemembered:
     def test_while_it_is_under_way(self) -> None:
-        assert find_shown(launching(P), after([OURS])) == []
+        assert find_shown(launching(P), after([OURS]), [P]) == []
 
     def test_while_later_lists_may_lag(self) -> None:
-        assert find_shown(launched(), after([])) == []
+        assert find_shown(launched(), after([]), [P]) == []
 
     def test_when_another_accounts_list_shows_or_ends_an_hf_job_of_its_name(self) -> None:
         lies = {"ended": {OTHER_ACCOUNT: (OVER,)}, "hf_jobs": {ACCOUNT: seen(), OTHER_ACCOUNT: seen([OURS])}}
-        assert find_shown(launched(), after([], **lies)) == []
+        assert find_shown(launched(), after([], **lies), [P]) == []
 
     @pytest.mark.parametrize("ended", [False, True])
     def test_when_only_a_copy_of_its_hf_job_shows(self, ended: bool) -> None:
         copy = replace(OVER if ended else OURS, id="copy")
         view = after([], ended={ACCOUNT: (copy,)}) if ended else after([copy])
-        assert find_shown(launched(), view) == []
+        assert find_shown(launched(), view, [P]) == []
 
 
 def test_a_retirement_is_forgotten_once_lists_show_its_hf_job_no_more() -> None:
     effect = launching(P, effect=Effect.RETIRE, settled_at=NOW - 5)
-    assert find_shown(effect, after([OURS])) == []
-    assert find_shown(effect, after([])) == [name_of(P)]
+    assert find_shown(effect, after([OURS]), [P]) == []
+    assert find_shown(effect, after([]), [P]) == [name_of(P)]
 
 
 def test_an_effect_without_an_hf_job_is_forgotten_when_it_has_ended() -> None:
     effect = launching(P, effect=Effect.RETIRE, footprint=None, settled_at=NOW - 5)
-    assert find_shown(effect, snapshot()) == [name_of(P)]
+    assert find_shown(effect, snapshot(), [P]) == [name_of(P)]
 
 
 class TestAPoolThatMovedToAnotherRepositoryAndNamespace:

@@ -51,7 +51,7 @@ class Measured:
         metrics = Metrics(clock=self.sim.clock)
         self.all.append(metrics)
         process = self.sim.start(recorder=metrics, meter=metrics, **options)
-        metrics.lead(options.get("leadership") or AlwaysLeads(), process.controller.observatory)
+        metrics.lead(options.get("leadership") or AlwaysLeads("alone"), process.controller.observatory)
         return process
 
     def page(self) -> Page:

@@ -376,8 +376,13 @@ def test_a_pool_that_was_made_again_goes_on_counting() -> None:
 class Baton:
     """Leadership that somebody else may have."""
 
+    identity, transitions = "baton", 0
+
     def __init__(self, *, mine: bool) -> None:
         self.mine = mine
+
+    def lose(self, why: str) -> None:
+        self.mine = False
 
     def holds(self) -> bool:
         return self.mine

@@ -221,8 +221,9 @@ async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) ->
         registry=registry,
         observatory=Broken(),
         executor=None,  # type: ignore[arg-type] # a pass does not get that far
+        intents=None,  # type: ignore[arg-type]
         publisher=None,  # type: ignore[arg-type]
-        leadership=AlwaysLeads(),
+        leadership=AlwaysLeads("alone"),
         clock=Time(),
         controller_id="test",
         token=lambda: "token",

@@ -6,6 +6,7 @@ the first plan that fails must be one of those that the table names.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
@@ -17,12 +18,14 @@ from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.core import demand, gc, lifecycle, pool_pass
+from controller.core.intents import Written
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
 from controller.core.pool_pass import PoolPass
 from controller.execute import executor, rerun
 from controller.execute.executor import Executor
+from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
 from controller.observe.registrations import RegistrationObserver
 from controller.ports import Leadership, UpstreamError
@@ -125,17 +128,19 @@ def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loop, "still_in_flight", counts)
 
 
-def take_back_a_registration_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    true = Executor._look_for_launched
+def read_no_intents(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PoolRegistry, "written_at_first_sight", lambda self, uid: Written())
+    patch.setattr(IntentLog, "_judge", lambda *_: None)  # which would find them at the first write
 
-    async def look(self: Any, *launch: Any) -> Any:
-        found = await true(self, *launch)
-        if found is None:
-            github, _, pool, jit, _ = launch
-            await self._undo_registration(github, pool, jit.registration.name, jit)
-        return found
 
-    patch.setattr(Executor, "_look_for_launched", look)
+def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
+    true = IntentLog.write
+
+    async def write(self: Any, uid: str, intents: Any) -> None:
+        writing.add(asyncio.create_task(true(self, uid, intents)))
+
+    writing: set[Any] = set()
+    patch.setattr(IntentLog, "write", write)
 
 
 def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
@@ -210,14 +215,8 @@ def put_the_secret_into_the_environment(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(executor, "launch_spec", leaking)
 
 
-def count_names_from_one_again(patch: pytest.MonkeyPatch) -> None:
-    true = Simulation.start
-
-    def start(self: Any, **more: Any) -> Any:
-        self._names = 0
-        return true(self, **more)
-
-    patch.setattr(Simulation, "start", start)
+def draw_names_alike_in_every_pass(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Simulation, "_token", lambda self: "alike")
 
 
 def write_every_status(patch: pytest.MonkeyPatch) -> None:
@@ -311,7 +310,7 @@ SLOW_TO_CONNECT = replace(
 )
 """The lease is held for four seconds and free for four, and a connection takes four."""
 
-INTERRUPTED = SCENES["interrupted"]
+INTERRUPTED = replace(SCENES["interrupted"], seed=1)
 
 BOOTING = replace(
     BURST, pools=pool(maxRunners=1, deadlines=PATIENT), jobs=(job(5.0),), hub={"boot_seconds": 160.0}
@@ -365,6 +364,23 @@ UNLISTED = replace(
 IN_DOUBT = replace(LAGGING, forced=frozenset({f"truncated:{CREATE}#1"}))
 """A controller starts seconds after a launch whose answer was lost, and which the Hub's lists do not show yet."""
 
+BOTH_LAGGING = replace(
+    BOOTING,
+    github={"list_lag_seconds": 25.0},
+    hub={"boot_seconds": 40.0, "list_stale_seconds": 25.0},
+    intervals=(6.0, 5.0),
+    disturbances=(Disturbance(at=128.0, kind="kill"),),
+    jobs=(job(100.0),),
+    calm_at=129.0,
+)
+"""A controller starts seconds after a launch, which neither GitHub's lists nor the Hub's show yet."""
+
+UNWRITTEN = replace(
+    BOTH_LAGGING,
+    disturbances=(Disturbance(at=95.0, kind="no_cluster", seconds=32.5), *BOTH_LAGGING.disturbances),
+)
+"""The same while the API server has not answered since before the launch was decided on."""
+
 DELETED_AT_ONCE = replace(
     BURST,
     pools=pool(maxRunners=1, deadlines=PATIENT),
@@ -392,7 +408,8 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
     (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
     (retire_what_no_list_shows, {"busy-kill"}, (DELETED_AT_ONCE,)),
-    (take_back_a_registration_in_doubt, {"cap"}, (IN_DOUBT,)),
+    (read_no_intents, {"cap"}, (BOTH_LAGGING, IN_DOUBT)),
+    (begin_before_it_is_written, {"cap"}, (UNWRITTEN,)),
     (ignore_max_runners, {"cap"}, (BURST,)),
     (act_without_the_lease, {"two-actors"}, (LEASE_LOST,)),
     (ask_for_the_lease_only_when_an_effect_begins, {"two-actors"}, (SLOW_TO_CONNECT,)),
@@ -407,7 +424,11 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (collect_no_orphans, {"left-over"}, (forced(BURST, f"crash_after:{REGISTER}#1"),)),
     (let_hf_jobs_run_for_a_week, {"bound"}, (BURST,)),
     (put_the_secret_into_the_environment, {"secret"}, (BURST,)),
-    (count_names_from_one_again, {"twice"}, (forced(BURST, f"crash_after:{CREATE}#2"),)),
+    (
+        draw_names_alike_in_every_pass,
+        {"twice", "served", "internal"},
+        (forced(BURST, f"crash_after:{CREATE}#2"),),
+    ),
     (write_every_status, {"quiet"}, (CALM,)),
     (add_a_label, {"labels"}, (BURST,)),
     (say_nothing_of_the_unmatched, {"reason"}, (UNMATCHED,)),

@@ -110,6 +110,7 @@ class Election:
         self._renewed_at: float | None = None
         self._lease: Lease | None = None
         self._may_be_ours = False
+        self._lost_because = ""
         # What a follower saw last, and when it saw that for the first time.
         self._seen: str | None = None
         self._changed_at = clock.mono()
@@ -118,6 +119,19 @@ class Election:
     def holds(self) -> bool:
         """Return whether effects are allowed at this instant. Once False after True, it stays so."""
         return self._renewed_at is not None and self._age() < self._timing.renew_deadline
+
+    @property
+    def transitions(self) -> int:
+        """How often the Lease had changed hands when this process got it; less only if it was deleted since, and made anew."""
+        return self._lease.transitions if self._lease is not None else 0
+
+    def lose(self, why: str) -> None:
+        """Refuse effects at once, and let :meth:`keep` raise soon: another process has decided something in a later term."""
+        self._renewed_at = None
+        self._lost_because = self._lost_because or why
+
+    def _lost(self) -> LeadershipLost:
+        return LeadershipLost(self._lost_because or f"the lease was not renewed for {self._age():.1f} s")
 
     def _age(self) -> float:
         return float("inf") if self._renewed_at is None else self._clock.mono() - self._renewed_at
@@ -180,7 +194,7 @@ class Election:
                 await asyncio.sleep(max(0.0, min(tried_at + self._timing.retry - self._clock.mono(), rest)))
                 tried_at = self._clock.mono()
                 if not self.holds():
-                    raise LeadershipLost(f"the lease was not renewed for {self._age():.1f} s")
+                    raise self._lost()
                 try:
                     await self._renew()
                 except (UpstreamError, LeaseConflict, TimeoutError) as error:
@@ -208,7 +222,7 @@ class Election:
             raise LeaseConflict("the write changed nothing, so nobody sees that we live: is the clock stuck?")
         # Not if we were stopped, or the answer took too long: others may have been told that we are gone.
         if not self.holds():
-            raise LeadershipLost(f"the lease was not renewed for {self._age():.1f} s")
+            raise self._lost()
         self._lease, self._renewed_at = written, sent_at
         self._say(logging.INFO, "leading", "this replica leads")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from controller.adapters.kube.client import (
     FIELD_MANAGER,
     GROUP,
+    JSON,
     KIND,
     VERSION,
     Client,
@@ -26,12 +27,20 @@ class KubernetesStatus:
 
     Args:
         client: Needs ``patch`` on ``runnerpools/status`` and ``get`` on ``runnerpools``.
+        seen: Told of every pool as an answer shows it.
         leadership: While it does not hold, nothing is written: a replica that was stopped must not overwrite what its successor
             said. None for a process that runs alone.
     """
 
-    def __init__(self, *, client: Client, leadership: Leadership | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        client: Client,
+        seen: Callable[[JSON], object] = lambda _: None,
+        leadership: Leadership | None = None,
+    ) -> None:
         self._client = client
+        self._seen = seen
         self._leadership = leadership
         self._versions: dict[str, str] = {}
 
@@ -71,6 +80,7 @@ class KubernetesStatus:
                 if len(self._versions) >= MOST_VERSIONS:
                     self._versions.clear()  # costs one question per pool
                 self._versions[uid] = written["metadata"]["resourceVersion"]
+                self._seen(written)
                 return
 
     async def _version(self, namespace: str, name: str, uid: str) -> str | None:
