@@ -21,7 +21,7 @@ from controller.adapters.connections import SecretCache, SecretConnections
 from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
-from controller.adapters.github.limits import POINTS_PER_MINUTE
+from controller.adapters.github.limits import POINTS_PER_MINUTE, Shares
 from controller.adapters.huggingface.bootstrap import RUNNER_PUBLISHED, RUNNER_VERSION
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
@@ -482,6 +482,7 @@ def _connections(
     options: Options, clock: SystemClock, kube: Client, term: Term, meter: Meter
 ) -> SecretConnections:
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
+    shares = Shares()  # of GitHub's limits, between Secrets that lead to one installation
     before_send = fence(term.leadership, identity=term.identity)
     session = open_session(before_send=before_send)
 
@@ -491,6 +492,7 @@ def _connections(
             credentials=credentials_from_secret(data, ref=source.secret),
             clock=clock,
             tls=tls,
+            shares=shares,
             points_per_minute=_points(source.api_url, options.points_per_minute),
             allow_http=options.settings.allow_http,
             before_send=before_send,

@@ -115,7 +115,7 @@ class Client:
         self._new_limits = partial(
             Limits, clock=clock, points_per_minute=points_per_minute, max_in_flight=max_in_flight
         )
-        self._shares = shares or Shares()
+        self._shares = Shares() if shares is None else shares
         self._limits = self._new_limits()
         # A JWT's calls are charged to the App, not to the installation.
         self._app_limits = self._new_limits()
@@ -331,7 +331,7 @@ class Client:
         self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]
     ) -> Answer:
         limits.check(request)
-        async with limits.pacer.turn(cost=points(request.method), effect=request.effect):
+        async with limits.pacer.turn(cost=points(request.method), effect=request.effect, asker=self.source):
             limits.check(request)  # another may have met a limit while this one waited
             answer = await self._followed(request, limits, secret, headers)
         limited = limits.quotas.learn(answer, registration=request.registration)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from controller.adapters.github.answer import Answer, shown_url
 from controller.adapters.github.errors import RateLimitedError, mutates
+from controller.adapters.github.turns import Line
 from controller.adapters.github.wire import LARGE_AT_A_TIME, Request
 from controller.adapters.incoming import LONGEST_WAIT
 from controller.core.reasons import Reason
@@ -83,15 +84,21 @@ class Pacer:
         self._points_in_flight = 0
         self._answered: deque[tuple[float, int]] = deque()  # (counts until, points)
         self._points_answered = 0
-        # One queue for reads, one for effects: index 0 and 1 here and in the places.
-        self._waiting: tuple[deque[tuple[int, asyncio.Future[None]]], ...] = (deque(), deque())
+        # One line for reads, one for effects: index 0 and 1 here and in the places.
+        self._waiting: tuple[Line[tuple[int, asyncio.Future[None]]], ...] = (Line(), Line())
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def turn(self, *, cost: int, effect: bool) -> AsyncIterator[None]:
-        """Wait until a request of ``cost`` points may be sent; the request is the context's body."""
+    async def turn(self, *, cost: int, effect: bool, asker: Hashable = None) -> AsyncIterator[None]:
+        """Wait until a request of ``cost`` points may be sent; the request is the context's body.
+
+        Args:
+            cost: Points.
+            effect: Goes before all reads.
+            asker: Who asks: several take turns, however much each of them asks for.
+        """
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[effect].append((cost, granted))
+        self._waiting[effect].add(asker, (cost, granted))
         self._grant()
         try:
             await granted
@@ -134,20 +141,20 @@ class Pacer:
         return used + cost <= (bound if kind else bound * 5 / 6)
 
     def _grant(self) -> None:
-        """Let go whoever may go now: effects first, each kind in its order."""
+        """Let go whoever may go now: effects first, each asker's in their order."""
         now = self._clock.mono()
         while self._answered and self._answered[0][0] <= now:
             self._points_answered -= self._answered.popleft()[1]
         for kind in (1, 0):
-            queue = self._waiting[kind]
-            while queue and (queue[0][1].cancelled() or self._fits(queue[0][0], kind)):
-                cost, granted = queue.popleft()
+            line = self._waiting[kind]
+            while line and (line.first()[1].cancelled() or self._fits(line.first()[0], kind)):
+                cost, granted = line.take()
                 if granted.cancelled():
                     continue
                 self._in_flight += 1
                 self._points_in_flight += cost
                 granted.set_result(None)
-            if queue:
+            if line:
                 self._come_back(now)
                 return
 
@@ -308,7 +315,7 @@ class Shares:
     """The limits of all accounts that are in use, by account.
 
     GitHub counts per installation or per user, not per Secret: two Secrets that lead to one installation have one quota, so they
-    have one :class:`Limits` here. It lives as long as anybody uses it.
+    have one :class:`Limits` here, and take turns. It lives as long as anybody uses it.
     """
 
     def __init__(self) -> None:
