@@ -448,6 +448,8 @@ class HFJob:
         message: The Hub's own words about the stage.
         cancel_reason: Why the platform cancelled it, for instance ``NO_CREDITS``.
         creator: Name of the user whose token launched it; empty when the answer does not tell.
+        initiator: What started it, in lower case: ``user``, ``duplicated-job``, ``scheduled-job`` or another word of the Hub's;
+            empty when the answer does not tell.
         url: The job's page.
     """
 
@@ -462,6 +464,7 @@ class HFJob:
     message: str | None = None
     cancel_reason: str | None = None
     creator: str = ""
+    initiator: str = ""
     url: str = ""
 
     @property
@@ -479,13 +482,13 @@ class Flavor:
     Attributes:
         name: What a launch asks for.
         pretty_name: For people.
-        usd_per_minute: Price of one minute in US dollars.
+        usd_per_minute: Price of one minute in US dollars; None where the Hub offers the flavor and its price cannot be read.
         accelerator: Model of the accelerator, empty for CPU flavors.
     """
 
     name: str
     pretty_name: str = ""
-    usd_per_minute: float = 0.0
+    usd_per_minute: float | None = None
     accelerator: str = ""
 
 

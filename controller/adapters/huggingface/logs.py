@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-import httpx2
-
 from controller.adapters.huggingface.errors import HubError, malformed
-from controller.adapters.huggingface.jobs import account_wire, parse_job
+from controller.adapters.huggingface.jobs import account_wire
+from controller.adapters.huggingface.session import Session
+from controller.adapters.huggingface.values import parse_job
 from controller.core.model import Disposition, HubAccount
 from controller.ports import Clock
 
@@ -81,7 +81,7 @@ class HubLogs:
         UpstreamError: ``SecretMalformed``.
     """
 
-    def __init__(self, *, account: HubAccount, token: str, session: httpx2.AsyncClient, clock: Clock) -> None:
+    def __init__(self, *, account: HubAccount, token: str, session: Session, clock: Clock) -> None:
         self._account = account
         self._wire = account_wire(account, token=token, session=session, clock=clock)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,9 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import hf_raise_for_status
 
 from controller.adapters.huggingface import errors
-from controller.adapters.huggingface.errors import HubError, means_no_capacity, refusal
+from controller.adapters.huggingface.errors import Asked, HubError, means_no_capacity, refusal
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import DEADLINE, PAUSE, open_session
+from controller.adapters.huggingface.session import DEADLINE, LARGEST_BODY, PAUSE, open_session
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import LaunchSpec, UpstreamError
@@ -118,14 +119,13 @@ async def test_an_unreadable_answer_leaves_a_launch_in_doubt(
     assert failure.in_doubt
 
 
-async def test_an_endless_body_is_cut_off(
-    hub: ScriptedHub, jobs: HubJobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("controller.adapters.huggingface.session.LARGEST_BODY", 1000)
-    hub.answer(raw(b"x" * 2000))
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_body_is_cut_off_by_what_it_unpacks_to(hub: ScriptedHub, jobs: HubJobs, packed: bool) -> None:
+    body = b" " * LARGEST_BODY + b"[]"
+    hub.answer(raw(gzip.compress(body), content_encoding="gzip") if packed else raw(body))
     failure = (await failure_of(jobs.live({}))).failure
     assert failure.reason is Reason.HubMalformed
-    assert "longer than 1000 bytes" in failure.message
+    assert f"longer than {LARGEST_BODY} bytes" in failure.message
 
 
 async def test_a_redirect_is_not_followed_because_it_would_carry_the_secrets_along(
@@ -139,7 +139,7 @@ async def test_a_redirect_is_not_followed_because_it_would_carry_the_secrets_alo
     assert len(hub.requests) == 1
 
 
-@pytest.mark.parametrize("status", [400, 409, 422, 503])
+@pytest.mark.parametrize("status", [400, 403, 409, 422, 500, 503])
 @pytest.mark.parametrize(
     "words",
     ["Scheduling failure: not enough hardware capacity", "unable to schedule", "No GPU capacity for h200x8"],
@@ -191,7 +191,9 @@ def test_the_words_and_the_id_are_those_that_huggingface_hub_finds(
     )
     with pytest.raises(httpx2.HTTPError) as theirs:
         hf_raise_for_status(response)
-    ours = refusal(call="POST /x", status=status, headers=response.headers, body=body, effect=True).failure
+    ours = refusal(
+        call="POST /x", status=status, headers=response.headers, body=body, asked=Asked.LAUNCH
+    ).failure
     for words in (theirs.value.server_message or "").splitlines():  # type: ignore[attr-defined]
         assert words in ours.message
     assert ours.request_id == theirs.value.request_id  # type: ignore[attr-defined]
@@ -210,13 +212,13 @@ def test_the_words_and_the_id_are_those_that_huggingface_hub_finds(
     ],
 )
 def test_no_error_body_breaks_the_reading_of_errors(body: bytes) -> None:
-    failure = refusal(call="GET /x", status=500, headers={}, body=body, effect=False).failure
+    failure = refusal(call="GET /x", status=500, headers={}, body=body, asked=Asked.READ).failure
     assert failure.reason is Reason.HubUnavailable
 
 
 def test_a_page_of_html_is_not_repeated_to_people() -> None:
     failure = refusal(
-        call="GET /x", status=502, headers={}, body=b" <!DOCTYPE html><h1>Bad gateway</h1>", effect=False
+        call="GET /x", status=502, headers={}, body=b" <!DOCTYPE html><h1>Bad gateway</h1>", asked=Asked.READ
     ).failure
     assert "<" not in failure.message
 
@@ -229,7 +231,7 @@ async def test_a_secret_that_the_hub_repeats_is_masked(hub: ScriptedHub, jobs: H
     for text in (str(error), repr(error), repr(error.failure)):
         assert jit not in text
         assert TOKEN not in text
-    assert "***" in error.failure.message
+    assert "[secret]" in error.failure.message
 
 
 async def test_no_error_shows_the_token_or_its_request(hub: ScriptedHub, jobs: HubJobs) -> None:

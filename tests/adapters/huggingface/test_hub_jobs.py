@@ -143,7 +143,7 @@ async def test_pages_without_end_end(hub: ScriptedHub, jobs: HubJobs) -> None:
 
 async def test_a_link_that_is_no_url_fails_the_list(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(page([job("a")], "https://hub.example:port/?cursor=2"))
-    with pytest.raises(HubError, match="no URL"):
+    with pytest.raises(HubError, match="link to the next page"):
         await jobs.live(OURS)
 
 
@@ -323,7 +323,7 @@ async def test_a_refusal_to_cancel_a_live_job_is_an_error(hub: ScriptedHub, jobs
     hub.answer(reply({"error": "cannot"}, status=409), reply(job("x", "RUNNING")))
     with pytest.raises(HubError) as caught:
         await jobs.cancel("x")
-    assert caught.value.failure.reason is Reason.HubRejected
+    assert caught.value.failure.reason is Reason.HubRefused
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])
@@ -375,17 +375,30 @@ async def test_prices_are_per_minute_whatever_the_unit(
 
 
 @pytest.mark.parametrize(
-    "entry",
+    "price",
     [
-        {**T4, "name": "odd", "unitCostUSD": None},
-        {**T4, "name": "odd", "unitCostUSD": -1},
-        {**T4, "name": "odd", "unitCostUSD": True},
-        {**T4, "name": "odd", "unitLabel": "fortnight"},
-        {"prettyName": "odd"},
-        "odd",
+        {"unitCostUSD": None},
+        {"unitCostUSD": "0.0067"},
+        {"unitCostUSD": -1},
+        {"unitCostUSD": True},
+        {"unitCostUSD": 1e300},
+        {"unitLabel": "fortnight"},
+        {"unitLabel": ["minute"]},
     ],
 )
-async def test_hardware_without_a_clear_price_makes_the_list_incomplete(
+async def test_hardware_without_a_clear_price_is_on_offer_at_an_unknown_price(
+    hub: ScriptedHub, hardware: HubHardware, price: dict[str, Any]
+) -> None:
+    hub.answer(reply([{**T4, **price}]))
+    observed = await hardware.flavors()
+    assert [(f.name, f.usd_per_minute, f.accelerator) for f in observed.items] == [("t4-small", None, "T4")]
+    assert observed.complete
+
+
+@pytest.mark.parametrize(
+    "entry", [{"prettyName": "odd"}, "odd", {**T4, "name": "x" * 64}, {**T4, "name": "x\x1b[2J"}]
+)
+async def test_hardware_without_a_name_makes_the_list_incomplete(
     hub: ScriptedHub, hardware: HubHardware, entry: Any
 ) -> None:
     hub.answer(reply([entry, T4]))
@@ -395,7 +408,7 @@ async def test_hardware_without_a_clear_price_makes_the_list_incomplete(
     assert observed.failure.reason is Reason.HubMalformed
 
 
-@pytest.mark.parametrize("answer", [reply([]), reply({}), reply([{"name": "free"}]), raw(b"<html>")])
+@pytest.mark.parametrize("answer", [reply([]), reply({}), reply([{"name": ""}]), raw(b"<html>")])
 async def test_no_hardware_at_all_is_a_failure(
     hub: ScriptedHub, hardware: HubHardware, answer: Reply
 ) -> None:
