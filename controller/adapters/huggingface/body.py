@@ -1,4 +1,4 @@
-"""Bodies of the Hub's answers: read piece by piece, unpacked within bounds, parsed without holding everybody up.
+"""Bodies of the Hub's answers: read piece by piece, and unpacked within bounds.
 
 The HTTP library unpacks each packet at once, however large the result is: 64 kB of gzip may be 64 MB. So its stream is read as
 it came, and unpacked here.
@@ -9,21 +9,17 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from concurrent.futures import Executor
 from typing import Any
 
 import httpx2
 
-from controller.adapters import incoming
+from controller.adapters.offloop import SMALL
 
 ACCEPTED = "gzip"
 """What we ask for in ``Accept-Encoding``, and take."""
 
 PIECE = 64 * 2**10
 """Bytes that are unpacked at a time, in well under a millisecond."""
-
-SMALL = 256 * 2**10
-"""Bytes of a body that every request may hold; larger ones of one account come one at a time."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _LONGEST_LINE = 256 * 2**10
@@ -65,15 +61,18 @@ async def _unpacked(raw: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     member, begun = zlib.decompressobj(_GZIP), False
     try:
         async for chunk in raw:
-            left = chunk
-            while left:
+            left, full = chunk, False
+            while left or full:
                 if member.eof:
                     member = zlib.decompressobj(_GZIP)
                 piece = member.decompress(left, PIECE)
-                left, begun = member.unconsumed_tail or member.unused_data, True
                 if piece:
                     yield piece
-                if left:
+                # A full piece may have more behind it although all input was taken.
+                left, full, begun = member.unconsumed_tail, len(piece) == PIECE, True
+                if member.eof:
+                    left, full = member.unused_data, False
+                if left or full:
                     await asyncio.sleep(0)  # a packet may hold a thousand pieces: let others have a turn
     except zlib.error:
         raise EncodingError from None
@@ -87,7 +86,7 @@ async def read(response: httpx2.Response, *, limit: int, grown: Callable[[], Any
     Args:
         response: Open, and not read yet.
         limit: Most bytes of the unpacked body.
-        grown: Awaited once the body is larger than :data:`SMALL`.
+        grown: Awaited once the body is larger than :data:`controller.adapters.offloop.SMALL`: such ones come one at a time.
 
     Raises:
         EncodingError: See :func:`pieces`.
@@ -120,14 +119,3 @@ async def lines(response: httpx2.Response) -> AsyncIterator[str]:
             rest = b""
     if rest:
         yield rest.decode(errors="replace")
-
-
-async def parse(body: bytes, *, threads: Executor | None) -> Any:  # noqa: ANN401 -- JSON
-    """Parse a JSON document; a large one in another thread, so that the event loop gets its turns meanwhile.
-
-    Raises:
-        UnreadableError: See :func:`controller.adapters.incoming.parse_json`.
-    """
-    if threads is None or len(body) <= PIECE:
-        return incoming.parse_json(body)
-    return await asyncio.get_running_loop().run_in_executor(threads, incoming.parse_json, body)

@@ -6,9 +6,9 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlencode, urlsplit
 
@@ -32,6 +32,7 @@ from controller.adapters.huggingface.errors import (
     request_id,
 )
 from controller.adapters.huggingface.values import JSON
+from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.adapters.shares import NoTurnError, Share, Shares
 from controller.core.model import Disposition, Failure, HubAccount
 from controller.core.reasons import Reason
@@ -60,34 +61,17 @@ there can make accounts without end, by naming Hub namespaces; those of other Ku
 MOST_OF_PUBLIC = 2
 """The same for what is asked of one endpoint without a token."""
 
-PARSERS = 2
-"""Threads that parse large answers."""
-
 
 class Session(httpx2.AsyncClient):
     """The HTTP session that all accounts share, with a share for each.
 
     Attributes:
         shares: Whose turn it is.
-        threads: Where large answers are parsed; None for here, as virtual time has no threads.
+        workers: Parse large answers.
     """
 
     shares: Shares
-    threads: ThreadPoolExecutor | None = None
-
-    async def aclose(self) -> None:
-        """Close connections and threads. Idempotent."""
-        await super().aclose()
-        self._end_threads()
-
-    async def __aexit__(self, *about: object) -> None:
-        """Close connections and threads."""
-        await super().__aexit__(*about)  # type: ignore[arg-type]
-        self._end_threads()
-
-    def _end_threads(self) -> None:
-        if self.threads is not None:
-            self.threads.shutdown(wait=False, cancel_futures=True)
+    workers: Workers
 
 
 def open_session(
@@ -122,8 +106,7 @@ def open_session(
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
     )
     session.shares = Shares()
-    if transport is None:
-        session.threads = ThreadPoolExecutor(PARSERS, thread_name_prefix="hub-json")
+    session.workers = SHARED if transport is None else AT_ONCE  # virtual time has no threads
     return session
 
 
@@ -363,7 +346,7 @@ class Wire:
                             secrets=secrets,
                         )
                     raw = await bodies.read(response, limit=LARGEST_BODY, grown=grown)
-                payload = await bodies.parse(raw, threads=self._session.threads)
+                payload = await self._session.workers.run(len(raw), partial(incoming.parse_json, raw))
             except bodies.EncodingError:
                 why = "its body cannot be decoded"
             except bodies.TooLargeError as error:
