@@ -61,18 +61,17 @@ async def _unpacked(raw: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     member, begun = zlib.decompressobj(_GZIP), False
     try:
         async for chunk in raw:
-            left, full = chunk, False
-            while left or full:
+            left = chunk
+            while left:
                 if member.eof:
                     member = zlib.decompressobj(_GZIP)
                 piece = member.decompress(left, PIECE)
+                begun = True
                 if piece:
                     yield piece
-                # A full piece may have more behind it although all input was taken.
-                left, full, begun = member.unconsumed_tail, len(piece) == PIECE, True
-                if member.eof:
-                    left, full = member.unused_data, False
-                if left or full:
+                # What is left of the output comes with the next input: there is one, as the checksum ends the member.
+                left = member.unused_data if member.eof else member.unconsumed_tail
+                if left:
                     await asyncio.sleep(0)  # a packet may hold a thousand pieces: let others have a turn
     except zlib.error:
         raise EncodingError from None

@@ -39,32 +39,32 @@ SPEC = LaunchSpec(
 )
 
 # ------------------------------------------------------------------------------------------------------ what may be answered
-ODD_NUMBERS = st.sampled_from([math.inf, -math.inf, math.nan, 1e308, -1, 0, 10**400, 2**63, True])
-ODD_TEXTS = st.sampled_from(
-    [
-        "\x1b]52;c;eA==\x07",
-        "\u202edesrever",
-        "\ud800",
-        "",
-        " ",
-        "9" * 5_000,
-        "x" * 5_000,
-        TOKEN,
-        SECRET,
-        "2026-11-28T10:00:00Z",
-        "0001-01-01T00:00:00+14:00",
-        "9999-12-31T23:59:59-14:00",
-        "exit code: " + "9" * 5_000,
-        "http://[",
-        "javascript:x",
-        "RUNNING",
-        "not enough capacity",
-        "user",
-        "minute",
-        "../..",
-        "a/b",
-    ]
-)
+NUMBERS = [1e308, -1e308, -1, 0, 10**400, -(10**400), 2**63, True]
+ODD_NUMBERS = st.sampled_from([math.inf, -math.inf, math.nan, *NUMBERS])
+TEXTS = [
+    "\x1b]52;c;eA==\x07",
+    "\u202edesrever",
+    "\ud800",
+    "",
+    " ",
+    "9" * 5_000,
+    "x" * 5_000,
+    TOKEN,
+    SECRET,
+    "2026-11-28T10:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    "exit code: " + "9" * 5_000,
+    "http://[",
+    "javascript:x",
+    "RUNNING",
+    "not enough capacity",
+    "user",
+    "minute",
+    "../..",
+    "a/b",
+]
+ODD_TEXTS = st.sampled_from(TEXTS)
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | ODD_NUMBERS | ODD_TEXTS
 )
@@ -319,3 +319,40 @@ def test_every_list_of_hardware_and_jobs_is_read_entry_by_entry(payload: Any) ->
         return
     for name in ("live", "flavors"):
         check(name, answered(name, 200, {}, body))
+
+
+def with_odd_values(good: dict[str, Any]) -> list[Any]:
+    """Return copies of an object, each with one odd value in one place, nested ones included."""
+    odd = [*NUMBERS, *TEXTS, None, [], {}, [None], {"": None}, [[]]]
+    copies = []
+    for key, inner in good.items():
+        copies += [{**good, key: value} for value in odd]
+        if isinstance(inner, dict):
+            copies += [{**good, key: changed} for changed in with_odd_values(inner)]
+    return copies
+
+
+def test_every_odd_value_in_every_field_of_a_job_is_bounded_or_named() -> None:
+    full = job(
+        startedAt="2026-11-21T10:01:00Z",
+        finishedAt="2026-11-21T10:03:00Z",
+        timeout=3_600,
+        createdBy={"name": "bot"},
+        initiator={"type": "user", "name": "octo"},
+        status={"stage": "RUNNING", "message": "words", "cancelReason": "NO_CREDITS"},
+        labels=dict(LABELS),
+    )
+    for entry in with_odd_values(full):
+        check("inspect", answered("inspect", 200, {}, json.dumps(entry).encode()))
+
+
+def test_every_odd_value_in_every_field_of_hardware_is_bounded_or_named() -> None:
+    full = {
+        "name": "t4-small",
+        "prettyName": "T4",
+        "unitCostUSD": 0.01,
+        "unitLabel": "minute",
+        "accelerator": {"model": "T4"},
+    }
+    for entry in with_odd_values(full):
+        check("flavors", answered("flavors", 200, {}, json.dumps([entry]).encode()))

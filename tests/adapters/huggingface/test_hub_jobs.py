@@ -243,6 +243,63 @@ async def test_a_missing_creation_time_is_taken_from_the_id(hub: ScriptedHub, jo
     assert (await jobs.live(OURS)).items[0].created_at == 0x69200000
 
 
+@pytest.mark.parametrize(
+    "labels", [None, {}, {"managed-by": None}, {"managed-by": "us\x1b"}, {"managed-by": ["us"]}]
+)
+async def test_a_job_without_our_labels_is_not_ours_however_they_are_missing(
+    hub: ScriptedHub, jobs: HubJobs, labels: Any
+) -> None:
+    absent = job("absent")
+    del absent["labels"]
+    hub.answer(page([job("odd", labels=labels), absent, job("good")]))
+    observed = await jobs.live(OURS)
+    assert [j.id for j in observed.items] == ["good"]
+    assert observed.complete
+
+
+async def test_a_job_whose_labels_are_null_is_shown_to_who_asks_for_it(
+    hub: ScriptedHub, jobs: HubJobs
+) -> None:
+    hub.answer(reply(job("x", labels=None)))
+    found = await jobs.inspect("x")
+    assert found is not None
+    assert found.labels == {}
+
+
+@pytest.mark.parametrize(
+    ("initiator", "kind"),
+    [
+        ({"id": "u", "name": "octo", "type": "user"}, "user"),
+        ({"id": "j", "type": "Duplicated-Job"}, "duplicated-job"),
+        ({"type": ["x"]}, ""),
+        ({"type": "x" * 100}, "x" * 63 + "…"),
+        (None, ""),
+    ],
+)
+async def test_what_started_a_job_is_told(hub: ScriptedHub, jobs: HubJobs, initiator: Any, kind: str) -> None:
+    hub.answer(reply(job("x", initiator=initiator, createdBy={"id": "u", "name": "bot"})))
+    found = await jobs.inspect("x")
+    assert found is not None
+    assert (found.initiator, found.creator) == (kind, "bot")
+
+
+@pytest.mark.parametrize("job_id", ["", "..", "a/b", "x" * 65, "x\x1b", "é", 5, None])
+async def test_an_id_that_fits_no_path_is_no_id(hub: ScriptedHub, jobs: HubJobs, job_id: Any) -> None:
+    hub.answer(page([job(job_id), job("good")]))
+    observed = await jobs.live(OURS)
+    assert [j.id for j in observed.items] == ["good"]
+    assert not observed.complete
+
+
+@pytest.mark.parametrize("cursor", ["x" * 2_000, "a b\x1b"])
+async def test_a_link_that_cannot_be_followed_is_not_the_end_of_the_list(
+    hub: ScriptedHub, jobs: HubJobs, cursor: str
+) -> None:
+    hub.answer(page([job("a")], f"https://hub.example/api/jobs/acme?cursor={cursor}"))
+    with pytest.raises(HubError, match="link to the next page"):
+        await jobs.live(OURS)
+
+
 # --------------------------------------------------------------------------------------------------------------- find
 async def test_a_launch_in_doubt_is_found_in_any_stage_newest_first(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(
