@@ -7,6 +7,7 @@ token, and a rotated Secret is picked up within :data:`FRESH_FOR` seconds, or at
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -41,6 +42,14 @@ from controller.ports import (
 FRESH_FOR = 30.0
 """Seconds for which a Secret is not read again."""
 
+UNUSED_FOR = 3600.0
+"""Seconds after which a Secret that nobody reads any more is forgotten."""
+
+CLOSING = 5.0
+"""Seconds for one client to close: connections that are in the way are dropped by their other side in the end."""
+
+_log = logging.getLogger(__name__)
+
 _REFUSED = frozenset({Reason.GitHubUnauthorized, Reason.HubUnauthorized, Reason.AppNotInstalled})
 
 ClientT = TypeVar("ClientT", GitHub, Hub)
@@ -55,12 +64,15 @@ class SecretCache:
         self._clock = clock
         self._read: dict[SecretRef, tuple[float, Mapping[str, str]]] = {}
         self._locks: dict[SecretRef, asyncio.Lock] = {}
+        self._used: dict[SecretRef, float] = {}
 
     async def read(self, ref: SecretRef) -> Mapping[str, str]:
         """Return a Secret's data; a failure is not kept, so that the next call asks again.
 
         While Kubernetes is out of reach, what was read last goes on being used: a running pool must not stop for it.
         """
+        self._used[ref] = self._clock.mono()
+        self._forget()
         async with self._locks.setdefault(ref, asyncio.Lock()):
             known = self._read.get(ref)
             if known is not None and self._clock.mono() - known[0] < FRESH_FOR:
@@ -73,6 +85,14 @@ class SecretCache:
                 raise
             self._read[ref] = (self._clock.mono(), data)
             return data
+
+    def _forget(self) -> None:
+        """Drop what was not read for :data:`UNUSED_FOR` seconds: pools come and go, and their tokens must not stay in memory."""
+        unused_since = self._clock.mono() - UNUSED_FOR
+        for ref in [ref for ref, used in self._used.items() if used < unused_since]:
+            if not self._locks[ref].locked():
+                for known in (self._used, self._locks, self._read):
+                    known.pop(ref, None)
 
     def expire(self, ref: SecretRef) -> None:
         """Read a Secret again at the next call: what it held was refused."""
@@ -132,7 +152,7 @@ class _Reopening(Generic[ClientT]):
             spent, self._former = self._former, self._client
             self._client, self._data = opened, data
             if spent is not None:
-                await spent.close()
+                await _closed(spent)
         return self._client
 
     @property
@@ -144,7 +164,16 @@ class _Reopening(Generic[ClientT]):
         """Close what is open."""
         for client in (self._former, self._client):
             if client is not None:
-                await client.close()
+                await _closed(client)
+
+
+async def _closed(client: GitHub | Hub) -> None:
+    """Close a client; one that does not close is said, and costs nobody else anything."""
+    try:
+        async with asyncio.timeout(CLOSING):
+            await client.close()
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the client is not used again
+        _log.warning("A client could not be closed", extra={"detail": type(error).__name__})
 
 
 class SourceClient(GitHub):
@@ -296,10 +325,11 @@ class SecretConnections:
 
     async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
         """See :class:`controller.ports.Connections`."""
-        for source in sorted(set(self._github).difference(sources)):
-            await self._github.pop(source).close()
-        for account in sorted(set(self._hub).difference(accounts)):
-            await self._hub.pop(account).close()
+        gone: list[SourceClient | AccountClient] = [
+            *(self._github.pop(source) for source in sorted(set(self._github).difference(sources))),
+            *(self._hub.pop(account) for account in sorted(set(self._hub).difference(accounts))),
+        ]
+        await asyncio.gather(*(client.close() for client in gone))
 
     async def close(self) -> None:
         """Close every client."""

@@ -1,8 +1,8 @@
-"""Host names: looked up in threads of their own, so that a name whose servers never answer holds up nobody else.
+"""Looking names up: in a bounded number of threads of its own, so that names that nobody answers for delay only those who ask them.
 
-``getaddrinfo`` blocks and cannot be given up: a name that is never answered keeps its thread for half a minute. asyncio runs it in
-the loop's default executor, whose few threads serve everything else as well; a dozen such names, which anybody who may write a
-pool can name, then stop every new connection of the process.
+asyncio looks names up in the threads that everything else uses too, as many as there are processors and four more. A name server
+that never answers holds a thread for half a minute, so a handful of such names would stop every connection of the process. Here
+names that were answered promptly have threads that the others cannot take, and go on with their last addresses for a while.
 """
 
 from __future__ import annotations
@@ -13,127 +13,194 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
-AT_A_TIME = 64
-"""Names that are looked up at a time; a thread that waits costs about 100 kB."""
+from controller.adapters.shares import NoTurnError, Share, Shares
 
-PATIENCE = 1.0
-"""Seconds after which a name that was answered before is taken as it was answered then."""
+THREADS_FOR_PROMPT, THREADS_FOR_OTHERS = Share("prompt", 8), Share("others", 24)
+"""Look-ups at a time of names that were answered promptly the last time, and of all others; a look-up is a thread."""
 
-MOST_KEPT = 1_024
-"""Names whose last answer is kept."""
+THREADS_FOR_NAME = 2
+"""Look-ups at a time of one name, which may be asked for with several ports."""
 
-Found = list[tuple[Any, ...]]
-"""What ``socket.getaddrinfo`` returns."""
+PROMPT = 1.0
+"""Seconds within which an answer is prompt, and after which the last addresses of a name do instead."""
 
-Question = tuple[Any, ...]
-"""What ``socket.getaddrinfo`` takes: host, port, family, type, protocol, flags."""
+KEPT_FOR = 600.0
+"""Seconds for which the last addresses of a name may do."""
+
+MOST_NAMES = 1_000
+"""Names whose last addresses are kept."""
+
+Addresses = list[tuple[Any, ...]]
+LookUp = Callable[..., Addresses]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What :func:`socket.getaddrinfo` is asked."""
+
+    host: str | bytes | None
+    port: str | bytes | int | None
+    family: int
+    type: int
+    proto: int
+    flags: int
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    task: asyncio.Task[Addresses]
+    callers: int = 0
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    addresses: Addresses
+    at: float
+    prompt: bool
 
 
 class Names:
-    """Looks up names: each at most once at a time, and never in a thread that others need.
-
-    Names that were answered before do not depend on the others at all: when there is no new answer within ``patience``, the last
-    one counts. A new name waits at most for :data:`AT_A_TIME` others that are not answered.
+    """Looks names up, each at most once at a time.
 
     Args:
-        look_up: As ``socket.getaddrinfo``.
-        at_a_time: Most look-ups at a time.
-        patience: Seconds to wait for a new answer where there is an old one.
+        look_up: Like :func:`socket.getaddrinfo`; is called in threads, and may block.
+        prompt: Seconds, see :data:`PROMPT`.
     """
 
-    def __init__(
-        self,
-        *,
-        look_up: Callable[..., Found] = socket.getaddrinfo,
-        at_a_time: int = AT_A_TIME,
-        patience: float = PATIENCE,
-    ) -> None:
+    def __init__(self, *, look_up: LookUp = socket.getaddrinfo, prompt: float = PROMPT) -> None:
         self._look_up = look_up
-        self._patience = patience
-        self._free = asyncio.Semaphore(at_a_time)
-        self._under_way: dict[Question, asyncio.Task[Found]] = {}
-        self._last: OrderedDict[Question, Found] = OrderedDict()
+        self._patience = prompt
+        self._shares = Shares()
+        self._known: OrderedDict[_Question, _Known] = OrderedDict()
+        self._under_way: dict[_Question, _UnderWay] = {}
 
-    async def addresses(self, *question: Any) -> Found:  # noqa: ANN401 -- as of getaddrinfo
-        """Return what ``socket.getaddrinfo`` says to the same arguments.
+    async def resolve(
+        self,
+        host: str | bytes | None,
+        port: str | bytes | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - as asyncio calls it
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Addresses:
+        """Return addresses as :func:`socket.getaddrinfo` does.
 
         Raises:
-            OSError: As ``socket.getaddrinfo``.
-            UnicodeError: The name cannot be written as one.
+            OSError: The name is unknown, or nobody answered and nothing is known of before.
         """
-        asked = self._under_way.get(question)
-        if asked is None:
-            asked = asyncio.get_running_loop().create_task(self._ask(question), name="name look-up")
-            asked.add_done_callback(_mark_retrieved)
-            self._under_way[question] = asked
-        last = self._last.get(question)
-        if last is None:
-            return await asyncio.shield(asked)  # others may wait for it too
-        await asyncio.wait((asked,), timeout=self._patience)
-        return asked.result() if asked.done() else last
-
-    async def _ask(self, question: Question) -> Found:
+        question = _Question(host, port, family, type, proto, flags)
+        one = self._under_way.get(question) or self._begin(question)
+        one.callers += 1
         try:
-            async with self._free:
-                found = await self._in_a_thread(question)
+            known = self._known.get(question)
+            if known is None or asyncio.get_running_loop().time() - known.at > KEPT_FOR:
+                return await asyncio.shield(one.task)
+            await asyncio.wait({one.task}, timeout=self._patience)
+            if not one.task.done() or _passes(one.task.exception()):
+                return known.addresses
+            return one.task.result()
         finally:
-            del self._under_way[question]
-        self._last[question] = found
-        self._last.move_to_end(question)
-        if len(self._last) > MOST_KEPT:
-            self._last.popitem(last=False)
-        return found
+            one.callers -= 1
+            if not one.callers and not one.begun and self._under_way.get(question) is one:
+                del self._under_way[question]
+                one.task.cancel()
 
-    async def _in_a_thread(self, question: Question) -> Found:
-        """Look up in a thread that does not keep the process from ending, as those of an executor do."""
+    def _begin(self, question: _Question) -> _UnderWay:
+        task = asyncio.create_task(self._answer(question), name=f"look-up of {question.host!r}")
+        one = self._under_way[question] = _UnderWay(task)
+
+        def ended(task: asyncio.Task[Addresses]) -> None:
+            if self._under_way.get(question) is one:
+                del self._under_way[question]
+            if not task.cancelled():
+                task.exception()  # whoever waits is told; nobody may wait any more
+
+        task.add_done_callback(ended)
+        return one
+
+    async def _answer(self, question: _Question) -> Addresses:
+        """Ask when there is a turn; nobody can end a thread, so the turn is over when the thread is."""
+        loop, known = asyncio.get_running_loop(), self._known.get(question)
+        threads = THREADS_FOR_PROMPT if known is not None and known.prompt else THREADS_FOR_OTHERS
+        try:
+            async with self._shares.turn((Share(("name", question.host), THREADS_FOR_NAME), threads)):
+                self._under_way[question].begun = True
+                began = loop.time()
+                addresses = await self._in_thread(question)
+        except NoTurnError:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are waited for") from None
+        except OSError:
+            if known is not None:
+                self._known[question] = replace(known, prompt=False)
+            raise
+        at = loop.time()
+        self._known[question] = _Known(addresses, at, prompt=at - began <= self._patience)
+        self._known.move_to_end(question)
+        while len(self._known) > MOST_NAMES:
+            self._known.popitem(last=False)
+        return addresses
+
+    def _in_thread(self, question: _Question) -> asyncio.Future[Addresses]:
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Found] = loop.create_future()
+        answer: asyncio.Future[Addresses] = loop.create_future()
 
-        def settle(found: Found | None, failed: Exception | None) -> None:
-            if answered.done():
-                return  # cancelled: the loop is ending
-            if found is None:
-                answered.set_exception(failed or OSError("no answer"))
+        def tell(outcome: Addresses | Exception) -> None:
+            if answer.done():
+                return
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
             else:
-                answered.set_result(found)
+                answer.set_result(outcome)
 
-        def work() -> None:
-            found, failed = None, None
+        def ask() -> None:
+            outcome: Addresses | Exception
             try:
-                found = self._look_up(*question)
-            except (OSError, UnicodeError, ValueError) as error:
-                failed = error
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(settle, found, failed)
+                outcome = self._look_up(
+                    question.host,
+                    question.port,
+                    question.family,
+                    question.type,
+                    question.proto,
+                    question.flags,
+                )
+            except Exception as error:  # noqa: BLE001 - it belongs to who asked
+                outcome = error
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(tell, outcome)
 
-        threading.Thread(target=work, name="name look-up", daemon=True).start()
-        return await answered
+        # Not a pool: its threads are waited for when the process ends, and these may take half a minute.
+        threading.Thread(target=ask, name="look-up", daemon=True).start()
+        return answer
 
 
-class NamesLoop(asyncio.SelectorEventLoop):
-    """An event loop that looks up names with :class:`Names`, whichever client asks."""
+def _passes(error: BaseException | None) -> bool:
+    """Whether a failure says nothing about the name: its servers are out of reach."""
+    return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop whose name look-ups are :class:`Names`'; whatever library connects asks it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._names = Names()
+        self._names: Names | None = None
 
     async def getaddrinfo(
         self,
-        host: Any,  # noqa: ANN401 -- as of the base class
-        port: Any,  # noqa: ANN401
+        host: str | bytes | None,
+        port: str | bytes | int | None,
         *,
         family: int = 0,
-        type: int = 0,  # noqa: A002
+        type: int = 0,  # noqa: A002 - as asyncio calls it
         proto: int = 0,
         flags: int = 0,
-    ) -> Found:
+    ) -> Addresses:
         """See :meth:`asyncio.loop.getaddrinfo`."""
-        return await self._names.addresses(host, port, family, type, proto, flags)
-
-
-def _mark_retrieved(task: asyncio.Task[Found]) -> None:
-    """All who waited may have gone: then nobody takes the failure, and asyncio would complain."""
-    if not task.cancelled():
-        task.exception()
+        if self._names is None:
+            self._names = Names()
+        return await self._names.resolve(host, port, family=family, type=type, proto=proto, flags=flags)

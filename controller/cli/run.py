@@ -12,7 +12,7 @@ import click
 from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION
 from controller.adapters.kube.election import LeadershipLost, Timing
-from controller.adapters.names import NamesLoop
+from controller.adapters.names import Loop
 from controller.app import LeaderElection, Options, run
 from controller.cli.logs import configure_logging
 from controller.execute.spec import DOWNLOADS, RunnerVersion
@@ -245,7 +245,7 @@ def run_command(
         debug_plan=debug_plan,
     )
     try:
-        with asyncio.Runner(loop_factory=NamesLoop) as runner:
+        with asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(run(options))
     except UpstreamError as error:
         log.error("cannot run", extra={"reason": str(error.failure.reason), "detail": error.failure.message})  # noqa: TRY400

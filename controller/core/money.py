@@ -26,9 +26,13 @@ def timeout_seconds(deadlines: Deadlines) -> int:
 
 
 def prices(flavors: Mapping[str, Observation[Flavor]]) -> Mapping[str, Mapping[str, float]]:
-    """Return US dollars per second by endpoint and flavor."""
+    """Return US dollars per second by endpoint and flavor, without those whose price is unknown."""
     return {
-        endpoint: {flavor.name: flavor.usd_per_minute / 60 for flavor in seen.items}
+        endpoint: {
+            flavor.name: flavor.usd_per_minute / 60
+            for flavor in seen.items
+            if flavor.usd_per_minute is not None
+        }
         for endpoint, seen in flavors.items()
     }
 

@@ -11,7 +11,11 @@ import re
 from controller.core.model import HFJob, Stage
 from controller.core.reasons import Reason
 
-_EXIT_CODE = re.compile(r"exit code: (\d+)")
+# The whole word of at most three digits: an operating system knows no exit code beyond 255, and Python takes any digits for a
+# number, at a cost that grows with the square of them.
+_EXIT_CODE = re.compile(r"exit code: ([0-9]{1,3})(?![0-9])", re.ASCII)
+_LARGEST_EXIT_CODE = 255
+_LONGEST_MESSAGE = 1_000
 _TIMEOUT = "Job timeout"
 
 EXIT_REASONS = {
@@ -39,11 +43,15 @@ EXIT_REASONS = {
 
 
 def exit_code(job: HFJob) -> int | None:
-    """Return the exit code that the Hub's message names (hf-jobs.md §1.2), 0 for COMPLETED, None when it tells none."""
+    """Return the exit code that the Hub's message names (hf-jobs.md §1.2), 0 for COMPLETED, None when it tells none.
+
+    A number beyond 255 is no exit code. Only the message's first 1,000 characters are read.
+    """
     if job.stage is Stage.COMPLETED:
         return 0
-    found = _EXIT_CODE.search(job.message or "")
-    return int(found[1]) if found else None
+    found = _EXIT_CODE.search((job.message or "")[:_LONGEST_MESSAGE])
+    code = int(found[1]) if found else None
+    return code if code is not None and code <= _LARGEST_EXIT_CODE else None
 
 
 def ended_because(job: HFJob) -> Reason:

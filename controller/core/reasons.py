@@ -103,6 +103,11 @@ class Reason(Enum):
         "The Hub sent an answer that cannot be read; nothing is done with it. The controller retries."
     )
     HubRejected = "The Hub refused the job's specification; the message has the Hub's own words."
+    HubRefused = (
+        "The Hub refuses to show or to end something; the message has the Hub's own words. The controller tries again; please "
+        "report it if it stays."
+    )
+    HubBlocked = "The Hub withholds this for legal reasons (451); nothing runs there until Hugging Face lifts it: ask their support."
     HubNotFound = "The Hub knows no such namespace or job, or the token may not see it."
     FlavorOutOfCapacity = (
         "The Hub has no free hardware of this flavor; the next flavor is tried, and this one again later."

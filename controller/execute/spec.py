@@ -68,7 +68,7 @@ def launch_spec(
         runner_name=name,
         pool=str(pool.key),
         flavor=flavor,
-        usd_per_hour=None if offer is None else offer.usd_per_minute * 60,
+        usd_per_hour=None if offer is None or offer.usd_per_minute is None else offer.usd_per_minute * 60,
         jit_config=jit.encoded,
         lifetime=pool.deadlines.lifetime,
         idle=pool.deadlines.idle if not pool.min_idle else pool.deadlines.lifetime,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
 
-from controller.adapters.connections import FRESH_FOR, SecretCache, SecretConnections
+from controller.adapters.connections import CLOSING, FRESH_FOR, UNUSED_FOR, SecretCache, SecretConnections
 from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import Hub, UpstreamError
+from controller.sim.clock import ManualClock
+from controller.sim.loop import run_virtual
 
 REF = SecretRef("ci", "hf")
 ACCOUNT = HubAccount(endpoint="https://huggingface.co", namespace="acme", secret=REF)
@@ -104,3 +107,60 @@ async def test_credentials_that_are_merely_wrong_are_tried_once(world: World, hu
             await hub.live({})
         assert caught.value.failure.reason is Reason.HubUnauthorized
         assert len(world.used) == calls
+
+
+# ------------------------------------------------------------------------------------------------- what ends with a pool
+@dataclass
+class Ending(Hub):
+    """A client that closes as told."""
+
+    takes: float = 0.0
+    error: Exception | None = None
+    closed: bool = False
+
+    async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
+        return Observation(asked_at=0.0, server_time=0.0)
+
+    async def close(self) -> None:
+        await asyncio.sleep(self.takes)
+        if self.error is not None:
+            raise self.error
+        self.closed = True
+
+
+def account(name: str) -> HubAccount:
+    return HubAccount(endpoint="https://huggingface.co", namespace=name, secret=REF)
+
+
+def test_a_client_that_does_not_close_keeps_no_other_from_closing() -> None:
+    async def main() -> None:
+        clients = {"a": Ending(takes=1e6), "b": Ending(error=OSError("reset")), "c": Ending(takes=1.0)}
+        connections = SecretConnections(
+            cache=SecretCache(secrets=World(), clock=ManualClock()),
+            open_github=lambda *_: pytest.fail("not asked for"),
+            open_hub=lambda account, _: clients[account.namespace],
+            open_hardware=lambda *_: pytest.fail("not asked for"),
+        )
+        for name in clients:
+            await connections.hub(account(name)).live({})
+
+        await connections.keep((), [account("kept")])
+
+        assert clients["c"].closed
+        assert asyncio.get_running_loop().time() == CLOSING
+
+    run_virtual(main())
+
+
+async def test_a_secret_that_nobody_reads_any_more_is_forgotten(world: World) -> None:
+    cache, gone = SecretCache(secrets=world, clock=world), SecretRef("ci", "gone")
+    world.token = "of-a-pool-that-is-gone"
+    await cache.read(gone)
+    world.token = "another"
+    await cache.read(REF)
+    world.now += UNUSED_FOR - 1
+    await cache.read(REF)
+    world.now += 2
+    await cache.read(REF)
+    assert "of-a-pool-that-is-gone" not in repr(vars(cache))
+    assert "another" in repr(vars(cache))

@@ -1,123 +1,147 @@
-"""A name that nobody answers holds up nobody else."""
+"""Names are looked up beside each other: those that nobody answers for delay only who asks for them."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import httpx
 import pytest
 
-from controller.adapters.names import Found, Names, NamesLoop
+from controller.adapters.names import THREADS_FOR_OTHERS, THREADS_FOR_PROMPT, Loop, Names
 
-ADDRESS: Found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
-OTHER: Found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.2", 443))]
+ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
 
 
 class Servers:
-    """Name servers that answer what they know at once, and everything else when they are let go."""
+    """Answers for ``good`` at once unless told otherwise, and says nothing about others until it is released."""
 
-    def __init__(self, **known: Found) -> None:
-        self.known = known
-        self.asked: list[str] = []
-        self.let_go = threading.Event()
-        self.waiting = threading.Semaphore(0)
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.silent_too: set[str] = set()
+        self.gone: set[str] = set()
+        self.asked: list[Any] = []
+        self.under_way = self.most = 0
+        self._lock = threading.Lock()
+        self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
 
-    def look_up(self, host: str, *_: Any) -> Found:
+    def count(self, change: int) -> None:
+        with self._lock:
+            self.under_way += change
+            self.most = max(self.most, self.under_way)
+        with suppress(RuntimeError):  # the test has ended
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def until(self, under_way: int) -> None:
+        while self.under_way != under_way:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def look_up(self, host: Any, *_: Any) -> list[tuple[Any, ...]]:
         self.asked.append(host)
-        if host not in self.known:
-            self.waiting.release()
-            self.let_go.wait(30)
-        if host not in self.known:
-            raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        return self.known[host]
+        if host == "good" and host not in self.silent_too | self.gone:
+            return list(ANSWER)
+        if host in self.gone:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        self.count(1)
+        self.released.wait(60)
+        self.count(-1)
+        raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
 
 
-async def dead(names: Names, servers: Servers, count: int) -> list[asyncio.Task[Found]]:
-    """Ask for names that are never answered, and wait until each of them has its thread."""
-    tasks = [asyncio.create_task(names.addresses(f"dead-{n}", 443)) for n in range(count)]
-    for _ in tasks:
-        await asyncio.to_thread(servers.waiting.acquire)
-    return tasks
-
-
-async def settle(servers: Servers, tasks: list[asyncio.Task[Found]]) -> None:
-    servers.let_go.set()
-    for failed in await asyncio.gather(*tasks, return_exceptions=True):
-        assert isinstance(failed, socket.gaierror)
-
-
-async def test_names_that_are_never_answered_leave_the_default_executor_alone() -> None:
-    servers = Servers(good=ADDRESS)
-    names = Names(look_up=servers.look_up, at_a_time=41)
-    tasks = await dead(names, servers, 40)
-    assert await names.addresses("good", 443) == ADDRESS
-    assert await asyncio.to_thread(lambda: 7) == 7
-    await settle(servers, tasks)
-
-
-async def test_a_name_that_was_answered_before_needs_nobody_else() -> None:
-    servers = Servers(good=ADDRESS)
-    names = Names(look_up=servers.look_up, at_a_time=3, patience=0.01)
-    assert await names.addresses("good", 443) == ADDRESS
-    tasks = await dead(names, servers, 3)
-    assert await names.addresses("good", 443) == ADDRESS
-    assert servers.asked.count("good") == 1  # there was no place for it
-    await settle(servers, tasks)
-
-
-async def test_a_new_answer_replaces_the_old_one() -> None:
-    servers = Servers(good=ADDRESS)
-    names = Names(look_up=servers.look_up, patience=60)
-    assert await names.addresses("good", 443) == ADDRESS
-    servers.known["good"] = OTHER
-    assert await names.addresses("good", 443) == OTHER
-    del servers.known["good"]
-    servers.let_go.set()
-    with pytest.raises(socket.gaierror):
-        await names.addresses("good", 443)
-
-
-async def test_a_name_is_looked_up_once_for_all_who_ask_meanwhile() -> None:
-    servers = Servers()
-    names = Names(look_up=servers.look_up)
-    tasks = [asyncio.create_task(names.addresses("late", 443)) for _ in range(10)]
-    await asyncio.to_thread(servers.waiting.acquire)
-    tasks[0].cancel()
-    servers.known["late"] = ADDRESS
-    servers.let_go.set()
-    found = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(found[0], asyncio.CancelledError)
-    assert found[1:] == [ADDRESS] * 9
-    assert servers.asked == ["late"]
-
-
-def test_the_loop_looks_up_names_so_for_every_client() -> None:
-    async def ask() -> None:
-        loop = asyncio.get_running_loop()
-        assert (await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM))[0][4] == ("127.0.0.1", 80)
-        with pytest.raises(UnicodeError):
-            await loop.getaddrinfo("x" * 64 + ".example", 80)
-        async with httpx.AsyncClient() as client:
-            with pytest.raises(httpx.ConnectError):
-                await client.get("http://localhost:1/")
-        assert len(loop._names._last) >= 2  # type: ignore[attr-defined]
-
-    with asyncio.Runner(loop_factory=NamesLoop) as runner:
-        runner.run(ask())
-
-
-def test_a_name_that_is_never_answered_does_not_keep_the_process_from_ending() -> None:
-    servers = Servers()
-
-    async def leave() -> None:
-        names = Names(look_up=servers.look_up)
-        tasks = await dead(names, servers, 2)
+@asynccontextmanager
+async def asking(names: Names, *hosts: str, port: int = 443) -> AsyncIterator[list[asyncio.Task[Any]]]:
+    tasks = [asyncio.create_task(names.resolve(host, port)) for host in hosts]
+    await asyncio.sleep(0)
+    try:
+        yield tasks
+    finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(leave())
-    assert all(t.daemon for t in threading.enumerate() if t.name == "name look-up")
-    servers.let_go.set()
+
+@pytest.fixture
+async def servers() -> AsyncIterator[Servers]:
+    made = Servers()
+    yield made
+    made.released.set()
+
+
+@pytest.mark.timeout(30)
+async def test_names_that_nobody_answers_for_do_not_delay_one_that_was_answered(servers: Servers) -> None:
+    names = Names(look_up=servers.look_up)
+    await names.resolve("good", 443)
+    async with asking(names, *(f"silent{n}" for n in range(100))):
+        await servers.until(THREADS_FOR_OTHERS.most)
+        assert await names.resolve("good", 443) == ANSWER
+    assert servers.most == THREADS_FOR_OTHERS.most
+
+
+@pytest.mark.timeout(30)
+async def test_a_name_that_fell_silent_goes_on_with_its_last_addresses(servers: Servers) -> None:
+    names = Names(look_up=servers.look_up, prompt=0.01)
+    await names.resolve("good", 443)
+    servers.silent_too.add("good")
+    assert await names.resolve("good", 443) == ANSWER
+    servers.released.set()
+    assert await names.resolve("good", 443) == ANSWER, "its servers say that they are out of reach"
+
+
+@pytest.mark.timeout(30)
+async def test_a_name_has_no_more_than_its_own_threads_whatever_its_ports(servers: Servers) -> None:
+    names = Names(look_up=servers.look_up)
+    tasks = [asyncio.create_task(names.resolve("silent", port)) for port in range(1, 50)]
+    await servers.until(2)
+    assert await names.resolve("good", 443) == ANSWER
+    assert servers.most == 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_who_asks_for_the_same_name_at_once_shares_one_look_up(servers: Servers) -> None:
+    names = Names(look_up=servers.look_up)
+    async with asking(names, *["silent"] * 20) as tasks:
+        await servers.until(1)
+        servers.released.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {socket.gaierror}
+    assert servers.asked == ["silent"]
+
+
+async def test_a_name_that_does_not_exist_any_more_is_unknown(servers: Servers) -> None:
+    names = Names(look_up=servers.look_up)
+    await names.resolve("good", 443)
+    servers.gone.add("good")
+    with pytest.raises(socket.gaierror, match="unknown"):
+        await names.resolve("good", 443)
+
+
+@pytest.mark.timeout(30)
+async def test_who_gives_up_before_its_turn_is_not_asked_for(servers: Servers) -> None:
+    names = Names(look_up=servers.look_up)
+    async with asking(names, *(f"silent{n}" for n in range(THREADS_FOR_OTHERS.most))):
+        await servers.until(THREADS_FOR_OTHERS.most)
+        async with asking(names, "good", "late"):
+            pass
+        servers.released.set()
+        await servers.until(0)
+        assert await names.resolve("good", 443) == ANSWER, (
+            "one that gave up leaves nothing behind for the next"
+        )
+    assert "late" not in servers.asked
+
+
+def test_whoever_connects_on_the_loop_asks_there() -> None:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+
+        async def main() -> set[Any]:
+            found = await asyncio.get_running_loop().getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
+            return {address[0] for *_, address in found}
+
+        assert runner.run(main()) & {"127.0.0.1", "::1"}
+    assert THREADS_FOR_PROMPT.most < THREADS_FOR_OTHERS.most

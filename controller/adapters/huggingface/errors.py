@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Iterable, Mapping
-from email.utils import parsedate_to_datetime
+from enum import Enum
+from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined] # documented, not in __all__
 
+from controller.adapters import incoming
+from controller.adapters.huggingface.values import LONGEST_MESSAGE, words
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
@@ -25,8 +28,14 @@ LONGEST_WAIT = 900.0
 DEFAULT_WAIT = 60.0
 """Seconds to wait after a 429 that does not say how long."""
 
+LARGEST_ERROR = 64 * 2**10
+"""Bytes of a refusal in which words are looked for. A longer one is not read at all: where it is cut, a secret may be cut in
+two, and half a secret is masked by nobody."""
+
 _REQUEST_IDS = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
-_LONGEST_WORDS = 300
+_LONGEST_REQUEST_ID = 100
+_LONGEST_LIMIT = 256
+_MOST_WORDS = 10
 
 # The scheduler behind Spaces and Jobs says "not enough hardware capacity" and "unable to schedule"; what POST jobs itself
 # says about scarce hardware is not documented (hf-jobs.md §3), so near relatives count too, and no other text does.
@@ -34,7 +43,11 @@ _CAPACITY = re.compile(
     r"(not enough|insufficient|no|out of|lack of)\s+(available\s+)?((hardware|gpu)\s+)?capacity|unable to schedule",
     re.IGNORECASE,
 )
-_MAY_MEAN_CAPACITY = frozenset({400, 409, 422, 503})
+# One user has seen scarce hardware answered with 500, so the words count whatever the status is, but for those that speak of the
+# account: there another flavor would be refused too.
+_ABOUT_THE_ACCOUNT = frozenset({401, 402, 429})
+# Something else is going on there at this moment: conflict, locked, too early.
+_PASSING = frozenset({409, 423, 425})
 
 _NOTHING_SENT = (
     httpx2.ConnectError,
@@ -51,7 +64,22 @@ _REASONS = {
     404: (Reason.HubNotFound, Disposition.PERSON),
     408: (Reason.HubUnavailable, Disposition.RETRY),
     429: (Reason.HubRateLimited, Disposition.WAIT),
+    451: (Reason.HubBlocked, Disposition.PERSON),
 }
+
+
+class Asked(Enum):
+    """What a request asks for: a refusal means something else for each, and so does silence."""
+
+    READ = "to show something"
+    QUESTION = "whether something would be allowed"
+    CANCEL = "to end an HF Job"
+    LAUNCH = "to make an HF Job"
+
+    @property
+    def effect(self) -> bool:
+        """It changes something, so that silence leaves it in doubt."""
+        return self in (Asked.CANCEL, Asked.LAUNCH)
 
 
 class HubError(UpstreamError):
@@ -83,7 +111,7 @@ def refusal(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    effect: bool,
+    asked: Asked,
     secrets: Iterable[str] = (),
 ) -> HubError:
     """Read an answer that is not a success.
@@ -92,53 +120,71 @@ def refusal(
         call: Method and path, for the message.
         status: HTTP status; 200 to 299 has no place here.
         headers: Names in any case that the mapping accepts in lower case.
-        body: Raw body.
-        effect: The request changes something, so that a 5xx leaves it in doubt.
+        body: Raw body, whole: of one that is cut, or longer than :data:`LARGEST_ERROR`, give nothing.
+        asked: What was asked for: only a launch can be refused for its specification or for want of hardware.
         secrets: Values to be masked should the Hub repeat them.
     """
-    words = mask(_words(headers, body), secrets)
     if status < 400:
-        where = httpx2.URL(headers.get("location", "")).host or "another address"
+        where = _host(headers.get("location", "")) or "another address"
         return malformed(
             call=call, why=f"it redirects to {where}; write that into huggingface.endpoint", headers=headers
         )
-    if status in _MAY_MEAN_CAPACITY and means_no_capacity(words):
+    said = _words(headers, body, secrets)
+    capacity = asked is Asked.LAUNCH and status not in _ABOUT_THE_ACCOUNT and means_no_capacity(said)
+    if capacity:
         reason, disposition = Reason.FlavorOutOfCapacity, Disposition.CAPACITY
     elif status >= 500:
         reason, disposition = Reason.HubUnavailable, Disposition.RETRY
+    elif status in _REASONS:
+        reason, disposition = _REASONS[status]
+    elif asked is Asked.LAUNCH:
+        reason, disposition = Reason.HubRejected, Disposition.PERSON
     else:
-        reason, disposition = _REASONS.get(status, (Reason.HubRejected, Disposition.PERSON))
+        reason = Reason.HubRefused
+        disposition = Disposition.RETRY if status in _PASSING else Disposition.PERSON
     wait, limit = _wait(status, headers)
-    said = f'{status} "{words}"' if words else str(status)
+    answered = f'{status} "{said}"' if said else str(status)
     failure = Failure(
         reason=reason,
-        message=f"{call}: the Hub answered {said}. {reason.meaning}",
+        message=f"{call}: the Hub answered {answered}. {reason.meaning}",
         disposition=disposition,
         request_id=request_id(headers),
         retry_after=wait,
-        in_doubt=effect and (status >= 500 or status == 408),
+        in_doubt=asked.effect and (status >= 500 or status == 408),
     )
     return HubError(failure, status=status, soon=status >= 500 and wait is None, limit=limit)
 
 
-def no_answer(*, call: str, error: Exception, effect: bool, secrets: Iterable[str] = ()) -> HubError:
+def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Iterable[str] = ()) -> HubError:
     """Read a failure to get any answer.
 
-    Only a connection that was never made proves that nothing was sent (simulation.md §2); after anything else the request may
-    have arrived.
+    Only a connection that was never made proves that nothing was sent (simulation.md §2); after anything else, also what nobody
+    has thought of, the request may have arrived.
     """
     if isinstance(error, httpx2.DecodingError):
-        return malformed(call=call, why="its body cannot be decoded", effect=effect)
+        return malformed(call=call, why="its body cannot be decoded", effect=asked.effect)
     # A protocol error of our own side may quote the headers, and so the token.
-    detail = "" if isinstance(error, httpx2.LocalProtocolError) else mask(_squeeze(str(error)), secrets)
+    detail = "" if isinstance(error, httpx2.LocalProtocolError) else words(str(error), secrets)
     what = type(error).__name__ + (f" ({detail})" if detail else "")
+    known = isinstance(error, httpx2.HTTPError | httpx2.InvalidURL | httpx2.StreamError | OSError)
+    reason = Reason.HubUnavailable if known else Reason.InternalError
     failure = Failure(
-        reason=Reason.HubUnavailable,
-        message=f"{call}: no answer from the Hub: {what}. {Reason.HubUnavailable.meaning}",
-        in_doubt=effect and not isinstance(error, _NOTHING_SENT),
+        reason=reason,
+        message=f"{call}: no answer from the Hub: {what}. {reason.meaning}",
+        in_doubt=asked.effect and not isinstance(error, _NOTHING_SENT),
     )
     slow = isinstance(error, httpx2.TimeoutException | TimeoutError)
-    return HubError(failure, soon=not slow)
+    return HubError(failure, soon=known and not slow)
+
+
+def not_sent(*, call: str, why: str) -> HubError:
+    """Say that a request waited for its turn in vain: nothing was sent, so nothing is in doubt."""
+    return HubError(
+        Failure(
+            reason=Reason.HubUnavailable,
+            message=f"{call}: not sent: {why}. {Reason.HubUnavailable.meaning}",
+        )
+    )
 
 
 def malformed(
@@ -156,37 +202,39 @@ def malformed(
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the id that the Hub's people can look the request up by."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+    found = (incoming.text(headers.get(name), _LONGEST_REQUEST_ID) for name in _REQUEST_IDS)
+    return next((one for one in found if one), None)
 
 
-def mask(text: str, secrets: Iterable[str]) -> str:
-    """Replace secrets in a text of the Hub's; values of less than four characters are no secrets."""
-    for secret in secrets:
-        if len(secret) >= 4:
-            text = text.replace(secret, "***")
-    return text
-
-
-def _words(headers: Mapping[str, str], body: bytes) -> str:
+def _words(headers: Mapping[str, str], body: bytes, secrets: Iterable[str]) -> str:
     """Return the Hub's own words about an error: header, JSON body, or plain text; never HTML."""
-    words: list[object] = [headers.get("x-error-message", "")]
-    text = body[:10_000].decode(errors="replace")
+    found: list[object] = [headers.get("x-error-message", "")]
+    if len(body) <= LARGEST_ERROR:
+        found += _said(body)
+    said = dict.fromkeys(words(one, secrets) for one in found[:_MOST_WORDS])
+    return incoming.text("; ".join(one for one in said if one), LONGEST_MESSAGE)
+
+
+def _said(body: bytes) -> list[object]:
     try:
-        payload = json.loads(body)
+        payload = incoming.parse_json(body)
+    except incoming.UnreadableError:
+        plain = body.decode(errors="replace")
+        return [] if plain.lstrip().startswith(("<", "{", "[")) else [plain]
+    if not isinstance(payload, dict):
+        return []
+    error, errors = payload.get("error"), payload.get("errors")
+    found = error if isinstance(error, list) else [error, payload.get("error_description")]
+    return found + (
+        [e.get("message") for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+    )
+
+
+def _host(location: str) -> str:
+    try:
+        return incoming.text(urlsplit(location[: incoming.LONGEST_URL]).hostname, LONGEST_MESSAGE)
     except ValueError:
-        if not text.lstrip().startswith("<"):
-            words.append(text)
-        payload = None
-    if isinstance(payload, dict):
-        error, errors = payload.get("error"), payload.get("errors")
-        words += error if isinstance(error, list) else [error, payload.get("error_description")]
-        words += [e.get("message") for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
-    said = dict.fromkeys(_squeeze(w) for w in words if isinstance(w, str))
-    return "; ".join(w for w in said if w)[:_LONGEST_WORDS]
-
-
-def _squeeze(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST_WORDS]
+        return ""
 
 
 def _wait(status: int, headers: Mapping[str, str]) -> tuple[float | None, str]:
@@ -194,26 +242,23 @@ def _wait(status: int, headers: Mapping[str, str]) -> tuple[float | None, str]:
     wait = _retry_after(headers)
     if status != 429:
         return wait, ""
-    window = parse_ratelimit_headers(headers)
-    if window is not None and window.remaining == 0:
-        wait = wait if wait is not None else float(window.reset_in_seconds)
+    remaining, resets = _window(headers)
+    if remaining == 0:
+        wait = wait if wait is not None else resets
     # The window's headers are on every answer: with requests left in it, some other limit said no.
-    limit = "kind" if window is not None and window.remaining > 0 else ""
+    limit = "kind" if remaining is not None and remaining > 0 else ""
     return min(wait if wait is not None else DEFAULT_WAIT, LONGEST_WAIT), limit
+
+
+def _window(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
+    """Return the requests that are left in the window, and the seconds until the next one; None where they are not told."""
+    named = {name: headers.get(name, "") for name in ("ratelimit", "ratelimit-policy")}
+    window = parse_ratelimit_headers({name: value[:_LONGEST_LIMIT] for name, value in named.items()})
+    return (None, None) if window is None else (window.remaining, min(window.reset_in_seconds, LONGEST_WAIT))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Read ``Retry-After``: seconds, or a date by the server's own clock."""
-    text = headers.get("retry-after", "").strip()
-    if text.isdigit():
-        return min(float(text), LONGEST_WAIT)
-    until, now = epoch(text), epoch(headers.get("date", ""))
-    return min(max(0.0, until - now), LONGEST_WAIT) if until is not None and now is not None else None
-
-
-def epoch(http_date: str) -> float | None:
-    """Return an HTTP date as epoch seconds, or None when it is none."""
-    try:
-        return parsedate_to_datetime(http_date).timestamp()
-    except (TypeError, ValueError):
-        return None
+    text, now = headers.get("retry-after", ""), incoming.http_date(headers.get("date"))
+    found = incoming.header_number(text, 0, math.inf) if now is None else incoming.wait(text, now=now)
+    return None if found is None else min(found, LONGEST_WAIT)

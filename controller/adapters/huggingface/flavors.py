@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import httpx2
-
 from controller.adapters.huggingface.errors import malformed
-from controller.adapters.huggingface.session import JSON, Wire
+from controller.adapters.huggingface.session import Session, Wire
+from controller.adapters.huggingface.values import parse_flavor
 from controller.core.model import Failure, Flavor, Observation
 from controller.ports import Clock
 
 PATH = "/api/jobs/hardware"
-_PER_MINUTE = {"second": 60.0, "minute": 1.0, "hour": 1 / 60}
+
+MOST_FLAVORS = 1_000
+"""Entries of the list that are read; the Hub has offered 26."""
 
 
 class HubHardware:
@@ -22,12 +23,14 @@ class HubHardware:
         clock: Time.
     """
 
-    def __init__(self, *, session: httpx2.AsyncClient, endpoint: str, clock: Clock) -> None:
+    def __init__(self, *, session: Session, endpoint: str, clock: Clock) -> None:
         self._wire = Wire(session=session, endpoint=endpoint, token=None, clock=clock)
         self._clock = clock
 
     async def flavors(self) -> Observation[Flavor]:
         """List hardware and prices. Entries that cannot be read are left out and make the observation incomplete.
+
+        An entry whose price cannot be read is on offer, at an unknown price.
 
         Raises:
             HubError: There is no list, or nothing in it can be read.
@@ -37,39 +40,17 @@ class HubHardware:
         if not isinstance(answer.payload, list):
             raise malformed(call=answer.call, why="it is no list")
         flavors: dict[str, Flavor] = {}
-        failure: Failure | None = None
-        for entry in answer.payload:
+        why = "" if len(answer.payload) <= MOST_FLAVORS else f"it has more than {MOST_FLAVORS} entries"
+        for entry in answer.payload[:MOST_FLAVORS]:
             try:
                 flavor = parse_flavor(entry)
             except ValueError as error:
-                failure = failure or malformed(call=answer.call, why=str(error)).failure
+                why = why or str(error)
             else:
                 flavors[flavor.name] = flavor
+        failure: Failure | None = malformed(call=answer.call, why=why).failure if why else None
         if not flavors:
-            raise malformed(call=answer.call, why=failure.message if failure else "it lists no hardware")
+            raise malformed(call=answer.call, why=why or "it lists no hardware")
         return Observation(
             items=tuple(flavors.values()), asked_at=asked_at, server_time=answer.server_time, failure=failure
         )
-
-
-def parse_flavor(entry: JSON) -> Flavor:
-    """Read one entry of the hardware list.
-
-    Raises:
-        ValueError: It has no name or no price per unit of time; a price of nothing would make it the cheapest.
-    """
-    name = entry.get("name") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or not name:
-        raise ValueError("an entry has no name")
-    per_minute = _PER_MINUTE.get(str(entry.get("unitLabel", "minute")))
-    usd = entry.get("unitCostUSD")
-    if not isinstance(usd, int | float) or isinstance(usd, bool) or usd < 0 or per_minute is None:
-        raise ValueError(f"the price of {name[:100]} is unclear")
-    pretty, accelerator = entry.get("prettyName"), entry.get("accelerator")
-    model = accelerator.get("model") if isinstance(accelerator, dict) else None
-    return Flavor(
-        name=name,
-        pretty_name=pretty if isinstance(pretty, str) else "",
-        usd_per_minute=usd * per_minute,
-        accelerator=model if isinstance(model, str) else "",
-    )

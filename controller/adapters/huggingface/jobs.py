@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-import httpx2
-
-from controller.adapters.huggingface.errors import HubError, malformed
-from controller.adapters.huggingface.session import JSON, Answer, Wire
+from controller.adapters.huggingface.errors import Asked, HubError, malformed
+from controller.adapters.huggingface.session import Answer, Session, Wire
+from controller.adapters.huggingface.values import JSON, carried_labels, parse_job
 from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, Stage
 from controller.core.reasons import Reason
 from controller.ports import Clock, LaunchSpec, UpstreamError
@@ -21,8 +20,15 @@ from controller.ports import Clock, LaunchSpec, UpstreamError
 LIVE = (Stage.SCHEDULING, Stage.RUNNING)
 """The stages that a list asks for."""
 
-MOST_PAGES = 200
-"""Pages of one list; the page size is unknown, and one account had 826 jobs on several (hf-jobs.md §1.3)."""
+MOST_PAGES, MOST_ROWS, MOST_BYTES = 200, 10_000, 256 * 2**20
+"""Pages, entries and unpacked bytes of one list; the page size is unknown, and one account had 826 jobs on several pages
+(hf-jobs.md §1.3). Each entry holds the bootstrap script, some 27 kB; what we keep of it is some 2 kB, one page at a time."""
+
+LIST_DEADLINE = 300.0
+"""Seconds for one whole list."""
+
+ROWS_AT_A_TIME = 50
+"""Entries that are read before others have a turn: with the longest messages they take some 10 ms."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 # What makes an image a Space, as huggingface_hub has it (hf-jobs.md §1.1).
@@ -50,7 +56,7 @@ class HubJobs:
         *,
         account: HubAccount,
         token: str,
-        session: httpx2.AsyncClient,
+        session: Session,
         clock: Clock,
         meter: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -67,17 +73,19 @@ class HubJobs:
         """
         asked_at = self._clock.mono()
         query = [*(("stage", stage.value) for stage in LIVE), *_label_query(labels)]
-        pages = await self._walk(query)
         jobs: dict[str, HFJob] = {}
         failure: Failure | None = None
-        for page in pages:
-            found, broken = self._ours(page, labels)
-            jobs.update((job.id, job) for job in found)  # the later page is the newer answer
-            failure = failure or broken
+        server_time: float | None = None
+        async with aclosing(self._walk(query)) as pages:
+            async for page in pages:
+                found, broken = await self._ours(page, labels)
+                jobs.update((job.id, job) for job in found)  # the later page is the newer answer
+                failure = failure or broken
+                server_time = page.server_time if server_time is None else server_time
         return Observation(
             items=tuple(job for job in jobs.values() if not job.stage.ended),
             asked_at=asked_at,
-            server_time=pages[0].server_time,
+            server_time=self._clock.wall() if server_time is None else server_time,
             failure=failure,
         )
 
@@ -91,11 +99,12 @@ class HubJobs:
             HubError: Also when an entry cannot be read: it may be the one.
         """
         jobs: dict[str, HFJob] = {}
-        for page in await self._walk(_label_query(labels)[-1:]):
-            found, broken = self._ours(page, labels)
-            if broken is not None:
-                raise HubError(broken)
-            jobs.update((job.id, job) for job in found)
+        async with aclosing(self._walk(_label_query(labels)[-1:])) as pages:
+            async for page in pages:
+                found, broken = await self._ours(page, labels)
+                if broken is not None:
+                    raise HubError(broken)
+                jobs.update((job.id, job) for job in found)
         return sorted(jobs.values(), key=lambda job: (-job.created_at, job.id))
 
     async def inspect(self, job_id: str) -> HFJob | None:
@@ -110,13 +119,15 @@ class HubJobs:
 
     async def launch(self, spec: LaunchSpec) -> HFJob:
         """Create an HF Job; sent once, whatever happens."""
-        answer = await self._wire.post(self._path, body=job_spec(spec), secrets=spec.secrets.values())
+        answer = await self._wire.post(
+            self._path, asked=Asked.LAUNCH, body=job_spec(spec), secrets=spec.secrets.values()
+        )
         return self._read(answer.payload, call=answer.call, effect=True)
 
     async def cancel(self, job_id: str) -> None:
         """Ask the Hub to end a job; one that ended already, or is unknown, is no error."""
         try:
-            await self._wire.post(f"{self._job(job_id)}/cancel", repeatable=True)
+            await self._wire.post(f"{self._job(job_id)}/cancel", asked=Asked.CANCEL)
         except HubError as error:
             if error.status == 404:
                 return
@@ -131,32 +142,44 @@ class HubJobs:
         """Do nothing: connections belong to the shared session, which its maker closes."""
 
     def _job(self, job_id: str) -> str:
-        return f"{self._path}/{quote(job_id, safe='')}"
+        return f"{self._path}/{quote(job_id, safe='', errors='replace')}"
 
-    async def _walk(self, query: Sequence[tuple[str, str]]) -> list[_Page]:
-        """Follow a list to its end."""
+    async def _walk(self, query: Sequence[tuple[str, str]]) -> AsyncGenerator[_Page]:
+        """Follow a list to its end, page by page."""
+        until = self._clock.mono() + LIST_DEADLINE
         answer = await self._wire.get(self._path, query=query)
-        pages, seen = [_page(answer)], {""}
-        while answer.next is not None:
-            if answer.next in seen or len(pages) >= MOST_PAGES:
-                raise malformed(call=answer.call, why="its pages do not end")
-            seen.add(answer.next)
-            answer = await self._wire.get(self._path, query=answer.next)
-            pages.append(_page(answer))
-        return pages
+        seen, number, rows, size = {""}, 0, 0, 0
+        while True:
+            page = _page(answer)
+            number, rows, size = number + 1, rows + len(page.entries), size + answer.size
+            if rows > MOST_ROWS or size > MOST_BYTES:
+                raise malformed(
+                    call=answer.call, why=f"it has more than {MOST_ROWS} entries or {MOST_BYTES} bytes"
+                )
+            following = answer.next
+            yield page
+            if following is None:
+                return
+            if following in seen or number >= MOST_PAGES or self._clock.mono() > until:
+                raise malformed(call=page.call, why="its pages do not end")
+            seen.add(following)
+            answer = await self._wire.get(self._path, query=following)
 
-    def _ours(self, page: _Page, labels: Mapping[str, str]) -> tuple[list[HFJob], Failure | None]:
+    async def _ours(self, page: _Page, labels: Mapping[str, str]) -> tuple[list[HFJob], Failure | None]:
         """Read a page's jobs that carry the labels: whether the Hub joins several by AND or OR is disputed (hf-jobs.md §1.3)."""
-        jobs, failure = [], None
-        for entry in page.entries:
-            carried = entry.get("labels", {}) if isinstance(entry, dict) else None
-            if isinstance(carried, dict) and not labels.items() <= carried.items():
+        jobs: list[HFJob] = []
+        why = ""
+        for number, entry in enumerate(page.entries):
+            if number and number % ROWS_AT_A_TIME == 0:
+                await asyncio.sleep(0)
+            carried = carried_labels(entry)
+            if carried is not None and not labels.items() <= carried.items():
                 continue
             try:
                 jobs.append(parse_job(entry, account=self._account))
             except ValueError as error:
-                failure = malformed(call=page.call, why=str(error)).failure
-        return jobs, failure
+                why = why or str(error)
+        return jobs, malformed(call=page.call, why=why).failure if why else None
 
     def _read(self, payload: JSON, *, call: str, effect: bool) -> HFJob:
         try:
@@ -169,7 +192,7 @@ def account_wire(
     account: HubAccount,
     *,
     token: str,
-    session: httpx2.AsyncClient,
+    session: Session,
     clock: Clock,
     meter: Callable[[int], None] = lambda _: None,
 ) -> Wire:
@@ -188,7 +211,9 @@ def account_wire(
                 disposition=Disposition.PERSON,
             )
         )
-    return Wire(session=session, endpoint=account.endpoint, token=token, clock=clock, meter=meter)
+    return Wire(
+        session=session, endpoint=account.endpoint, token=token, clock=clock, account=account, meter=meter
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,82 +266,3 @@ def job_spec(spec: LaunchSpec) -> dict[str, JSON]:
     if spec.ssh:
         body["ssh"] = {"enabled": True}
     return body
-
-
-def parse_job(entry: JSON, *, account: HubAccount) -> HFJob:
-    """Read a job (hf-jobs.md §1.2).
-
-    Only what we cannot do without is insisted on: an id, labels that are labels, and when it was made. A stage that we do not
-    know is :attr:`Stage.UNKNOWN`, which counts as live.
-
-    Raises:
-        ValueError: One of those is missing; the text names the job.
-    """
-    if not isinstance(entry, dict):
-        raise ValueError("a job is not an object")  # noqa: TRY004 -- one kind of error for all that is unreadable
-    job_id = entry.get("id")
-    if not isinstance(job_id, str) or not job_id:
-        raise ValueError("a job has no id")
-    labels, created_at = entry.get("labels") or {}, _created(entry)
-    if not isinstance(labels, dict):
-        raise ValueError(f"the labels of job {job_id[:40]} are no object")  # noqa: TRY004
-    if created_at is None:
-        raise ValueError(f"job {job_id[:40]} does not tell when it was created")
-    status, timeout = _object(entry, "status"), entry.get("timeout")
-    initiator = _object(entry, "initiator")
-    creator = _text(_object(entry, "createdBy"), "name")
-    if not creator and initiator.get("type") == "user":
-        creator = _text(initiator, "name")
-    return HFJob(
-        id=job_id,
-        stage=_stage(status.get("stage")),
-        flavor=_text(entry, "flavor"),
-        labels=MappingProxyType({str(k): str(v) for k, v in labels.items()}),
-        created_at=created_at,
-        started_at=_time(entry.get("startedAt")),
-        finished_at=_time(entry.get("finishedAt")),
-        timeout=float(timeout) if isinstance(timeout, int | float) else None,
-        message=_text(status, "message") or None,
-        cancel_reason=_text(status, "cancelReason") or None,
-        creator=creator,
-        url=f"{account.endpoint}/jobs/{quote(account.namespace, safe='')}/{quote(job_id, safe='')}",
-    )
-
-
-def _object(entry: dict[str, JSON], key: str) -> dict[str, JSON]:
-    value = entry.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(entry: dict[str, JSON], key: str) -> str:
-    value = entry.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _stage(word: JSON) -> Stage:
-    try:
-        return Stage(word)
-    except ValueError:
-        return Stage.UNKNOWN
-
-
-def _time(text: JSON) -> float | None:
-    """Return an ISO 8601 time as epoch seconds; without a zone it is UTC."""
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _created(entry: JSON) -> float | None:
-    """Return when a job was made; its id begins with the same in hexadecimal seconds (hf-jobs.md §1.2)."""
-    if not isinstance(entry, dict):
-        return None
-    created = _time(entry.get("createdAt"))
-    job_id = _text(entry, "id")
-    if created is None and re.fullmatch(r"[0-9a-f]{24}", job_id):
-        return float(int(job_id[:8], 16))
-    return created

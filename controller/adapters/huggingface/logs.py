@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import quote
 
-import httpx2
-
+from controller.adapters import incoming
 from controller.adapters.huggingface.errors import HubError, malformed
-from controller.adapters.huggingface.jobs import account_wire, parse_job
+from controller.adapters.huggingface.jobs import account_wire
+from controller.adapters.huggingface.session import Session
+from controller.adapters.huggingface.values import JSON, parse_job
 from controller.core.model import Disposition, HubAccount
 from controller.ports import Clock
 
@@ -25,6 +24,9 @@ SHORT_SILENCE = 2.0
 
 WHOLE_SECONDS = 1.0
 """What the Hub's ``Date`` leaves out."""
+
+LONGEST_TIME = 64
+"""Characters of a line's time."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 """Seconds between two streams of one job, doubled as long as nothing comes."""
@@ -81,7 +83,7 @@ class HubLogs:
         UpstreamError: ``SecretMalformed``.
     """
 
-    def __init__(self, *, account: HubAccount, token: str, session: httpx2.AsyncClient, clock: Clock) -> None:
+    def __init__(self, *, account: HubAccount, token: str, session: Session, clock: Clock) -> None:
         self._account = account
         self._wire = account_wire(account, token=token, session=session, clock=clock)
 
@@ -142,7 +144,7 @@ class HubLogs:
                 line = _parse(raw)
                 if line is None:
                     continue
-                if until is not None and _epoch(line.at) > until:
+                if until is not None and (incoming.moment(line.at) or 0.0) > until:
                     return  # a job that talks all the time is never silent
                 yield line
 
@@ -152,14 +154,12 @@ def _parse(raw: str) -> LogLine | None:
     if not raw.startswith("data: {"):
         return None
     try:
-        found = json.loads(raw.removeprefix("data: "))
-    except ValueError:
+        found = incoming.parse_json(raw.removeprefix("data: ").encode())
+    except incoming.UnreadableError:
         return None
-    return LogLine(at=str(found.get("timestamp") or ""), text=str(found.get("data") or "").rstrip("\r\n"))
+    return LogLine(at=incoming.text(found.get("timestamp"), LONGEST_TIME), text=_words(found.get("data")))
 
 
-def _epoch(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
+def _words(data: JSON) -> str:
+    """Return a line as it was written, escape sequences and all; only what no file can hold is replaced."""
+    return data.encode(errors="replace").decode().rstrip("\r\n") if isinstance(data, str) else ""

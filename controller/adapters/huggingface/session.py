@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented, not in __all__
@@ -16,10 +19,24 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented, 
 )
 
 from controller import __version__
-from controller.adapters.huggingface.errors import HubError, epoch, malformed, no_answer, refusal, request_id
-from controller.core.model import Disposition, Failure
+from controller.adapters import incoming
+from controller.adapters.huggingface import body as bodies
+from controller.adapters.huggingface.errors import (
+    LARGEST_ERROR,
+    Asked,
+    HubError,
+    malformed,
+    no_answer,
+    not_sent,
+    refusal,
+    request_id,
+)
+from controller.adapters.huggingface.values import JSON
+from controller.adapters.offloop import AT_ONCE, SHARED, Workers
+from controller.adapters.shares import NoTurnError, Share, Shares
+from controller.core.model import Disposition, Failure, HubAccount
 from controller.core.reasons import Reason
-from controller.ports import Clock
+from controller.ports import Clock, Fenced
 
 TIMEOUTS = httpx2.Timeout(connect=5.0, read=20.0, write=20.0, pool=5.0)
 """Seconds; huggingface_hub sets none (hf-jobs.md §5.3). The Hub has been seen to take seconds for a launch."""
@@ -27,39 +44,82 @@ TIMEOUTS = httpx2.Timeout(connect=5.0, read=20.0, write=20.0, pool=5.0)
 DEADLINE = 45.0
 """Seconds for one whole request: a server that drips its body keeps the read timeout from ever firing."""
 
-LARGEST_BODY = 32 * 2**20
-"""Bytes of an answer; a page of jobs is some hundred kB. The endpoint is the user's word, our memory is everybody's."""
+LARGEST_BODY = incoming.PAGE_BYTES
+"""Bytes of an unpacked answer. The endpoint is the user's word, our memory is everybody's."""
 
 PAUSE = 0.5
 """Seconds before the one repetition of a request that can be repeated."""
 
-JSON = Any
+MOST_OF_ACCOUNT = 16
+"""Requests of one account under way at once, each with a connection of its own; the executor starts no more effects either.
+They hold 12 MiB of answers at most: sixteen small ones, and one large one at a time."""
+
+MOST_OF_TENANT_AT_ENDPOINT, MOST_OF_TENANT = 32, 64
+"""The same for all accounts whose Secrets are in one Kubernetes namespace, at one endpoint and altogether. Whoever may make pools
+there can make accounts without end, by naming Hub namespaces; those of other Kubernetes namespaces have turns of their own."""
+
+MOST_OF_PUBLIC = 2
+"""The same for what is asked of one endpoint without a token."""
+
+
+class Session(httpx2.AsyncClient):
+    """The HTTP session that all accounts share, with a share for each.
+
+    Attributes:
+        shares: Whose turn it is.
+        workers: Parse large answers.
+    """
+
+    shares: Shares
+    workers: Workers
 
 
 def open_session(
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
     before_send: Callable[[httpx2.Request], Awaitable[None]] | None = None,
-) -> httpx2.AsyncClient:
+) -> Session:
     """Make the HTTP session that all accounts share; the caller closes it.
 
-    It is huggingface_hub's own, so that what a user sets up for that (proxies, certificates, offline mode) holds here too;
-    but with timeouts, and without redirects: those would carry a launch's secrets to another host.
+    Requests go through huggingface_hub's own hook, so that offline mode holds here too, and proxies and certificates are taken
+    from the environment as it takes them. Otherwise it is our own:
+
+    - timeouts, and no redirects, which would carry a launch's secrets to another host;
+    - no cookies, which would carry one account's identity into another's request;
+    - no hook that reads a refusal whole, however large it is;
+    - no bound on connections in common, which one user could exhaust: each has a share (:data:`MOST_OF_ACCOUNT`).
 
     Args:
         transport: Takes the place of the network, for simulations and tests.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
     """
-    if transport is not None:
-        session = httpx2.AsyncClient(transport=transport, timeout=TIMEOUTS, trust_env=False)
-    else:
-        session = get_async_session()
-        session.timeout = TIMEOUTS
-        session.follow_redirects = False
+    hooks = [] if transport is not None else list(get_async_session().event_hooks["request"])
     if before_send is not None:
-        hooks = session.event_hooks
-        session.event_hooks = {**hooks, "request": [*hooks["request"], before_send]}
+        hooks.append(before_send)
+    session = Session(
+        transport=transport,
+        timeout=TIMEOUTS,
+        trust_env=transport is None,
+        follow_redirects=False,
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        event_hooks={"request": hooks},
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+    )
+    session.shares = Shares()
+    session.workers = SHARED if transport is None else AT_ONCE  # virtual time has no threads
     return session
+
+
+def shares_of(endpoint: str, account: HubAccount | None) -> Sequence[Share]:
+    """Return the shares that requests for an account take turns of, from the narrow to the wide; None asks without a token."""
+    if account is None:
+        return (Share(("public", endpoint), MOST_OF_PUBLIC),)
+    tenant = account.secret.namespace
+    return (
+        Share(("account", account), MOST_OF_ACCOUNT),
+        Share(("tenant at endpoint", tenant, endpoint), MOST_OF_TENANT_AT_ENDPOINT),
+        Share(("tenant", tenant), MOST_OF_TENANT),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +133,7 @@ class Answer:
         next: Query of the next page, or None on the last. Only the query is taken from the ``Link``: our token goes to our
             endpoint alone, also where a proxy leaves the Hub's own address in the link.
         request_id: The Hub's id of the request.
+        size: Bytes of the unpacked body.
     """
 
     call: str
@@ -80,6 +141,7 @@ class Answer:
     server_time: float
     next: str | None
     request_id: str | None
+    size: int
 
 
 class Wire:
@@ -92,21 +154,25 @@ class Wire:
         endpoint: Base URL without a trailing slash.
         token: Bearer token, printable ASCII; None for public routes.
         clock: Time.
+        account: Whose share of connections is used; None for public routes.
         meter: Told of the HTTP status of every answer.
     """
 
     def __init__(
         self,
         *,
-        session: httpx2.AsyncClient,
+        session: Session,
         endpoint: str,
         token: str | None,
         clock: Clock,
+        account: HubAccount | None = None,
         meter: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._session = session
         self._endpoint = endpoint
         self._clock = clock
+        self._shares = shares_of(endpoint, account)
+        self._large = Share(("large", endpoint, account), 1)
         self._meter = meter
         self._secrets = (token,) if token else ()
         self._headers: Mapping[str, str] = build_hf_headers(
@@ -122,28 +188,28 @@ class Wire:
             query: Pairs, or the query of an earlier answer's :attr:`Answer.next`.
         """
         return await self._repeatable(
-            "GET", path, query=query if isinstance(query, str) else urlencode(query)
+            "GET", path, query=query if isinstance(query, str) else _query(query), asked=Asked.READ
         )
 
     async def post(
         self,
         path: str,
         *,
+        asked: Asked,
         body: JSON = None,
-        repeatable: bool = False,
         secrets: Iterable[str] = (),
     ) -> Answer:
-        """Change something.
+        """Ask for something; a launch is sent once, anything else is repeated once if it fails quickly.
 
         Args:
             path: Below the endpoint, percent-encoded.
+            asked: For what.
             body: To be sent as JSON.
-            repeatable: Doing it twice does no harm: then it is repeated once if it fails quickly, else never.
             secrets: Values in the body that no message may repeat.
         """
-        if repeatable:
-            return await self._repeatable("POST", path, body=body)
-        return await self._limited("POST", path, body=body, secrets=secrets)
+        if asked is Asked.LAUNCH:
+            return await self._limited("POST", path, body=body, asked=asked, secrets=secrets)
+        return await self._repeatable("POST", path, body=body, asked=asked)
 
     async def lines(
         self, path: str, *, query: Sequence[tuple[str, str]] = (), silence: float
@@ -159,41 +225,68 @@ class Wire:
             HubError: It was refused, or broke off.
         """
         call = f"GET {path}"
-        url = f"{self._endpoint}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = {**self._headers, "accept": "text/event-stream"}
+        headers = {**self._headers, "accept": "text/event-stream", "accept-encoding": bodies.ACCEPTED}
         timeout = httpx2.Timeout(
             connect=TIMEOUTS.connect, read=silence, write=TIMEOUTS.write, pool=TIMEOUTS.pool
         )
         opened = False
         try:
-            async with self._session.stream("GET", url, headers=headers, timeout=timeout) as response:
+            async with (
+                self._turn(call),
+                self._session.stream(
+                    "GET", self._url(path, _query(query)), headers=headers, timeout=timeout
+                ) as response,
+            ):
                 opened = response.is_success
                 if not response.is_success:
                     raise refusal(
                         call=call,
                         status=response.status_code,
                         headers=response.headers,
-                        body=await _body(response, call=call, effect=False),
-                        effect=False,
+                        body=await _refused_body(response),
+                        asked=Asked.READ,
                         secrets=self._secrets,
                     )
-                async for line in response.aiter_lines():
+                async for line in bodies.lines(response):
                     yield line
+        except bodies.EncodingError:
+            raise malformed(call=call, why="its body cannot be decoded") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             if not (opened and isinstance(error, httpx2.ReadTimeout)):
-                raise no_answer(call=call, error=error, effect=False, secrets=self._secrets) from None
+                raise no_answer(call=call, error=error, asked=Asked.READ, secrets=self._secrets) from None
 
-    async def _repeatable(self, method: str, path: str, *, query: str = "", body: JSON = None) -> Answer:
+    def _url(self, path: str, query: str) -> str:
+        return f"{self._endpoint}{path}" + (f"?{query}" if query else "")
+
+    @asynccontextmanager
+    async def _turn(self, call: str) -> AsyncIterator[None]:
         try:
-            return await self._limited(method, path, query=query, body=body)
+            async with self._session.shares.turn(self._shares):
+                yield
+        except NoTurnError:
+            why = "as many requests of this account as may be under way wait for an answer"
+            raise not_sent(call=call, why=why) from None
+
+    async def _repeatable(
+        self, method: str, path: str, *, asked: Asked, query: str = "", body: JSON = None
+    ) -> Answer:
+        try:
+            return await self._limited(method, path, query=query, body=body, asked=asked)
         except HubError as error:
             if not error.soon:
                 raise
         await asyncio.sleep(PAUSE)
-        return await self._limited(method, path, query=query, body=body)
+        return await self._limited(method, path, query=query, body=body, asked=asked)
 
     async def _limited(
-        self, method: str, path: str, *, query: str = "", body: JSON = None, secrets: Iterable[str] = ()
+        self,
+        method: str,
+        path: str,
+        *,
+        asked: Asked,
+        query: str = "",
+        body: JSON = None,
+        secrets: Iterable[str] = (),
     ) -> Answer:
         now = self._clock.mono()
         until = max(self._closed_until.get("", now), self._closed_until.get(method, now))
@@ -206,78 +299,101 @@ class Wire:
                     retry_after=until - now,
                 )
             )
+        call, masked = f"{method} {path}", (*self._secrets, *secrets)
         try:
-            return await self._send(method, path, query=query, body=body, secrets=secrets)
+            async with self._turn(call):
+                return await self._send(method, path, query=query, body=body, asked=asked, secrets=masked)
         except HubError as error:
             if error.status == 429 and error.failure.retry_after is not None:
                 self._closed_until[method if error.limit else ""] = (
                     self._clock.mono() + error.failure.retry_after
                 )
             raise
+        except Fenced:
+            raise
+        except Exception as error:  # noqa: BLE001 -- after it was sent, whatever goes wrong proves nothing
+            raise no_answer(call=call, error=error, asked=asked, secrets=masked) from None
 
     async def _send(
-        self, method: str, path: str, *, query: str, body: JSON, secrets: Iterable[str]
+        self, method: str, path: str, *, query: str, body: JSON, asked: Asked, secrets: Sequence[str]
     ) -> Answer:
-        call, effect, masked = f"{method} {path}", method != "GET", (*self._secrets, *secrets)
-        headers = {**self._headers, "accept": "application/json"}
+        call, url = f"{method} {path}", self._url(path, query)
+        headers = {**self._headers, "accept": "application/json", "accept-encoding": bodies.ACCEPTED}
         content = None
         if body is not None:
             content = json.dumps(body, separators=(",", ":")).encode()
             headers["content-type"] = "application/json"
-        url = f"{self._endpoint}{path}" + (f"?{query}" if query else "")
-        try:
-            async with (
-                asyncio.timeout(DEADLINE),
-                self._session.stream(method, url, headers=headers, content=content) as response,
-            ):
-                self._meter(response.status_code)
-                raw = await _body(response, call=call, effect=effect)
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
-            raise no_answer(call=call, error=error, effect=effect, secrets=masked) from None
-        if not response.is_success:
-            raise refusal(
-                call=call,
-                status=response.status_code,
-                headers=response.headers,
-                body=raw,
-                effect=effect,
-                secrets=masked,
-            )
-        date = epoch(response.headers.get("date", ""))
-        return Answer(
-            call=call,
-            payload=_parse(raw, call=call, headers=response.headers, effect=effect),
-            server_time=date if date is not None else self._clock.wall(),
-            next=_next(response, call=call),
-            request_id=request_id(response.headers),
-        )
+        raw, answered = b"", httpx2.Headers()
+        async with AsyncExitStack() as held:
+
+            async def grown() -> None:
+                await held.enter_async_context(self._session.shares.turn((self._large,)))
+
+            try:
+                async with (
+                    asyncio.timeout(DEADLINE),
+                    self._session.stream(method, url, headers=headers, content=content) as response,
+                ):
+                    self._meter(response.status_code)
+                    answered = response.headers
+                    if not response.is_success:
+                        raise refusal(
+                            call=call,
+                            status=response.status_code,
+                            headers=answered,
+                            body=await _refused_body(response),
+                            asked=asked,
+                            secrets=secrets,
+                        )
+                    raw = await bodies.read(response, limit=LARGEST_BODY, grown=grown)
+                payload = await self._session.workers.run(len(raw), partial(incoming.parse_json, raw))
+            except bodies.EncodingError:
+                why = "its body cannot be decoded"
+            except bodies.TooLargeError as error:
+                why = str(error)
+            except NoTurnError:
+                why = "it is large, and another large answer of this account took too long"
+            except incoming.UnreadableError as error:
+                kind = incoming.text(answered.get("content-type", "no content type"), 64).split(";")[0]
+                why = f"{len(raw)} bytes of {kind} are not JSON: {error}"
+            else:
+                date = incoming.http_date(answered.get("date"))
+                return Answer(
+                    call=call,
+                    payload=payload,
+                    server_time=date if date is not None else self._clock.wall(),
+                    next=_next(answered.get("link", ""), url=url, call=call, asked=asked),
+                    request_id=request_id(answered),
+                    size=len(raw),
+                )
+        raise malformed(call=call, why=why, headers=answered, effect=asked.effect)
 
 
-async def _body(response: httpx2.Response, *, call: str, effect: bool) -> bytes:
-    chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            raise malformed(call=call, why=f"it is longer than {LARGEST_BODY} bytes", effect=effect)
-    return b"".join(chunks)
+def _query(pairs: Sequence[tuple[str, str]]) -> str:
+    return urlencode(pairs, errors="replace")
 
 
-def _next(response: httpx2.Response, *, call: str) -> str | None:
-    """Return the query of the ``Link`` to the next page; only lists have one, so nothing is in doubt."""
-    link = response.links.get("next", {}).get("url")
+async def _refused_body(response: httpx2.Response) -> bytes:
+    """Return the body of a refusal, or nothing where it cannot be read: its status says enough."""
+
+    async def grown() -> None:
+        """Refusals are smaller."""
+
     try:
-        return httpx2.URL(link).query.decode() if link else None
-    except (httpx2.InvalidURL, UnicodeDecodeError):
-        raise malformed(
-            call=call, why="its link to the next page is no URL", headers=response.headers
-        ) from None
+        return await bodies.read(response, limit=LARGEST_ERROR, grown=grown)
+    except (bodies.EncodingError, bodies.TooLargeError):
+        return b""
 
 
-def _parse(raw: bytes, *, call: str, headers: Mapping[str, str], effect: bool) -> JSON:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        kind = headers.get("content-type", "no content type").split(";")[0]
-        why = f"{len(raw)} bytes of {kind} are not JSON"
-        raise malformed(call=call, why=why, headers=headers, effect=effect) from None
+def _next(link: str, *, url: str, call: str, asked: Asked) -> str | None:
+    """Return the query of the ``Link`` to the next page.
+
+    A link that cannot be read is an error: without it a list would look whole, and what is on its other pages ended.
+    """
+    if asked is not Asked.READ or not re.search(r"rel=\"?next\b", link, re.IGNORECASE):
+        return None
+    following = incoming.next_page(link, url) if len(link) <= incoming.LONGEST_HEADER else None
+    query = urlsplit(following).query if following else ""
+    if not query or len(query) >= incoming.LONGEST_URL:
+        raise malformed(call=call, why="its link to the next page cannot be read")
+    return query

@@ -38,8 +38,11 @@ TRIES, RETRY_PAUSE = 3, 5.0
 LONGEST_NOTE = 1024
 """Bytes; the API server refuses more."""
 
-# What differs between two Events that say the same: runner names, long ids and plain numbers.
-_VARIABLE = re.compile(r"\b[a-z0-9-]+-hfr-[a-z0-9-]+\b|\b[0-9a-f]{8,}\b|(?<![\w-])\d+(\.\d+)?(?![\w-])")
+# What differs between two Events that say the same: runner names, long ids and plain numbers. Names have at most 64 characters
+# (controller.core.naming), so the pattern looks no further: one without that bound costs the square of a word's length.
+_VARIABLE = re.compile(
+    r"\b[a-z0-9-]{1,64}-hfr-[a-z0-9-]{1,64}\b|\b[0-9a-f]{8,}\b|(?<![\w-])\d+(\.\d+)?(?![\w-])"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +97,9 @@ class KubernetesEvents:
     ) -> None:
         """Take note of an Event about a pool. Never raises, never waits."""
         now, kind = self._clock.mono(), "Warning" if warning else "Normal"
+        message = message[
+            :LONGEST_NOTE
+        ]  # no more of it is ever sent, and what is compared is kept for each series
         key = (uid, kind, f"{reason}/{action}", _VARIABLE.sub("#", message))
         self._forget(now)
         series = self._series.get(key)

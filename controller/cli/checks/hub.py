@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import httpx2
-
 from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.inspection import HubInspection, Identity
+from controller.adapters.huggingface.session import Session
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.labels import nearest
@@ -36,7 +35,7 @@ def token_of(data: Mapping[str, str], account: HubAccount) -> str:
 
 
 async def check_account(
-    account: HubAccount, *, secrets: SecretReader, session: httpx2.AsyncClient, clock: Clock, found: Findings
+    account: HubAccount, *, secrets: SecretReader, session: Session, clock: Clock, found: Findings
 ) -> None:
     """Check whose a token is, and whether it may run Jobs in the namespace."""
     subject = f"Secret {account.secret}"
@@ -86,9 +85,7 @@ def _refused(account: HubAccount, identity: Identity, error: HubError, found: Fi
         found.failed(subject, error.failure)
 
 
-async def read_flavors(
-    endpoint: str, *, session: httpx2.AsyncClient, clock: Clock, found: Findings
-) -> Sequence[Flavor]:
+async def read_flavors(endpoint: str, *, session: Session, clock: Clock, found: Findings) -> Sequence[Flavor]:
     """Return what a Hub has on offer; nothing where it cannot be read."""
     try:
         seen = await HubHardware(session=session, endpoint=endpoint, clock=clock).flavors()
@@ -113,7 +110,15 @@ def check_flavors(subject: Subject, offered: Iterable[Flavor], found: Findings) 
                 f"The Hub offers no flavor {name}; {hint}",
                 where=subject.written(("spec", "flavors", index)),
             )
-    per_hour = {name: known[name].usd_per_minute * 60 for name in pool.flavors if name in known}
+    per_hour = {
+        name: price * 60
+        for name in pool.flavors
+        if name in known and (price := known[name].usd_per_minute) is not None
+    }
+    unpriced = [name for name in pool.flavors if name in known and name not in per_hour]
+    if unpriced:
+        message = f"The Hub offers {', '.join(unpriced)} and no price that can be read: what runners on it cost is unknown."
+        found.add(Severity.WARNING, Reason.Price, str(subject), message)
     if not per_hour:
         return
     dearest = max(per_hour.values())

@@ -62,7 +62,9 @@ def check_overlaps(
 ) -> None:
     """Find pools that would serve the same jobs."""
     prices = {
-        endpoint: {flavor.name: flavor.usd_per_minute / 60 for flavor in flavors}
+        endpoint: {
+            flavor.name: flavor.usd_per_minute / 60 for flavor in flavors if flavor.usd_per_minute is not None
+        }
         for endpoint, flavors in offered.items()
     }
     overlaps = find_overlaps([subject.pool for subject in subjects], reach, reach, prices)

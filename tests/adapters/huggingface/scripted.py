@@ -10,10 +10,20 @@ from typing import Any
 import httpx2
 
 from controller.core.model import HubAccount, SecretRef
+from controller.ports import LaunchSpec
 from controller.sim.clock import ManualClock
 
 TOKEN = "hf_ThisIsTheTokenOfTheTests"
 ACCOUNT = HubAccount(endpoint="https://hub.example", namespace="acme", secret=SecretRef("ci", "hf-token"))
+SPEC = LaunchSpec(
+    image="ubuntu:24.04",
+    command=("/bin/true",),
+    flavor="t4-small",
+    labels={"runner": "r1"},
+    environment={},
+    secrets={"JIT": "eyJqaXQiOiJzZWNyZXQifQ"},
+    timeout=3600,
+)
 Reply = Callable[[], httpx2.Response] | Exception
 
 
@@ -52,9 +62,10 @@ class Bytes(httpx2.AsyncByteStream):
 def raw(content: bytes = b"", *, status: int = 200, **headers: str) -> Reply:
     named = {
         "x-request-id": "Root=1-abc",
-        **{name.replace("_", "-"): value for name, value in headers.items()},
+        **{name.replace("_", "-").lower(): value for name, value in headers.items()},
     }
-    return lambda: httpx2.Response(status, stream=Bytes(content), headers=named)
+    wire = [(name.encode(), value.encode("latin-1")) for name, value in named.items()]
+    return lambda: httpx2.Response(status, stream=Bytes(content), headers=wire)
 
 
 def reply(payload: Any = None, *, status: int = 200, **headers: str) -> Reply:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -13,25 +15,15 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import hf_raise_for_status
 
 from controller.adapters.huggingface import errors
-from controller.adapters.huggingface.errors import HubError, means_no_capacity, refusal
+from controller.adapters.huggingface.errors import Asked, HubError, means_no_capacity, refusal
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import DEADLINE, PAUSE, open_session
+from controller.adapters.huggingface.session import DEADLINE, LARGEST_BODY, PAUSE, open_session
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
-from controller.ports import LaunchSpec, UpstreamError
+from controller.ports import Fenced, UpstreamError
 from controller.sim.clock import LoopClock
 from controller.sim.loop import run_virtual
-from tests.adapters.huggingface.scripted import ACCOUNT, TOKEN, Reply, ScriptedHub, job, raw, reply
-
-SPEC = LaunchSpec(
-    image="ubuntu:24.04",
-    command=("/bin/true",),
-    flavor="t4-small",
-    labels={"runner": "r1"},
-    environment={},
-    secrets={"JIT": "eyJqaXQiOiJzZWNyZXQifQ"},
-    timeout=3600,
-)
+from tests.adapters.huggingface.scripted import ACCOUNT, SPEC, TOKEN, Reply, ScriptedHub, job, raw, reply
 
 
 async def failure_of(call: Any) -> HubError:
@@ -118,14 +110,13 @@ async def test_an_unreadable_answer_leaves_a_launch_in_doubt(
     assert failure.in_doubt
 
 
-async def test_an_endless_body_is_cut_off(
-    hub: ScriptedHub, jobs: HubJobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("controller.adapters.huggingface.session.LARGEST_BODY", 1000)
-    hub.answer(raw(b"x" * 2000))
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_body_is_cut_off_by_what_it_unpacks_to(hub: ScriptedHub, jobs: HubJobs, packed: bool) -> None:
+    body = b" " * LARGEST_BODY + b"[]"
+    hub.answer(raw(gzip.compress(body), content_encoding="gzip") if packed else raw(body))
     failure = (await failure_of(jobs.live({}))).failure
     assert failure.reason is Reason.HubMalformed
-    assert "longer than 1000 bytes" in failure.message
+    assert f"longer than {LARGEST_BODY} bytes" in failure.message
 
 
 async def test_a_redirect_is_not_followed_because_it_would_carry_the_secrets_along(
@@ -139,7 +130,7 @@ async def test_a_redirect_is_not_followed_because_it_would_carry_the_secrets_alo
     assert len(hub.requests) == 1
 
 
-@pytest.mark.parametrize("status", [400, 409, 422, 503])
+@pytest.mark.parametrize("status", [400, 403, 409, 422, 500, 503])
 @pytest.mark.parametrize(
     "words",
     ["Scheduling failure: not enough hardware capacity", "unable to schedule", "No GPU capacity for h200x8"],
@@ -191,7 +182,9 @@ def test_the_words_and_the_id_are_those_that_huggingface_hub_finds(
     )
     with pytest.raises(httpx2.HTTPError) as theirs:
         hf_raise_for_status(response)
-    ours = refusal(call="POST /x", status=status, headers=response.headers, body=body, effect=True).failure
+    ours = refusal(
+        call="POST /x", status=status, headers=response.headers, body=body, asked=Asked.LAUNCH
+    ).failure
     for words in (theirs.value.server_message or "").splitlines():  # type: ignore[attr-defined]
         assert words in ours.message
     assert ours.request_id == theirs.value.request_id  # type: ignore[attr-defined]
@@ -210,13 +203,13 @@ def test_the_words_and_the_id_are_those_that_huggingface_hub_finds(
     ],
 )
 def test_no_error_body_breaks_the_reading_of_errors(body: bytes) -> None:
-    failure = refusal(call="GET /x", status=500, headers={}, body=body, effect=False).failure
+    failure = refusal(call="GET /x", status=500, headers={}, body=body, asked=Asked.READ).failure
     assert failure.reason is Reason.HubUnavailable
 
 
 def test_a_page_of_html_is_not_repeated_to_people() -> None:
     failure = refusal(
-        call="GET /x", status=502, headers={}, body=b" <!DOCTYPE html><h1>Bad gateway</h1>", effect=False
+        call="GET /x", status=502, headers={}, body=b" <!DOCTYPE html><h1>Bad gateway</h1>", asked=Asked.READ
     ).failure
     assert "<" not in failure.message
 
@@ -229,7 +222,7 @@ async def test_a_secret_that_the_hub_repeats_is_masked(hub: ScriptedHub, jobs: H
     for text in (str(error), repr(error), repr(error.failure)):
         assert jit not in text
         assert TOKEN not in text
-    assert "***" in error.failure.message
+    assert "[secret]" in error.failure.message
 
 
 async def test_no_error_shows_the_token_or_its_request(hub: ScriptedHub, jobs: HubJobs) -> None:
@@ -258,6 +251,97 @@ async def test_white_space_around_the_token_is_dropped(
     await make_jobs(f"{TOKEN}\n").live({})
     assert hub.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert hub.requests[0].headers["user-agent"].startswith("hf-runner-controller/")
+
+
+PEM = "-----BEGIN KEY-----\nMIIsecretsecretsecret\nline2line2line2\n-----END KEY-----"
+JIT = "eyJ" + "".join(chr(65 + n % 26) for n in range(4_000))
+
+
+@pytest.mark.parametrize("secret", [JIT, PEM, "p@ss w0rd\n", 'quo"ted\\value'])
+@pytest.mark.parametrize("before", ["", "x" * 285, "x " * 140])
+@pytest.mark.parametrize("where", ["json", "plain", "header"])
+async def test_a_secret_is_masked_before_the_words_are_cut_or_squeezed(
+    hub: ScriptedHub, jobs: HubJobs, secret: str, before: str, where: str
+) -> None:
+    words = f"{before}secrets.KEY={secret} is too long"
+    if where == "header":
+        hub.answer(reply(status=400, X_Error_Message=words.replace("\n", " ")))
+    else:
+        hub.answer(
+            reply({"error": words}, status=400) if where == "json" else raw(words.encode(), status=400)
+        )
+    message = (await failure_of(jobs.launch(replace(SPEC, secrets={"KEY": secret})))).failure.message
+    squeezed = " ".join(secret.split())
+    for n in range(len(squeezed) - 7):
+        assert squeezed[n : n + 8] not in message
+
+
+async def test_a_refusal_that_is_too_long_to_be_read_whole_is_told_by_its_status(
+    hub: ScriptedHub, jobs: HubJobs
+) -> None:
+    hub.answer(raw(b"x" * 2 * errors.LARGEST_ERROR, status=400))
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert failure.message.startswith("POST /api/jobs/acme: the Hub answered 400. ")
+
+
+async def test_no_words_of_the_hub_reach_a_terminal_as_commands(hub: ScriptedHub, jobs: HubJobs) -> None:
+    hub.answer(
+        reply({"error": "evil \x1b]0;owned\x07\x1b[2J\u202e\ud800"}, status=400, X_Request_Id="\x9b31m")
+    )
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    for text in (failure.message, failure.request_id or ""):
+        assert not set(text) & set("\x1b\x07\x9b\u202e\ud800")
+
+
+# -------------------------------------------------------------------------------------------------- what was asked
+@pytest.mark.parametrize(
+    ("status", "reason", "disposition"),
+    [
+        (400, Reason.HubRefused, Disposition.PERSON),
+        (409, Reason.HubRefused, Disposition.RETRY),
+        (423, Reason.HubRefused, Disposition.RETRY),
+        (451, Reason.HubBlocked, Disposition.PERSON),
+        (500, Reason.HubUnavailable, Disposition.RETRY),
+    ],
+)
+async def test_a_read_is_not_refused_for_the_specification_of_a_job_or_want_of_hardware(
+    hub: ScriptedHub, jobs: HubJobs, status: int, reason: Reason, disposition: Disposition
+) -> None:
+    hub.answer(reply({"error": "not enough hardware capacity"}, status=status))
+    failure = (await failure_of(jobs.live({}))).failure
+    assert (failure.reason, failure.disposition, failure.in_doubt) == (reason, disposition, False)
+
+
+@pytest.mark.parametrize("status", [401, 402, 429])
+async def test_what_the_account_may_not_is_no_want_of_hardware(
+    hub: ScriptedHub, jobs: HubJobs, status: int
+) -> None:
+    hub.answer(reply({"error": "not enough hardware capacity"}, status=status))
+    assert (await failure_of(jobs.launch(SPEC))).failure.disposition is not Disposition.CAPACITY
+
+
+async def test_a_launch_withheld_by_law_is_told_as_such(hub: ScriptedHub, jobs: HubJobs) -> None:
+    hub.answer(reply(status=451))
+    assert (await failure_of(jobs.launch(SPEC))).failure.reason is Reason.HubBlocked
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("x"), MemoryError(), UnicodeError("x")])
+async def test_a_launch_that_fails_in_a_way_that_nobody_knows_is_in_doubt(
+    hub: ScriptedHub, jobs: HubJobs, error: Exception
+) -> None:
+    hub.answer(error)
+    failure = (await failure_of(jobs.launch(SPEC))).failure
+    assert failure.reason is Reason.InternalError
+    assert failure.in_doubt
+    assert type(error).__name__ in failure.message
+
+
+async def test_a_launch_that_was_fenced_off_is_not_taken_for_a_failure(
+    hub: ScriptedHub, jobs: HubJobs
+) -> None:
+    hub.answer(Fenced())
+    with pytest.raises(Fenced):
+        await jobs.launch(SPEC)
 
 
 # ----------------------------------------------------------------------------------------------------------- repeats

@@ -143,7 +143,7 @@ async def test_pages_without_end_end(hub: ScriptedHub, jobs: HubJobs) -> None:
 
 async def test_a_link_that_is_no_url_fails_the_list(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(page([job("a")], "https://hub.example:port/?cursor=2"))
-    with pytest.raises(HubError, match="no URL"):
+    with pytest.raises(HubError, match="link to the next page"):
         await jobs.live(OURS)
 
 
@@ -243,6 +243,63 @@ async def test_a_missing_creation_time_is_taken_from_the_id(hub: ScriptedHub, jo
     assert (await jobs.live(OURS)).items[0].created_at == 0x69200000
 
 
+@pytest.mark.parametrize(
+    "labels", [None, {}, {"managed-by": None}, {"managed-by": "us\x1b"}, {"managed-by": ["us"]}]
+)
+async def test_a_job_without_our_labels_is_not_ours_however_they_are_missing(
+    hub: ScriptedHub, jobs: HubJobs, labels: Any
+) -> None:
+    absent = job("absent")
+    del absent["labels"]
+    hub.answer(page([job("odd", labels=labels), absent, job("good")]))
+    observed = await jobs.live(OURS)
+    assert [j.id for j in observed.items] == ["good"]
+    assert observed.complete
+
+
+async def test_a_job_whose_labels_are_null_is_shown_to_who_asks_for_it(
+    hub: ScriptedHub, jobs: HubJobs
+) -> None:
+    hub.answer(reply(job("x", labels=None)))
+    found = await jobs.inspect("x")
+    assert found is not None
+    assert found.labels == {}
+
+
+@pytest.mark.parametrize(
+    ("initiator", "kind"),
+    [
+        ({"id": "u", "name": "octo", "type": "user"}, "user"),
+        ({"id": "j", "type": "Duplicated-Job"}, "duplicated-job"),
+        ({"type": ["x"]}, ""),
+        ({"type": "x" * 100}, "x" * 63 + "…"),
+        (None, ""),
+    ],
+)
+async def test_what_started_a_job_is_told(hub: ScriptedHub, jobs: HubJobs, initiator: Any, kind: str) -> None:
+    hub.answer(reply(job("x", initiator=initiator, createdBy={"id": "u", "name": "bot"})))
+    found = await jobs.inspect("x")
+    assert found is not None
+    assert (found.initiator, found.creator) == (kind, "bot")
+
+
+@pytest.mark.parametrize("job_id", ["", "..", "a/b", "x" * 65, "x\x1b", "é", 5, None])
+async def test_an_id_that_fits_no_path_is_no_id(hub: ScriptedHub, jobs: HubJobs, job_id: Any) -> None:
+    hub.answer(page([job(job_id), job("good")]))
+    observed = await jobs.live(OURS)
+    assert [j.id for j in observed.items] == ["good"]
+    assert not observed.complete
+
+
+@pytest.mark.parametrize("cursor", ["x" * 2_000, "a b\x1b"])
+async def test_a_link_that_cannot_be_followed_is_not_the_end_of_the_list(
+    hub: ScriptedHub, jobs: HubJobs, cursor: str
+) -> None:
+    hub.answer(page([job("a")], f"https://hub.example/api/jobs/acme?cursor={cursor}"))
+    with pytest.raises(HubError, match="link to the next page"):
+        await jobs.live(OURS)
+
+
 # --------------------------------------------------------------------------------------------------------------- find
 async def test_a_launch_in_doubt_is_found_in_any_stage_newest_first(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(
@@ -323,7 +380,7 @@ async def test_a_refusal_to_cancel_a_live_job_is_an_error(hub: ScriptedHub, jobs
     hub.answer(reply({"error": "cannot"}, status=409), reply(job("x", "RUNNING")))
     with pytest.raises(HubError) as caught:
         await jobs.cancel("x")
-    assert caught.value.failure.reason is Reason.HubRejected
+    assert caught.value.failure.reason is Reason.HubRefused
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])
@@ -375,17 +432,30 @@ async def test_prices_are_per_minute_whatever_the_unit(
 
 
 @pytest.mark.parametrize(
-    "entry",
+    "price",
     [
-        {**T4, "name": "odd", "unitCostUSD": None},
-        {**T4, "name": "odd", "unitCostUSD": -1},
-        {**T4, "name": "odd", "unitCostUSD": True},
-        {**T4, "name": "odd", "unitLabel": "fortnight"},
-        {"prettyName": "odd"},
-        "odd",
+        {"unitCostUSD": None},
+        {"unitCostUSD": "0.0067"},
+        {"unitCostUSD": -1},
+        {"unitCostUSD": True},
+        {"unitCostUSD": 1e300},
+        {"unitLabel": "fortnight"},
+        {"unitLabel": ["minute"]},
     ],
 )
-async def test_hardware_without_a_clear_price_makes_the_list_incomplete(
+async def test_hardware_without_a_clear_price_is_on_offer_at_an_unknown_price(
+    hub: ScriptedHub, hardware: HubHardware, price: dict[str, Any]
+) -> None:
+    hub.answer(reply([{**T4, **price}]))
+    observed = await hardware.flavors()
+    assert [(f.name, f.usd_per_minute, f.accelerator) for f in observed.items] == [("t4-small", None, "T4")]
+    assert observed.complete
+
+
+@pytest.mark.parametrize(
+    "entry", [{"prettyName": "odd"}, "odd", {**T4, "name": "x" * 64}, {**T4, "name": "x\x1b[2J"}]
+)
+async def test_hardware_without_a_name_makes_the_list_incomplete(
     hub: ScriptedHub, hardware: HubHardware, entry: Any
 ) -> None:
     hub.answer(reply([entry, T4]))
@@ -395,7 +465,7 @@ async def test_hardware_without_a_clear_price_makes_the_list_incomplete(
     assert observed.failure.reason is Reason.HubMalformed
 
 
-@pytest.mark.parametrize("answer", [reply([]), reply({}), reply([{"name": "free"}]), raw(b"<html>")])
+@pytest.mark.parametrize("answer", [reply([]), reply({}), reply([{"name": ""}]), raw(b"<html>")])
 async def test_no_hardware_at_all_is_a_failure(
     hub: ScriptedHub, hardware: HubHardware, answer: Reply
 ) -> None:

@@ -1,0 +1,41 @@
+"""What an ended HF Job's message tells, whatever the Hub writes into it."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.core.model import HFJob, Stage
+from controller.core.outcomes import ended_because, exit_code
+from controller.core.reasons import Reason
+
+
+def ended(message: str | None, stage: Stage = Stage.ERROR) -> HFJob:
+    return HFJob(id="x", stage=stage, flavor="t4-small", created_at=0.0, message=message)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Job failed with exit code: 1. Reason: Error", 1),
+        ("Job failed with exit code: 137. Reason: OOMKilled", 137),
+        ("exit code: 255", 255),
+        ("exit code: 256", None),
+        ("exit code: 1375", None),
+        ("exit code: " + "9" * 5_000, None),
+        ("exit code: ٣", None),
+        ("exit code: -1", None),
+        ("x" * 10_000 + "exit code: 1", None),
+        ("no code", None),
+        (None, None),
+    ],
+)
+def test_an_exit_code_is_a_number_from_0_to_255(message: str | None, code: int | None) -> None:
+    assert exit_code(ended(message)) == code
+
+
+def test_a_code_of_thousands_of_digits_is_a_failure_like_any_other() -> None:
+    assert ended_because(ended("exit code: " + "9" * 5_000)) is Reason.RunnerFailed
+
+
+def test_a_completed_job_ended_with_0() -> None:
+    assert exit_code(ended(None, Stage.COMPLETED)) == 0
