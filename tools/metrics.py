@@ -22,7 +22,7 @@ labels are stable. [Observability](../operations/observability.md) says how they
 - `reason` is one of [these words](reasons.md).
 - Counters start anew with the process, and no runner is counted twice by two processes. Those of a pool or a Secret that is
   gone stay for 15 minutes.
-- A page is at most a second old: whoever asks within a second of another gets the same one.
+- One page is made at a time, and at most one a second, for all who ask meanwhile; who asks alone waits for nothing.
 - Gauges of pools, GitHub and the Hub are shown by the leader alone.
 """
 

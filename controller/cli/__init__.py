@@ -18,9 +18,10 @@ from controller.cli.run import run_command
 from controller.cli.runners import runners_command
 from controller.cli.sim import sim_command
 from controller.cli.simulate import simulate_command
+from controller.cli.terminal import Program
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="hf-runner-controller")
 def main() -> None:
     """Ephemeral GitHub Actions runners on Hugging Face Jobs, as a Kubernetes operator."""

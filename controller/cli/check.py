@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from controller.adapters.huggingface.session import open_session
@@ -25,6 +24,7 @@ from controller.cli.checks.inputs import Inputs, SecretReader, Subject, read_clu
 from controller.cli.checks.pools import check_image, check_overlaps, check_variables
 from controller.cli.exits import INTERRUPTED, MISTAKEN, UNMET
 from controller.cli.names import Key, key_option
+from controller.cli.terminal import Console, say_lines
 from controller.ports import UpstreamError
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
@@ -189,9 +189,9 @@ def _print(found: Findings, subjects: Sequence[Subject], *, as_json: bool) -> No
             **counts,
             "findings": [one.to_json() for one in found.sorted()],
         }
-        click.echo(json.dumps(report, indent=2))
+        say_lines(f"{json.dumps(report, indent=2)}\n")
         return
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(soft_wrap=not sys.stdout.isatty())
     for one in found.sorted():
         console.print(_line(one))
     pools = f"{len(subjects)} pool{'' if len(subjects) == 1 else 's'}"

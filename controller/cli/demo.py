@@ -20,7 +20,6 @@ from typing import Any
 import click
 import httpx
 import yaml
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -28,6 +27,7 @@ from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
 from controller.adapters.kube.client import Client, connect
 from controller.cli.cluster import Cluster
 from controller.cli.files import shipped
+from controller.cli.terminal import Console, say
 from controller.sim.github.archive import Archives
 from controller.sim.serve import ON_THIS_MACHINE, Origins, serving
 
@@ -229,7 +229,7 @@ class Demo:
         lost = len(truth.jobs) - truth.done()
         if self._live is not None:
             self._live.stop()
-        click.echo(
+        say(
             f"demo: {self._queued} queued, {truth.done()} completed, {lost} lost, {truth.live} HF Jobs left, "
             f"{truth.registrations} registrations left, ${truth.usd:.4f}"
         )

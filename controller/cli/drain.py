@@ -21,11 +21,16 @@ from controller.adapters.kube.pools import list_pools
 from controller.api.duration import seconds
 from controller.api.runnerpool import DRAIN_ANNOTATION, FINALIZER
 from controller.api.status import NEVER_SEEN
+from controller.cli.terminal import say, say_lines
 from controller.core.model import PoolKey
+from controller.core.text import text
 from controller.ports import UpstreamError
 
 RENEWAL = 5.0
 """Seconds between two changes of the annotation, each of which also makes the operator look at the finalizer again."""
+
+MOST_WHY = 2_000
+"""Characters of the line that says why a pool is not empty yet."""
 
 UNSEEN = 20.0
 """Seconds after which a pool that no operator has ever looked at counts as one that never launched anything."""
@@ -107,7 +112,7 @@ class Drain:
                     return []
                 if error.status in (401, 403) or passed > self._timeout:
                     raise
-                click.echo(str(error), err=True)
+                say(str(error), err=True)
                 await asyncio.sleep(RENEWAL)
                 continue
             left = what_is_left(pools, asked_for=passed)
@@ -145,9 +150,9 @@ class Drain:
 
 
 def _tell(left: Sequence[Left], told: str) -> str:
-    now = "\n".join(f"{one.key}: {one.why}" for one in left)
+    now = "\n".join(text(f"{one.key}: {one.why}", MOST_WHY) for one in left)
     if now and now != told:
-        click.echo(now)
+        say_lines(f"{now}\n")
     return now
 
 
@@ -194,17 +199,17 @@ def drain_command(
     except UpstreamError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        click.echo("stopped waiting; the pools serve again in a minute", err=True)
+        say("stopped waiting; the pools serve again in a minute", err=True)
         raise SystemExit(130) from None
     if left:
         for one in left:
-            click.echo(f"left: {one.key}: {one.why}", err=True)
+            say(f"left: {one.key}: {one.why}", err=True)
         raise click.ClickException(
             f"{len(left)} pools are not empty after {timeout}. Busy runners end with their job, at the latest at "
             "deadlines.lifetime: run this again with a longer --timeout. If nothing moves, see whether the operator runs "
             "and leads: its log says what it waits for."
         )
-    click.echo("nothing is left")
+    say("nothing is left")
 
 
 async def _drain(

@@ -16,6 +16,7 @@ from controller.adapters.github import credentials_from_secret
 from controller.api.address import github_target, is_github_url
 from controller.api.runnerpool import API_VERSION, KIND, InvalidPool, RunnerPool
 from controller.cli.exits import MISTAKEN
+from controller.cli.terminal import say, say_lines
 from controller.core.model import ScopeKind
 from controller.core.naming import label_value
 from controller.ports import UpstreamError
@@ -240,10 +241,10 @@ def init_command(
     pools = wanted.pools()
     _validate(pools, allow_http=allow_http)
     if workflow:
-        click.echo(_workflow(pools), nl=False)
+        say_lines(_workflow(pools))
         return
-    click.echo(_manifests(wanted, pools, github, hub), nl=False)
-    click.echo(f"\nA workflow for these pools:\n\n{_workflow(pools)}", nl=False, err=True)
+    say_lines(_manifests(wanted, pools, github, hub))
+    say_lines(f"\nA workflow for these pools:\n\n{_workflow(pools)}", err=True)
 
 
 class _Questions:
@@ -266,7 +267,7 @@ class _Questions:
             url = self.for_one("--github-url", "GitHub address, such as https://github.com/OWNER")
             if not self._terminal or is_github_url(url):
                 return url
-            click.echo("write https://github.com/OWNER or https://github.com/OWNER/REPOSITORY", err=True)
+            say("write https://github.com/OWNER or https://github.com/OWNER/REPOSITORY", err=True)
 
     def for_many(self, option: str, question: str, *, default: str | None = None) -> tuple[str, ...]:
         """Return several answers, given in one line."""
@@ -294,7 +295,7 @@ def _validate(pools: Sequence[Mapping[str, Any]], *, allow_http: bool) -> None:
         except InvalidPool as error:
             mistakes |= dict.fromkeys(map(str, error.mistakes))
     for mistake in mistakes:
-        click.echo(mistake, err=True)
+        say(mistake, err=True)
     if mistakes:
         sys.exit(MISTAKEN)
 

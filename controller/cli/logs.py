@@ -2,15 +2,29 @@
 
 The fields that lines have in common: ``pool`` (namespace/name), ``runner``, ``hf_job`` and ``workflow_job`` (ids), ``reason``
 (one of docs/reference/reasons.md), ``detail``.
+
+Names, messages and exceptions may hold what a stranger wrote, and a log is read on terminals: in both forms every text is cleaned
+by the one rule (:mod:`controller.core.text`) and bounded, and no line of a traceback can be taken for an event of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from types import TracebackType
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
+
+from controller.core.text import text
+
+MOST_FIELD = 4_096
+"""Characters of a message or of one field."""
+
+MOST_TRACEBACK = 16_384
+"""Characters of a traceback; of a longer one, the beginning and the end are kept, where the cause is."""
+
+_Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _KOPF = frozenset({"k8s_ref", "k8s_skip", "settings"})
@@ -39,7 +53,35 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return given
 
 
-class TextFormatter(logging.Formatter):
+def _clean(value: Any) -> Any:  # noqa: ANN401 - whatever a record holds
+    """Return a field's value as it may be written: numbers as they are, anything else as text of one line."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    shown = str(value)
+    return text(shown, min(len(shown), MOST_FIELD))
+
+
+def _traceback(told: str) -> str:
+    """Return a traceback within bounds, each line indented: none begins as an event does."""
+    if len(told) > MOST_TRACEBACK:
+        half = MOST_TRACEBACK // 2
+        told = f"{told[:half]}\n  ... {len(told) - 2 * half} characters left out ...\n{told[-half:]}"
+    return "\n".join(f"  {text(line, len(line))}" for line in told.split("\n"))
+
+
+class _Tracebacks(logging.Formatter):
+    """Bounds what both forms tell of exceptions."""
+
+    def formatException(self, ei: _Raised) -> str:  # noqa: N802 - logging's name
+        """Return an exception's traceback."""
+        return _traceback(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's name
+        """Return where a line was logged, if that was asked for."""
+        return _traceback(super().formatStack(stack_info))
+
+
+class TextFormatter(_Tracebacks):
     """``2026-11-21T09:00:00Z INFO launched pool=ci/t4 runner=…``."""
 
     def __init__(self) -> None:
@@ -48,17 +90,18 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Append the fields."""
-        line = super().formatMessage(record).replace("\n", " ")
+        record.message = _clean(record.message)
+        line = super().formatMessage(record)
         return line + "".join(f" {key}={_quoted(value)}" for key, value in _fields(record).items())
 
 
 def _quoted(value: object) -> str:
     """Return a value in one line; quotes within stay as they are, for this is for people, and JSON for programs."""
-    text = " ".join(str(value).split())
-    return f'"{text}"' if " " in text else text
+    shown = " ".join(str(_clean(value)).split())
+    return f'"{shown}"' if " " in shown else shown
 
 
-class OneLineJson(JsonFormatter):
+class OneLineJson(_Tracebacks, JsonFormatter):
     """``{"time": …, "level": "INFO", "message": "launched", "pool": "ci/t4", …}``."""
 
     def __init__(self) -> None:
@@ -79,6 +122,9 @@ class OneLineJson(JsonFormatter):
         for key in [key for key, value in log_data.items() if value in ("", None)]:
             del log_data[key]
         log_data.update(_fields(record))
+        for key, value in log_data.items():
+            if key not in ("exc_info", "stack_info"):  # these are clean, and have lines
+                log_data[key] = _clean(value)
 
 
 def configure_logging(log_format: str, level: str) -> None:

@@ -23,6 +23,7 @@ from controller.app import SystemClock
 from controller.cli.checks.hub import token_of
 from controller.cli.exits import INTERRUPTED
 from controller.cli.names import current_namespace
+from controller.cli.terminal import lines_of_log, print_raw, print_safe, say
 from controller.core.model import HFJob, Pool
 from controller.core.naming import (
     LABEL_MANAGED_BY,
@@ -33,6 +34,7 @@ from controller.core.naming import (
     label_value,
     origin,
 )
+from controller.core.text import text
 from controller.ports import UpstreamError
 
 LOOK_FOR_NEW = 5.0
@@ -57,6 +59,12 @@ COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red")
     "--hf-job", metavar="ID", help="One HF Job in the POOL's namespace on the Hub, a runner's or not."
 )
 @click.option("--timestamps", is_flag=True, help="Begin each line with the Hub's time.")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Print lines as the Hub sends them, with every escape sequence in them. Default: those are left out, but for colors on "
+    "a terminal.",
+)
 @click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
 @click.option("--kubeconfig", metavar="FILE", help="Default: as kubectl.")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
@@ -68,6 +76,7 @@ def logs_command(
     tail: int | None,
     hf_job: str | None,
     timestamps: bool,
+    raw: bool,
     allow_http: bool,
     kubeconfig: str | None,
     context: str | None,
@@ -76,6 +85,10 @@ def logs_command(
 
     A log has the bootstrap, the runner, and what the runner prints of its job; the steps' own output is on the workflow job's
     page at GitHub. The kubeconfig's user needs get (for a RUNNER: list) on runnerpools, and get on the Secret with the Hub's token.
+
+    A runner prints what its job and image like, and a terminal obeys it: control characters and escape sequences are left out,
+    on a terminal but for colors, and a line that is written over becomes several. --raw leaves them in; do not use it on the
+    terminal of a machine that matters.
 
     Broken streams are taken up again where they broke. Exit codes: 0 the log was printed, 1 it cannot be read, 2 wrong arguments,
     130 Ctrl-C.
@@ -88,7 +101,7 @@ def logs_command(
         hf_job=hf_job,
         allow_http=allow_http,
     )
-    printer = _Printer(timestamps=timestamps)
+    printer = Printer(timestamps=timestamps, raw=raw)
     try:
         asyncio.run(_run(chosen, printer, kubeconfig, context, follow=follow, tail=tail))
     except UpstreamError as error:
@@ -107,26 +120,38 @@ class _Chosen:
     allow_http: bool
 
 
-class _Printer:
+class Printer:
     """Prints lines, each with its runner's name once several are read."""
 
-    def __init__(self, *, timestamps: bool) -> None:
+    def __init__(self, *, timestamps: bool, raw: bool = False) -> None:
         self._timestamps = timestamps
+        self._raw = raw
+        self._terminal = sys.stdout.isatty()
         self._colors: dict[str, str] = {}
 
     def line(self, runner: str, line: LogLine) -> None:
         """Print one; no runner, no name."""
         color = self._colors.setdefault(runner, COLORS[len(self._colors) % len(COLORS)])
-        prefix = click.style(f"{runner} | ", fg=color) if runner else ""
-        time = f"{line.at} " if self._timestamps else ""
-        click.echo(f"{prefix}{time}{line.text}")
+        prefix = f"{_plain(runner)} | " if runner else ""
+        if self._terminal and prefix:
+            prefix = click.style(prefix, fg=color)
+        prefix += f"{_plain(line.at)} " if self._timestamps else ""
+        if self._raw:
+            print_raw(prefix, line.text)
+            return
+        for shown in lines_of_log(line.text, colors=self._terminal):
+            print_safe(prefix + shown)
+
+
+def _plain(word: str) -> str:
+    return text(word, 100)
 
 
 class _Reader:
     """Logs of one pool's account."""
 
     def __init__(
-        self, *, jobs: HubJobs, logs: HubLogs, printer: _Printer, follow: bool, tail: int | None
+        self, *, jobs: HubJobs, logs: HubLogs, printer: Printer, follow: bool, tail: int | None
     ) -> None:
         self._jobs = jobs
         self._logs = logs
@@ -162,7 +187,7 @@ class _Reader:
                         runner = job.labels.get(LABEL_RUNNER, job.id)
                         reading[job.id] = asyncio.create_task(self.one(job.id, prefix=runner), name=runner)
                 if not reading:
-                    click.echo(f"{pool.key} has no live runner", err=True)
+                    say(f"{pool.key} has no live runner", err=True)
                 if not self._follow:
                     await asyncio.gather(*reading.values())
                     return
@@ -182,7 +207,7 @@ class _Reader:
 
 async def _run(
     chosen: _Chosen,
-    printer: _Printer,
+    printer: Printer,
     kubeconfig: str | None,
     context: str | None,
     *,

@@ -15,6 +15,7 @@ from controller.adapters.kube.election import LeadershipLost, Timing
 from controller.adapters.names import Loop
 from controller.app import LeaderElection, Options, run
 from controller.cli.logs import configure_logging
+from controller.core.reasons import Reason
 from controller.execute.spec import DOWNLOADS, RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL
 from controller.ports import UpstreamError
@@ -252,4 +253,10 @@ def run_command(
         sys.exit(1)
     except LeadershipLost as lost:
         log.error("leadership lost", extra={"detail": f"{lost}; start again to follow"})  # noqa: TRY400
+        sys.exit(1)
+    except Exception:
+        # In the log's own form, bounded and cleaned, and not as the interpreter would print it.
+        log.exception(
+            "stopped by a fault of the controller's own", extra={"reason": str(Reason.InternalError)}
+        )
         sys.exit(1)

@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,7 @@ from controller.adapters.kube.client import connect
 from controller.adapters.kube.pools import list_pools
 from controller.cli.exits import INTERRUPTED
 from controller.cli.names import current_namespace
+from controller.cli.terminal import Console, is_link, say, say_lines
 from controller.core.lifecycle import Phase
 from controller.ports import UpstreamError
 
@@ -54,6 +56,8 @@ class Row:
     hf_job_id: str | None
     hf_job_url: str | None
     workflow_job_url: str | None
+    origins: frozenset[str] = frozenset()
+    """Where the pool has its services by plain http: simulators, whose pages may be links too."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it for scripts, with names as in the status."""
@@ -87,6 +91,11 @@ class Fleet:
     pools: Sequence[str]
 
     @property
+    def origins(self) -> set[str]:
+        """Where pools have their services by plain http."""
+        return {origin for row in self.rows for origin in row.origins}
+
+    @property
     def usd_per_hour(self) -> float:
         """What the listed runners cost."""
         return sum(row.usd_per_hour or 0.0 for row in self.rows)
@@ -110,7 +119,8 @@ def read_fleet(pools: Sequence[Mapping[str, Any]]) -> Fleet:
         names.append(f"{namespace}/{name}")
         status = pool.get("status") or {}
         prices = {one["name"]: one.get("usdPerHour") for one in status.get("flavors") or []}
-        mine = [_row(namespace, name, runner, prices) for runner in status.get("runners") or []]
+        origins = _http_origins(pool.get("spec") or {})
+        mine = [_row(namespace, name, runner, prices, origins) for runner in status.get("runners") or []]
         rows += mine
         live = (status.get("counts") or {}).get("live", 0)
         more = live - sum(row.phase not in (Phase.FINISHED, Phase.LOST, Phase.REGISTERED) for row in mine)
@@ -119,7 +129,20 @@ def read_fleet(pools: Sequence[Mapping[str, Any]]) -> Fleet:
     return Fleet(rows=rows, unshown=unshown, pools=names)
 
 
-def _row(namespace: str, pool: str, runner: Mapping[str, Any], prices: Mapping[str, str | None]) -> Row:
+def _http_origins(spec: Mapping[str, Any]) -> frozenset[str]:
+    addresses = ((spec.get("github") or {}).get("url"), (spec.get("huggingface") or {}).get("endpoint"))
+    return frozenset(
+        "/".join(address.split("/")[:3]) for address in map(str, addresses) if address.startswith("http://")
+    )
+
+
+def _row(
+    namespace: str,
+    pool: str,
+    runner: Mapping[str, Any],
+    prices: Mapping[str, str | None],
+    origins: frozenset[str],
+) -> Row:
     flavor = str(runner.get("flavor") or "")
     price = prices.get(flavor)
     return Row(
@@ -133,6 +156,7 @@ def _row(namespace: str, pool: str, runner: Mapping[str, Any], prices: Mapping[s
         hf_job_id=runner.get("hfJobId"),
         hf_job_url=runner.get("hfJobUrl"),
         workflow_job_url=runner.get("workflowJobUrl"),
+        origins=origins,
     )
 
 
@@ -155,10 +179,10 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
             Text(row.name),
             Text(row.phase, style=STYLES.get(Phase(row.phase), "") if row.phase in set(Phase) else ""),
             _age(row.since, now),
-            row.flavor,
+            Text(row.flavor),
             "" if row.usd_per_hour is None else f"{row.usd_per_hour:.2f}",
-            _page((row.hf_job_id or "")[-8:], row.hf_job_url, links=links),
-            _page((row.workflow_job_url or "").rpartition("/")[2], row.workflow_job_url, links=links),
+            _page((row.hf_job_id or "")[-8:], row.hf_job_url, row, links=links),
+            _page((row.workflow_job_url or "").rpartition("/")[2], row.workflow_job_url, row, links=links),
         )
     words = [f"{pool}: {count} more, not in its status" for pool, count in fleet.unshown.items()]
     idle = len(fleet.pools) - len({f"{row.namespace}/{row.pool}" for row in fleet.rows})
@@ -177,16 +201,19 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _page(name: str, url: str | None, *, links: bool) -> Text:
-    if url is None:
+def _page(name: str, url: str | None, row: Row, *, links: bool) -> Text:
+    if url is None or (links and not is_link(url, row.origins)):
         return Text(name)
-    return Text(name, style=f"link {url}") if links else Text(url)
+    return Text(name, style=Style(link=url)) if links else Text(url)
 
 
 def _age(since: str | None, now: datetime) -> str:
     if since is None:
         return ""
-    seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    try:
+        seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    except (ValueError, TypeError):  # of a status that somebody else wrote
+        return ""
     if seconds < 100:
         return f"{seconds}s"
     hours, minutes = divmod(seconds // 60, 60)
@@ -195,8 +222,9 @@ def _age(since: str | None, now: datetime) -> str:
 
 def _print(fleet: Fleet, console: Console, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(fleet.to_json(), indent=2))
+        say_lines(f"{json.dumps(fleet.to_json(), indent=2)}\n")
     else:
+        console.origins |= fleet.origins
         _show(draw(fleet, now=datetime.now(UTC), links=console.is_terminal), console)
 
 
@@ -207,7 +235,7 @@ def _show(drawn: RenderableType, console: Console) -> None:
     with console.capture() as captured:
         console.print(drawn)
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        say(line.rstrip())
 
 
 # --------------------------------------------------------------------------------------------------------------- command
@@ -243,7 +271,7 @@ def runners_command(
         raise click.UsageError("-n names one namespace, and -A all of them: keep one")
     within = None if all_namespaces else namespace or current_namespace(kubeconfig, context)
     terminal = sys.stdout.isatty()
-    console = Console(highlight=False) if terminal else Console(highlight=False, width=WIDEST)
+    console = Console() if terminal else Console(width=WIDEST)
     try:
         asyncio.run(_run(kubeconfig, context, within, console, watch=watch, as_json=as_json))
     except UpstreamError as error:
@@ -272,6 +300,7 @@ async def _run(
             while True:
                 if live is not None:
                     live.start()
+                    console.origins |= fleet.origins
                     live.update(draw(fleet, now=datetime.now(UTC), links=True), refresh=True)
                 elif fleet != shown:
                     _print(fleet, console, as_json=as_json)
@@ -280,7 +309,7 @@ async def _run(
                 try:
                     fleet = read_fleet(await list_pools(client, namespace=namespace))
                 except UpstreamError as error:  # what was seen last stays
-                    click.echo(f"{error.failure.reason}: {error.failure.message}", err=True)
+                    say(f"{error.failure.reason}: {error.failure.message}", err=True)
         finally:
             if live is not None:
                 live.stop()

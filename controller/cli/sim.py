@@ -6,6 +6,7 @@ import asyncio
 
 import click
 
+from controller.cli.terminal import say
 from controller.sim.serve import ON_THIS_MACHINE, HostPort, Origins, serve
 
 
@@ -64,4 +65,4 @@ def sim_command(github: HostPort | None, hub: HostPort | None, job_env: dict[str
 def _announce(origins: Origins) -> None:
     for name, origin in (("github", origins.github), ("hub", origins.hub)):
         if origin is not None:
-            click.echo(f"{name} {origin}")
+            say(f"{name} {origin}")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from controller.api.duration import seconds as parse_seconds
+from controller.cli.terminal import Console, rewrite, say, say_lines
 from controller.sim.play import play
 from controller.sim.plot import PlotUnavailable, check_plot, draw
 from controller.sim.report import Bill, Report, Waits
@@ -87,12 +87,12 @@ def simulate_command(
         loaded = load_scenario(scenario, overrides=settings)
         watching = sys.stderr.isatty()
         if not watching:
-            click.echo(f"simulating {scenario}; Ctrl-C prints the report so far", err=True)
+            say(f"simulating {scenario}; Ctrl-C prints the report so far", err=True)
         played = play(loaded, seed=seed, until=until, progress=_progress if watching else None)
         if watching:
-            click.echo("\r\033[K", nl=False, err=True)
+            rewrite("")
     except (InvalidScenario, TooManyJobs) as error:
-        click.echo(str(error), err=True)
+        say_lines(f"{error}\n", err=True)
         sys.exit(MISTAKEN)
     except PlotUnavailable as error:
         raise click.UsageError(str(error)) from error
@@ -100,9 +100,9 @@ def simulate_command(
         logging.disable(before)
     report = played.report
     if as_json:
-        click.echo(report.to_json())
+        say_lines(f"{report.to_json()}\n")
     else:
-        show(report, Console(highlight=False))
+        show(report, Console())
     if plot is not None:
         draw(played.happened, plot, title=report.scenario)
     if report.interrupted:
@@ -112,7 +112,7 @@ def simulate_command(
 
 
 def _progress(now: float, until: float) -> None:
-    click.echo(f"\r{_time(now)} of {_time(until)} simulated; Ctrl-C ends it", nl=False, err=True)
+    rewrite(f"{_time(now)} of {_time(until)} simulated; Ctrl-C ends it")
 
 
 # ------------------------------------------------------------------------------------------------------------- for people

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+import pytest
 
 from controller.cli.runners import WIDEST, draw, read_fleet
+from controller.cli.terminal import Console
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 JOB = "https://huggingface.co/jobs/acme/6b019cd5fd44eefd778d23c3"
@@ -42,13 +44,15 @@ SCHEDULING = {
 
 
 def text(*pools: dict[str, Any], terminal: bool = False) -> str:
+    fleet = read_fleet(pools)
     console = Console(
+        origins=fleet.origins,
         file=io.StringIO(),
         force_terminal=terminal,
         width=120 if terminal else WIDEST,
         color_system="truecolor" if terminal else None,
     )
-    console.print(draw(read_fleet(pools), now=NOW, links=terminal))
+    console.print(draw(fleet, now=NOW, links=terminal))
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -92,3 +96,50 @@ def test_for_scripts_it_is_json_with_names_as_in_the_status() -> None:
     assert found["runners"][0]["hfJobUrl"] == JOB
     assert found["runners"][0]["usdPerHour"] == 0.4
     assert "usdPerHour" not in found["runners"][1]
+
+
+# ------------------------------------------------------------------------------------- statuses that somebody else wrote
+def links(shown: str) -> list[str]:
+    return re.findall(r"\x1b\]8;[^;]*;([^\x1b]+)\x1b\\", shown)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://x/\x1b\\\x1b[2J\x1b]52;c;ZXZpbA==\x07",
+        "http://github.com/acme/lib/actions/runs/7/job/41",
+        "https://github.com@evil.example/job",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "https://[::1/job",
+        "https://evil.example/\u202ebj",
+    ],
+)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_no_plain_https_address_is_no_link_and_reaches_no_terminal(url: str, terminal: bool) -> None:
+    shown = text(pool("t4", live=1, runners=[{**BUSY, "workflowJobUrl": url}]), terminal=terminal)
+    assert links(shown) == ([JOB] if terminal else [])
+    assert "]52;" not in re.sub("\ufffd]52;", "", shown)
+    assert "\x07" not in shown
+    assert "\u202e" not in shown
+
+
+def test_pages_of_a_simulator_that_the_pool_names_are_links() -> None:
+    simulated = pool(
+        "t4", live=1, runners=[{**BUSY, "workflowJobUrl": "http://127.0.0.1:8801/acme/lib/job/41"}]
+    )
+    simulated["spec"] = {"github": {"url": "http://127.0.0.1:8801/acme/lib"}}
+    assert "http://127.0.0.1:8801/acme/lib/job/41" in links(text(simulated, terminal=True))
+
+
+def test_names_and_flavors_with_escape_sequences_are_shown_harmless() -> None:
+    odd = {
+        **BUSY,
+        "name": "r\x1b[2J",
+        "flavor": "[link=https://evil.example]f[/link]\x9b31m",
+        "since": "soon",
+    }
+    shown = text(pool("t4", live=1, runners=[odd]), terminal=True)
+    assert "\x1b[2J" not in shown
+    assert "\x9b" not in shown
+    assert "evil.example]f" in shown  # written out, and no link

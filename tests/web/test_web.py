@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 
-from controller.web import Health, serving
+from controller.web import MOST_WAITING, Health, serving
 
 
 async def page() -> bytes:
@@ -60,3 +62,68 @@ async def test_a_large_page_comes_whole_and_compressed() -> None:
     ):
         assert answer.headers["Content-Encoding"] in ("gzip", "deflate")
         assert await answer.read() == b"x 1\n" * 100_000
+
+
+class Gated:
+    """A page that is made when the test lets it."""
+
+    def __init__(self) -> None:
+        self.asked, self.gate = asyncio.Event(), asyncio.Event()
+        self.made = 0
+
+    async def page(self) -> bytes:
+        self.made += 1
+        self.asked.set()
+        await self.gate.wait()
+        return f"x {self.made}\n".encode()
+
+
+async def test_a_flood_of_scrapes_makes_one_page_and_leaves_the_probes_alone() -> None:
+    gated = Gated()
+    async with serving(host="127.0.0.1", port=0, health=Health(), metrics=gated.page, pause=0) as port:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as session:
+
+            async def scrape() -> int:
+                async with session.get("/metrics") as answer:
+                    await answer.read()
+                    return answer.status
+
+            scrapes = [asyncio.create_task(scrape()) for _ in range(MOST_WAITING + 1)]
+            # All but one wait for a page; the one beyond is sent away, and a probe is answered at once.
+            done, waiting = await asyncio.wait(scrapes, return_when=asyncio.FIRST_COMPLETED)
+            assert [one.result() for one in done] == [503]
+            async with session.get("/livez") as answer:
+                assert answer.status == 200
+            gated.gate.set()
+            assert {await one for one in waiting} == {200}
+    assert gated.made <= 2  # who came after the page was begun waits for the next one
+
+
+async def test_a_client_that_leaves_takes_the_page_from_nobody_and_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gated = Gated()
+    async with serving(host="127.0.0.1", port=0, health=Health(), metrics=gated.page, pause=0) as port:
+        leaving = asyncio.create_task(get(port, "/metrics"))
+        await gated.asked.wait()
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        staying = asyncio.create_task(get(port, "/metrics"))
+        gated.gate.set()
+        assert (await staying)[0] == 200
+    assert caplog.messages == []
+
+
+async def test_a_page_that_cannot_be_made_is_tried_again_for_the_next_who_asks() -> None:
+    tries = []
+
+    async def failing() -> bytes:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ZeroDivisionError
+        return b"x 1\n"
+
+    async with serving(host="127.0.0.1", port=0, health=Health(), metrics=failing, pause=0) as port:
+        assert (await get(port, "/metrics"))[0] == 500
+        assert (await get(port, "/metrics"))[0] == 200

@@ -540,10 +540,13 @@ CONTROLLER = Row(
         ),
         Panel(
             title="Passes that failed",
-            about="Passes in the time range that failed for a fault of the controller's own. Please report them.",
+            about="Passes, and pools left out of one, in the time range, for a fault of the controller's own. Please report them.",
             kind=Kind.STAT,
             unit="short",
-            queries=(Query("round(sum(increase(hfrunners_reconcile_errors_total{@job}[$__range])))"),),
+            queries=(
+                Query("round(sum(increase(hfrunners_reconcile_errors_total{@job}[$__range])))", "all"),
+                Query("round(sum(increase(hfrunners_pool_errors_total{@job}[$__range])))", "of single pools"),
+            ),
             width=4,
             height=4,
             steps=((None, GREEN), (0.5, RED)),
