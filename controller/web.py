@@ -95,8 +95,7 @@ class _Page:
         try:
             if self._next is None:
                 self._next = asyncio.create_task(self._made(), name="page")
-            # Whoever leaves does not take the page away from those who wait too.
-            made = await asyncio.shield(self._next)
+            made = await self._next
             async with self._sending:
                 return await self._send(request, made)
         finally:

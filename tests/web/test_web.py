@@ -100,7 +100,7 @@ async def test_a_flood_of_scrapes_makes_one_page_and_leaves_the_probes_alone() -
     assert gated.made <= 2  # who came after the page was begun waits for the next one
 
 
-async def test_a_client_that_leaves_takes_the_page_from_nobody_and_is_no_error(
+async def test_a_client_that_leaves_is_no_error_and_the_next_one_gets_its_page(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gated = Gated()

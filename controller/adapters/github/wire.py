@@ -174,7 +174,9 @@ class Wire:
         status, value, message = response.status_code, None, ""
         if status >= 400:
             message = await self._workers.run(len(body), partial(error_message, body, secret))
-        elif 200 <= status < 300 and request.read is not None and not problem:
+        elif request.read is None:
+            problem = ""  # a status that says all may come with any body
+        elif 200 <= status < 300 and not problem:
             value, problem = await self._workers.run(len(body), partial(_valued, body, request.read))
         told = server_time(response.headers)
         answer = Answer(

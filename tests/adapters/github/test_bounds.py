@@ -137,6 +137,12 @@ async def test_a_body_that_cannot_be_unpacked_is_malformed(body: bytes, encoding
 
 
 @virtual
+async def test_a_status_that_says_all_may_come_with_any_body() -> None:
+    script = Streamed(Chunks([b"no gzip at all"]))
+    assert await script.connect().deregister(LIB, 9) is True
+
+
+@virtual
 async def test_only_a_few_large_answers_of_one_account_are_in_hand_at_a_time() -> None:
     in_hand = most = 0
 

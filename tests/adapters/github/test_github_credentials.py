@@ -74,6 +74,11 @@ MISTAKES = [
     ({**APP, "privateKey": pem(rsa.generate_private_key(65_537, 1_024))}, "1024 bits"),
     ({"token": "ghp_s3cret part2"}, "key token holds white space"),
     ({"token": "ghp_s3crét"}, "key token holds"),
+    ({"token": "x" * 5_000}, "key token holds"),
+    ({**APP, "appId": "7" * 5_000}, "key appId is neither"),
+    ({**APP, "installationId": "7" * 5_000}, "key installationId is not a number"),
+    ({**APP, "privateKey": "s3cret garbage" * 1_000}, "more than 4096 characters"),
+    ({**APP, "privateKey": "\ud800"}, "not a PEM private key"),
 ]
 
 
