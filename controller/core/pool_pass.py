@@ -472,7 +472,8 @@ class PoolPass:
 
     def _offer(self) -> tuple[tuple[str, ...], Failure | None]:
         """Return the pool's flavors that the Hub offers, and a failure that names the others."""
-        known = self.usd  # by name, all that are offered
+        seen = self.given.snapshot.flavors.get(self.pool.hub.endpoint)
+        known = [flavor.name for flavor in seen.items] if seen else []  # also those whose price is unknown
         unknown = [flavor for flavor in self.pool.flavors if flavor not in known]
         if not unknown or not known:
             # Without a list of hardware none is unknown: it is for prices and typing errors, not for permission.

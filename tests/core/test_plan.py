@@ -10,7 +10,8 @@ from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
-from controller.core.model import Disposition, Failure, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
+from controller.core.model import Disposition, Failure, Flavor, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
+from controller.core.money import prices
 from controller.core.plan import DRAIN_REQUEST_SECONDS
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
@@ -177,6 +178,15 @@ class TestFlavors:
         assert failure.reason is Reason.UnknownFlavor
         assert "'t4-smal'" in failure.message
         assert "t4-small" in failure.message
+
+    def test_a_flavor_whose_price_is_unknown_is_on_offer_and_costs_nobody_knows_what(self) -> None:
+        p = pool(flavors=("t4-small",))
+        view = snapshot(jobs=[job()])
+        unpriced = seen([Flavor(name="t4-small"), Flavor(name="cpu-basic", usd_per_minute=0.01)])
+        done = run_plan([p], replace(view, flavors={p.hub.endpoint: unpriced}))
+        assert launches(done) == ["t4-small"]
+        assert not done.reports[p.uid].failures
+        assert prices({p.hub.endpoint: unpriced}) == {p.hub.endpoint: {"cpu-basic": pytest.approx(0.01 / 60)}}
 
     def test_a_pool_with_only_unknown_flavors_launches_nothing_and_says_why_its_jobs_wait(self) -> None:
         done = run_plan([pool(flavors=("tpu",))], snapshot(jobs=[job()]))

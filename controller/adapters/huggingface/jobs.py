@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -27,8 +27,9 @@ MOST_PAGES, MOST_ROWS, MOST_BYTES = 200, 10_000, 256 * 2**20
 LIST_DEADLINE = 300.0
 """Seconds for one whole list."""
 
-ROWS_AT_A_TIME = 50
-"""Entries that are read before others have a turn: with the longest messages they take some 10 ms."""
+WORK_OF_A_ROW = 1024
+"""Bytes of which an entry counts at least as many when it is decided whether a page is read on the event loop: reading one takes
+as long as parsing so many."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 # What makes an image a Space, as huggingface_hub has it (hf-jobs.md §1.1).
@@ -166,19 +167,9 @@ class HubJobs:
             answer = await self._wire.get(self._path, query=following)
 
     async def _ours(self, page: _Page, labels: Mapping[str, str]) -> tuple[list[HFJob], Failure | None]:
-        """Read a page's jobs that carry the labels: whether the Hub joins several by AND or OR is disputed (hf-jobs.md §1.3)."""
-        jobs: list[HFJob] = []
-        why = ""
-        for number, entry in enumerate(page.entries):
-            if number and number % ROWS_AT_A_TIME == 0:
-                await asyncio.sleep(0)
-            carried = carried_labels(entry)
-            if carried is not None and not labels.items() <= carried.items():
-                continue
-            try:
-                jobs.append(parse_job(entry, account=self._account))
-            except ValueError as error:
-                why = why or str(error)
+        """Read a page's jobs that carry the labels, apart from the event loop if there are many."""
+        work = partial(_ours, page.entries, labels, self._account)
+        jobs, why = await self._wire.work(max(page.size, len(page.entries) * WORK_OF_A_ROW), work)
         return jobs, malformed(call=page.call, why=why).failure if why else None
 
     def _read(self, payload: JSON, *, call: str, effect: bool) -> HFJob:
@@ -221,12 +212,31 @@ class _Page:
     entries: list[Any]
     call: str
     server_time: float
+    size: int
+
+
+def _ours(entries: Iterable[JSON], labels: Mapping[str, str], account: HubAccount) -> tuple[list[HFJob], str]:
+    """Return the jobs that carry the labels, and why the first one that may be among them cannot be read.
+
+    Whether the Hub joins several labels by AND or OR is disputed (hf-jobs.md §1.3), so they are compared here.
+    """
+    jobs: list[HFJob] = []
+    why = ""
+    for entry in entries:
+        carried = carried_labels(entry)
+        if carried is not None and not labels.items() <= carried.items():
+            continue
+        try:
+            jobs.append(parse_job(entry, account=account))
+        except ValueError as error:
+            why = why or str(error)
+    return jobs, why
 
 
 def _page(answer: Answer) -> _Page:
     if not isinstance(answer.payload, list):
         raise malformed(call=answer.call, why="it is no list")
-    return _Page(entries=answer.payload, call=answer.call, server_time=answer.server_time)
+    return _Page(entries=answer.payload, call=answer.call, server_time=answer.server_time, size=answer.size)
 
 
 def _label_query(labels: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import httpx2
@@ -37,6 +38,8 @@ from controller.adapters.shares import NoTurnError, Share, Shares
 from controller.core.model import Disposition, Failure, HubAccount
 from controller.core.reasons import Reason
 from controller.ports import Clock, Fenced
+
+T = TypeVar("T")
 
 TIMEOUTS = httpx2.Timeout(connect=5.0, read=20.0, write=20.0, pool=5.0)
 """Seconds; huggingface_hub sets none (hf-jobs.md §5.3). The Hub has been seen to take seconds for a launch."""
@@ -255,6 +258,10 @@ class Wire:
             if not (opened and isinstance(error, httpx2.ReadTimeout)):
                 raise no_answer(call=call, error=error, asked=Asked.READ, secrets=self._secrets) from None
 
+    async def work(self, size: int, work: Callable[[], T]) -> T:
+        """Do what takes as long as parsing so many bytes, apart from the event loop where that is long; raises what it raises."""
+        return await self._session.workers.run(size, work)
+
     def _url(self, path: str, query: str) -> str:
         return f"{self._endpoint}{path}" + (f"?{query}" if query else "")
 
@@ -346,7 +353,7 @@ class Wire:
                             secrets=secrets,
                         )
                     raw = await bodies.read(response, limit=LARGEST_BODY, grown=grown)
-                payload = await self._session.workers.run(len(raw), partial(incoming.parse_json, raw))
+                payload = await self.work(len(raw), partial(incoming.parse_json, raw))
             except bodies.EncodingError:
                 why = "its body cannot be decoded"
             except bodies.TooLargeError as error:

@@ -132,8 +132,12 @@ def words(value: object, secrets: Iterable[str] = ()) -> str:
     """Return words of the Hub's on one line, without secrets (values of less than four characters are none) and bounded."""
     if not isinstance(value, str) or not value:
         return ""
-    masked = incoming.mask(value, [secret for secret in secrets if len(secret) >= 4])
-    return incoming.text(" ".join(masked.split()), LONGEST_MESSAGE)
+    known = [secret for secret in secrets if len(secret) >= 4]
+    if not known:
+        # Masking looks at every character several times, and there is no more to be seen than this: whatever looks like a secret
+        # and begins within it is masked although its end is cut.
+        value = " ".join(value.split())[: 4 * LONGEST_MESSAGE]
+    return incoming.text(" ".join(incoming.mask(value, known).split()), LONGEST_MESSAGE)
 
 
 def _object(entry: dict[str, JSON], key: str) -> dict[str, JSON]:

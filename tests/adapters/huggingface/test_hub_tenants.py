@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import pytest
@@ -16,6 +18,7 @@ from controller.adapters.huggingface.session import (
     Session,
     open_session,
 )
+from controller.adapters.offloop import Workers
 from controller.adapters.shares import PATIENCE
 from controller.core.model import HubAccount, SecretRef
 from controller.core.reasons import Reason
@@ -148,3 +151,31 @@ def test_a_list_without_an_end_ends_as_a_failure() -> None:
 
     run_virtual(main())
     assert len(asked) == MOST_ROWS // 1_000 + 1
+
+
+class Noting(dict[str, str]):
+    """Labels that note which threads compare them."""
+
+    def __init__(self) -> None:
+        super().__init__({"managed-by": "us"})
+        self.threads: set[int] = set()
+
+    def items(self) -> Any:
+        self.threads.add(threading.get_ident())
+        return super().items()
+
+
+@pytest.mark.parametrize(
+    ("entries", "apart"),
+    [([job()], False), ([job()] * 2_000, True), ([{}] * 2_000, True), ([job(command=["x" * 2**20])], True)],
+    ids=["small", "large", "many", "one large"],
+)
+async def test_a_large_page_is_read_apart_from_the_event_loop(entries: list[Any], apart: bool) -> None:
+    page, labels = json.dumps(entries).encode(), Noting()
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=page))
+    async with open_session(transport=transport) as session:
+        session.workers = Workers()
+        observed = await of(session, "https://hub.example").live(labels)
+    assert len(observed.items) == (1 if entries[0] else 0)
+    labels.threads.discard(threading.get_ident())  # the query is made on the loop
+    assert bool(labels.threads) is apart
