@@ -255,6 +255,7 @@ class Reconciler:
         if min(registrations.asked_at, hf_jobs.asked_at) - moved_at < LIST_LAG:
             return False
         under_way = any(effect.footprint == place for effect in self._executor.in_flight.values())
+        under_way = under_way or self._intents.reaches(uid, place)
         return not under_way and not any(runner.footprint == place for runner in runners)
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
