@@ -13,12 +13,13 @@ import json
 import math
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from controller.core.text import text
 
 PAGE_BYTES = 8 * 2**20
 """Bytes that one answer may have once it is unpacked."""
@@ -52,12 +53,8 @@ LONGEST_HEADER = 4_096
 LONGEST_MASKED = 8_192
 """Characters of a text in which patterns of secrets are looked for; the rest is dropped."""
 
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 SECRET = "[secret]"  # noqa: S105 -- what stands in a secret's place
 
-_LINE_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories that a terminal acts on or nobody sees: controls, bidi and zero-width characters, lone surrogates."""
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _URL_CHARACTERS = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
@@ -83,32 +80,6 @@ class UnreadableError(ValueError):
 
 
 # ------------------------------------------------------------------------------------------------------------------ text
-def text(value: object, limit: int, *, lines: bool = False) -> str:
-    """Return text for people: at most ``limit`` characters, none of which a terminal acts on; ``""`` for what is no text.
-
-    Line breaks and tabs become spaces. What is cut ends in ``…``.
-
-    Args:
-        value: What came.
-        limit: Most characters of the result.
-        lines: Keep tabs and line breaks (as line feeds), for logs.
-    """
-    if not isinstance(value, str):
-        return ""
-    if len(value) > limit:
-        value = value[: max(limit - 1, 0)] + "…"[:limit]
-    if value.isprintable():  # the usual case, at the speed of C
-        return value
-    value = value.replace("\r\n", "\n")
-    return "".join(_clean_character(c, lines=lines) for c in value)
-
-
-def _clean_character(c: str, *, lines: bool) -> str:
-    if c in _LINE_BREAKS:
-        return ("\t" if c == "\t" else "\n") if lines else " "
-    return REPLACEMENT if unicodedata.category(c) in _UNSEEN else c
-
-
 def exact(value: object, limit: int) -> str | None:
     """Return text that decides something, such as a name: as it came, or None where :func:`text` would change it."""
     return value if isinstance(value, str) and text(value, limit) == value else None

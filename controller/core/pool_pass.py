@@ -450,7 +450,9 @@ class PoolPass:
         after = self.intents.lists_after
         if after is None:
             return False
-        return any(v is None or v.asked_at <= after for v in (self.github_view, self.hub_view))
+        return any(
+            v is None or not v.complete or v.asked_at <= after for v in (self.github_view, self.hub_view)
+        )
 
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""

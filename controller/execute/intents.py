@@ -60,7 +60,7 @@ from controller.core.intents import (
     wrote_nothing_down,
 )
 from controller.core.lifecycle import InFlight
-from controller.core.model import Disposition, Failure, Pool, PoolKey, Snapshot
+from controller.core.model import Disposition, Failure, Footprint, Pool, PoolKey, Snapshot
 from controller.core.money import timeout_seconds
 from controller.core.reasons import Reason
 from controller.ports import (
@@ -205,6 +205,13 @@ class IntentLog:
             uid: PoolIntents(open=frozenset(page.open), lists_after=page.lists_after, blocked=page.blocked)
             for uid, page in self._pages.items()
         }
+
+    def reaches(self, uid: str, place: Footprint) -> bool:
+        """Return whether a launch of a pool to this place may still show there."""
+        page = self._pages.get(uid)
+        return page is not None and any(
+            entry.intent.place.place == place.place for entry in page.open.values()
+        )
 
     # ----------------------------------------------------------------------------------------------------- what is to begin
     async def write(self, uid: str, intents: Sequence[Intent]) -> Failure | None:

@@ -253,6 +253,7 @@ class Reconciler:
             effect.pool_uid == uid and effect.footprint is not None and effect.footprint.place == place.place
             for effect in self._executor.in_flight.values()
         )
+        under_way = under_way or self._intents.reaches(uid, place)
         return not under_way and not any(runner.footprint.place == place.place for runner in runners)
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:

@@ -210,7 +210,7 @@ class ApiServer:
         return answer
 
     async def _on_the_way(self) -> None:
-        await asyncio.sleep(TO_THE_API_SERVER + self._cluster.write_seconds / 2)
+        await asyncio.sleep(TO_THE_API_SERVER)
         if not self._incarnation.alive:
             await asyncio.Event().wait()
 

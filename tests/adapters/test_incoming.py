@@ -27,11 +27,11 @@ from controller.adapters.incoming import (
     number,
     parse_json,
     redirected,
-    text,
     url_of,
     wait,
     whole,
 )
+from controller.core.text import text
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 PEM = "-----BEGIN KEY-----\nMIIsecretsecretsecret\nline two of it\n-----END KEY-----\n"

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.api.address import github_target, is_loopback
-from controller.api.convert import footprints, interruptions, last_launch_at, places, to_pool
+from controller.api.convert import (
+    footprints,
+    interruptions,
+    last_launch_at,
+    places,
+    to_pool,
+    write_down,
+    written,
+)
 from controller.api.runnerpool import InvalidPool
 from controller.api.status import RunnerPoolStatus, dollars, timestamp
 from controller.core.demand import reach
+from controller.core.intents import MOST_INTENTS, MOST_TERMS, Intent, Term, Written
 from controller.core.model import (
     Deadlines,
     Footprint,
@@ -274,3 +287,71 @@ def test_a_stored_status_tells_of_lost_jobs() -> None:
     )
     assert interruptions({"interruptions": [told]}) == (lost,)
     assert interruptions({}) == ()
+
+
+HERE = pool().footprint
+THERE = replace(HERE, account=replace(HERE.account, namespace="other"))
+KEYS = st.sampled_from(["intents", "term", "place", "launches", "name", "at", "number", "holder"])
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=64)
+INTENTS = st.builds(
+    Intent,
+    name=NAMES,
+    flavor=st.sampled_from(["t4-small", ""]),
+    at=st.integers(min_value=0, max_value=4_000_000_000).map(float),
+    place=st.sampled_from([HERE, THERE]),
+)
+TERMS = st.builds(Term, number=st.integers(0, MOST_TERMS), holder=NAMES)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | KEYS, inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.none() | TERMS, st.lists(INTENTS, max_size=30, unique_by=lambda one: one.name))
+def test_intents_come_back_as_they_were_written(term: Term | None, intents: list[Intent]) -> None:
+    what = Written(term=term, intents=tuple(sorted(intents, key=lambda one: one.name)))
+    status = write_down(what)
+    assert written(json.loads(json.dumps(status)), namespace="default") == what
+    RunnerPoolStatus.model_validate(status)
+
+
+@given(JSON)
+def test_whatever_somebody_put_into_the_status_is_read_without_an_error(garbage: Any) -> None:
+    found = written(garbage, namespace="default")
+    assert len(found.intents) <= MOST_INTENTS
+    for fields in (
+        {"intents": garbage},
+        {"term": garbage},
+        {"intents": [{"place": garbage, "launches": garbage}]},
+    ):
+        assert written(fields, namespace="default").intents == ()
+
+
+def test_an_entry_that_cannot_be_read_costs_only_itself() -> None:
+    one = Intent(name="t4-hfr-1", flavor="t4-small", at=5.0, place=HERE)
+    status = write_down(Written(term=Term(number=1, holder="a"), intents=(one,)))
+    (group,) = status["intents"]
+    launches = group["launches"]
+    launches += [
+        {"name": "x" * 65, "flavor": "", "at": "1970-01-01T00:00:05Z"},
+        {"name": "y", "at": "soon"},
+        7,
+        None,
+    ]
+    status["intents"] += [{"place": {**group["place"], "scope": "nowhere"}, "launches": launches}]
+    status["term"]["number"] = 10**30
+    assert written(status, namespace="default") == Written(term=None, intents=(one,))
+
+
+def test_more_intents_than_a_status_may_hold_are_cut_off() -> None:
+    many = [{"name": f"n{n}", "flavor": "", "at": "1970-01-01T00:00:05Z"} for n in range(MOST_INTENTS + 50)]
+    place = write_down(Written(intents=(Intent(name="a", flavor="", at=5.0, place=HERE),)))["intents"][0][
+        "place"
+    ]
+    assert (
+        len(written({"intents": [{"place": place, "launches": many}]}, namespace="default").intents)
+        == MOST_INTENTS
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from controller.core.intents import PoolIntents
 from controller.core.lifecycle import Effect, InFlight, Track
 from controller.core.model import (
     Deadlines,
@@ -171,6 +172,7 @@ def run_plan(
     results: Iterable[Result] = (),
     now: float = NOW,
     entropy: str = "a pass",
+    intents: Mapping[str, PoolIntents] | None = None,
 ) -> Plan:
     """One pass."""
     return plan(
@@ -178,6 +180,7 @@ def run_plan(
             pools=list(pools),
             snapshot=view,
             in_flight=in_flight or {},
+            intents=intents or {},
             results=tuple(results),
             memory=memory or Memory(),
             now=now,

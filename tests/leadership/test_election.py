@@ -250,6 +250,30 @@ async def test_a_lease_that_is_deleted_ends_the_term_and_nobody_begins_before_th
 
 
 @virtual
+async def test_who_finds_a_later_term_acts_no_more_and_lets_go_of_the_lease_soon() -> None:
+    _, a, b = pair()
+    first = await leader(a, b)
+    election = first.election
+    election.lose("a pool was written in term 9")
+    assert not election.holds()
+    await asyncio.sleep(TIMING.retry + 0.1)
+    assert first.lost == ["a pool was written in term 9"]
+    assert not election.holds()
+    await end(a, b)
+
+
+@virtual
+async def test_each_term_has_a_greater_number_as_long_as_the_lease_is_there() -> None:
+    _, a, b = pair()
+    first = await leader(a, b)
+    before = first.election.transitions
+    await first.stop()
+    second = await leader(*({a, b} - {first}))
+    assert second.election.transitions > before
+    await end(a, b)
+
+
+@virtual
 async def test_a_lease_that_somebody_gave_to_another_ends_the_term() -> None:
     server, a, b = pair()
     first = await leader(a, b)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controller.api.convert import write_down
+from controller.core.intents import Intent, Term, Written
 from controller.core.model import Footprint, PoolKey
 from controller.observe.pools import PoolRegistry
 
@@ -178,6 +181,29 @@ def test_a_pool_that_moves_keeps_its_former_place_until_it_is_left() -> None:
     assert [place.registrations.scope.repository for place in pool.former] == ["other"]
     registry.leave_footprint("uid-1", pool.former[0])
     assert registry.pools[0].former == ()
+
+
+def test_what_the_status_says_at_first_sight_is_what_an_earlier_process_intended() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    (pool,) = registry.pools
+    there = replace(pool.footprint, account=replace(pool.footprint.account, namespace="other"))
+    one = Intent(name="t4-hfr-1", flavor="t4-small", at=5.0, place=there)
+    said = Written(term=Term(number=4, holder="a"), intents=(one,))
+    again = Registry()
+    again.upsert(body(status=write_down(said)))
+    again.upsert(body(metadata__generation=2, status=write_down(Written())))
+    assert again.written_at_first_sight("uid-1") == said
+    assert again.terms() == [said.term]
+    assert again.pools[0].former == (there,)
+    assert again.written_at_first_sight("uid-2") == Written()
+
+
+def test_the_term_of_a_pool_with_a_bad_spec_counts_too() -> None:
+    registry = Registry()
+    registry.upsert(body(spec__flavors=[], status=write_down(Written(term=Term(number=4, holder="a")))))
+    assert registry.pools == []
+    assert registry.terms() == [Term(number=4, holder="a")]
 
 
 def test_former_places_and_the_last_launch_come_back_from_the_status_after_a_restart() -> None:

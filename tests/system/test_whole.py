@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from controller.core.model import PoolKey, SecretRef
+from controller.core.reasons import Reason
+from controller.core.status import iso
 from controller.sim.engine import NAMESPACE, Simulation
 from controller.sim.hub.running import Run
 from controller.sim.loop import run_virtual
@@ -674,6 +676,52 @@ def test_an_api_server_that_takes_its_time_for_statuses_holds_up_no_launch() -> 
         assert scene.condition("Ready")["status"] == "True"
 
     play(act)
+
+
+def test_without_the_api_server_nothing_is_launched_and_that_is_told_once_it_is_back() -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.sim.start()
+        await scene.pass_time(30)
+        scene.sim.cluster.down = True
+        scene.queue()
+        await scene.pass_time(300)
+        assert (scene.live(), scene.registrations()) == (0, 0)
+        process = scene.sim.process
+        assert process is not None
+        done = process.controller.reconciler.last_plan
+        assert done is not None
+        (report,) = done.reports.values()
+        assert {one.reason for one in report.waiting} == {Reason.IntentsBlocked}
+        assert report.unwritten is not None
+        scene.sim.cluster.down = False
+        await scene.until(lambda: scene.conclusions()["success"] == 1, within=300)
+        assert scene.condition("IntentsWritten")["status"] == "True"
+
+    play(act)
+
+
+@pytest.mark.parametrize("lag", [0.0, 50.0])
+def test_a_controller_that_follows_one_that_wrote_nothing_down_waits_until_lists_must_show_all_it_did(
+    lag: float,
+) -> None:
+    async def act(scene: Scene) -> None:
+        pool = t4(scene, maxRunners=1)
+        scene.sim.start()
+        await scene.pass_time(5)
+        scene.queue(count=2, seconds=600)
+        await scene.until(lambda: scene.live() == 1, within=120)
+        await scene.sim.crash()
+        for field in ("intents", "term"):
+            scene.sim.cluster.pools[pool]["status"].pop(field)
+        scene.sim.cluster.pools[pool]["status"]["lastLaunchAt"] = iso(scene.sim.clock.wall() - 5)
+        scene.sim.start()
+        await scene.pass_time(200)
+        assert max(scene.most_live.values()) == 1
+        await scene.until(lambda: scene.conclusions()["success"] == 2, within=2500)
+        assert max(scene.most_live.values()) == 1
+
+    play(act, github_knobs={"list_lag_seconds": lag}, hub_knobs={"list_stale_seconds": lag})
 
 
 def test_a_drained_pool_becomes_empty_and_serves_again_once_nobody_asks_for_it_any_more() -> None:

@@ -584,6 +584,15 @@ CONTROLLER = Row(
             alerts=("HFRunnersPassesStopped",),
         ),
         Panel(
+            title="Writing launches down",
+            about="From the decision to launch until it is in the pool's status, before which no launch begins; half a second is much.",
+            kind=Kind.SERIES,
+            unit="s",
+            queries=_quantiles("intent_seconds", "$__rate_interval", "@pool"),
+            width=8,
+            alerts=("HFRunnersIntentsBlocked",),
+        ),
+        Panel(
             title="Orphans collected",
             about="Halves of runners removed in the last 15 minutes: a few after a crash are usual.",
             kind=Kind.STACK,

@@ -11,9 +11,9 @@ from controller.adapters.github.answer import LONGEST_MESSAGE
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import GitHubError, NotFoundError
 from controller.adapters.github.fields import Row
-from controller.adapters.incoming import text
 from controller.core.model import Disposition, Failure, Scope, ScopeKind
 from controller.core.reasons import Reason
+from controller.core.text import text
 from controller.ports import UpstreamError
 
 GROUPS_AGE = 600.0

@@ -21,9 +21,9 @@ from controller.adapters.incoming import (
     next_page,
     parse_json,
     redirected,
-    text,
     wait,
 )
+from controller.core.text import text
 
 SHOWN_PARAMETERS = frozenset({"affiliation", "name", "page", "per_page", "status", "type"})
 """Query parameters that may appear in errors; every other one is left out."""

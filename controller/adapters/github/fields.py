@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from controller.adapters.incoming import exact, moment, text, url_of, whole
+from controller.adapters.incoming import exact, moment, url_of, whole
 from controller.core.labels import normalized
+from controller.core.text import text
 
 T = TypeVar("T")
 

@@ -20,6 +20,7 @@ from controller.adapters import incoming
 from controller.adapters.huggingface.values import LONGEST_MESSAGE, words
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
+from controller.core.text import text
 from controller.ports import UpstreamError
 
 LONGEST_WAIT = 900.0
@@ -202,7 +203,7 @@ def malformed(
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the id that the Hub's people can look the request up by."""
-    found = (incoming.text(headers.get(name), _LONGEST_REQUEST_ID) for name in _REQUEST_IDS)
+    found = (text(headers.get(name), _LONGEST_REQUEST_ID) for name in _REQUEST_IDS)
     return next((one for one in found if one), None)
 
 
@@ -212,7 +213,7 @@ def _words(headers: Mapping[str, str], body: bytes, secrets: Iterable[str]) -> s
     if len(body) <= LARGEST_ERROR:
         found += _said(body)
     said = dict.fromkeys(words(one, secrets) for one in found[:_MOST_WORDS])
-    return incoming.text("; ".join(one for one in said if one), LONGEST_MESSAGE)
+    return text("; ".join(one for one in said if one), LONGEST_MESSAGE)
 
 
 def _said(body: bytes) -> list[object]:
@@ -232,7 +233,7 @@ def _said(body: bytes) -> list[object]:
 
 def _host(location: str) -> str:
     try:
-        return incoming.text(urlsplit(location[: incoming.LONGEST_URL]).hostname, LONGEST_MESSAGE)
+        return text(urlsplit(location[: incoming.LONGEST_URL]).hostname, LONGEST_MESSAGE)
     except ValueError:
         return ""
 

@@ -14,6 +14,7 @@ from controller.adapters.huggingface.jobs import account_wire
 from controller.adapters.huggingface.session import Session
 from controller.adapters.huggingface.values import JSON, parse_job
 from controller.core.model import Disposition, HubAccount
+from controller.core.text import text
 from controller.ports import Clock
 
 FOLLOWED_SILENCE = 90.0
@@ -157,7 +158,7 @@ def _parse(raw: str) -> LogLine | None:
         found = incoming.parse_json(raw.removeprefix("data: ").encode())
     except incoming.UnreadableError:
         return None
-    return LogLine(at=incoming.text(found.get("timestamp"), LONGEST_TIME), text=_words(found.get("data")))
+    return LogLine(at=text(found.get("timestamp"), LONGEST_TIME), text=_words(found.get("data")))
 
 
 def _words(data: JSON) -> str:

@@ -37,6 +37,7 @@ from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.adapters.shares import NoTurnError, Share, Shares
 from controller.core.model import Disposition, Failure, HubAccount
 from controller.core.reasons import Reason
+from controller.core.text import text
 from controller.ports import Clock, Fenced
 
 T = TypeVar("T")
@@ -361,7 +362,7 @@ class Wire:
             except NoTurnError:
                 why = "it is large, and another large answer of this account took too long"
             except incoming.UnreadableError as error:
-                kind = incoming.text(answered.get("content-type", "no content type"), 64).split(";")[0]
+                kind = text(answered.get("content-type", "no content type"), 64).split(";")[0]
                 why = f"{len(raw)} bytes of {kind} are not JSON: {error}"
             else:
                 date = incoming.http_date(answered.get("date"))

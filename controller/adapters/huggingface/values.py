@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from controller.adapters import incoming
 from controller.core.model import Flavor, HFJob, HubAccount, Stage
+from controller.core.text import text
 
 JSON = Any
 
@@ -107,21 +108,21 @@ def parse_job(entry: JSON, *, account: HubAccount) -> HFJob:
     if created_at is None:
         raise ValueError(f"job {job_id} does not tell when it was created")
     status, initiator = _object(entry, "status"), _object(entry, "initiator")
-    started_by = incoming.text(initiator.get("type"), LONGEST_WORD).lower()
-    creator = incoming.text(_object(entry, "createdBy").get("name"), LONGEST_NAME)
+    started_by = text(initiator.get("type"), LONGEST_WORD).lower()
+    creator = text(_object(entry, "createdBy").get("name"), LONGEST_NAME)
     if not creator and started_by == "user":
-        creator = incoming.text(initiator.get("name"), LONGEST_NAME)
+        creator = text(initiator.get("name"), LONGEST_NAME)
     return HFJob(
         id=job_id,
         stage=_stage(status.get("stage")),
-        flavor=incoming.text(entry.get("flavor"), LONGEST_FLAVOR),
+        flavor=text(entry.get("flavor"), LONGEST_FLAVOR),
         labels=labels,
         created_at=created_at,
         started_at=incoming.moment(entry.get("startedAt")),
         finished_at=incoming.moment(entry.get("finishedAt")),
         timeout=incoming.number(entry.get("timeout"), 0, LONGEST_TIMEOUT),
         message=words(status.get("message")) or None,
-        cancel_reason=incoming.text(status.get("cancelReason"), LONGEST_WORD) or None,
+        cancel_reason=text(status.get("cancelReason"), LONGEST_WORD) or None,
         creator=creator,
         initiator=started_by,
         url=f"{account.endpoint}/jobs/{quote(account.namespace, safe='')}/{job_id}",
@@ -137,7 +138,7 @@ def words(value: object, secrets: Iterable[str] = ()) -> str:
         # Masking looks at every character several times, and there is no more to be seen than this: whatever looks like a secret
         # and begins within it is masked although its end is cut.
         value = " ".join(value.split())[: 4 * LONGEST_MESSAGE]
-    return incoming.text(" ".join(incoming.mask(value, known).split()), LONGEST_MESSAGE)
+    return text(" ".join(incoming.mask(value, known).split()), LONGEST_MESSAGE)
 
 
 def _object(entry: dict[str, JSON], key: str) -> dict[str, JSON]:
@@ -176,9 +177,9 @@ def parse_flavor(entry: JSON) -> Flavor:
     accelerator = _object(entry, "accelerator")
     return Flavor(
         name=name,
-        pretty_name=incoming.text(entry.get("prettyName"), LONGEST_NAME),
+        pretty_name=text(entry.get("prettyName"), LONGEST_NAME),
         usd_per_minute=None if price is None or per_minute is None else price * per_minute,
-        accelerator=incoming.text(accelerator.get("model"), LONGEST_WORD),
+        accelerator=text(accelerator.get("model"), LONGEST_WORD),
     )
 
 
@@ -201,4 +202,4 @@ def parse_identity(found: JSON) -> Identity:
             pays = row.get("canPay")
             namespaces[namespace] = pays if isinstance(pays, bool) else None
     token = _object(_object(found, "auth"), "accessToken")
-    return Identity(name=name, namespaces=namespaces, role=incoming.text(token.get("role"), LONGEST_WORD))
+    return Identity(name=name, namespaces=namespaces, role=text(token.get("role"), LONGEST_WORD))

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.accounts import RunnerGroup
 from controller.adapters.github.inspection import Grant
-from controller.adapters.incoming import EARLIEST, LATEST, text
+from controller.adapters.incoming import EARLIEST, LATEST
 from controller.core.model import Failure, Observation, Registration, WorkflowJob
 from controller.core.retry import RunRecord
+from controller.core.text import text
 from controller.ports import JitConfig, Repository, Run, UpstreamError
 from controller.sim.github.keys import TEST_PRIVATE_KEY
 from controller.sim.loop import run_virtual

@@ -1,0 +1,222 @@
+"""Terms, the evidence that ends an intent, and what a plan makes of intents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.intents import (
+    MOST_TERMS,
+    Blocked,
+    Intent,
+    PoolIntents,
+    Term,
+    Written,
+    ended_intents,
+    next_term,
+    outlived,
+    wrote_nothing_down,
+)
+from controller.core.lifecycle import LIST_LAG
+from controller.core.model import Failure, Snapshot
+from controller.core.reasons import Reason
+from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
+from controller.core.status import Instant, build_status, rejected_status
+
+from .build import (
+    NOW,
+    OUTAGE,
+    SERVER,
+    hf_job,
+    job,
+    launching,
+    name_of,
+    pool,
+    registration,
+    run_plan,
+    seen,
+    snapshot,
+)
+
+NUMBERS = st.integers(min_value=0, max_value=MOST_TERMS - 1)
+TERMS = st.builds(Term, number=NUMBERS, holder=st.sampled_from("ab"))
+BLOCKED = Blocked(
+    failure=Failure(reason=Reason.IntentsBlocked, message="the API server answered 503"),
+    since=NOW - 5,
+    until=NOW + 5,
+)
+
+
+class TestTerms:
+    @given(NUMBERS, st.lists(TERMS | st.none()))
+    def test_a_process_that_begins_has_a_later_term_than_all_that_it_has_seen(
+        self, lease: int, known: list[Term | None]
+    ) -> None:
+        mine = next_term(lease, known, holder="me")
+        assert mine.number >= lease
+        assert all(not mine.yields_to(term) and term.yields_to(mine) for term in known if term is not None)
+
+    @given(TERMS, TERMS)
+    def test_of_two_terms_of_two_processes_each_that_meets_the_others_write_knows_whether_to_go_on(
+        self, one: Term, other: Term
+    ) -> None:
+        if one == other:
+            assert not one.yields_to(other)
+        elif one.holder == other.holder or one.number != other.number:
+            assert one.yields_to(other) is not other.yields_to(one)
+        else:
+            assert one.yields_to(other)  # whoever comes second yields
+
+    def test_only_a_launch_that_nobody_wrote_down_tells_of_an_older_version(self) -> None:
+        assert wrote_nothing_down(Written(), launched_at=5.0)
+        assert not wrote_nothing_down(Written(), launched_at=None)
+        assert not wrote_nothing_down(Written(term=Term(number=1, holder="a")), launched_at=5.0)
+
+
+class TestEvidence:
+    P = pool()
+    ONE = Intent(name=name_of(P), flavor="t4-small", at=SERVER, place=P.footprint)
+
+    def ended(self, view: Snapshot, *, settled: float | None = NOW, flying: bool = False) -> bool:
+        return bool(ended_intents([(self.ONE, settled)], launching(self.P) if flying else {}, view))
+
+    def test_it_ends_when_a_younger_list_shows_the_registration(self) -> None:
+        assert self.ended(snapshot(registrations=seen([registration(self.P)], at=NOW + 1)))
+
+    def test_not_by_an_older_list_nor_by_one_that_is_not_complete(self) -> None:
+        assert not self.ended(snapshot(registrations=seen([registration(self.P)], at=NOW)))
+        assert not self.ended(snapshot(registrations=seen(at=NOW + 1000, failure=OUTAGE)))
+        assert not self.ended(snapshot(registrations=None))
+
+    @pytest.mark.parametrize(("after", "ended"), [(LIST_LAG, False), (LIST_LAG + 1, True)])
+    def test_it_ends_when_a_list_that_had_the_time_to_show_it_does_not(
+        self, after: float, ended: bool
+    ) -> None:
+        assert self.ended(snapshot(registrations=seen(at=NOW + after))) is ended
+
+    def test_not_while_the_launch_runs_or_its_hf_job_may_still_come(self) -> None:
+        shown = snapshot(registrations=seen([registration(self.P)], at=NOW + 1))
+        assert not self.ended(shown, settled=None)
+        assert not self.ended(shown, flying=True)
+
+    @pytest.mark.parametrize(("age", "over"), [(100 + LIST_LAG, False), (101 + LIST_LAG, True)])
+    def test_nothing_outlives_the_hubs_own_timeout(self, age: float, over: bool) -> None:
+        assert outlived(self.ONE, timeout=100.0, wall=SERVER + age) is over
+
+
+class TestThePlan:
+    def plan_with(self, told: PoolIntents, view: Snapshot | None = None, **changes: object) -> Plan:
+        p = pool(max_runners=2, **changes)
+        return run_plan([p], view or snapshot(jobs=[job(1)]), intents={p.uid: told})
+
+    def test_jobs_wait_for_what_an_earlier_process_intended_and_it_takes_a_place(self) -> None:
+        p = pool(max_runners=2)
+        flying = launching(p, settled_at=NOW, inherited=True)
+        done = run_plan([p], snapshot(jobs=[job(n) for n in range(5)]), in_flight=flying)
+        assert len(done.actions) == 1
+        starting, rest = done.reports[p.uid].waiting
+        assert (starting.reason, starting.count) == (Reason.RunnerStarting, 2)
+        assert (rest.reason, rest.count) == (Reason.AtMaxRunners, 3)
+
+    def test_one_of_our_own_that_is_in_doubt_takes_a_place_and_no_job_waits_for_it(self) -> None:
+        p = pool(max_runners=2)
+        done = run_plan([p], snapshot(jobs=[job(1), job(2)]), in_flight=launching(p, settled_at=NOW))
+        starting, _ = done.reports[p.uid].waiting
+        assert (starting.reason, starting.count) == (Reason.RunnerStarting, 1)
+
+    def test_nothing_is_launched_while_it_cannot_be_written_down_and_jobs_are_told_why(self) -> None:
+        done = self.plan_with(PoolIntents(blocked=BLOCKED))
+        assert done.actions == []
+        (waiting,) = done.reports["uid-t4"].waiting
+        assert (waiting.reason, waiting.until) == (Reason.IntentsBlocked, NOW + 5)
+        assert "503" in waiting.message
+
+    def test_it_is_tried_again_after_a_while(self) -> None:
+        done = self.plan_with(PoolIntents(blocked=replace(BLOCKED, until=NOW)))
+        assert len(done.actions) == 1
+
+    def test_a_write_that_failed_slows_no_flavor_down(self) -> None:
+        p = pool()
+        result = Result(
+            name="x",
+            pool_uid=p.uid,
+            effect=launching(p)[name_of(p)].effect,
+            flavor="t4-small",
+            failure=BLOCKED.failure,
+        )
+        done = run_plan([p], snapshot(jobs=[job(1)]), results=[result])
+        assert done.reports[p.uid].backoff is None
+        assert [type(action) for action in done.actions] == [Launch]
+
+    @pytest.mark.parametrize(
+        ("github", "hub", "launches"),
+        [(-1, 1, 0), (1, -1, 0), (1, 1, 1)],
+        ids=["GitHub's list is too old", "the Hub's list is too old", "both are young enough"],
+    )
+    def test_after_a_version_that_wrote_nothing_down_both_lists_must_show_all_that_it_did(
+        self, github: float, hub: float, launches: int
+    ) -> None:
+        view = snapshot(
+            jobs=[job(1)], registrations=seen(at=NOW - 10 + github), hf_jobs=seen(at=NOW - 10 + hub)
+        )
+        done = self.plan_with(PoolIntents(lists_after=NOW - 10), view)
+        assert len(done.actions) == launches
+        assert {w.reason for w in done.reports["uid-t4"].waiting} == {
+            Reason.RunnerStarting if launches else Reason.Pending
+        }
+
+    @pytest.mark.parametrize(
+        ("told", "drained"),
+        [
+            (PoolIntents(), True),
+            (PoolIntents(open=frozenset({"t4-hfr-1"})), False),
+            (PoolIntents(lists_after=NOW), False),
+        ],
+        ids=["no intent", "an intent that nothing has ended", "an older version launched lately"],
+    )
+    def test_a_pool_goes_only_when_evidence_has_ended_its_intents(
+        self, told: PoolIntents, drained: bool
+    ) -> None:
+        p = pool(deleting=True)
+        memory = Memory(pools={p.uid: PoolMemory(draining_since=NOW - 5)})
+        done = run_plan([p], snapshot(), memory=memory, intents={p.uid: told})
+        assert done.reports[p.uid].drained is drained
+
+    def test_a_runner_that_an_intent_named_is_joined_with_what_lists_show_of_it(self) -> None:
+        p = pool()
+        flying = launching(p, settled_at=NOW - 5, inherited=True)
+        view = snapshot(registrations=[registration(p)], hf_jobs=[hf_job(p)])
+        (runner,) = run_plan([p], view, in_flight=flying).reports[p.uid].runners
+        assert runner.hf_job is not None
+        assert runner.registration is not None
+
+
+class TestTheStatus:
+    @pytest.mark.parametrize(
+        ("after", "ready"), [(0.0, "True"), (120.0, "False")], ids=["at first", "after a while"]
+    )
+    def test_the_condition_is_false_and_after_a_while_the_pool_is_not_ready(
+        self, after: float, ready: str
+    ) -> None:
+        p = pool()
+        done = run_plan([p], snapshot(), intents={p.uid: PoolIntents(blocked=BLOCKED)})
+        now = Instant(mono=NOW + after, wall=SERVER + after)
+        status = build_status(
+            done.reports[p.uid], previous={}, overlaps=(), usd_per_second={}, start=now, now=now
+        )
+        told = {each["type"]: each for each in status["conditions"]}
+        assert (told["IntentsWritten"]["status"], told["IntentsWritten"]["reason"]) == (
+            "False",
+            "IntentsBlocked",
+        )
+        assert told["Ready"]["status"] == ready
+        assert not {"intents", "term"} & status.keys()
+
+    def test_the_status_of_a_pool_with_a_bad_spec_repeats_no_intents(self) -> None:
+        told = {"intents": [], "term": {"number": 1, "holder": "a"}, "flavorNames": "t4-small"}
+        status = rejected_status(generation=2, message="no", previous=told, deleting=False, wall=SERVER)
+        assert not {"intents", "term"} & status.keys()
+        assert status["flavorNames"] == "t4-small"

@@ -1,0 +1,448 @@
+"""Launches are written down before they begin; who reads and writes the same pool when, decides who may go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from controller.core.intents import MOST_INTENTS, Term, Written
+from controller.core.lifecycle import LIST_LAG
+from controller.core.reasons import Reason
+from controller.execute.intents import RETRY_DELAYS, TIDY_EVERY, TRIES, WRITE_TIMEOUT
+from controller.sim.loop import run_virtual
+from tests.core.build import REFUSED, SERVER, name_of, pool, registration, seen, snapshot
+from tests.execute.scripted import DOWN, Leads, World, intent
+
+P = pool()
+OTHER = Term(number=7, holder="other")
+
+
+def play(act: Callable[[World], Awaitable[None]], leads: Leads | None = None) -> None:
+    async def main() -> None:
+        world = World(leads=leads)
+        await act(world)
+        await world.executor.close(0.0)
+
+    run_virtual(main())
+
+
+class TestTheWrite:
+    def test_nothing_is_asked_of_github_before_all_launches_of_the_pass_are_written(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa", "bbbb")
+            await w.quiet()
+            calls = [call.split()[0] for call in w.script.calls]
+            assert calls[:2] == ["read", "write"]
+            assert calls.count("write") == 1
+            assert sorted(calls[2:4]) == ["register", "register"]
+            assert w.stored(P) == [name_of(P, "aaaa"), name_of(P, "bbbb")]
+
+        play(act)
+
+    def test_a_burst_of_200_is_one_write(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, *(f"n{n:03}" for n in range(200)))
+            await w.quiet()
+            assert w.script.count("write") == 1
+            assert w.script.count("launch") == 200
+            assert [key for key, _ in w.took] == [P.key]
+
+        play(act)
+
+    def test_passes_that_come_while_one_is_written_share_the_next_write(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.gates["write"] = asyncio.Event()
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            for token in ("bbbb", "cccc", "dddd"):
+                w.launch(P, token)
+                await w.quiet(1)
+            w.script.gates["write"].set()
+            await w.quiet()
+            assert w.script.count("write") == 2
+            assert len(w.stored(P)) == 4
+            assert w.script.count("launch") == 4
+
+        play(act)
+
+    def test_a_launch_counts_while_it_is_being_written(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.gates["write"] = asyncio.Event()
+            w.launch(P, "aaaa")
+            assert set(w.executor.in_flight) == {name_of(P)}
+
+        play(act)
+
+    def test_pools_are_written_apart(self) -> None:
+        async def act(w: World) -> None:
+            other = pool("other")
+            w.know(P, other)
+            w.executor.submit([])
+            w.launch(P, "aaaa")
+            w.launch(other, "aaaa")
+            await w.quiet()
+            assert (w.stored(P), w.stored(other)) == ([name_of(P)], [name_of(other)])
+
+        play(act)
+
+    def test_more_than_a_status_has_room_for_is_not_begun(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, *(f"n{n:04}" for n in range(MOST_INTENTS + 1)))
+            await w.quiet()
+            assert w.script.count("register") == 0
+            assert {r.failure and r.failure.reason for r in w.executor.take_results()} == {
+                Reason.IntentsBlocked
+            }
+
+        play(act)
+
+
+class TestWhatElseChangesThePool:
+    def test_other_fields_that_move_are_no_reason_to_wait(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            left = [3]
+
+            def touch() -> None:
+                if left[0]:
+                    left[0] -= 1
+                    w.store.put(P)
+
+            w.script.after["write"] = touch
+            w.launch(P, "aaaa")
+            await w.quiet(0.5)
+            assert w.script.count("write") == 4
+            assert w.stored(P) == [name_of(P)]
+            assert w.script.count("launch") == 1
+
+        play(act)
+
+    def test_somebody_who_is_always_quicker_blocks_launches_for_a_while_and_not_for_ever(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.after["write"] = lambda: w.store.put(P)
+            w.launch(P, "aaaa")
+            await w.quiet(RETRY_DELAYS[0] / 2)
+            assert w.script.count("write") == TRIES
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert result.failure.reason is Reason.IntentsBlocked
+            assert w.executor.in_flight == {}
+
+        play(act)
+
+    @pytest.mark.parametrize("gone", [True, False], ids=["gone", "made anew"])
+    def test_a_pool_that_is_gone_or_was_made_anew_launches_nothing(self, gone: bool) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            if gone:
+                del w.store.objects[P.key]
+            else:
+                w.store.put(replace(P, uid="another"))
+            w.launch(P, "aaaa")
+            await w.quiet()
+            assert w.script.count("register") == 0
+            assert w.script.count("write") == 0
+
+        play(act)
+
+
+class TestTerms:
+    @pytest.mark.parametrize("theirs", [Term(number=9, holder="other"), Term(number=1, holder="other")])
+    def test_a_later_term_or_the_same_of_another_process_ends_this_one(self, theirs: Term) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.store.put(P, term=theirs)
+            w.launch(P, "aaaa")
+            await w.quiet()
+            assert "other" in w.leads.lost
+            assert w.script.count("write") == w.script.count("register") == 0
+
+        play(act)
+
+    def test_a_stale_leader_whose_successor_has_written_and_removed_its_intents_again_decides_nothing(
+        self,
+    ) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet()
+            mine = w.store.objects[P.key].written
+            w.store.put(P, *mine.intents, term=Term(number=2, holder="successor"))
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert w.leads.lost
+            assert w.script.count("register") == 1
+
+        play(act)
+
+    def test_a_later_term_that_comes_between_a_read_and_the_write_is_seen_too(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.after["write"] = lambda: w.store.put(P, term=Term(number=2, holder="successor"))
+            w.launch(P, "aaaa")
+            await w.quiet()
+            assert w.leads.lost
+            assert w.script.count("register") == 0
+
+        play(act)
+
+    def test_intents_of_an_earlier_term_that_this_process_does_not_know_count_and_the_write_is_dropped(
+        self,
+    ) -> None:
+        async def act(w: World) -> None:
+            w.know(P, written={P.uid: Written(term=OTHER)})
+            w.store.put(P, intent(P, "late"), term=OTHER)
+            w.launch(P, "aaaa")
+            await w.quiet()
+            assert w.script.count("register") == 0
+            assert set(w.executor.in_flight) == {name_of(P, "late")}
+            assert w.log.for_plan()[P.uid].blocked is None
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert w.stored(P) == sorted([name_of(P, "bbbb"), name_of(P, "late")])
+            assert w.script.count("register") == 1
+
+        play(act)
+
+    @pytest.mark.parametrize(
+        ("transitions", "number"),
+        [(3, 8), (20, 20)],
+        ids=["a Lease that was made anew", "a Lease that counts on"],
+    )
+    def test_a_term_is_later_than_any_that_the_pools_tell_of(self, transitions: int, number: int) -> None:
+        async def act(w: World) -> None:
+            w.know(P, written={P.uid: Written(term=OTHER)})
+            w.launch(P, "aaaa")
+            await w.quiet()
+            assert w.store.objects[P.key].written.term == Term(number=number, holder="me")
+
+        play(act, Leads(transitions=transitions))
+
+    def test_a_pool_that_comes_to_sight_later_does_not_raise_the_term(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            new = pool("new")
+            w.know(P, new, written={new.uid: Written(term=OTHER)})
+            w.launch(new, "aaaa")
+            await w.quiet()
+            assert w.leads.lost
+
+        play(act)
+
+    def test_who_leads_no_more_writes_nothing(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.leads.mine = False
+            w.launch(P, "aaaa")
+            await w.quiet()
+            assert w.script.calls == []
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert result.failure.reason is Reason.Pending
+
+        play(act)
+
+
+class TestWithoutKubernetes:
+    def test_nothing_is_launched_and_the_servers_own_words_are_told_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("read", *[DOWN] * 3)
+            for _ in range(3):
+                w.launch(P, "aaaa")
+                await w.quiet(1)
+            blocked = w.log.for_plan()[P.uid].blocked
+            assert blocked is not None
+            assert "connection refused" in blocked.failure.message
+            assert w.script.count("register") == 0
+            assert w.executor.in_flight == {}
+
+        play(act)
+        assert caplog.text.count("intents not written") == 1
+
+    def test_it_is_tried_again_without_a_launch_and_then_all_is_well(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("read", DOWN)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            wakes = w.wakes
+            w.log.tidy()
+            await w.quiet(0)
+            assert w.script.count("write") == 0
+            await w.quiet(RETRY_DELAYS[0])
+            w.log.tidy()
+            await w.quiet(1)
+            assert w.log.for_plan()[P.uid].blocked is None
+            assert w.wakes > wakes
+
+        play(act)
+
+    def test_an_answer_that_was_lost_is_looked_up(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", replace(DOWN, message="applied"))
+            w.launch(P, "aaaa")
+            await w.quiet()
+            assert w.script.count("write") == 1
+            assert w.script.count("launch") == 1
+
+        play(act)
+
+    def test_a_server_that_hangs_blocks_launches_and_what_it_did_all_the_same_is_removed_later(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.gates["write"] = asyncio.Event()
+            w.launch(P, "aaaa")
+            await w.quiet(WRITE_TIMEOUT + 1)
+            assert w.log.for_plan()[P.uid].blocked is not None
+            w.store.put(P, intent(P), term=Term(number=1, holder="me"))
+            w.script.gates["write"].set()
+            await w.quiet(TIDY_EVERY)
+            w.log.tidy()
+            await w.quiet()
+            assert w.stored(P) == []
+            assert w.script.count("register") == 0
+
+        play(act)
+
+    def test_a_refusal_is_told_with_the_servers_words(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", REFUSED)
+            w.launch(P, "aaaa")
+            await w.quiet()
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert REFUSED.message in result.failure.message
+
+        play(act)
+
+
+class TestWhatIsNoLongerNeeded:
+    def test_a_launch_that_failed_without_doubt_goes_with_the_next_write(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("register", REFUSED)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert w.stored(P) == [name_of(P, "bbbb")]
+
+        play(act)
+
+    def test_without_another_launch_it_goes_by_a_write_of_its_own_and_not_too_soon(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("register", REFUSED)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.log.tidy()
+            await w.quiet(1)
+            assert w.stored(P) == [name_of(P)]
+            await w.quiet(TIDY_EVERY)
+            w.log.tidy()
+            w.log.tidy()
+            await w.quiet(1)
+            assert w.stored(P) == []
+            assert w.script.count("write") == 2
+
+        play(act)
+
+    def test_one_whose_registration_may_be_left_stays_until_a_list_tells(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.github.listed = False
+            w.script.fail("register", replace(REFUSED, in_doubt=True))
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            assert w.executor.in_flight == {}
+            assert w.log.for_plan()[P.uid].open == {name_of(P)}
+            w.review(snapshot(registrations=seen(at=w.clock.mono() + LIST_LAG - 5)))
+            assert w.log.for_plan()[P.uid].open
+            w.review(snapshot(registrations=seen(at=w.clock.mono() + LIST_LAG + 5)))
+            assert not w.log.for_plan()[P.uid].open
+
+        play(act)
+
+    def test_a_registration_that_a_list_shows_ends_it_once_the_hf_job_is_no_question_any_more(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            shown = snapshot(registrations=seen([registration(P)], at=w.clock.mono() + 1))
+            w.review(shown)
+            assert w.log.for_plan()[P.uid].open
+            w.executor.forget([name_of(P)])
+            w.review(shown)
+            assert not w.log.for_plan()[P.uid].open
+
+        play(act)
+
+
+class TestAnEarlierProcess:
+    def test_its_intents_are_launches_under_way(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P, written={P.uid: Written(term=OTHER, intents=(intent(P, "aaaa"), intent(P, "bbbb")))})
+            flights = w.executor.in_flight
+            assert set(flights) == {name_of(P, "aaaa"), name_of(P, "bbbb")}
+            assert all(flight.inherited and flight.settled_at is not None for flight in flights.values())
+            assert w.log.for_plan()[P.uid].open == set(flights)
+
+        play(act)
+
+    def test_they_stay_written_until_evidence_ends_them(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P, written={P.uid: Written(term=OTHER, intents=(intent(P, "aaaa"),))})
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert w.stored(P) == [name_of(P, "aaaa"), name_of(P, "bbbb")]
+
+        play(act)
+
+    def test_they_end_with_the_hubs_own_timeout_where_no_list_comes_any_more(self) -> None:
+        async def act(w: World) -> None:
+            old = intent(P, "aaaa", at=SERVER - 10 * 3600)
+            w.know(P, written={P.uid: Written(term=OTHER, intents=(old, intent(P, "bbbb")))})
+            w.review(snapshot(registrations=None, hf_jobs=None))
+            assert set(w.executor.in_flight) == {name_of(P, "bbbb")}
+            assert w.log.for_plan()[P.uid].open == {name_of(P, "bbbb")}
+
+        play(act)
+
+    def test_one_of_a_version_before_intents_is_waited_out(self) -> None:
+        async def act(w: World) -> None:
+            launched = replace(P, last_launch_at=SERVER - 5)
+            w.know(launched, pool("new"))
+            known = w.log.for_plan()
+            assert known[P.uid].lists_after == w.clock.mono() + LIST_LAG
+            assert known[pool("new").uid].lists_after is None
+
+        play(act)
+
+    def test_a_pool_that_goes_takes_its_waiting_launches_with_it(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.gates["write"] = asyncio.Event()
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.know()
+            await w.quiet(1)
+            w.script.gates["write"].set()
+            await w.quiet()
+            assert w.script.count("register") == 0
+            assert w.executor.in_flight == {}
+
+        play(act)
