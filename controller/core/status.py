@@ -47,6 +47,7 @@ CONDITIONS = (
     "GitHubReachable",
     "HubReachable",
     "RepositoriesReadable",
+    "IntentsWritten",
     "LaunchesSucceed",
     "JobsUninterrupted",
     "LabelsDistinct",
