@@ -15,67 +15,31 @@ from typing import TYPE_CHECKING, Any
 from controller.api.duration import seconds as duration_seconds
 from controller.core.labels import covered, full_pattern
 from controller.sim.hub.job import Job, Phase
+from controller.sim.invariants import (
+    BUSY,
+    CAP,
+    ENDS,
+    EVIDENCE,
+    INVARIANTS,
+    LABELS,
+    LEADER,
+    LEFTOVERS,
+    ONCE,
+    RERUN,
+    SECRETS,
+    Violation,
+)
 
 if TYPE_CHECKING:
     from controller.sim.engine import Simulation
     from controller.sim.github.model import Runner, WorkflowJob
     from controller.sim.http import Request, Response, Router, Site
 
-CAP = "cap"
-BUSY = "busy-kill"
-NEEDED = "needed"
-SERVED = "served"
-REASON = "reason"
-BOUND = "bound"
-LEFT = "left-over"
-FOREIGN = "foreign"
-TWICE = "twice"
-LEADER = "two-actors"
-LABELS = "labels"
-SECRET = "secret"  # noqa: S105 - the name of an invariant
-RERUN = "re-run"
-QUIET = "quiet"
-LAUNCHES = "launches"
-INTERNAL = "internal"
-
-INVARIANTS: Mapping[str, str] = {
-    CAP: "live HF Jobs of a pool never exceed maxRunners (1)",
-    BUSY: "no HF Job is cancelled while its runner runs a workflow job (2)",
-    NEEDED: "no healthy runner is deregistered while queued jobs need it (3)",
-    SERVED: "every job that a pool can serve is served, as long as nothing kills it (4)",
-    REASON: "every job that no pool can serve has a reason in some pool's status (4)",
-    BOUND: "every launch carries a timeout, and no HF Job costs more than it allows (5)",
-    LEFT: "no registration, HF Job or deleted pool is left in the end (6)",
-    FOREIGN: "what is not ours is never touched (6)",
-    TWICE: "no runner's name is registered or launched twice (7)",
-    LEADER: "nobody acts without the lease (8)",
-    LABELS: "a runner's labels are exactly its pool's (9)",
-    LAUNCHES: "without faults, one launch per job (9, 10)",
-    SECRET: "no secret in a log line, Event, status, or in what an HF Job shows (11)",
-    RERUN: "only a run that an HF Job's end interrupted is run again, at most retry.interrupted times, once it has ended",
-    QUIET: "with nothing to do, nothing is written anywhere",
-    INTERNAL: "neither the controller nor a simulator fails in a way that it does not know",
-}
-"""What is judged, with the number of DESIGN's invariant."""
-
 SETTLE = 60.0
 """Seconds for which an older ``maxRunners`` or an older spec may still be acted on."""
 
 NEED_LASTS = 90.0
 """Seconds for which a job must have been queued before its runner counts as needed: every view is newer by then."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """A broken invariant; ``at`` is in virtual seconds since the start."""
-
-    invariant: str
-    at: float
-    message: str
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.at:9.2f}  {self.invariant}: {self.message}"
 
 
 @dataclass(slots=True)
@@ -216,7 +180,7 @@ class Judge:
     def _cancel(self, job_id: str) -> None:
         assert self.sim is not None
         if job_id in self.foreign:
-            self.fail(FOREIGN, f"HF Job {job_id} is not ours, and was cancelled")
+            self.fail(LEFTOVERS, f"HF Job {job_id} is not ours, and was cancelled")
         job = self.sim.hub.platform.jobs.get(job_id)
         if job is None or job.phase is Phase.ENDED:
             return
@@ -240,7 +204,7 @@ class Judge:
         if runner is None:
             return
         if f"runner {runner_id}" in self.foreign:
-            self.fail(FOREIGN, f"registration {runner.name} is not ours, and was deleted")
+            self.fail(LEFTOVERS, f"registration {runner.name} is not ours, and was deleted")
         job = self.hf_job(runner.name)
         if job is None:
             self.marks["orphaned registration"] += 1
@@ -256,7 +220,7 @@ class Judge:
             return
         waiting = self._waiting(specs[0].spec)
         if not self._overdue(runner, job, specs[0].spec) and waiting >= len(self.live(uid)):
-            self.fail(NEEDED, f"{runner.name} was healthy, and deregistered while {waiting} jobs waited")
+            self.fail(EVIDENCE, f"{runner.name} was healthy, and deregistered while {waiting} jobs waited")
 
     def _overdue(self, runner: Runner, job: Job, spec: Mapping[str, Any]) -> bool:
         """Return whether a deadline may be over, in the oldest view that somebody may have."""
@@ -300,7 +264,7 @@ class Judge:
         limit = payload.get("timeoutSeconds")
         allowed = max((_longest(known.spec) for known in specs), default=0.0)
         if not isinstance(limit, int) or limit > allowed:
-            self.fail(BOUND, f"a launch with timeoutSeconds {limit}, where {allowed:g} is the most")
+            self.fail(ENDS, f"a launch with timeoutSeconds {limit}, where {allowed:g} is the most")
         shown = json.dumps({key: value for key, value in payload.items() if key != "secrets"})
         self.look_for_secrets("what an HF Job shows", [shown])
 
@@ -311,7 +275,7 @@ class Judge:
         name, uid = labels.get("runner", ""), labels.get("pool-uid", "")
         self._launched[name] += 1
         if self._launched[name] > 1:
-            self.fail(TWICE, f"a second HF Job for {name}")
+            self.fail(ONCE, f"a second HF Job for {name}")
         most = max((int(known.spec.get("maxRunners", 10)) for known in self.recent(uid)), default=0)
         live = len(self.live(uid))
         if live > most:
@@ -323,10 +287,10 @@ class Judge:
         assert isinstance(payload, dict)
         name, labels = str(payload["name"]), list(payload["labels"])
         if name in self._registered:
-            self.fail(TWICE, f"{name} registered a second time")
+            self.fail(ONCE, f"{name} registered a second time")
         self._registered.add(name)
         known = [spec for specs in self._specs.values() for spec in specs]
-        if sorted(labels) not in [sorted(each.spec["labels"]) for each in known]:
+        if _same_case(labels) not in [_same_case(each.spec["labels"]) for each in known]:
             self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")
 
     def _rerun(self, run_id: int) -> None:
@@ -369,7 +333,7 @@ class Judge:
         for text in texts:
             for secret in self.secrets:
                 if secret in text:
-                    self.fail(SECRET, f"{secret[:12]}... appears in {where}: {text[:200]}")
+                    self.fail(SECRETS, f"{secret[:12]}... appears in {where}: {text[:200]}")
                     return
 
     def check_spending(self) -> None:
@@ -381,7 +345,7 @@ class Judge:
             seconds, _ = job.meter.read(self.sim.hub.platform.now)
             most = (job.spec.timeout_seconds or 0) + 2 * boot + 1
             if job.id not in self.foreign and seconds > most:
-                self.fail(BOUND, f"HF Job {job.id} was billed {seconds:.0f} s, where {most:.0f} is the most")
+                self.fail(ENDS, f"HF Job {job.id} was billed {seconds:.0f} s, where {most:.0f} is the most")
 
     def left(self) -> list[str]:
         """Return what of ours still exists."""
@@ -427,8 +391,18 @@ def serves(spec: Mapping[str, Any], repository: str, labels: Iterable[str]) -> b
             for side in ("include", "exclude")
         ]
         reaches = repository.lower() in covered(globs[0], globs[1], (repository.lower(),))
-    wanted = set(labels)
-    return reaches and bool(wanted) and wanted <= set(spec["labels"]) and not spec.get("paused", False)
+    wanted = set(_same_case(labels))
+    return (
+        reaches
+        and bool(wanted)
+        and wanted <= set(_same_case(spec["labels"]))
+        and not spec.get("paused", False)
+    )
+
+
+def _same_case(labels: Iterable[str]) -> list[str]:
+    """Return labels as GitHub compares them: without regard to case (docs: "Labels are case insensitive")."""
+    return sorted(label.lower() for label in labels)
 
 
 def _longest(spec: Mapping[str, Any]) -> float:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.sim.check import LAUNCHES, LEFT, QUIET, REASON, SERVED, serves
+from controller.sim.check import serves
+from controller.sim.invariants import LEFTOVERS, ONCE, QUIET, SERVED
 from controller.sim.plan import JobPlan
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Ending:
         if not await self._until(lambda: not self.stage.sim.cluster.pools and not self.stage.judge.left()):
             pools = [f"pool {key}" for key in self.stage.sim.cluster.pools]
             self.stage.judge.fail(
-                LEFT, "after the last pool was deleted: " + "; ".join(self.stage.judge.left() + pools)
+                LEFTOVERS, "after the last pool was deleted: " + "; ".join(self.stage.judge.left() + pools)
             )
         self.stage.judge.check_spending()
 
@@ -112,7 +113,7 @@ class Ending:
             self.stage.judge.fail(SERVED, f"run {run_id} was interrupted, and is not run again")
         if not self.stage.judge.violations:
             self.stage.judge.fail(
-                LEFT, "; ".join(self.stage.judge.left()) or f"{self.stage.pending} happenings hang"
+                LEFTOVERS, "; ".join(self.stage.judge.left()) or f"{self.stage.pending} happenings hang"
             )
 
     def _listens(self) -> bool:
@@ -154,7 +155,7 @@ class Ending:
                 )
         if not self.stage.judge.violations and self._said() != self._lonely():
             message = f"{self._lonely()} jobs that no pool serves, and statuses name {self._said()}"
-            self.stage.judge.fail(REASON, message)
+            self.stage.judge.fail(SERVED, message)
 
     def _lonely(self) -> int:
         """Return how many queued jobs no pool serves, although some pool covers their repository."""
@@ -190,9 +191,7 @@ class Ending:
         faults = [f for f in (*stage.nemesis.fired, *stage.fired) if not _survivable(f)]
         if stage.judge.launches > taken + cancelled + 2 * len(faults):
             message = f"{stage.judge.launches} HF Jobs for {taken} workflow jobs"
-            stage.judge.fail(
-                LAUNCHES, f"{message} and {cancelled} cancelled ones, after {faults or 'no fault'}"
-            )
+            stage.judge.fail(ONCE, f"{message} and {cancelled} cancelled ones, after {faults or 'no fault'}")
 
 
 def _survivable(fault: str) -> bool:

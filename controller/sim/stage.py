@@ -13,13 +13,14 @@ from typing import Any
 
 from controller.core.gc import Retire
 from controller.core.report import Plan as ActionPlan
-from controller.sim.check import INTERNAL, Judge, Violation
+from controller.sim.check import Judge
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.ending import Ending
 from controller.sim.engine import NoRecorder, Process, Simulation
 from controller.sim.faults import Call
 from controller.sim.github.model import Scope
 from controller.sim.hub.running import Run
+from controller.sim.invariants import INTERNAL, Violation
 from controller.sim.loop import Deadlock, Livelock, run_virtual
 from controller.sim.machine import Boot
 from controller.sim.nemesis import WINDOW, PlannedNemesis

@@ -30,8 +30,8 @@ from controller.ports import Leadership, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
 from controller.sim import engine
-from controller.sim.check import INVARIANTS
 from controller.sim.engine import Simulation
+from controller.sim.invariants import INVARIANTS
 from controller.sim.nemesis import WINDOW
 from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
 from controller.sim.stage import play
@@ -396,40 +396,40 @@ DELETED_AT_ONCE = replace(
 """A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not even show the runner yet."""
 
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
-    (cancel_before_deregistering, {"busy-kill"}, (JUST_BUSY,)),
-    (take_busy_for_gone, {"busy-kill"}, (JUST_BUSY,)),
+    (cancel_before_deregistering, {"busy"}, (JUST_BUSY,)),
+    (take_busy_for_gone, {"busy"}, (JUST_BUSY,)),
     (
         launch_again_without_looking,
-        {"launches"},
+        {"once"},
         (SLOWLY_LISTED,),
     ),
-    (retry_blindly, {"twice"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
-    (take_an_error_for_an_empty_list, {"needed"}, (BLIND,)),
+    (retry_blindly, {"once"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
+    (take_an_error_for_an_empty_list, {"evidence"}, (BLIND,)),
     (forget_the_lag_of_lists, {"cap"}, (LATE_LISTS,)),
-    (own_everything, {"foreign"}, (LONG,)),
+    (own_everything, {"leftovers"}, (LONG,)),
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
     (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
     (take_no_soundings, {"cap"}, (BOTH_LAGGING,)),
-    (retire_what_no_list_shows, {"busy-kill"}, (DELETED_AT_ONCE,)),
+    (retire_what_no_list_shows, {"busy"}, (DELETED_AT_ONCE,)),
     (take_back_a_registration_in_doubt, {"cap"}, (IN_DOUBT,)),
     (ignore_max_runners, {"cap"}, (BURST,)),
-    (act_without_the_lease, {"two-actors"}, (LEASE_LOST,)),
-    (ask_for_the_lease_only_when_an_effect_begins, {"two-actors"}, (SLOW_TO_CONNECT,)),
+    (act_without_the_lease, {"leader"}, (LEASE_LOST,)),
+    (ask_for_the_lease_only_when_an_effect_begins, {"leader"}, (SLOW_TO_CONNECT,)),
     (run_again_what_nobody_looked_at, {"re-run"}, (INTERRUPTED,)),
     (
         run_again_without_being_asked,
         {"re-run"},
         (replace(INTERRUPTED, pools=pool(retry={"interrupted": 0}), jobs=(*INTERRUPTED.jobs, job(600.0))),),
     ),
-    (believe_one_404, {"needed"}, (VANISHING,)),
-    (never_give_up_on_scheduling, {"served", "left-over"}, (SCARCE,)),
-    (collect_no_orphans, {"left-over"}, (forced(BURST, f"crash_after:{REGISTER}#1"),)),
-    (let_hf_jobs_run_for_a_week, {"bound"}, (BURST,)),
-    (put_the_secret_into_the_environment, {"secret"}, (BURST,)),
-    (count_names_from_one_again, {"twice"}, (forced(BURST, f"crash_after:{CREATE}#2"),)),
+    (believe_one_404, {"evidence"}, (VANISHING,)),
+    (never_give_up_on_scheduling, {"served", "leftovers"}, (SCARCE,)),
+    (collect_no_orphans, {"leftovers"}, (forced(BURST, f"crash_after:{REGISTER}#1"),)),
+    (let_hf_jobs_run_for_a_week, {"ends"}, (BURST,)),
+    (put_the_secret_into_the_environment, {"secrets"}, (BURST,)),
+    (count_names_from_one_again, {"once"}, (forced(BURST, f"crash_after:{CREATE}#2"),)),
     (write_every_status, {"quiet"}, (CALM,)),
     (add_a_label, {"labels"}, (BURST,)),
-    (say_nothing_of_the_unmatched, {"reason"}, (UNMATCHED,)),
+    (say_nothing_of_the_unmatched, {"served"}, (UNMATCHED,)),
     (fail_a_pass_now_and_then, {"internal"}, (BURST,)),
 )
 
