@@ -354,7 +354,11 @@ class Control:
         return self._knobs(request)
 
     def _knobs(self, request: Request) -> Response:  # noqa: ARG002 - a handler's signature
-        return json_response(dataclasses.asdict(self._world.knobs))
+        held = dataclasses.asdict(self._world.knobs)
+        plain = {
+            name: sorted(value) if isinstance(value, frozenset) else value for name, value in held.items()
+        }
+        return json_response(plain)
 
     def _report(self, request: Request) -> Response:  # noqa: ARG002 - a handler's signature
         return json_response(self._world.report())

@@ -1,12 +1,21 @@
 """What nobody knows about the Hub, or what differs between accounts, as settings of the simulated one.
 
 "Docs" is the Hub's documentation, "client" the source of huggingface_hub 2.4.0, "unknown" a fact that nobody could establish:
-the controller must be right with every value. Durations are seconds.
+the controller must be right with every value. Durations are seconds. A *share* is a number from 0 to 1; which jobs it strikes
+depends on the seed and on the job, never on the order of requests.
+
+What somebody may look for under another name:
+
+===================  =====================================================================================================
+the lag of lists     ``list_stale_seconds``
+slow cancels         ``cancel_seconds``
+a job's creator      no knob: a token's ``user`` in ``POST /_sim/setup`` is ``createdBy`` and ``initiator`` of what it launches
+===================  =====================================================================================================
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,6 +28,8 @@ from pydantic import (
 )
 
 from controller.sim.http import JSON
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Knobs(BaseModel):
@@ -73,6 +84,29 @@ class Knobs(BaseModel):
     """Order of lists (docs show the newest first; nothing promises it)."""
     list_stale_seconds: NonNegativeFloat = 0.0
     """Lists and counts show the world as it was so long ago (unknown)."""
+
+    duplicates: Share = 0.0
+    """Share of running jobs that somebody else copies with the Hub's own *duplicate*: environment, command, labels and secrets are
+    equal, ``createdBy`` is another user, ``initiator`` reads ``duplicated-job`` (the Hub's API). Copies are not copied."""
+    copies: Share = 0.0
+    """Share of running jobs beside which somebody else starts one that is equal in everything but its creator, who is its
+    ``initiator`` too: nothing tells that it is a copy."""
+    copy_after_seconds: NonNegativeFloat = 20.0
+    """From a job's start to the copy that ``duplicates`` or ``copies`` makes of it, if it still runs then."""
+
+    hardware_seconds: NonNegativeFloat = 0.0
+    """The list of hardware takes so long to come."""
+    hardware_fails: Share = 0.0
+    """Share of the requests for the list of hardware that are answered 503; 1 means that there is none."""
+    hardware_prices: Literal["usd", "null", "text", "per-hour"] = "usd"
+    """How prices are listed: millionths of a dollar and dollars per minute (docs); as null; as text; or per hour."""
+
+    new_stage: str = ""
+    """A last stage that no client knows: jobs that end without being cancelled show it, with ``finishedAt`` and without a message.
+    Empty means none (the Hub has added stages before: client)."""
+    odd_words: Share = 0.0
+    """Share of jobs whose free fields are odd but legal JSON: a message with an exit code of 5,000 digits and escape sequences,
+    durations of 1e400, ``labels: null`` where there are none, links to other hosts. Ids, states and times stay true."""
 
     rate_limits: dict[str, PositiveInt] = Field(
         default_factory=lambda: {
