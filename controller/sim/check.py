@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from controller.api.duration import seconds as duration_seconds
-from controller.core.labels import covered, full_pattern
+from controller.sim.backoff import too_often
+from controller.sim.hub.flavors import FLAVORS
 from controller.sim.hub.job import Job, Phase
 from controller.sim.invariants import (
+    BACKOFF,
     BUSY,
     CAP,
     ENDS,
@@ -24,11 +26,15 @@ from controller.sim.invariants import (
     LABELS,
     LEADER,
     LEFTOVERS,
+    MONEY,
     ONCE,
     RERUN,
     SECRETS,
+    SERVED,
     Violation,
 )
+from controller.sim.money import overspent
+from controller.sim.serving import same_case, serves
 
 if TYPE_CHECKING:
     from controller.sim.engine import Simulation
@@ -58,6 +64,8 @@ class Judge:
         marks: How often something rare was reached.
         in_doubt: Names of runners whose launch met a fault.
         reruns_in_doubt: Ids of runs that were asked to run again, with a fault.
+        launched: The HF Jobs that the controller made.
+        robots: Users whose HF Jobs are ours; empty for all. What another launched, or somebody duplicated, is foreign.
         killed: Ids of HF Jobs that the plan killed, or whose fate it decided.
         foreign: Ids of HF Jobs, and of registrations, that are not ours.
         secrets: Texts that must appear nowhere.
@@ -69,6 +77,8 @@ class Judge:
     marks: Counter[str] = field(default_factory=Counter)
     in_doubt: set[str] = field(default_factory=set)
     reruns_in_doubt: set[int] = field(default_factory=set)
+    launched: list[Job] = field(default_factory=list)
+    robots: set[str] = field(default_factory=set)
     killed: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
@@ -120,9 +130,15 @@ class Judge:
             job
             for job in self.sim.hub.platform.live.values()
             if job.phase is not Phase.ENDED
-            and job.id not in self.foreign
+            and not self.is_foreign(job)
             and (job.labels or {}).get("pool-uid") == uid
         ]
+
+    def is_foreign(self, job: Job) -> bool:
+        """Return whether an HF Job is not ours, in truth: somebody else's, or a copy of one of ours."""
+        initiator = job.initiator
+        copied = isinstance(initiator, dict) and initiator.get("type") == "duplicated-job"
+        return job.id in self.foreign or copied or bool(self.robots and job.creator.name not in self.robots)
 
     def runner(self, name: str) -> Runner | None:
         """Return the registration of a name, in truth."""
@@ -134,8 +150,8 @@ class Judge:
         """Return the live HF Job of a runner, in truth."""
         assert self.sim is not None
         live = self.sim.hub.platform.live.values()
-        found = [j for j in live if j.phase is not Phase.ENDED and (j.labels or {}).get("runner") == name]
-        return found[0] if found else None
+        mine = [j for j in live if j.phase is not Phase.ENDED and not self.is_foreign(j)]
+        return next((j for j in mine if (j.labels or {}).get("runner") == name), None)
 
     # ------------------------------------------------------------------------------------------------------- what it sees
     def watch(self, site: Site) -> Site:
@@ -171,7 +187,7 @@ class Judge:
             if response.status == 201:
                 self.secrets.add(str(json.loads(response.body)["encoded_jit_config"]))
         elif route == "POST /api/jobs/{namespace}" and response.status == 200:
-            self._launched_one(request)
+            self._launched_one(request, response)
         elif route.endswith("/rerun-failed-jobs") and response.status == 201:
             self.marks["run again"] += 1
         elif response.status == 429 or "Retry-After" in response.headers:
@@ -179,9 +195,9 @@ class Judge:
 
     def _cancel(self, job_id: str) -> None:
         assert self.sim is not None
-        if job_id in self.foreign:
-            self.fail(LEFTOVERS, f"HF Job {job_id} is not ours, and was cancelled")
         job = self.sim.hub.platform.jobs.get(job_id)
+        if job is not None and self.is_foreign(job):
+            self.fail(LEFTOVERS, f"HF Job {job_id} is not ours, and was cancelled")
         if job is None or job.phase is Phase.ENDED:
             return
         name = (job.labels or {}).get("runner", "")
@@ -265,10 +281,15 @@ class Judge:
         allowed = max((_longest(known.spec) for known in specs), default=0.0)
         if not isinstance(limit, int) or limit > allowed:
             self.fail(ENDS, f"a launch with timeoutSeconds {limit}, where {allowed:g} is the most")
+        image, flavor = str(payload.get("dockerImage")), FLAVORS.get(str(payload.get("flavor")))
+        chosen = any("image" in known.spec for known in specs)
+        if flavor is not None and flavor.accelerator and "cuda" not in image and not chosen:
+            self.fail(SERVED, f"a launch on {payload['flavor']} with {image}, in which no GPU can be used")
         shown = json.dumps({key: value for key, value in payload.items() if key != "secrets"})
         self.look_for_secrets("what an HF Job shows", [shown])
 
-    def _launched_one(self, request: Request) -> None:
+    def _launched_one(self, request: Request, response: Response) -> None:
+        assert self.sim is not None
         payload = request.json()
         assert isinstance(payload, dict)
         labels = payload.get("labels") or {}
@@ -276,6 +297,9 @@ class Judge:
         self._launched[name] += 1
         if self._launched[name] > 1:
             self.fail(ONCE, f"a second HF Job for {name}")
+        self.launched.append(self.sim.hub.platform.jobs[json.loads(response.body)["id"]])
+        if self._specs[uid] and (wrong := too_often(self, uid, self._specs[uid][-1].spec)):
+            self.fail(BACKOFF, wrong)
         most = max((int(known.spec.get("maxRunners", 10)) for known in self.recent(uid)), default=0)
         live = len(self.live(uid))
         if live > most:
@@ -290,7 +314,7 @@ class Judge:
             self.fail(ONCE, f"{name} registered a second time")
         self._registered.add(name)
         known = [spec for specs in self._specs.values() for spec in specs]
-        if _same_case(labels) not in [_same_case(each.spec["labels"]) for each in known]:
+        if same_case(labels) not in [same_case(each.spec["labels"]) for each in known]:
             self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")
 
     def _rerun(self, run_id: int) -> None:
@@ -336,6 +360,14 @@ class Judge:
                     self.fail(SECRETS, f"{secret[:12]}... appears in {where}: {text[:200]}")
                     return
 
+    def check_books(self) -> None:
+        """Judge what statuses say about money."""
+        assert self.sim is not None
+        for body in self.sim.cluster.pools.values():
+            if wrong := overspent(self, body["metadata"]["uid"], body["status"]):
+                self.fail(MONEY, wrong)
+                return
+
     def check_spending(self) -> None:
         """Judge what each HF Job cost against its timeout."""
         assert self.sim is not None
@@ -344,13 +376,13 @@ class Judge:
         for job in self.sim.hub.platform.jobs.values():
             seconds, _ = job.meter.read(self.sim.hub.platform.now)
             most = (job.spec.timeout_seconds or 0) + 2 * boot + 1
-            if job.id not in self.foreign and seconds > most:
+            if not self.is_foreign(job) and seconds > most:
                 self.fail(ENDS, f"HF Job {job.id} was billed {seconds:.0f} s, where {most:.0f} is the most")
 
     def left(self) -> list[str]:
         """Return what of ours still exists."""
         assert self.sim is not None
-        jobs = [f"HF Job {j.id}" for j in self.sim.hub.platform.live.values() if j.id not in self.foreign]
+        jobs = [f"HF Job {j.id}" for j in self.sim.hub.platform.live.values() if not self.is_foreign(j)]
         rows = self.sim.github.store.runners.rows()
         runners = [f"registration {row.name}" for row in rows if f"runner {row.id}" not in self.foreign]
         return jobs + runners
@@ -378,31 +410,6 @@ class _Watched:
         response = self._site.handle(request)
         self._judge.after(route, parts, request, response)
         return response
-
-
-def serves(spec: Mapping[str, Any], repository: str, labels: Iterable[str]) -> bool:
-    """Return whether a pool of this spec, unless it is paused, serves a job of these labels."""
-    path = str(spec["github"]["url"]).split("/", 3)[3]
-    reaches = repository == path or ("/" not in path and repository.startswith(f"{path}/"))
-    chosen = spec["github"].get("repositories")
-    if reaches and chosen:
-        globs = [
-            tuple(full_pattern(glob, path) for glob in chosen.get(side) or ())
-            for side in ("include", "exclude")
-        ]
-        reaches = repository.lower() in covered(globs[0], globs[1], (repository.lower(),))
-    wanted = set(_same_case(labels))
-    return (
-        reaches
-        and bool(wanted)
-        and wanted <= set(_same_case(spec["labels"]))
-        and not spec.get("paused", False)
-    )
-
-
-def _same_case(labels: Iterable[str]) -> list[str]:
-    """Return labels as GitHub compares them: without regard to case (docs: "Labels are case insensitive")."""
-    return sorted(label.lower() for label in labels)
 
 
 def _longest(spec: Mapping[str, Any]) -> float:

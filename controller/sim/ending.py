@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.sim.check import serves
 from controller.sim.invariants import LEFTOVERS, ONCE, QUIET, SERVED
 from controller.sim.plan import JobPlan
+from controller.sim.serving import serves
 
 if TYPE_CHECKING:
     from controller.sim.stage import Stage
@@ -43,6 +43,8 @@ class Ending:
         await self._until(lambda: self._said() == self._lonely(), patience=SLOW_LOOK)
         self._judge_reasons()
         self._judge_launches()
+        self.stage.judge.check_books()
+        self.stage.keep_what_was_told()
         if self.stage.judge.violations:
             return
         for key in sorted(self.stage.sim.cluster.pools):
