@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 DOCS = "https://docs.github.com/rest"
+RATE_LIMIT_DOCS = f"{DOCS}/using-the-rest-api/rate-limits-for-the-rest-api"
+SECONDARY_LIMIT_DOCS = f"{RATE_LIMIT_DOCS}#about-secondary-rate-limits"
+"""By this end of ``documentation_url`` clients tell a secondary limit from everything else (go-github does)."""
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the world, not a fault of the program
@@ -13,7 +16,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the world, n
         message: GitHub's ``message``.
         headers: Extra response headers (``Retry-After``, ``Location``).
         errors: Details of a 422, or None when the answer has no such key.
-        redirect: Where a 301 leads (path under the API root).
+        redirect: Where a redirect leads (path under the API root).
+        docs: ``documentation_url``; None for the page of the route that refused.
     """
 
     def __init__(
@@ -24,6 +28,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the world, n
         headers: dict[str, str] | None = None,
         errors: list[object] | None = None,
         redirect: str | None = None,
+        docs: str | None = None,
     ) -> None:
         super().__init__(f"{status} {message}")
         self.status = status
@@ -31,6 +36,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the world, n
         self.headers = headers or {}
         self.errors = errors
         self.redirect = redirect
+        self.docs = docs
 
 
 class ListenerRefused(Exception):  # noqa: N818 - see Refusal

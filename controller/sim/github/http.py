@@ -1,4 +1,4 @@
-"""The HTTP face of the simulated GitHub: who asks, what it costs, what may be cached, how refusals read.
+"""The HTTP face of the simulated GitHub: which edition is played, who asks, what it costs, what may be cached, how refusals read.
 
 The routes themselves are in ``routes`` (GitHub's) and ``control`` (``/_sim/``, ours).
 """
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from controller.sim.github.access import ACCEPTED_SCOPES
 from controller.sim.github.control import Control
-from controller.sim.github.errors import DOCS, Refusal, not_found
+from controller.sim.github.errors import Refusal, not_found
 from controller.sim.github.inquiry import Answer, Inquiry, Route
 from controller.sim.github.model import ANONYMOUS, Caller
 from controller.sim.github.render import Render, compact
@@ -33,7 +33,10 @@ VARY = "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept, X-
 
 
 class GitHubSite:
-    """GitHub behind one origin: the API at ``/`` and, as an Enterprise Server, at ``/api/v3``.
+    """GitHub behind one origin.
+
+    The knob ``edition`` says which GitHub this is. github.com answers at ``/`` and, for clients that take every host of its own
+    for an Enterprise Server, at ``/api/v3`` too. An Enterprise Server has its API at ``/api/v3`` only.
 
     Args:
         world: Whose verbs the routes call.
@@ -70,15 +73,17 @@ class GitHubSite:
     def _serve(self, route: Route, request: Request, **parts: str) -> Response:
         caller, charged = ANONYMOUS, False
         points = 1 if request.method == "GET" else MUTATION_POINTS
-        limited = not prefix_of(request.path) or self.world.knobs.ghes_rate_limits
+        limited = not self.enterprise_server or self.world.knobs.ghes_rate_limits
         try:
+            if not self._has(route, request):
+                raise not_found()
             caller = self.world.access.authenticate(request.headers.get("authorization", ""))
             if limited:
                 self.world.limits.check(caller, route.resource, points=points, free=route.free)
             charged = limited
             answer = route.answer(self._inquire(route, request, caller, parts))
         except Refusal as refusal:
-            answer = self._refused(refusal, request)
+            answer = self._refused(refusal, route, request)
         headers = {**self._common(request), **_guards(route, caller), **answer.headers}
         response = _respond(request, answer, headers)
         unchanged = response.status == 304
@@ -93,6 +98,19 @@ class GitHubSite:
         if limited:
             headers |= self.world.limits.headers(caller, route.resource)
         return response
+
+    @property
+    def enterprise_server(self) -> bool:
+        """Whether an Enterprise Server is played."""
+        return self.world.knobs.edition == "enterprise-server"
+
+    def _has(self, route: Route, request: Request) -> bool:
+        """Tell whether the edition that is played has a route at this path."""
+        if not self.enterprise_server:
+            return True
+        major, minor = self.world.knobs.ghes_version.split(".")[:2]
+        since = route.server_since
+        return bool(prefix_of(request.path)) and since is not None and (int(major), int(minor)) >= since
 
     def _inquire(self, route: Route, request: Request, caller: Caller, parts: Mapping[str, str]) -> Inquiry:
         version = request.headers.get("x-github-api-version", API_VERSIONS[0])
@@ -119,6 +137,7 @@ class GitHubSite:
             render=self._render(request),
             api_version=version,
             path=self.router.canonical(request.path),
+            enterprise_server=self.enterprise_server,
             repository=repository,
         )
 
@@ -137,27 +156,35 @@ class GitHubSite:
             "X-GitHub-Media-Type": "github.v3; format=json",
             "X-GitHub-Api-Version-Selected": request.headers.get("x-github-api-version", API_VERSIONS[0]),
         }
-        if prefix_of(request.path):
+        if self.enterprise_server:
             headers["X-GitHub-Enterprise-Version"] = self.world.knobs.ghes_version
         return headers
 
-    def _refused(self, refusal: Refusal, request: Request) -> Answer:
+    def _refused(self, refusal: Refusal, route: Route, request: Request) -> Answer:
+        if refusal.redirect is not None:
+            return self._redirected(refusal.redirect, route, request)
         payload: dict[str, Any] = {
             "message": refusal.message,
-            "documentation_url": DOCS,
+            "documentation_url": route.docs if refusal.docs is None else refusal.docs,
             "status": str(refusal.status),
         }
-        headers = dict(refusal.headers)
         if refusal.errors is not None:
             payload["errors"] = refusal.errors
-        if refusal.redirect is not None:
-            path = request.path.removeprefix(prefix_of(request.path))
-            rest = "/".join(path.split("/")[4:])
-            url = f"{self._render(request).api}{refusal.redirect}" + (f"/{rest}" if rest else "")
-            query = urlencode(request.query)
-            headers["Location"] = url + (f"?{query}" if query else "")
-            payload = {"message": refusal.message, "url": headers["Location"], "documentation_url": DOCS}
-        return Answer(payload=payload, status=refusal.status, headers=headers)
+        return Answer(payload=payload, status=refusal.status, headers=refusal.headers)
+
+    def _redirected(self, target: str, route: Route, request: Request) -> Answer:
+        """Lead on to the present name. GitHub keeps the method of what is no GET: 301 would let a client turn it into one."""
+        path = request.path.removeprefix(prefix_of(request.path))
+        rest = "/".join(path.split("/")[4:])
+        query = urlencode(request.query)
+        url = (
+            self._render(request).api + target + (f"/{rest}" if rest else "") + (f"?{query}" if query else "")
+        )
+        status, message = (
+            (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
+        )
+        payload = {"message": message, "url": url, "documentation_url": route.docs}
+        return Answer(payload=payload, status=status, headers={"Location": url})
 
 
 def _guards(route: Route, caller: Caller) -> dict[str, str]:

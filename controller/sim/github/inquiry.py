@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from controller.sim.github.access import Need
-from controller.sim.github.errors import Refusal
+from controller.sim.github.errors import DOCS, Refusal
 from controller.sim.github.limits import CORE
 from controller.sim.github.model import Caller, Repository
 from controller.sim.github.render import Render
-from controller.sim.github.routing import prefix_of
 from controller.sim.http import Request
 
 T = TypeVar("T")
@@ -40,6 +39,8 @@ class Inquiry:
         parts: Decoded parts of the path.
         render: Answers for this request's root.
         api_version: Selected API version.
+        path: Below the API root, by name.
+        enterprise_server: An Enterprise Server is played, whatever the URL.
         repository: That the path names and the caller may use, if the route is about one.
     """
 
@@ -49,12 +50,8 @@ class Inquiry:
     render: Render
     api_version: str
     path: str
+    enterprise_server: bool
     repository: Repository | None = None
-
-    @property
-    def enterprise_server(self) -> bool:
-        """The request came in below ``/api/v3``."""
-        return bool(prefix_of(self.request.path))
 
     @property
     def repo(self) -> Repository:
@@ -136,6 +133,8 @@ class Route:
         app: It takes an App's JWT, and only that.
         resource: Hourly bucket that it is charged to.
         free: It costs nothing of the hourly bucket.
+        docs: Page of GitHub's documentation that refusals name.
+        server_since: First Enterprise Server whose description has it; None for one that only github.com has.
     """
 
     answer: Callable[[Inquiry], Answer]
@@ -143,6 +142,8 @@ class Route:
     app: bool = False
     resource: str = CORE
     free: bool = False
+    docs: str = DOCS
+    server_since: tuple[int, int] | None = (0, 0)
 
 
 def _count(text: str, default: int) -> int:

@@ -96,7 +96,7 @@ class Knobs:
         secondary_limit_status: 403 or 429 (docs: either).
         secondary_retry_after: Value of ``Retry-After``, or null for none (docs: maybe present).
         not_modified_costs_points: A 304 counts for the secondary limit (unknown).
-        ghes_version: ``X-GitHub-Enterprise-Version`` of answers under ``/api/v3``.
+        ghes_version: ``X-GitHub-Enterprise-Version`` of an Enterprise Server's answers; decides which routes it has.
         ghes_rate_limits: Rate limits on an Enterprise Server (docs: off by default).
         odd_words: Share of rows (runs, jobs, lists) whose free fields are odd but legal: names with escape sequences, bidi
             marks, 3,000 characters, lone surrogates, emoji; links to other hosts and ``javascript:``; numbers of 400 digits

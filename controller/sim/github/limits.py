@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from controller.sim.github.access import Access
 from controller.sim.github.accounts import Accounts
-from controller.sim.github.errors import Refusal
+from controller.sim.github.errors import RATE_LIMIT_DOCS, SECONDARY_LIMIT_DOCS, Refusal
 from controller.sim.github.model import Caller
 from controller.sim.github.state import Store
 
@@ -105,13 +105,13 @@ class Limits:
             )
             number = f" {caller.id}" if caller.id else ""
             message = f"API rate limit exceeded for {who}{number}."
-            raise Refusal(knobs.primary_limit_status, message)
+            raise Refusal(knobs.primary_limit_status, message, docs=RATE_LIMIT_DOCS)
         if knobs.secondary_points_per_minute is None:
             return
         if self._spent(caller) + points > knobs.secondary_points_per_minute:
             wait = knobs.secondary_retry_after
             headers = {} if wait is None else {"Retry-After": str(wait)}
-            raise Refusal(knobs.secondary_limit_status, SECONDARY, headers=headers)
+            raise Refusal(knobs.secondary_limit_status, SECONDARY, headers=headers, docs=SECONDARY_LIMIT_DOCS)
 
     def charge(self, caller: Caller, resource: str, *, points: int, requests: int = 1) -> None:
         """Book an answered request: ``requests`` is 0 for what is free of the hourly limit, ``points`` likewise."""

@@ -106,7 +106,7 @@ class Render:
     Args:
         store: Where rows are looked up that an answer embeds.
         origin: ``scheme://host:port`` of the request.
-        prefix: ``/api/v3`` on an Enterprise Server, else empty.
+        prefix: ``/api/v3`` where the request came in below it, else empty.
     """
 
     def __init__(self, *, store: Store, origin: str, prefix: str) -> None:

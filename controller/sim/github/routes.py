@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from controller.sim.github.access import Need
-from controller.sim.github.errors import Refusal
+from controller.sim.github.errors import DOCS, Refusal
 from controller.sim.github.inquiry import Answer, Inquiry, Route
 from controller.sim.github.limits import CORE, REGISTRATION
 from controller.sim.github.model import Repository, Runner, Scope, WorkflowJob
@@ -19,6 +19,12 @@ ARCHITECTURES = ("x64", "arm64")
 _ACTIONS_READ = Need(permission="actions")
 _ACTIONS_WRITE = Need(permission="actions", level="write")
 _METADATA = Need(permission="metadata")
+_APPS = f"{DOCS}/apps/apps"
+_REPOSITORIES = f"{DOCS}/repos/repos"
+_RUNS = f"{DOCS}/actions/workflow-runs"
+_JOBS = f"{DOCS}/actions/workflow-jobs"
+_RUNNERS = f"{DOCS}/actions/self-hosted-runners"
+_GROUPS = f"{DOCS}/actions/self-hosted-runner-groups"
 
 
 def table(world: GitHubWorld) -> Table:
@@ -36,17 +42,27 @@ class _App:
 
     def table(self) -> Table:
         """Routes about the App, its installations, and the service itself."""
-        yield "GET", "/app", Route(answer=self.app, app=True)
-        yield "GET", "/app/installations", Route(answer=self.installations, app=True)
-        yield "GET", "/app/installations/{installation_id}", Route(answer=self.installation, app=True)
-        yield "POST", "/app/installations/{installation_id}/access_tokens", Route(answer=self.token, app=True)
+        yield "GET", "/app", Route(answer=self.app, app=True, docs=_APPS)
+        yield "GET", "/app/installations", Route(answer=self.installations, app=True, docs=_APPS)
+        yield (
+            "GET",
+            "/app/installations/{installation_id}",
+            Route(answer=self.installation, app=True, docs=_APPS),
+        )
+        yield (
+            "POST",
+            "/app/installations/{installation_id}/access_tokens",
+            Route(answer=self.token, app=True, docs=_APPS),
+        )
         for template in (
             "/orgs/{org}/installation",
             "/users/{username}/installation",
             "/enterprises/{enterprise}/installation",
             "/repos/{owner}/{repo}/installation",
         ):
-            yield "GET", template, Route(answer=self.find, app=True)
+            # An Enterprise Server describes no installations on its enterprise.
+            since = None if "enterprise" in template else (0, 0)
+            yield "GET", template, Route(answer=self.find, app=True, docs=_APPS, server_since=since)
         yield "GET", "/rate_limit", Route(answer=self.rate_limit, free=True)
         yield "GET", "/meta", Route(answer=self.meta)
 
@@ -139,14 +155,20 @@ class _Repositories:
 
     def table(self) -> Table:
         """Routes that find repositories."""
-        yield "GET", "/installation/repositories", Route(answer=self.of_installation)
-        yield "GET", "/orgs/{org}/repos", Route(answer=self.of_account)
-        yield "GET", "/users/{username}/repos", Route(answer=self.of_account)
-        yield "GET", "/user/repos", Route(answer=self.of_user)
+        yield (
+            "GET",
+            "/installation/repositories",
+            Route(answer=self.of_installation, docs=f"{DOCS}/apps/installations"),
+        )
+        yield "GET", "/orgs/{org}/repos", Route(answer=self.of_account, docs=_REPOSITORIES)
+        yield "GET", "/users/{username}/repos", Route(answer=self.of_account, docs=_REPOSITORIES)
+        yield "GET", "/user/repos", Route(answer=self.of_user, docs=_REPOSITORIES)
         yield "GET", "/users/{username}", Route(answer=self.account)
-        yield "GET", "/repos/{owner}/{repo}", Route(answer=self.one, need=_METADATA)
+        yield "GET", "/repos/{owner}/{repo}", Route(answer=self.one, need=_METADATA, docs=_REPOSITORIES)
         approval = "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval"
-        yield "GET", approval, Route(answer=self.fork_approval, need=Need(permission="administration"))
+        need = Need(permission="administration")
+        docs = f"{DOCS}/actions/permissions"
+        yield "GET", approval, Route(answer=self.fork_approval, need=need, docs=docs, server_since=(3, 18))
 
     def of_installation(self, asked: Inquiry) -> Answer:
         if asked.caller.kind != "installation":
@@ -244,9 +266,9 @@ class _Runs:
             "/jobs/{job_id}/rerun": self.rerun_job,
         }
         for path, answer in reads.items():
-            yield "GET", root + path, Route(answer=answer, need=_ACTIONS_READ)
+            yield "GET", root + path, Route(answer=answer, need=_ACTIONS_READ, docs=_page(path))
         for path, answer in writes.items():
-            yield "POST", root + path, Route(answer=answer, need=_ACTIONS_WRITE)
+            yield "POST", root + path, Route(answer=answer, need=_ACTIONS_WRITE, docs=_page(path))
 
     def runs(self, asked: Inquiry) -> Answer:
         given = {"event": asked.request.param("event"), "head_branch": asked.request.param("branch")}
@@ -292,6 +314,10 @@ class _Runs:
         return Answer(payload={}, status=201)
 
 
+def _page(path: str) -> str:
+    return _JOBS if "/jobs" in path else _RUNS
+
+
 def scope_of(asked: Inquiry) -> Scope:
     """Return the scope that a path names."""
     if asked.repository is not None:
@@ -318,11 +344,11 @@ class _Runners:
         for root, permission in _SCOPES.items():
             read, write = Need(permission=permission), Need(permission=permission, level="write")
             path = f"{root}/actions/runners"
-            yield "GET", path, Route(answer=self.list, need=read)
-            yield "GET", f"{path}/downloads", Route(answer=self.downloads, need=read)
-            yield "GET", f"{path}/{{runner_id}}", Route(answer=self.one, need=read)
-            yield "DELETE", f"{path}/{{runner_id}}", Route(answer=self.delete, need=write)
-            register = Route(answer=self.register, need=write, resource=REGISTRATION)
+            yield "GET", path, Route(answer=self.list, need=read, docs=_RUNNERS)
+            yield "GET", f"{path}/downloads", Route(answer=self.downloads, need=read, docs=_RUNNERS)
+            yield "GET", f"{path}/{{runner_id}}", Route(answer=self.one, need=read, docs=_RUNNERS)
+            yield "DELETE", f"{path}/{{runner_id}}", Route(answer=self.delete, need=write, docs=_RUNNERS)
+            register = Route(answer=self.register, need=write, resource=REGISTRATION, docs=_RUNNERS)
             yield "POST", f"{path}/generate-jitconfig", register
 
     def _render(self, asked: Inquiry, runner: Runner) -> dict[str, Any]:
@@ -394,12 +420,16 @@ class _Groups:
         for root, permission in list(_SCOPES.items())[1:]:
             need = Need(permission=permission)
             path = f"{root}/actions/runner-groups"
-            yield "GET", path, Route(answer=self.list, need=need)
-            yield "GET", f"{path}/{{runner_group_id}}", Route(answer=self.one, need=need)
-            yield "GET", f"{path}/{{runner_group_id}}/runners", Route(answer=self.runners, need=need)
+            yield "GET", path, Route(answer=self.list, need=need, docs=_GROUPS)
+            yield "GET", f"{path}/{{runner_group_id}}", Route(answer=self.one, need=need, docs=_GROUPS)
+            yield (
+                "GET",
+                f"{path}/{{runner_group_id}}/runners",
+                Route(answer=self.runners, need=need, docs=_GROUPS),
+            )
         need = Need(permission="organization_self_hosted_runners")
         path = "/orgs/{org}/actions/runner-groups/{runner_group_id}/repositories"
-        yield "GET", path, Route(answer=self.repositories, need=need)
+        yield "GET", path, Route(answer=self.repositories, need=need, docs=_GROUPS)
 
     def list(self, asked: Inquiry) -> Answer:
         scope = scope_of(asked)

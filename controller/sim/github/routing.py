@@ -17,7 +17,7 @@ _BY_ID = re.compile(r"/(?P<kind>repositories|organizations)/(?P<id>\d+)(?P<rest>
 
 
 def prefix_of(path: str) -> str:
-    """Return ``/api/v3`` for the API of an Enterprise Server, else nothing."""
+    """Return ``/api/v3`` where a path begins with it, else nothing."""
     return ENTERPRISE_PREFIX if path == ENTERPRISE_PREFIX or path.startswith(ENTERPRISE_PREFIX + "/") else ""
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from controller.sim.github.knobs import Knobs
 from tests.sim.github.scene import Scene
 
 
@@ -14,4 +15,4 @@ def scene() -> Scene:
 @pytest.fixture
 def ghes() -> Scene:
     """The same as a GitHub Enterprise Server."""
-    return Scene(prefix="/api/v3")
+    return Scene(prefix="/api/v3", knobs=Knobs(edition="enterprise-server"))

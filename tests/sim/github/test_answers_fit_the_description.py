@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
 from controller.sim.github import routes
+from controller.sim.github.knobs import Knobs
 from controller.sim.http import Request, Response
 from tests.sim.github.description import NotGitHubError, document, judge
 from tests.sim.github.scene import ACME, ORIGIN, Scene
@@ -22,9 +24,15 @@ def test_the_simulator_answers_what_is_described_and_nothing_else(scene: Scene) 
     assert simulated == described
 
 
-@pytest.mark.parametrize("prefix", ["", "/api/v3"])
-def test_every_read_route_answers_as_described(prefix: str) -> None:
-    scene = Scene(prefix=prefix)
+@pytest.mark.parametrize(
+    ("prefix", "edition"),
+    [("", "github.com"), ("/api/v3", "github.com"), ("/api/v3", "enterprise-server")],
+)
+def test_every_read_route_answers_as_described(
+    prefix: str, edition: Literal["github.com", "enterprise-server"]
+) -> None:
+    server = edition == "enterprise-server"
+    scene = Scene(prefix=prefix, knobs=Knobs(edition=edition))
     accounts = scene.world.accounts
     accounts.add_organization("big-corp", enterprise="big")
     accounts.add_user("octocat")
@@ -78,11 +86,11 @@ def test_every_read_route_answers_as_described(prefix: str) -> None:
         f"/app/installations/{scene.installation.id}",
         "/orgs/acme/installation",
         "/users/octocat/installation",
-        "/enterprises/big/installation",
         "/repos/acme/api/installation",
     ):
         assert scene.get(path, token=scene.jwt()).status == 200, path
-    assert scene.get("/rate_limit").status == (404 if prefix else 200)
+    assert scene.get("/enterprises/big/installation", token=scene.jwt()).status == (404 if server else 200)
+    assert scene.get("/rate_limit").status == (404 if server else 200)
 
 
 def test_a_job_is_judged_in_every_state_of_its_life(scene: Scene) -> None:
