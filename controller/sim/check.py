@@ -66,6 +66,7 @@ class Judge:
         reruns_in_doubt: Ids of runs that were asked to run again, with a fault.
         launched: The HF Jobs that the controller made.
         robots: Users whose HF Jobs are ours; empty for all. What another launched, or somebody duplicated, is foreign.
+        images: Whether the image of a GPU flavor is judged.
         killed: Ids of HF Jobs that the plan killed, or whose fate it decided.
         foreign: Ids of HF Jobs, and of registrations, that are not ours.
         secrets: Texts that must appear nowhere.
@@ -79,6 +80,7 @@ class Judge:
     reruns_in_doubt: set[int] = field(default_factory=set)
     launched: list[Job] = field(default_factory=list)
     robots: set[str] = field(default_factory=set)
+    images: bool = True
     killed: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
@@ -283,7 +285,7 @@ class Judge:
             self.fail(ENDS, f"a launch with timeoutSeconds {limit}, where {allowed:g} is the most")
         image, flavor = str(payload.get("dockerImage")), FLAVORS.get(str(payload.get("flavor")))
         chosen = any("image" in known.spec for known in specs)
-        if flavor is not None and flavor.accelerator and "cuda" not in image and not chosen:
+        if self.images and flavor is not None and flavor.accelerator and "cuda" not in image and not chosen:
             self.fail(SERVED, f"a launch on {payload['flavor']} with {image}, in which no GPU can be used")
         shown = json.dumps({key: value for key, value in payload.items() if key != "secrets"})
         self.look_for_secrets("what an HF Job shows", [shown])

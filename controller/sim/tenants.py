@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.sim.engine import NAMESPACE, SCOPES, Simulation
-from controller.sim.plan import PoolPlan
+from controller.sim.plan import Plan
 
 USUAL = (("github", "github-app"), ("hub", "hf-token"))
 """The Secrets that :meth:`Simulation.set_up` makes in the usual namespace."""
@@ -21,13 +20,17 @@ class _Secret:
     """What the token is for: an owner at GitHub, or a namespace at the Hub."""
 
 
-def set_up(sim: Simulation, pools: Iterable[PoolPlan]) -> frozenset[str]:
-    """Make what the pools need beside the usual scene, and return the new tokens, which must appear nowhere.
+def set_up(sim: Simulation, plan: Plan) -> frozenset[str]:
+    """Make what a plan's pools and jobs need beside the usual scene, and return the new tokens, which must appear nowhere.
 
     Every Secret beside the usual two gets a personal access token, or a Hub token, of a user of its own. Idempotent.
     """
     tokens = set()
-    for pool in pools:
+    there = {row.full_name for row in sim.github.store.repositories.values()}
+    owned = {pool.url for pool in plan.pools if "/" in pool.url} | {job.repository for job in plan.jobs}
+    for name in sorted(owned - there):
+        sim.github.accounts.add_repository(name)
+    for pool in plan.pools:
         github, hub = pool.spec.get("github", {}), pool.spec.get("huggingface", {})
         owner = pool.url.partition("/")[0]
         secrets = (
@@ -44,8 +47,6 @@ def set_up(sim: Simulation, pools: Iterable[PoolPlan]) -> frozenset[str]:
                 account=hub.get("namespace", "acme"),
             ),
         )
-        if "/" in pool.url and pool.url not in _repositories(sim):
-            sim.github.accounts.add_repository(pool.url)
         for secret in secrets:
             if secret.namespace != NAMESPACE or (secret.kind, secret.name) not in USUAL:
                 tokens.add(_open(sim, secret))
@@ -55,10 +56,6 @@ def set_up(sim: Simulation, pools: Iterable[PoolPlan]) -> frozenset[str]:
 def robot(namespace: str, secret: str) -> str:
     """Return the name of the user whose token a Secret holds."""
     return "robot" if (namespace, secret) == (NAMESPACE, "hf-token") else f"robot-{namespace}-{secret}"
-
-
-def _repositories(sim: Simulation) -> set[str]:
-    return {row.full_name for row in sim.github.store.repositories.values()}
 
 
 def _open(sim: Simulation, secret: _Secret) -> str:
