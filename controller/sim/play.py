@@ -256,7 +256,7 @@ class _Stage:
             balances = {pool.hub.namespace: {"credits": balance.usd} for pool in self._scenario.pools}
             yield balance.at, _bound(sim.hub.setup, {"namespaces": balances})
         if world.deprecated is not None:
-            refused = (sim.github.knobs.runner_version,)
+            refused = (sim.github.store.runner_version,)
             yield world.deprecated.start, lambda: sim.github.turn(deprecated_versions=refused)
             if world.deprecated.end is not None:
                 yield world.deprecated.end, lambda: sim.github.turn(deprecated_versions=())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jwt
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from controller.sim.github.accounts import Accounts
 from controller.sim.github.errors import Refusal, not_found
-from controller.sim.github.model import ANONYMOUS, App, Caller, Installation, Level, Repository
+from controller.sim.github.model import ANONYMOUS, App, Caller, Installation, Level, Owner, Repository
 from controller.sim.github.state import Store, verb
 
 UNDECODABLE = "A JSON web token could not be decoded"
@@ -88,6 +88,19 @@ class Access:
         self._tokens: dict[str, _InstallationToken] = {}
         self._users: dict[str, Caller] = {}
         self._keys: dict[str, RSAPublicKey] = {}
+        accounts.on_renamed = self._renamed
+
+    def _renamed(self, old: str, new: str) -> None:
+        """Let tokens reach what they reached before: real ones name accounts and repositories by id."""
+        for key, held in self._tokens.items():
+            if held.repositories is not None and old in held.repositories:
+                self._tokens[key] = replace(held, repositories=held.repositories - {old} | {new})
+        for key, caller in self._users.items():
+            repositories = caller.repositories
+            if repositories is not None and old in repositories:
+                repositories = repositories - {old} | {new}
+            account = new if caller.account == old else caller.account
+            self._users[key] = replace(caller, account=account, repositories=repositories)
 
     # -- who calls ------------------------------------------------------------------------------------------------
 
@@ -287,17 +300,25 @@ class Access:
         if full_name.lower() not in self._store.repository_ids and renamed is not None:
             raise Refusal(301, "Moved Permanently", redirect=f"/repositories/{renamed}")
         row = self._store.repository(full_name)
+        self.check(caller, row, need)
+        return row
+
+    def check(self, caller: Caller, row: Repository, need: Need) -> None:
+        """Check a permission on a repository's row, which may be an old one.
+
+        Raises:
+            Refusal: 404 or 403, as for :meth:`repository`.
+        """
         if row.blocked is not None:
             raise Refusal(row.blocked.status, row.blocked.message)
         owner = self._store.owner(row.owner)
-        accounts = (None, owner.login.lower(), owner.enterprise)
-        visible = caller.kind in ("installation", "user") and caller.account in accounts
+        visible = self._reaches(caller, owner)
         if visible and caller.repositories is not None:
             visible = row.full_name.lower() in caller.repositories
         granted = visible and _covers(caller.permissions.get(need.permission), need.level)
         public = not row.private and need.level == "read" and need.permission in ("actions", "metadata")
         if granted or public:
-            return row
+            return
         if not visible and row.private:
             raise not_found()
         raise self._missing(caller)
@@ -313,11 +334,21 @@ class Access:
         enterprise = self._store.enterprises.get(name.lower()) if owner is None else None
         if owner is None and enterprise is None:
             raise not_found()
-        accounts = (None, name.lower(), owner.enterprise if owner else None)
-        if caller.kind not in ("installation", "user") or caller.account not in accounts:
+        by_slug = enterprise is not None and caller.account in (None, enterprise.slug)
+        if not (by_slug and caller.kind in ("installation", "user")) and not (
+            owner is not None and self._reaches(caller, owner)
+        ):
             raise not_found()
         if not _covers(caller.permissions.get(need.permission), need.level):
             raise self._missing(caller)
+
+    def _reaches(self, caller: Caller, owner: Owner) -> bool:
+        """Whether a caller may know of what is private at an owner's."""
+        if caller.kind not in ("installation", "user"):
+            return False
+        if caller.account is not None:
+            return caller.account in (owner.login.lower(), owner.enterprise)
+        return owner.members is None or caller.id in owner.members
 
     def _missing(self, caller: Caller) -> Refusal:
         if caller.kind == "installation":
@@ -329,9 +360,9 @@ class Access:
         return Refusal(401, "Requires authentication")
 
     @verb
-    def installation_repositories(self, row: Installation) -> list[Repository]:
-        """Return what an installation sees, newest first."""
-        rows = self._accounts.repositories_of(row.account)
+    def installation_repositories(self, row: Installation, *, lag: float = 0.0) -> list[Repository]:
+        """Return what an installation sees, newest first, as it was ``lag`` seconds ago."""
+        rows = self._accounts.repositories_of(row.account, lag=lag)
         return [r for r in rows if row.repositories is None or r.full_name.lower() in row.repositories]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -30,25 +30,44 @@ APP_PERMISSIONS: Mapping[str, Level] = {
 
 
 class Accounts:
-    """Set-up verbs. Adding what exists already is an error of the scenario and raises ValueError."""
+    """Set-up verbs. Adding what exists already is an error of the scenario and raises ValueError.
+
+    Attributes:
+        apps: By id.
+        installations: By id.
+        on_renamed: Called with the old and the new name, in lower case, of a repository or an account.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.time = store.time
         self.apps: dict[int, App] = {}
         self.installations: dict[int, Installation] = {}
+        self.on_renamed: Callable[[str, str], None] = lambda _old, _new: None
 
     @verb
-    def add_organization(self, login: str, *, enterprise: str | None = None) -> Owner:
-        """Create an organization, and its enterprise where that is new."""
+    def add_organization(
+        self, login: str, *, enterprise: str | None = None, members: Iterable[str] | None = None
+    ) -> Owner:
+        """Create an organization, and its enterprise where that is new.
+
+        Args:
+            login: Its name.
+            enterprise: Slug.
+            members: Logins of users whose own tokens reach what is private in it; None for every user.
+
+        Raises:
+            Refusal: 404, a member is no user.
+        """
         if enterprise is not None and enterprise.lower() not in self._store.enterprises:
             self.add_enterprise(enterprise)
-        return self._add_owner(login, "Organization", enterprise)
+        ids = None if members is None else frozenset(self._store.owner(name).id for name in members)
+        return self._add_owner(login, "Organization", enterprise, ids)
 
     @verb
     def add_user(self, login: str) -> Owner:
         """Create a personal account."""
-        return self._add_owner(login, "User", None)
+        return self._add_owner(login, "User")
 
     @verb
     def add_enterprise(self, slug: str) -> Enterprise:
@@ -58,13 +77,20 @@ class Accounts:
         self._store.enterprises[row.slug] = row
         return row
 
-    def _add_owner(self, login: str, kind: Literal["Organization", "User"], enterprise: str | None) -> Owner:
+    def _add_owner(
+        self,
+        login: str,
+        kind: Literal["Organization", "User"],
+        enterprise: str | None = None,
+        members: frozenset[int] | None = None,
+    ) -> Owner:
         _must_be_new(login.lower(), self._store.owners)
         owner = Owner(
             id=self._store.next_id("owner", 5_000_001),
             login=login,
             kind=kind,
             enterprise=enterprise and enterprise.lower(),
+            members=members,
         )
         self._store.owners[login.lower()] = owner
         return owner
@@ -87,7 +113,7 @@ class Accounts:
             created_at=self.time.now,
             pushed_at=self.time.now,
         )
-        self._store.repositories[row.id] = row
+        self._store.put_repository(row)
         self._store.repository_ids[full_name.lower()] = row.id
         return row
 
@@ -96,8 +122,7 @@ class Accounts:
         """Set fields: ``archived``, ``disabled``, ``private``, ``actions_enabled``, ``runners_enabled``, ``fork_approval``."""
         row = self._store.repository(full_name)
         changed = replace(row, **changes)
-        self._store.repositories[row.id] = changed
-        return changed
+        return self._store.put_repository(changed)
 
     @verb
     def block_repository(self, full_name: str, *, status: int = 403, message: str = "Forbidden") -> None:
@@ -111,21 +136,72 @@ class Accounts:
 
     @verb
     def rename_repository(self, full_name: str, name: str) -> Repository:
-        """Rename within the owner; requests for the old name are answered 301 from now on."""
+        """Rename within the owner; requests for the old name are redirected from now on. The id stays."""
         row = self._store.repository(full_name)
-        changed = replace(row, name=name)
-        _must_be_new(changed.full_name.lower(), self._store.repository_ids)
-        del self._store.repository_ids[row.full_name.lower()]
-        self._store.former_names[row.full_name.lower()] = row.id
-        self._store.repository_ids[changed.full_name.lower()] = row.id
-        self._store.repositories[row.id] = changed
+        return self._rename(row, replace(row, name=name))
+
+    @verb
+    def transfer_repository(self, full_name: str, login: str) -> Repository:
+        """Give a repository to another owner, who exists; requests for the old name are redirected. The id stays.
+
+        Raises:
+            Refusal: 404, no such repository or owner.
+        """
+        row = self._store.repository(full_name)
+        return self._rename(row, replace(row, owner=self._store.owner(login).login))
+
+    @verb
+    def rename_owner(self, login: str, name: str) -> Owner:
+        """Rename an organization or user. Its repositories redirect from their old names; its own routes answer 404 there.
+
+        Raises:
+            Refusal: 404, no such owner.
+        """
+        owner = self._store.owner(login)
+        old, new = owner.login.lower(), name.lower()
+        _must_be_new(new, self._store.owners)
+        renamed = replace(owner, login=name)
+        del self._store.owners[old]
+        self._store.owners[new] = renamed
+        for row in self._store.listed.rows():
+            if row.owner == owner.login:
+                self._rename(row, replace(row, owner=name))
+        self._store.move_scope(Scope("org", old), Scope("org", new))
+        for key, installed in self.installations.items():
+            if installed.account.lower() == old:
+                self.installations[key] = replace(installed, account=name)
+        self._replace_name(old, new)
+        return renamed
+
+    def _rename(self, row: Repository, changed: Repository) -> Repository:
+        old, new = row.full_name.lower(), changed.full_name.lower()
+        _must_be_new(new, self._store.repository_ids)
+        del self._store.repository_ids[old]
+        self._store.former_names[old] = row.id
+        self._store.former_names.pop(new, None)
+        self._store.repository_ids[new] = row.id
+        self._store.put_repository(changed)
+        self._store.move_scope(Scope("repo", old), Scope("repo", new))
+        self._replace_name(old, new)
         return changed
+
+    def _replace_name(self, old: str, new: str) -> None:
+        """GitHub's lists of what somebody may reach hold ids: they survive a new name."""
+        for key, row in self.installations.items():
+            if row.repositories is not None and old in row.repositories:
+                self.installations[key] = replace(row, repositories=row.repositories - {old} | {new})
+        for groups in self._store.groups.values():
+            for key, group in groups.items():
+                if old in group.selected:
+                    groups[key] = replace(group, selected=group.selected - {old} | {new})
+        self.on_renamed(old, new)
 
     @verb
     def remove_repository(self, full_name: str) -> None:
         """Delete a repository: its routes answer 404 from now on."""
         row = self._store.repository(full_name)
         del self._store.repository_ids[row.full_name.lower()]
+        self._store.listed.drop(row.id)
 
     # -- runner groups --------------------------------------------------------------------------------------------
 
@@ -190,6 +266,8 @@ class Accounts:
         scope = group.scope
         if scope.kind == "repo":
             return repository.full_name.lower() == scope.name
+        if repository.full_name.lower() in {name.lower() for name in self._store.knobs.group_refuses}:
+            return False
         owner = self._store.owners[repository.owner.lower()]
         if not repository.private and (not group.allows_public_repositories or group.visibility == "private"):
             return False
@@ -202,16 +280,14 @@ class Accounts:
         )
 
     @verb
-    def repositories_of(self, login: str) -> list[Repository]:
-        """Return an account's repositories, or all of an enterprise's, newest first."""
-        return [row for row in self.all_repositories() if self._belongs(row, login.lower())]
+    def repositories_of(self, login: str, *, lag: float = 0.0) -> list[Repository]:
+        """Return an account's repositories, or all of an enterprise's, newest first, as they were ``lag`` seconds ago."""
+        return [row for row in self.all_repositories(lag=lag) if self._belongs(row, login.lower())]
 
     @verb
-    def all_repositories(self) -> list[Repository]:
-        """Return every repository, newest first."""
-        return [
-            self._store.repositories[key] for key in sorted(self._store.repository_ids.values(), reverse=True)
-        ]
+    def all_repositories(self, *, lag: float = 0.0) -> list[Repository]:
+        """Return every repository, newest first, as they were ``lag`` seconds ago."""
+        return sorted(self._store.listed.rows_as_of(lag), key=lambda row: row.id, reverse=True)
 
     def _belongs(self, repository: Repository, login: str) -> bool:
         owner = self._store.owners[repository.owner.lower()]

@@ -5,7 +5,8 @@ models below; times are epoch seconds, durations seconds.
 
 =====================================================  ==============================================================
 ``POST /_sim/setup``                                   owners, repositories, groups, Apps (answers their keys), tokens
-``POST /_sim/repositories/OWNER/REPO``                 archive, block (403 to everybody), rename, remove, ...
+``POST /_sim/repositories/OWNER/REPO``                 archive, block (403 to everybody), rename, transfer, remove, ...
+``POST /_sim/owners/LOGIN``                            rename an organization or user
 ``POST /_sim/installations/ID``                        permissions, repositories, suspend, remove
 ``POST /_sim/jobs``                                    queue ``count`` jobs, or one run with ``jobs``
 ``POST /_sim/jobs/ID/cancel``, ``.../release``         cancel one; approve one that waits
@@ -60,12 +61,18 @@ class _RepositoryChange(_Body):
     blocked_message: str = "Forbidden"
     unblock: bool = False
     name: str | None = None
+    owner: str | None = None
     remove: bool = False
+
+
+class _OwnerChange(_Body):
+    login: str
 
 
 class _Organization(_Body):
     login: str
     enterprise: str | None = None
+    members: list[str] | None = None
 
 
 class _Group(_Body):
@@ -185,6 +192,7 @@ class Control:
         routes: dict[tuple[str, str], Callable[..., Response]] = {
             ("POST", "/_sim/setup"): self._setup,
             ("POST", "/_sim/repositories/{owner}/{repo}"): self._change_repository,
+            ("POST", "/_sim/owners/{login}"): self._change_owner,
             ("POST", "/_sim/installations/{number}"): self._change_installation,
             ("POST", "/_sim/jobs"): self._queue,
             ("POST", "/_sim/jobs/{number}/cancel"): self._cancel_job,
@@ -234,10 +242,10 @@ class Control:
         accounts = self._world.accounts
         for slug in wanted.enterprises:
             accounts.add_enterprise(slug)
-        for organization in wanted.organizations:
-            accounts.add_organization(organization.login, enterprise=organization.enterprise)
         for login in wanted.users:
             accounts.add_user(login)
+        for organization in wanted.organizations:
+            accounts.add_organization(**dict(organization))
         for row in wanted.repositories:
             accounts.add_repository(row.full_name, private=row.private, archived=row.archived)
         groups = [self._add_group(group) for group in wanted.groups]
@@ -278,9 +286,15 @@ class Control:
         if wanted.unblock:
             accounts.unblock_repository(name)
         if wanted.name is not None:
-            accounts.rename_repository(name, wanted.name)
+            name = accounts.rename_repository(name, wanted.name).full_name
+        if wanted.owner is not None:
+            name = accounts.transfer_repository(name, wanted.owner).full_name
         if wanted.remove:
             accounts.remove_repository(name)
+        return Response(status=204)
+
+    def _change_owner(self, request: Request, *, login: str) -> Response:
+        self._world.accounts.rename_owner(login, _parse(_OwnerChange, request).login)
         return Response(status=204)
 
     def _change_installation(self, request: Request, *, number: str) -> Response:

@@ -57,8 +57,10 @@ class Dispatcher:
                 return
 
     def _fits(self, job: WorkflowJob, runner: Runner) -> bool:
-        if not self._store.online(runner) or not {label.lower() for label in job.spec.labels} <= set(
-            runner.labels
+        if (
+            not self._store.online(runner)
+            or self._starved(runner)
+            or not {label.lower() for label in job.spec.labels} <= set(runner.labels)
         ):
             return False
         group = self._store.groups_of(runner.scope)[runner.group_id]
@@ -68,6 +70,13 @@ class Dispatcher:
         if group.workflows and self._life.reference(job) not in group.workflows:
             return False
         return self._accounts.group_serves(group, repository)
+
+    def _starved(self, runner: Runner) -> bool:
+        """Below its rolling minimum version github.com gives a runner nothing, and tells nobody."""
+        knobs, version = self._store.knobs, runner.version
+        if version is None or version in knobs.starved_versions:
+            return version is not None
+        return knobs.ended_versions_starve and self._store.calendar.ended(version, self._store.time.now)
 
     def _offer(self, job: WorkflowJob, runner: Runner) -> None:
         del self._store.queued[job.id]
@@ -97,7 +106,10 @@ class Dispatcher:
         """The runner takes the job that it was offered."""
         now = self._store.time.now
         group = self._store.groups_of(runner.scope)[runner.group_id]
-        self._store.runners.put(runner.id, replace(runner, running=True))
+        gone = self._store.struck(self._store.knobs.record_goes_at_start, "record goes", runner.id)
+        self._store.runners.put(runner.id, replace(runner, running=True, gone=gone))
+        if gone:
+            self._free_name(runner)
         started = self._life.start(
             job.id, runner_id=runner.id, runner_name=runner.name, group_id=group.id, group_name=group.name
         )
@@ -142,6 +154,8 @@ class Dispatcher:
         if not runner.running:
             self._store.runners.put(runner.id, replace(runner, job_id=None))
             self.make_idle(runner.id)
+        elif runner.gone:
+            self.drop(runner.id)
         elif job.reported:
             self._retire(runner)
         else:
@@ -172,6 +186,13 @@ class Dispatcher:
             return
         self._store.idle.pop(runner_id, None)
         self._store.seen.pop(runner_id, None)
-        self._store.runner_names.pop((runner.scope, runner.name.lower()), None)
+        self._free_name(runner)
         self._store.runners.drop(runner_id)
         self._store.forget_later(self._store.runners_of[runner.scope], runner_id)
+
+    def _free_name(self, runner: Runner) -> None:
+        key = (runner.scope, runner.name.lower())
+        if (
+            self._store.runner_names.get(key) == runner.id
+        ):  # else somebody has it already, since this record went at start
+            del self._store.runner_names[key]

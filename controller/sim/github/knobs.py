@@ -57,8 +57,7 @@ class Knobs:
         assignment_seconds: From "job queued and runner idle" to the offer (seen: about 1; 0 spares tests the wait).
         pickup_seconds: An offered job that was not picked up returns to the queue (docs: 60).
         offer_blocks_delete: DELETE of a runner that holds an offer answers 422 (unknown); else the job is re-queued.
-        ghost_jobs: Share of queued jobs that are listed as queued and are given to no runner, until somebody cancels them or
-            the queue's cap ends them (seen).
+        ghost_jobs: Share of queued jobs that are listed as queued and are given to no runner until somebody cancels them (seen).
         group_refuses: ``owner/repo`` names whose jobs no runner of an organization or enterprise is given, without a word, as a
             public repository's are not by GitHub's default group (seen); a repository's own runners serve them.
         queue_cap_seconds: A job queued for longer is ended (docs: 24 h).
@@ -80,7 +79,7 @@ class Knobs:
         cancel_grace_seconds: A cancelled job whose runner does not answer ends after so long (seen: 301-302).
         force_cancel_after_cancel_seconds: Force-cancel after a plain cancel takes so long (seen: 1-3 min; alone: 1 s).
         cancel_completed_conflicts: Cancelling a completed run answers 409 (docs) instead of 202 (seen).
-        runner_version: Latest release, as ``/runners/downloads`` shows it.
+        runner_version: Latest release, as ``/runners/downloads`` shows it; empty follows the calendar in ``releases``.
         deprecated_versions: Runner versions that are refused at their first poll.
         starved_versions: Runner versions that register, listen, and are never given a job: below its rolling minimum github.com
             starves runners so (seen, since 2026-09-29).
@@ -141,7 +140,7 @@ class Knobs:
     cancel_grace_seconds: float = 301.0
     force_cancel_after_cancel_seconds: float = 120.0
     cancel_completed_conflicts: bool = False
-    runner_version: str = "2.336.0"
+    runner_version: str = ""
     deprecated_versions: tuple[str, ...] = ()
     starved_versions: frozenset[str] = frozenset()
     ended_versions_starve: bool = False

@@ -76,8 +76,11 @@ class Lifecycle:
     def create(self, run_id: int, spec: JobSpec, *, skipped: bool = False) -> None:
         """Create a job of the run's present attempt."""
         run, now = self._store.runs[run_id], self.time.now
+        job_id = self._store.next_id("job", 48_000_000_001)
+        if self._store.struck(self._store.knobs.ghost_jobs, "ghost", job_id):
+            spec = replace(spec, never_runs=True)
         job = WorkflowJob(
-            id=self._store.next_id("job", 48_000_000_001),
+            id=job_id,
             run_id=run_id,
             repository_id=run.repository_id,
             attempt=run.attempt,

@@ -67,7 +67,7 @@ class Listeners:
             ListenerRefused: The registration is gone or used, a session is open, the version is refused, or nonsense.
         """
         runner = self._proven(encoded_jit_config)
-        used = version or self._store.knobs.runner_version
+        used = version or self._store.runner_version
         age = self.time.now - runner.created_at
         if age < self._store.knobs.jit_propagation_seconds:
             self._refuse(runner.name, "NotYet", f"Registration {runner.id} was not found.")

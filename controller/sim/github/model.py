@@ -32,12 +32,18 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """An organization or a user; ``enterprise`` is the slug of the enterprise that owns an organization."""
+    """An organization or a user.
+
+    Attributes:
+        enterprise: Slug of the enterprise that owns an organization.
+        members: Ids of the users whose own tokens reach what is private in an organization; None for those of every user.
+    """
 
     id: int
     login: str
     kind: Literal["Organization", "User"]
     enterprise: str | None = None
+    members: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +274,7 @@ class Runner:
         connected_at: Start of its first session.
         job_id: The job that it holds or was offered.
         finished_at: When its job ended: the record lingers from then on.
+        gone: Its record was removed when its job started: no request shows it, its listener works on.
     """
 
     id: int
@@ -286,3 +293,4 @@ class Runner:
     job_id: int | None = None
     running: bool = False
     finished_at: float | None = None
+    gone: bool = False

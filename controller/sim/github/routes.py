@@ -175,7 +175,7 @@ class _Repositories:
             message = "You must authenticate with an installation access token in order to list repositories for an installation."
             raise Refusal(403, message)
         row = self._world.accounts.installations[asked.caller.id]
-        rows = self._world.access.installation_repositories(row)
+        rows = self._world.access.installation_repositories(row, lag=self._world.knobs.repositories_lag)
         if asked.caller.repositories is not None:
             rows = [r for r in rows if r.full_name.lower() in asked.caller.repositories]
         answer = asked.listing("repositories", rows, asked.render.full_repository)
@@ -187,7 +187,11 @@ class _Repositories:
         owner = self._world.store.owner(name)
         if ("org" in asked.parts) != (owner.kind == "Organization"):
             raise Refusal(404, "Not Found")
-        rows = [r for r in self._world.accounts.repositories_of(name) if self._visible(asked, r)]
+        rows = [
+            r
+            for r in self._world.accounts.repositories_of(name, lag=self._world.knobs.repositories_lag)
+            if self._visible(asked, r)
+        ]
         sort = asked.request.param("sort", "created" if "org" in asked.parts else "full_name")
         keys = {
             "pushed": "pushed_at",
@@ -210,7 +214,7 @@ class _Repositories:
             raise Refusal(403, "Resource not accessible by integration")
         wanted = asked.request.param("affiliation", "owner,collaborator,organization_member").split(",")
         rows = []
-        for row in self._world.accounts.all_repositories():
+        for row in self._world.accounts.all_repositories(lag=self._world.knobs.repositories_lag):
             owner = self._world.store.owner(row.owner)
             if owner.kind == "Organization":
                 role = "organization_member"
@@ -226,7 +230,7 @@ class _Repositories:
         if "username" in asked.parts:
             return not row.private
         try:
-            self._world.access.repository(asked.caller, row.full_name, _METADATA)
+            self._world.access.check(asked.caller, row, _METADATA)
         except Refusal as refusal:
             return refusal.status == 403 and row.blocked is not None
         return True
@@ -393,7 +397,7 @@ class _Runners:
         return Answer(payload=payload, status=201)
 
     def downloads(self, asked: Inquiry) -> Answer:
-        version = self._world.knobs.runner_version
+        version = self._world.store.runner_version
         rows = []
         for architecture in ARCHITECTURES:
             archive = self._world.archives.build(version, architecture)

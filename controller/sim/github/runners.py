@@ -177,14 +177,16 @@ class Runners:
 
     def _rows(self, scope: Scope, lag: float) -> list[Runner]:
         keys = self._store.runners_of[scope]
-        return [row for key in keys if (row := self._store.runners.as_of(key, lag)) is not None]
+        rows = [row for key in keys if (row := self._store.runners.as_of(key, lag)) is not None]
+        return [row for row in rows if not row.gone]
 
     @verb
     def list(self, scope: Scope, *, name: str | None = None, group_id: int | None = None) -> list[Runner]:
         """List registrations; ``name`` matches whole names only."""
+        knobs = self._store.knobs
         rows = [
             row
-            for row in self._rows(scope, self._store.knobs.list_lag_seconds)
+            for row in self._rows(scope, max(knobs.list_lag_seconds, knobs.runners_lag))
             if (name is None or row.name.lower() == name.lower()) and group_id in (None, row.group_id)
         ]
         return self._store.ordered(rows)
@@ -197,7 +199,7 @@ class Runners:
             Refusal: 404.
         """
         runner = self._store.runners.as_of(runner_id, self._store.knobs.get_lag_seconds)
-        if runner is None or runner.scope != scope:
+        if runner is None or runner.scope != scope or runner.gone:
             raise not_found()
         return runner
 
@@ -223,7 +225,7 @@ class Runners:
             Refusal: 422, it runs a job, or its finished record still lingers; 404, it is gone.
         """
         runner = self._store.runners.get(runner_id)
-        if runner is None or runner.scope != scope:
+        if runner is None or runner.scope != scope or runner.gone:
             raise not_found()
         offered = runner.job_id is not None and not runner.running
         if runner.running or (offered and self._store.knobs.offer_blocks_delete):

@@ -7,6 +7,7 @@ import heapq
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial, wraps
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from controller.sim.github.model import (
     WorkflowJob,
     WorkflowRun,
 )
+from controller.sim.github.releases import Calendar
 
 V = TypeVar("V")
 P = ParamSpec("P")
@@ -117,6 +119,12 @@ class Table(Generic[V]):
         self._remember(key, row)
         return row
 
+    def rows_as_of(self, lag: float) -> list[V]:
+        """Return all rows as they were ``lag`` seconds ago, oldest first."""
+        if lag <= 0:
+            return self.rows()
+        return [row for key in self._past if (row := self.as_of(key, lag)) is not None]
+
     def drop(self, key: int) -> None:
         """Delete a row; its past stays readable."""
         if self._rows.pop(key, None) is not None:
@@ -147,6 +155,7 @@ class Store:
         self.owners: dict[str, Owner] = {}
         self.enterprises: dict[str, Enterprise] = {}
         self.repositories: dict[int, Repository] = {}
+        self.listed: Table[Repository] = Table(self.time)
         self.repository_ids: dict[str, int] = {}
         self.former_names: dict[str, int] = {}
         self.groups: defaultdict[Scope, dict[int, RunnerGroup]] = defaultdict(dict)
@@ -154,6 +163,7 @@ class Store:
         self.jobs: Table[WorkflowJob] = Table(self.time)
         self.runners: Table[Runner] = Table(self.time)
         self.runs_of: defaultdict[int, list[int]] = defaultdict(list)
+        self.frozen_rows: defaultdict[int, dict[int, WorkflowRun]] = defaultdict(dict)
         self.unfinished_runs: defaultdict[int, dict[int, None]] = defaultdict(dict)
         self.jobs_of: defaultdict[int, list[int]] = defaultdict(list)
         self.runners_of: defaultdict[Scope, dict[int, None]] = defaultdict(dict)
@@ -173,6 +183,36 @@ class Store:
         """Return 64 hexadecimal digits that depend on the seed and the parts only."""
         text = "\x1f".join([self.seed, *map(str, parts)])
         return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
+
+    def struck(self, share: float, *parts: object) -> bool:
+        """Tell whether something is among the ``share`` (0 to 1) of things that a knob strikes; always the same for the same parts."""
+        return share > 0 and int(self.keyed(*parts)[:12], 16) < share * 16**12
+
+    @property
+    def runner_version(self) -> str:
+        """The latest version of actions/runner."""
+        return self.calendar.latest(self.time.now)
+
+    @property
+    def calendar(self) -> Calendar:
+        """The versions of actions/runner."""
+        return Calendar(self.knobs.runner_version)
+
+    def put_repository(self, row: Repository) -> Repository:
+        """Write a repository that exists; lists that lag remember what it was."""
+        self.repositories[row.id] = row
+        return self.listed.put(row.id, row)
+
+    def move_scope(self, old: Scope, new: Scope) -> None:
+        """Give a scope another name; its groups and runners go with it."""
+        if (groups := self.groups.pop(old, None)) is not None:
+            self.groups[new] = {key: replace(group, scope=new) for key, group in groups.items()}
+        for key in self.runners_of.pop(old, {}):
+            self.runners_of[new][key] = None
+            if (row := self.runners.get(key)) is not None:
+                self.runners.put(key, replace(row, scope=new))
+        for scope, name in [key for key in self.runner_names if key[0] == old]:
+            self.runner_names[new, name] = self.runner_names.pop((scope, name))
 
     def forget_later(self, index: dict[int, None], key: int) -> None:
         """Take a dropped row out of an index once no lagging list can ask for it."""

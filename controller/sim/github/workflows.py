@@ -57,9 +57,16 @@ class Workflows:
             for rival in rivals:
                 if rival.status == "pending":
                     self._life.end_pending(rival)
-            return self._store.runs.put(run.id, replace(run, concurrency=concurrency, status="pending"))
+            waiting = replace(run, concurrency=concurrency, status="pending")
+            return self._begun(self._store.runs.put(run.id, waiting))
         self._life.create_due(run.id)
-        return self._life.refresh(run.id)
+        return self._begun(self._life.refresh(run.id))
+
+    def _begun(self, run: WorkflowRun) -> WorkflowRun:
+        """Keep the row of a run that lists will show as it is now for ever."""
+        if self._store.struck(self._store.knobs.frozen_run_rows, "frozen row", run.id):
+            self._store.frozen_rows[run.repository_id][run.id] = run
+        return run
 
     @verb
     def queue_jobs(
@@ -156,12 +163,15 @@ class Workflows:
             status: One status or conclusion, or None for all.
             equal: ``event`` and ``head_branch`` to filter by.
         """
-        lag = self._store.knobs.list_lag_seconds
+        lag = max(self._store.knobs.list_lag_seconds, self._store.knobs.runs_lag)
         fresh = lag <= 0 and status in UNFINISHED
+        frozen = self._store.frozen_rows[repository.id]
         keys: Iterable[int] = (
-            self._store.unfinished_runs[repository.id] if fresh else self._store.runs_of[repository.id]
+            self._store.unfinished_runs[repository.id] | dict.fromkeys(frozen)
+            if fresh
+            else self._store.runs_of[repository.id]
         )
-        rows = [row for key in keys if (row := self._store.runs.as_of(key, lag)) is not None]
+        rows = [frozen.get(key, row) for key in keys if (row := self._store.runs.as_of(key, lag)) is not None]
         wanted = [
             row
             for row in rows
@@ -176,7 +186,7 @@ class Workflows:
         run = self._live_run(run_id)
         if self.time.now - run.created_at < self._store.knobs.jobs_appear_after_seconds:
             return []
-        lag = self._store.knobs.list_lag_seconds
+        lag = max(self._store.knobs.list_lag_seconds, self._store.knobs.jobs_lag)
         rows = [
             row
             for key in self._store.jobs_of[run_id]

@@ -91,6 +91,7 @@ class GitHubWorld:
                 "started_at": job.started_at,
                 "ended_at": job.completed_at,
                 "runner_name": job.runner_name,
+                "ghost": job.spec.never_runs,
             }
             for job in self.store.jobs.rows()
         ]
@@ -106,6 +107,7 @@ class GitHubWorld:
                 "version": runner.version,
             }
             for runner in self.store.runners.rows()
+            if not runner.gone
         ]
         turned_away = [dataclasses.asdict(row) for row in self.listeners.refused]
         return {

@@ -209,6 +209,7 @@ def test_the_report_tells_each_jobs_story(scene: Scene) -> None:
             "started_at": start + 5,
             "ended_at": start + 65,
             "runner_name": "r1",
+            "ghost": False,
         }
     ]
     assert [(row["name"], row["busy"]) for row in report["registrations"]] == [("r1", True)]

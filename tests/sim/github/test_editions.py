@@ -23,11 +23,11 @@ def test_github_com_has_its_limits_by_whatever_url_it_is_reached(prefix: str) ->
 def test_points_of_a_minute_are_limited_unless_said_otherwise(prefix: str) -> None:
     scene = Scene(prefix=prefix)
     scene.wait(61)
-    assert [scene.get(RUNS).status for _ in range(901)][-2:] == [200, 403]
+    assert [scene.get(RUNS, judged=False).status for _ in range(901)][-2:] == [200, 403]
 
 
 def test_an_enterprise_server_is_a_choice_and_has_no_limits(ghes: Scene) -> None:
-    assert {ghes.get(RUNS).status for _ in range(1_000)} == {200}
+    assert {ghes.get(RUNS, judged=False).status for _ in range(1_000)} == {200}
     assert ghes.get("/rate_limit").status == 404
 
 

@@ -235,7 +235,7 @@ def test_a_runner_that_worked_for_days_is_not_reaped(scene: Scene) -> None:
 def test_downloads_name_the_archives_of_this_server(scene: Scene) -> None:
     rows = scene.get("/repos/acme/api/actions/runners/downloads").body
     assert [(row["os"], row["architecture"]) for row in rows] == [("linux", "x64"), ("linux", "arm64")]
-    assert rows[0]["filename"] == "actions-runner-linux-x64-2.336.0.tar.gz"
+    assert rows[0]["filename"] == "actions-runner-linux-x64-2.337.0.tar.gz"
     assert rows[0]["download_url"].startswith("http://127.0.0.1:8080/")
     scene.world.turn(runner_version="2.400.0")
     assert "2.400.0" in scene.get("/repos/acme/api/actions/runners/downloads").body[0]["filename"]

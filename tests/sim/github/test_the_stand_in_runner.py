@@ -95,7 +95,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 @asynccontextmanager
 async def serving(root: Path) -> AsyncIterator[Served]:
     clock = LoopClock(time=asyncio.get_running_loop().time)
-    world = GitHubWorld(clock=clock, knobs=Knobs(poll_seconds=0.05))
+    world = GitHubWorld(clock=clock, knobs=Knobs(poll_seconds=0.05, runner_version="2.336.0"))
     world.accounts.add_repository("acme/api")
     app = world.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
     world.accounts.install(app.id, "acme")
@@ -103,7 +103,7 @@ async def serving(root: Path) -> AsyncIterator[Served]:
         open_socket(Exchange(GitHubSite(world), clock=clock)) as origin,
         httpx.AsyncClient(trust_env=False) as client,
     ):
-        version = world.knobs.runner_version
+        version = world.store.runner_version
         path = f"/actions/runner/releases/download/v{version}/actions-runner-linux-x64-{version}.tar.gz"
         archive = (await client.get(origin + path)).content
         assert hashlib.sha256(archive).hexdigest() == world.archives.build(version, "x64").sha256
