@@ -186,7 +186,11 @@ class Judge:
             self.marks[f"deregister {response.status}"] += 1
         elif route.endswith("/generate-jitconfig"):
             self.marks[f"register {response.status}"] += 1
-            if response.status == 201:
+            if response.status == 201:  # a redirect, after a repository got another name, registers nothing
+                name = str(request.json()["name"])
+                if name in self._registered:
+                    self.fail(ONCE, f"{name} registered a second time")
+                self._registered.add(name)
                 self.secrets.add(str(json.loads(response.body)["encoded_jit_config"]))
         elif route == "POST /api/jobs/{namespace}" and response.status == 200:
             self._launched_one(request, response)
@@ -312,9 +316,6 @@ class Judge:
         payload = request.json()
         assert isinstance(payload, dict)
         name, labels = str(payload["name"]), list(payload["labels"])
-        if name in self._registered:
-            self.fail(ONCE, f"{name} registered a second time")
-        self._registered.add(name)
         known = [spec for specs in self._specs.values() for spec in specs]
         if same_case(labels) not in [same_case(each.spec["labels"]) for each in known]:
             self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")

@@ -65,7 +65,7 @@ class Ending:
                 return True
             await asyncio.sleep(1.0)
             now = self._progress()
-            if now != seen:
+            if now != seen or self.stage.reviews:
                 seen, since = now, self.stage.sim.clock.mono()
             elif self.stage.sim.clock.mono() - since > patience:
                 return False
@@ -88,7 +88,7 @@ class Ending:
         return [
             row.id
             for row in self.stage.sim.github.store.jobs.rows()
-            if row.status != "completed" and self._servable(self.stage.jobs[row.run_id])
+            if row.status in ("queued", "in_progress") and self._servable(self.stage.jobs[row.run_id])
         ]
 
     def _awaited(self) -> list[int]:

@@ -156,6 +156,8 @@ class Stage:
     writes: int = 0
     starts: int = 0
     pending: int = 0
+    reviews: int = 0
+    """Jobs that somebody has not approved yet, which may take days."""
     cancelled: set[int] = field(default_factory=set)
     digest: str = ""
     trace: tuple[str, ...] = ()
@@ -320,7 +322,9 @@ class Stage:
         (job_id,) = self.sim.github.store.jobs_of[run.id]
         self.jobs[run.id] = job
         if job.approved_after is not None:
+            self.reviews += 1
             await asyncio.sleep(job.approved_after)
+            self.reviews -= 1
             workflows.release(job_id)
         if job.cancel_after is not None:
             await asyncio.sleep(job.cancel_after)

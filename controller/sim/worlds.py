@@ -61,6 +61,11 @@ def _quiet(plan: Plan) -> Plan:
     return replace(plan, rates={}, disturbances=(), calm_at=0.0, replicas=1, skew=0.0)
 
 
+def _cold(plan: Plan) -> Plan:
+    """Without runners that are kept warm: they idle on purpose, and clear up whose fault a start was."""
+    return replace(plan, pools=tuple(replace(pool, spec={**pool.spec, "minIdle": 0}) for pool in plan.pools))
+
+
 def _with(plan: Plan, pool: PoolPlan, **spec: Any) -> Plan:  # noqa: ANN401 - manifest fields
     changed = replace(pool, spec={**pool.spec, **spec})
     return replace(plan, pools=tuple(changed if one is pool else one for one in plan.pools))
@@ -207,7 +212,7 @@ def _real_limits(dice: Dice, plan: Plan) -> Plan:
 
 
 def _starved(dice: Dice, plan: Plan) -> Plan:
-    return _happen(_quiet(plan), _at(dice, "starve", first=0, last=30, least=1_200, most=2_400))
+    return _happen(_cold(_quiet(plan)), _at(dice, "starve", first=0, last=30, least=1_200, most=2_400))
 
 
 def _refused(dice: Dice, plan: Plan) -> Plan:
@@ -216,7 +221,8 @@ def _refused(dice: Dice, plan: Plan) -> Plan:
         for pool in plan.pools
     )
     return _happen(
-        _quiet(replace(plan, pools=pools)), _at(dice, "refuse", first=0, last=30, least=1_200, most=2_400)
+        _cold(_quiet(replace(plan, pools=pools))),
+        _at(dice, "refuse", first=0, last=30, least=1_200, most=2_400),
     )
 
 
@@ -224,7 +230,7 @@ def _ghosts(dice: Dice, plan: Plan) -> Plan:
     first = plan.pools[0]
     (job,) = _jobs_for(dice, first, count=1)
     ghost = replace(job, ghost=True, cancel_after=dice.between("cancelled", 1_200, 2_400))
-    return _add_jobs(plan, (ghost,))
+    return _add_jobs(_cold(plan), (ghost,))
 
 
 def _renamed(dice: Dice, plan: Plan) -> Plan:
@@ -266,7 +272,7 @@ def _short_lifetime(dice: Dice, plan: Plan) -> Plan:
     """The lifetime is over before a runner is online; somebody mends it after half an hour."""
     pool = plan.pools[0]
     deadlines = {**pool.spec["deadlines"], "lifetime": f"{dice.whole('lifetime', 20, 50)}s"}
-    plan = _with(_quiet(plan), pool, deadlines=deadlines)
+    plan = _cold(_with(_quiet(plan), pool, deadlines=deadlines))
     return _happen(replace(plan, boots_in=60.0), Disturbance(at=2_400.0, kind="resize", share=0.5))
 
 
@@ -303,7 +309,10 @@ def _mistyped(dice: Dice, plan: Plan) -> Plan:
 
 
 def _namespace_ends(dice: Dice, plan: Plan) -> Plan:
-    return _happen(_quiet(plan), _at(dice, "namespace_ends", first=20, last=200, least=0, most=20))
+    """It ends while some runner still works."""
+    long = tuple(replace(job, seconds=job.seconds + 250) for job in plan.jobs)
+    ends = _at(dice, "namespace_ends", first=100, last=300, least=0, most=20)
+    return _happen(_quiet(replace(plan, jobs=long)), ends)
 
 
 def _many_jobs(dice: Dice, plan: Plan) -> Plan:

@@ -16,7 +16,7 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import demand, gc, lifecycle, pool_pass
+from controller.core import backoff, demand, gc, lifecycle, pool_pass
 from controller.core import plan as planning
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
@@ -32,9 +32,9 @@ from controller.reconcile.publish import Publisher
 from controller.sim import engine
 from controller.sim.engine import Simulation
 from controller.sim.invariants import INVARIANTS
+from controller.sim.isolation import play_judged as play
 from controller.sim.nemesis import WINDOW
 from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
-from controller.sim.stage import play
 from controller.sim.sweep import SCENES
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -244,6 +244,27 @@ def say_nothing_of_the_unmatched(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(demand, "_leave_unserved", lambda *_: None)
 
 
+def try_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(backoff, "DELAYS", (0.0,))
+
+
+def let_tenants_share_one_cap(patch: pytest.MonkeyPatch) -> None:
+    true = PoolRegistry.pools.fget
+    assert true is not None
+
+    def pools(self: Any) -> Any:
+        found = true(self)
+        crowded = len({pool.key.namespace for pool in found}) > 1
+        return [replace(pool, max_runners=1) for pool in found] if crowded else found
+
+    patch.setattr(PoolRegistry, "pools", property(pools))
+
+
+def book_each_hf_job_ten_times(patch: pytest.MonkeyPatch) -> None:
+    true = pool_pass.booked_seconds
+    patch.setattr(pool_pass, "booked_seconds", lambda *seen: 10 * true(*seen))
+
+
 def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:
     true = loop.plan
 
@@ -395,6 +416,34 @@ DELETED_AT_ONCE = replace(
 )
 """A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not even show the runner yet."""
 
+BROKEN = replace(
+    BURST,
+    pools=pool(deadlines={**BURST.pools[0].spec["deadlines"], "idle": "300s"}),
+    jobs=(job(5.0),),
+    boots_in=None,
+    disturbances=(Disturbance(at=1.0, kind="broken_image", seconds=2_400.0),),
+    calm_at=2_410.0,
+)
+"""The image cannot run a runner for forty minutes, and one job waits."""
+
+APART = replace(
+    CALM,
+    profile="uniform",
+    jobs=(job(5.0, seconds=100.0), job(6.0, seconds=100.0)),
+    pools=(
+        *BURST.pools,
+        replace(
+            BURST.pools[0],
+            namespace="team-b",
+            url="umbrella/lib",
+            spec={**BURST.pools[0].spec, "huggingface": {"namespace": "umbrella"}},
+        ),
+    ),
+    boots_in=10.0,
+    world="tenants-apart",
+)
+"""Two jobs for two places, beside a tenant of another organization that does nothing."""
+
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (cancel_before_deregistering, {"busy"}, (JUST_BUSY,)),
     (take_busy_for_gone, {"busy"}, (JUST_BUSY,)),
@@ -431,6 +480,9 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (add_a_label, {"labels"}, (BURST,)),
     (say_nothing_of_the_unmatched, {"served"}, (UNMATCHED,)),
     (fail_a_pass_now_and_then, {"internal"}, (BURST,)),
+    (try_again_at_once, {"backoff"}, (BROKEN,)),
+    (let_tenants_share_one_cap, {"isolation"}, (APART,)),
+    (book_each_hf_job_ten_times, {"money"}, (BURST,)),
 )
 
 
