@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Literal
 
 from controller.sim.http import JSON
+
+Prices = Literal["usd", "null", "text", "per-hour"]
+"""How the list shows prices: as documented, not at all, as text, or per hour."""
 
 PORT_MICRO_USD_PER_MINUTE = 167
 """What exposed ports cost on top, flat per job: $0.01 an hour."""
@@ -48,7 +52,7 @@ class Flavor:
         """The unit price: the Hub bills minutes, in whole millionths of a dollar."""
         return round(self.usd_per_hour * 1_000_000 / 60)
 
-    def to_json(self) -> JSON:
+    def to_json(self, *, prices: Prices = "usd") -> JSON:
         """Return the entry of ``GET /api/jobs/hardware``; quantities are texts there."""
         gpu = self.accelerator
         return {
@@ -65,10 +69,20 @@ class Flavor:
                 "vram": f"{gpu.vram} GB",
                 "manufacturer": "Nvidia",
             },
-            "unitCostMicroUSD": self.micro_usd_per_minute,
-            "unitCostUSD": self.micro_usd_per_minute / 1_000_000,
-            "unitLabel": "minute",
+            **self._price(prices),
         }
+
+    def _price(self, prices: Prices) -> dict[str, Any]:
+        micro, unit = self.micro_usd_per_minute, "minute"
+        match prices:
+            case "null":
+                return {"unitCostMicroUSD": None, "unitCostUSD": None, "unitLabel": unit}
+            case "text":
+                dollars = f"${micro / 1_000_000:.6f}"
+                return {"unitCostMicroUSD": str(micro), "unitCostUSD": dollars, "unitLabel": unit}
+            case "per-hour":
+                micro, unit = round(self.usd_per_hour * 1_000_000), "hour"
+        return {"unitCostMicroUSD": micro, "unitCostUSD": micro / 1_000_000, "unitLabel": unit}
 
 
 _TABLE: tuple[tuple[str, str, int, int, int, float, tuple[str, int, int] | None], ...] = (

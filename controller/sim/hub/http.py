@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import get_args
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from controller.sim.hub.accounts import Permission, Quota
 from controller.sim.hub.errors import HubError
 from controller.sim.hub.job import Job, Stage
 from controller.sim.hub.world import World
+from controller.sim.odd_words import ELSEWHERE, spelt
 
 EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
 
@@ -96,12 +98,13 @@ class HubSite:
 
     def _job(self, request: Request, job: Job) -> Response:
         world = self.world
-        return json_response(job.to_json(world.now, knobs=world.knobs, origin=request.origin))
+        return _json(job.to_json(world.now, knobs=world.knobs, origin=request.origin))
 
     # Routes.
 
     def _hardware(self, _: Request) -> Response:
-        return json_response(self.world.hardware())
+        answer, late = json_response(self.world.hardware()), self.world.knobs.hardware_seconds
+        return replace(answer, body=b"", stream=streams.late(answer.body, late)) if late else answer
 
     def _whoami(self, request: Request) -> Response:
         return json_response(self.world.accounts.whoami(_token(request)))
@@ -127,8 +130,9 @@ class HubSite:
         if page.cursor is not None:
             query = [pair for pair in request.query if pair[0] != "cursor"]
             following = urlencode([*query, ("cursor", page.cursor)])
-            headers["Link"] = f'<{request.origin}{request.path}?{following}>; rel="next"'
-        return json_response(page.jobs, headers=headers)
+            origin = ELSEWHERE if self.world.odd_list(namespace) else request.origin
+            headers["Link"] = f'<{origin}{request.path}?{following}>; rel="next"'
+        return _json(page.jobs, headers=headers)
 
     def _count(self, request: Request, namespace: str) -> Response:
         return json_response({"count": self.world.count(_token(request), namespace, stages=_stages(request))})
@@ -207,6 +211,11 @@ class HubSite:
 
     def _sim_report(self, _: Request) -> Response:
         return json_response(self.world.report())
+
+
+def _json(payload: JSON, *, headers: Mapping[str, str] | None = None) -> Response:
+    answer = json_response(payload, headers=headers)
+    return replace(answer, body=spelt(answer.body.decode()).encode())
 
 
 def _token(request: Request) -> str | None:

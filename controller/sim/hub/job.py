@@ -12,6 +12,7 @@ from controller.sim.http import JSON
 from controller.sim.hub.billing import Meter
 from controller.sim.hub.flavors import FLAVORS, PORT_MICRO_USD_PER_MINUTE
 from controller.sim.hub.knobs import Knobs
+from controller.sim.hub.odd import oddly
 from controller.sim.hub.spec import Expose, JobSpec
 
 
@@ -89,6 +90,8 @@ class Job:
         cancelling: A cancel was accepted.
         outcome: How it ended; in ``moments`` a little later.
         log_closed: No further line will come.
+        copy_of: The job that this one is a copy of, or None.
+        odd: Its free fields are shown odd.
     """
 
     id: str
@@ -110,6 +113,8 @@ class Job:
     outcome: Moment | None = None
     log: list[LogLine] = field(default_factory=list)
     log_closed: bool = False
+    copy_of: str | None = None
+    odd: bool = False
     meter: Meter = field(default_factory=Meter)
 
     @property
@@ -134,6 +139,10 @@ class Job:
         """Tell whether the job carries this label."""
         return (self.labels or {}).get(key) == value
 
+    def as_it_is(self) -> JobSpec:
+        """Return what a copy of the job asks for."""
+        return self.spec.model_copy(update={"labels": self.labels, "expose": self.expose})
+
     def to_json(self, at: float, *, knobs: Knobs, origin: str) -> JSON:
         """Return the API's form at a moment when the job existed.
 
@@ -147,7 +156,7 @@ class Job:
             "createdAt": iso(self.created_at),
             "owner": {**self.owner.to_json(), "avatarUrl": f"{origin}/avatars/{self.owner.id}.svg"},
             "createdBy": {"id": self.creator.id, "name": self.creator.name},
-            "initiator": self.initiator,
+            "initiator": self._initiator(origin),
             "dockerImage": spec.docker_image,
             "spaceId": spec.space_id,
             "command": spec.command,
@@ -165,7 +174,14 @@ class Job:
             "resourceGroupId": spec.resource_group_id,
             **self._times(at, shown, knobs),
         }
-        return {k: v for k, v in known.items() if v is not None} | {"status": self._status(shown)}
+        body = {k: v for k, v in known.items() if v is not None} | {"status": self._status(shown, knobs)}
+        return oddly(body) if self.odd else body
+
+    def _initiator(self, origin: str) -> JSON:
+        """Users and organizations come with their picture (the Hub's API description), duplicated jobs with their id alone."""
+        if self.initiator.get("type") not in ("user", "org"):
+            return self.initiator
+        return {**self.initiator, "avatarUrl": f"{origin}/avatars/{self.initiator['id']}.svg"}
 
     def _times(self, at: float, shown: Moment, knobs: Knobs) -> dict[str, Any]:
         started = self.started_at if self.started_at is not None and self.started_at <= at else None
@@ -183,7 +199,7 @@ class Job:
             "durations": {k: v for k, v in durations.items() if v is not None},
         }
 
-    def _status(self, shown: Moment) -> dict[str, Any]:
+    def _status(self, shown: Moment, knobs: Knobs) -> dict[str, Any]:
         known = {
             "cancelReason": shown.cancel_reason,
             "failureCount": self.attempt - 1 or None,
@@ -191,7 +207,15 @@ class Job:
             and [f"https://{self.id}--{port}.hf.jobs" for port in self.expose.ports],
             "sshUrl": f"ssh://{self.id}@ssh.hf.jobs" if self.spec.ssh and self.spec.ssh.enabled else None,
         }
-        return {"stage": shown.stage.value, "message": shown.message} | {k: v for k, v in known.items() if v}
+        word = shown_stage(shown, knobs)
+        message = shown.message if word == shown.stage else None
+        return {"stage": word, "message": message} | {k: v for k, v in known.items() if v}
+
+
+def shown_stage(shown: Moment, knobs: Knobs) -> str:
+    """Return the word that the API shows for a moment's stage."""
+    ended_by_itself = shown.stage in (Stage.COMPLETED, Stage.ERROR)
+    return knobs.new_stage if knobs.new_stage and ended_by_itself else shown.stage.value
 
 
 def iso(at: float) -> str:

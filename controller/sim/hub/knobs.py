@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from controller.sim.http import JSON
+from controller.sim.hub.flavors import Prices
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -98,7 +99,7 @@ class Knobs(BaseModel):
     """The list of hardware takes so long to come."""
     hardware_fails: Share = 0.0
     """Share of the requests for the list of hardware that are answered 503; 1 means that there is none."""
-    hardware_prices: Literal["usd", "null", "text", "per-hour"] = "usd"
+    hardware_prices: Prices = "usd"
     """How prices are listed: millionths of a dollar and dollars per minute (docs); as null; as text; or per hour."""
 
     new_stage: str = ""
@@ -106,7 +107,8 @@ class Knobs(BaseModel):
     Empty means none (the Hub has added stages before: client)."""
     odd_words: Share = 0.0
     """Share of jobs whose free fields are odd but legal JSON: a message with an exit code of 5,000 digits and escape sequences,
-    durations of 1e400, ``labels: null`` where there are none, links to other hosts. Ids, states and times stay true."""
+    durations of 1e400, ``labels: null`` where there are none, links to other hosts. Ids, states and times stay true. The same
+    share of lists names another host in its link to the next page."""
 
     rate_limits: dict[str, PositiveInt] = Field(
         default_factory=lambda: {

@@ -39,6 +39,7 @@ class Platform:
         now: Time of the last transition or verb, seconds since the Unix epoch; never goes back.
         jobs: All jobs by id, oldest first.
         live: Those that the API shows as live.
+        on_running: Called with a job whose command has just started.
         on_schedule: Called when a transition was added; see :func:`drive`.
     """
 
@@ -49,6 +50,7 @@ class Platform:
         self.now = clock.wall()
         self.jobs: dict[str, Job] = {}
         self.live: dict[str, Job] = {}
+        self.on_running: Callable[[Job], None] = lambda _job: None
         self.on_schedule: Callable[[], None] = lambda: None
         self._clock = clock
         self._machine = machine
@@ -95,9 +97,21 @@ class Platform:
         """Return 16 bytes that depend on nothing but the seed and what they are for."""
         return blake2b(f"{self._seed}|{purpose}|{number}".encode(), digest_size=16).digest()
 
+    def struck(self, share: float, purpose: str, number: int) -> bool:
+        """Tell whether something is among the ``share`` (0 to 1) of things that a knob strikes; always the same for the same things."""
+        return share > 0 and int.from_bytes(self.keyed(purpose, number)[:6], "big") < share * 2**48
+
     # What happens to a job from outside.
 
-    def launch(self, *, owner: Principal, creator: Principal, spec: JobSpec, initiator: JSON) -> Job:
+    def launch(
+        self,
+        *,
+        owner: Principal,
+        creator: Principal,
+        spec: JobSpec,
+        initiator: JSON,
+        copy_of: str | None = None,
+    ) -> Job:
         """Accept a job."""
         ordinal = len(self.jobs) + 1
         job = Job(
@@ -110,6 +124,8 @@ class Platform:
             labels=spec.labels,
             expose=spec.expose,
             created_at=self.now,
+            copy_of=copy_of,
+            odd=self.struck(self.knobs.odd_words, "odd", ordinal),
             moments=[Moment(at=self.now, stage=Stage.SCHEDULING)],
         )
         self.jobs[job.id] = self.live[job.id] = job
@@ -205,6 +221,7 @@ class Platform:
                 lambda at: self._timed_out(job, at) if job.attempt == attempt else None,
             )
         self._machine.start(Attempt(platform=self, job=job, number=job.attempt))
+        self.on_running(job)
 
     def command_ended(self, job: Job, code: int, reason: str) -> None:
         """Take a machine's word that a running job's command has ended."""

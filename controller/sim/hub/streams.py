@@ -38,6 +38,12 @@ async def log(world: World, job: Job, *, tail: int | None) -> AsyncIterator[byte
             silence = 0.0
 
 
+async def late(body: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """Send a body after a while."""
+    await asyncio.sleep(seconds)
+    yield body
+
+
 async def metrics(world: World, job: Job) -> AsyncIterator[bytes]:
     """Stream a sample per second while the job runs; as on the real Hub, its end does not end the stream."""
     silence = 0.0

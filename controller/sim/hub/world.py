@@ -11,9 +11,10 @@ from typing import Any
 from controller.ports import Clock
 from controller.sim.http import JSON
 from controller.sim.hub.accounts import Accounts, Permission, Quota, Setup
+from controller.sim.hub.copies import Copier
 from controller.sim.hub.errors import HubError
 from controller.sim.hub.flavors import FLAVORS
-from controller.sim.hub.job import LIVE, Job, Moment, Phase, Principal, Stage, iso
+from controller.sim.hub.job import LIVE, Job, Moment, Phase, Principal, Stage, iso, shown_stage
 from controller.sim.hub.knobs import Knobs
 from controller.sim.hub.platform import Platform
 from controller.sim.hub.running import Machine
@@ -53,6 +54,8 @@ class World:
             seed=seed,
             namespaces=self.accounts.namespaces,
         )
+        self._hardware_lists = 0
+        Copier(self.platform, self._affords)
 
     @property
     def knobs(self) -> Knobs:
@@ -134,6 +137,8 @@ class World:
             "id": job.id,
             "namespace": job.owner.name,
             "labels": job.labels or {},
+            "createdBy": job.creator.name,
+            "copyOf": job.copy_of,
             "flavor": job.spec.flavor,
             "stage": last.stage.value,
             "message": last.message,
@@ -156,8 +161,15 @@ class World:
         )
 
     def hardware(self) -> JSON:
-        """Return all flavors."""
-        return [flavor.to_json() for flavor in FLAVORS.values()]
+        """Return all flavors.
+
+        Raises:
+            HubError: 503, as often as ``hardware_fails`` says.
+        """
+        self._hardware_lists += 1
+        if self.platform.struck(self.knobs.hardware_fails, "hardware", self._hardware_lists):
+            raise HubError(503, "Service Unavailable")
+        return [flavor.to_json(prices=self.knobs.hardware_prices) for flavor in FLAVORS.values()]
 
     def check_access(
         self, token: str | None, namespace: str, permission: Permission
@@ -189,8 +201,8 @@ class World:
         self.advance()
         user, _ = self.accounts.authorize(token, namespace, "write")
         original = self._find(namespace, job_id)
-        spec = original.spec.model_copy(update={"labels": original.labels, "expose": original.expose})
-        return self._create(user, namespace, spec, initiator={"type": "duplicated-job", "id": job_id})
+        initiator = {"type": "duplicated-job", "id": job_id}
+        return self._create(user, namespace, original.as_it_is(), initiator=initiator, copy_of=job_id)
 
     def find(self, token: str | None, namespace: str, job_id: str, permission: Permission = "read") -> Job:
         """Return a job.
@@ -232,6 +244,11 @@ class World:
             jobs=[job.to_json(at, knobs=knobs, origin=origin) for job in page],
             cursor=_encode(page[-1].ordinal if keyset else start + len(page)) if more else None,
         )
+
+    def odd_list(self, namespace: str) -> bool:
+        """Tell whether lists of a namespace name another host in their links."""
+        number = int(self.accounts.namespaces[namespace].principal.id[:6], 16)
+        return self.platform.struck(self.knobs.odd_words, "odd list", number)
 
     def count(self, token: str | None, namespace: str, *, stages: Iterable[Stage] = ()) -> int:
         """Return how many jobs a list would show.
@@ -279,7 +296,20 @@ class World:
 
     # How jobs come about and are found.
 
-    def _create(self, user: Principal, namespace: str, spec: JobSpec, *, initiator: JSON) -> Job:
+    def _affords(self, job: Job) -> bool:
+        credit = self.accounts.namespaces[job.owner.name].credit
+        credit.settle(self.now)
+        return credit.micro_usd > 0
+
+    def _create(
+        self,
+        user: Principal,
+        namespace: str,
+        spec: JobSpec,
+        *,
+        initiator: JSON,
+        copy_of: str | None = None,
+    ) -> Job:
         space = self.accounts.namespaces[namespace]
         space.credit.settle(self.now)
         if space.credit.micro_usd <= 0:
@@ -287,7 +317,9 @@ class World:
                 402,
                 "Pre-paid credit balance is insufficient - add more credits to your account to use Jobs.",
             )
-        return self.platform.launch(owner=space.principal, creator=user, spec=spec, initiator=initiator)
+        return self.platform.launch(
+            owner=space.principal, creator=user, spec=spec, initiator=initiator, copy_of=copy_of
+        )
 
     def _find(self, namespace: str, job_id: str) -> Job:
         job = self.platform.jobs.get(job_id)
@@ -312,7 +344,7 @@ class World:
             for job in (self.platform.live if fresh else self.platform.jobs).values()
             if job.owner.name == namespace
             and (shown := job.moment(at)) is not None
-            and (not stages or shown.stage in stages)
+            and (not stages or shown_stage(shown, knobs) in stages)
             and (not labels or matches(job.has_label(key, value) for key, value in labels))
         ]
         if knobs.list_order == "newest":

@@ -43,7 +43,7 @@ JOB = closed(
     },
     startedAt=MOMENT,
     finishedAt=MOMENT,
-    initiator=closed({"type": TEXT, "id": TEXT}, name=TEXT),
+    initiator=closed({"type": TEXT, "id": TEXT}, name=TEXT, avatarUrl=TEXT),
     dockerImage=TEXT,
     spaceId=TEXT,
     command=TEXTS,
