@@ -30,6 +30,7 @@ COM = {
     "/app/installations/{installation_id}/access_tokens": ["post"],
     "/installation/repositories": ["get"],
     "/meta": ["get"],
+    "/orgs/{org}": ["get"],
     "/orgs/{org}/installation": ["get"],
     "/orgs/{org}/repos": ["get"],
     f"/orgs/{{org}}{GROUPS}": ["get"],
@@ -44,12 +45,15 @@ COM = {
     "/repos/{owner}/{repo}/installation": ["get"],
     RUNS: ["get"],
     f"{RUNS}/{{run_id}}": ["get"],
+    f"{RUNS}/{{run_id}}/artifacts": ["get"],
     f"{RUNS}/{{run_id}}/attempts/{{attempt_number}}/jobs": ["get"],
     f"{RUNS}/{{run_id}}/cancel": ["post"],
     f"{RUNS}/{{run_id}}/force-cancel": ["post"],
     f"{RUNS}/{{run_id}}/jobs": ["get"],
     f"{RUNS}/{{run_id}}/rerun": ["post"],
     f"{RUNS}/{{run_id}}/rerun-failed-jobs": ["post"],
+    "/repos/{owner}/{repo}/actions/workflows": ["get"],
+    "/repos/{owner}/{repo}/actions/workflows/{workflow_id}": ["get"],
     "/user/repos": ["get"],
     "/users/{username}": ["get"],
     "/users/{username}/installation": ["get"],
@@ -76,6 +80,7 @@ for _root, _operations in (
         f"{_root}{RUNNERS}/generate-jitconfig": ["post"],
         f"{_root}{RUNNERS}/{{runner_id}}": ["get", "delete"],
     }
+    CLOUD[f"{_root}{RUNNERS}/deprecations/{{version}}"] = ["get"]
 
 PROSE = frozenset(
     {"description", "summary", "externalDocs", "example", "examples", "tags", "x-github", "operationId"}

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from controller.sim.github import queries
 from controller.sim.github.access import ACCEPTED_SCOPES
 from controller.sim.github.control import Control
 from controller.sim.github.errors import Refusal, not_found
@@ -47,7 +48,7 @@ class GitHubSite:
         self.router = GitHubRouter(world.store)
         self._renders: dict[tuple[str, str], Render] = {}
         for method, template, route in table(world):
-            self.router.add(method, template, partial(self._serve, route))
+            self.router.add(method, template, partial(self._serve, route, template))
         self.router.add("GET", RELEASES + "/{tag}/{filename}", self._download)
         self._control = Control(world)
 
@@ -61,16 +62,16 @@ class GitHubSite:
             return Response(status=403, headers={"Content-Type": "text/html"}, body=NO_USER_AGENT.encode())
         found = self.router.match(request)
         if found is None:
-            return self._serve(Route(answer=_nowhere), request)
+            return self._serve(Route(answer=_nowhere), "", request)
         return found[1](request, **found[2])
 
     def _download(self, request: Request, *, tag: str, filename: str) -> Response:  # noqa: ARG002 - a mirror has its own tags
         archive = self.world.archives.named(filename)
         if archive is None:
-            return self._serve(Route(answer=_nowhere), request)
+            return self._serve(Route(answer=_nowhere), "", request)
         return Response(status=200, headers={"Content-Type": "application/gzip"}, body=archive.content)
 
-    def _serve(self, route: Route, request: Request, **parts: str) -> Response:
+    def _serve(self, route: Route, template: str, request: Request, **parts: str) -> Response:
         caller, charged = ANONYMOUS, False
         points = 1 if request.method == "GET" else MUTATION_POINTS
         limited = not self.enterprise_server or self.world.knobs.ghes_rate_limits
@@ -81,7 +82,10 @@ class GitHubSite:
             if limited:
                 self.world.limits.check(caller, route.resource, points=points, free=route.free)
             charged = limited
-            answer = route.answer(self._inquire(route, request, caller, parts))
+            asked = self._inquire(route, request, caller, parts)
+            if template:
+                queries.check(request, template)
+            answer = route.answer(asked)
         except Refusal as refusal:
             answer = self._refused(refusal, route, request)
         headers = {**self._common(request), **_guards(route, caller), **answer.headers}

@@ -13,6 +13,7 @@ from controller.sim.github.limits import CORE
 from controller.sim.github.model import Caller, Repository
 from controller.sim.github.render import Render
 from controller.sim.http import Request
+from controller.sim.odd_words import ELSEWHERE
 
 T = TypeVar("T")
 
@@ -109,17 +110,24 @@ class Inquiry:
             rest = path.split("/", 4)[4]
             path = f"/repositories/{self.repository.id}/{rest}"
         query = [(k, v) for k, v in self.request.query if k != "page"]
-        return f"{self.render.api}{path}?{urlencode([*query, ('page', str(page))])}"
+        # The same share of lists names another host in its links; the rest of the link is right.
+        api = (
+            self.render.api.replace(self.render.web, ELSEWHERE)
+            if self.render.strikes("link", path)
+            else self.render.api
+        )
+        return f"{api}{path}?{urlencode([*query, ('page', str(page))])}"
 
     def listing(self, key: str, rows: Sequence[T], render: Callable[[T], Any]) -> Answer:
         """Answer a page under ``key`` with ``total_count``."""
         page, headers = self.page(rows)
-        return Answer(payload={"total_count": len(rows), key: [render(row) for row in page]}, headers=headers)
+        total = self.render.count(len(rows), self.path)
+        return Answer(payload={"total_count": total, key: [render(row) for row in page]}, headers=headers)
 
     def spelt_listing(self, key: str, rows: Sequence[T], spell: Callable[[T], str]) -> Answer:
         """Answer the same from rows that are spelt out already: polling is most of what a simulation does."""
         page, headers = self.page(rows)
-        text = f'{{"total_count":{len(rows)},"{key}":[{",".join(map(spell, page))}]}}'
+        text = f'{{"total_count":{self.render.count(len(rows), self.path)},"{key}":[{",".join(map(spell, page))}]}}'
         return Answer(text=text, headers=headers)
 
 

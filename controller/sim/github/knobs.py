@@ -99,7 +99,8 @@ class Knobs:
         ghes_rate_limits: Rate limits on an Enterprise Server (docs: off by default).
         odd_words: Share of rows (runs, jobs, lists) whose free fields are odd but legal: names with escape sequences, bidi
             marks, 3,000 characters, lone surrogates, emoji; links to other hosts and ``javascript:``; numbers of 400 digits
-            where no client needs to trust them (``total_count``, ``check_suite_id``). Ids, states and times stay true.
+            where no client needs to trust them (``total_count``, ``run_number``). Ids, states and times stay true. The
+            same share of lists names another host in ``Link``.
         poll_seconds: How often a stand-in listener asks for work; real ones hold a long poll.
     """
 

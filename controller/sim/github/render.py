@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from controller.sim.github.model import (
     App,
@@ -21,7 +22,9 @@ from controller.sim.github.model import (
     WorkflowJob,
     WorkflowRun,
 )
+from controller.sim.github.odd import odd_job, odd_run
 from controller.sim.github.state import Store
+from controller.sim.odd_words import COUNT
 
 JSON = dict[str, Any]
 
@@ -148,6 +151,37 @@ class Render:
             "following": 0,
             "created_at": iso(0.0),
             "updated_at": iso(0.0),
+        }
+
+    def organization(self, owner: Owner, *, public_repositories: int) -> JSON:
+        """An organization as everybody sees it."""
+        url = f"{self.api}/orgs/{owner.login}"
+        links = ("repos", "events", "hooks", "issues")
+        members = {
+            "members_url": f"{url}/members{{/member}}",
+            "public_members_url": f"{url}/public_members{{/member}}",
+        }
+        return {
+            "login": owner.login,
+            "id": owner.id,
+            "node_id": node_id("O", owner.id),
+            "url": url,
+            **{f"{name}_url": f"{url}/{name}" for name in links},
+            **members,
+            "avatar_url": f"{self.web}/avatars/u/{owner.id}?v=4",
+            "description": None,
+            "is_verified": False,
+            "has_organization_projects": True,
+            "has_repository_projects": True,
+            "public_repos": public_repositories,
+            "public_gists": 0,
+            "followers": 0,
+            "following": 0,
+            "html_url": f"{self.web}/{owner.login}",
+            "type": "Organization",
+            "created_at": iso(0.0),
+            "updated_at": iso(0.0),
+            "archived_at": None,
         }
 
     def enterprise(self, enterprise: Enterprise) -> JSON:
@@ -285,6 +319,18 @@ class Render:
 
     def run(self, run: WorkflowRun) -> JSON:
         """A workflow run."""
+        shown = self._run(run)
+        return shown if not self.strikes("run", run.id) else {**shown, **odd_run(run.id)}
+
+    def strikes(self, kind: str, key: object) -> bool:
+        """Tell whether the free fields of a row are odd."""
+        return self._store.struck(self._store.knobs.odd_words, "odd", kind, key)
+
+    def count(self, rows: int, path: str) -> int:
+        """How many rows a list says that there are; nobody needs to believe it."""
+        return COUNT if self.strikes("list", path) else rows
+
+    def _run(self, run: WorkflowRun) -> JSON:
         repository = self._store.repositories[run.repository_id]
         minimal = self.minimal_repository(repository)
         url = f"{self.api}/repos/{repository.full_name}/actions/runs/{run.id}"
@@ -292,7 +338,7 @@ class Render:
         status, conclusion = run.shown
         actor = self.owner(self._store.owners[repository.owner.lower()])
         author = {"name": repository.owner, "email": f"{repository.owner}@users.noreply.example.com"}
-        workflow_id = int(self._store.keyed("workflow", repository.id, run.workflow)[:7], 16)
+        workflow_id = self.workflow_id(run)
         return {
             "id": run.id,
             "name": run.workflow,
@@ -306,8 +352,8 @@ class Render:
             "status": status,
             "conclusion": conclusion,
             "workflow_id": workflow_id,
-            "check_suite_id": run.id + 1_000_000,
-            "check_suite_node_id": node_id("CS", run.id + 1_000_000),
+            "check_suite_id": self.check_suite_id(run),
+            "check_suite_node_id": node_id("CS", self.check_suite_id(run)),
             "url": url,
             "html_url": f"{self.web}/{repository.full_name}/actions/runs/{run.id}",
             "pull_requests": [],
@@ -320,7 +366,7 @@ class Render:
             "run_started_at": iso(run.started_at),
             "jobs_url": f"{url}/jobs",
             "logs_url": f"{url}/logs",
-            "check_suite_url": f"{self.api}/repos/{repository.full_name}/check-suites/{run.id + 1_000_000}",
+            "check_suite_url": f"{self.api}/repos/{repository.full_name}/check-suites/{self.check_suite_id(run)}",
             "artifacts_url": f"{url}/artifacts",
             "cancel_url": f"{url}/cancel",
             "rerun_url": f"{url}/rerun",
@@ -338,9 +384,39 @@ class Render:
             "head_repository": minimal,
         }
 
+    def workflow_id(self, run: WorkflowRun) -> int:
+        """The number of a run's workflow."""
+        return int(self._store.keyed("workflow", run.repository_id, run.workflow)[:7], 16)
+
+    def check_suite_id(self, run: WorkflowRun) -> int:
+        """The number of a run's check suite."""
+        return run.id + 1_000_000
+
+    def actor(self, run: WorkflowRun) -> str:
+        """The login of who started a run."""
+        return self._store.owners[self._store.repositories[run.repository_id].owner.lower()].login
+
+    def workflow(self, first: WorkflowRun) -> JSON:
+        """A workflow, by its first run."""
+        repository, number = self._store.repositories[first.repository_id], self.workflow_id(first)
+        web = f"{self.web}/{repository.full_name}"
+        return {
+            "id": number,
+            "node_id": node_id("W", number),
+            "name": first.workflow,
+            "path": first.path,
+            "state": "active",
+            "created_at": iso(repository.created_at),
+            "updated_at": iso(repository.created_at),
+            "url": f"{self.api}/repos/{repository.full_name}/actions/workflows/{number}",
+            "html_url": f"{web}/blob/main/{first.path}",
+            "badge_url": f"{web}/workflows/{quote(first.workflow)}/badge.svg",
+        }
+
     def run_text(self, run: WorkflowRun) -> str:
         """A workflow run, spelt out."""
-        return self._spelt(run.id, (run, self._store.repositories[run.repository_id]), lambda: self.run(run))
+        inputs = (run, self._store.repositories[run.repository_id], self._store.knobs)
+        return self._spelt(run.id, inputs, lambda: self.run(run))
 
     def job_text(self, job: WorkflowJob) -> str:
         """A workflow job, spelt out."""
@@ -363,6 +439,10 @@ class Render:
 
     def job(self, job: WorkflowJob) -> JSON:
         """A workflow job."""
+        shown = self._job(job)
+        return shown if not self.strikes("job", job.id) else {**shown, **odd_job(job.id)}
+
+    def _job(self, job: WorkflowJob) -> JSON:
         run = self._store.runs[job.run_id]
         repository = self._store.repositories[job.repository_id]
         url = f"{self.api}/repos/{repository.full_name}"

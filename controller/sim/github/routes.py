@@ -9,20 +9,17 @@ from controller.sim.github.access import Need
 from controller.sim.github.errors import DOCS, Refusal
 from controller.sim.github.inquiry import Answer, Inquiry, Route
 from controller.sim.github.limits import CORE, REGISTRATION
-from controller.sim.github.model import Repository, Runner, Scope, WorkflowJob
+from controller.sim.github.model import Repository, Runner, Scope
 from controller.sim.github.render import iso
+from controller.sim.github.run_routes import run_table
 from controller.sim.github.world import GitHubWorld
 
 Table = Iterator[tuple[str, str, Route]]
 
 ARCHITECTURES = ("x64", "arm64")
-_ACTIONS_READ = Need(permission="actions")
-_ACTIONS_WRITE = Need(permission="actions", level="write")
 _METADATA = Need(permission="metadata")
 _APPS = f"{DOCS}/apps/apps"
 _REPOSITORIES = f"{DOCS}/repos/repos"
-_RUNS = f"{DOCS}/actions/workflow-runs"
-_JOBS = f"{DOCS}/actions/workflow-jobs"
 _RUNNERS = f"{DOCS}/actions/self-hosted-runners"
 _GROUPS = f"{DOCS}/actions/self-hosted-runner-groups"
 
@@ -31,7 +28,7 @@ def table(world: GitHubWorld) -> Table:
     """Return method, template and route of all that GitHub answers here."""
     yield from _App(world).table()
     yield from _Repositories(world).table()
-    yield from _Runs(world).table()
+    yield from run_table(world)
     yield from _Runners(world).table()
     yield from _Groups(world).table()
 
@@ -164,6 +161,7 @@ class _Repositories:
         yield "GET", "/users/{username}/repos", Route(answer=self.of_account, docs=_REPOSITORIES)
         yield "GET", "/user/repos", Route(answer=self.of_user, docs=_REPOSITORIES)
         yield "GET", "/users/{username}", Route(answer=self.account)
+        yield "GET", "/orgs/{org}", Route(answer=self.organization, docs=f"{DOCS}/orgs/orgs")
         yield "GET", "/repos/{owner}/{repo}", Route(answer=self.one, need=_METADATA, docs=_REPOSITORIES)
         approval = "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval"
         need = Need(permission="administration")
@@ -227,6 +225,9 @@ class _Repositories:
         return Answer(payload=[asked.render.full_repository(row) for row in page], headers=headers)
 
     def _visible(self, asked: Inquiry, row: Repository) -> bool:
+        wanted = asked.request.param("visibility") or asked.request.param("type")
+        if wanted in ("public", "private") and row.private != (wanted == "private"):
+            return False
         if "username" in asked.parts:
             return not row.private
         try:
@@ -243,83 +244,16 @@ class _Repositories:
         public = sum(not row.private for row in self._world.accounts.repositories_of(owner.login))
         return Answer(payload=asked.render.public_account(owner, public_repositories=public))
 
+    def organization(self, asked: Inquiry) -> Answer:
+        """What everybody sees of an organization."""
+        owner = self._world.store.owner(asked.parts["org"])
+        if owner.kind != "Organization":
+            raise Refusal(404, "Not Found")
+        public = sum(not row.private for row in self._world.accounts.repositories_of(owner.login))
+        return Answer(payload=asked.render.organization(owner, public_repositories=public))
+
     def fork_approval(self, asked: Inquiry) -> Answer:
         return Answer(payload={"approval_policy": asked.repo.fork_approval})
-
-
-class _Runs:
-    def __init__(self, world: GitHubWorld) -> None:
-        self._world = world
-        self._verbs = world.workflows
-
-    def table(self) -> Table:
-        """Routes about workflow runs and jobs."""
-        root = "/repos/{owner}/{repo}/actions"
-        reads = {
-            "/runs": self.runs,
-            "/runs/{run_id}": self.run,
-            "/runs/{run_id}/jobs": self.jobs,
-            "/runs/{run_id}/attempts/{attempt_number}/jobs": self.attempt_jobs,
-            "/jobs/{job_id}": self.job,
-        }
-        writes = {
-            "/runs/{run_id}/cancel": self.cancel,
-            "/runs/{run_id}/force-cancel": self.force_cancel,
-            "/runs/{run_id}/rerun": self.rerun,
-            "/runs/{run_id}/rerun-failed-jobs": self.rerun_failed,
-            "/jobs/{job_id}/rerun": self.rerun_job,
-        }
-        for path, answer in reads.items():
-            yield "GET", root + path, Route(answer=answer, need=_ACTIONS_READ, docs=_page(path))
-        for path, answer in writes.items():
-            yield "POST", root + path, Route(answer=answer, need=_ACTIONS_WRITE, docs=_page(path))
-
-    def runs(self, asked: Inquiry) -> Answer:
-        given = {"event": asked.request.param("event"), "head_branch": asked.request.param("branch")}
-        equal = {name: value for name, value in given.items() if value}
-        status = asked.request.param("status") or None
-        rows = self._verbs.runs(asked.repo, status=status, **equal)
-        return asked.spelt_listing("workflow_runs", rows, asked.render.run_text)
-
-    def run(self, asked: Inquiry) -> Answer:
-        return Answer(payload=asked.render.run(self._verbs.run(asked.number("run_id"), asked.repo)))
-
-    def jobs(self, asked: Inquiry) -> Answer:
-        run = self._verbs.run(asked.number("run_id"), asked.repo)
-        rows = self._verbs.jobs(run.id, every=asked.request.param("filter") == "all")
-        return asked.spelt_listing("jobs", rows, asked.render.job_text)
-
-    def attempt_jobs(self, asked: Inquiry) -> Answer:
-        run = self._verbs.run(asked.number("run_id"), asked.repo)
-        rows: list[WorkflowJob] = self._verbs.jobs(run.id, attempt=asked.number("attempt_number"))
-        return asked.spelt_listing("jobs", rows, asked.render.job_text)
-
-    def job(self, asked: Inquiry) -> Answer:
-        return Answer(payload=asked.render.job(self._verbs.job(asked.number("job_id"), asked.repo)))
-
-    def cancel(self, asked: Inquiry) -> Answer:
-        self._verbs.cancel_run(self._verbs.run(asked.number("run_id"), asked.repo).id)
-        return Answer(payload={}, status=202)
-
-    def force_cancel(self, asked: Inquiry) -> Answer:
-        self._verbs.force_cancel_run(self._verbs.run(asked.number("run_id"), asked.repo).id)
-        return Answer(payload={}, status=202)
-
-    def rerun(self, asked: Inquiry) -> Answer:
-        self._verbs.rerun(self._verbs.run(asked.number("run_id"), asked.repo).id)
-        return Answer(payload={}, status=201)
-
-    def rerun_failed(self, asked: Inquiry) -> Answer:
-        self._verbs.rerun(self._verbs.run(asked.number("run_id"), asked.repo).id, failed_only=True)
-        return Answer(payload={}, status=201)
-
-    def rerun_job(self, asked: Inquiry) -> Answer:
-        self._verbs.rerun_job(self._verbs.job(asked.number("job_id"), asked.repo).id)
-        return Answer(payload={}, status=201)
-
-
-def _page(path: str) -> str:
-    return _JOBS if "/jobs" in path else _RUNS
 
 
 def scope_of(asked: Inquiry) -> Scope:
@@ -350,6 +284,8 @@ class _Runners:
             path = f"{root}/actions/runners"
             yield "GET", path, Route(answer=self.list, need=read, docs=_RUNNERS)
             yield "GET", f"{path}/downloads", Route(answer=self.downloads, need=read, docs=_RUNNERS)
+            deprecation = Route(answer=self.deprecation, need=read, docs=_RUNNERS, server_since=None)
+            yield "GET", f"{path}/deprecations/{{version}}", deprecation
             yield "GET", f"{path}/{{runner_id}}", Route(answer=self.one, need=read, docs=_RUNNERS)
             yield "DELETE", f"{path}/{{runner_id}}", Route(answer=self.delete, need=write, docs=_RUNNERS)
             register = Route(answer=self.register, need=write, resource=REGISTRATION, docs=_RUNNERS)
@@ -395,6 +331,20 @@ class _Runners:
         )
         payload = {"runner": self._render(asked, made.runner), "encoded_jit_config": made.encoded}
         return Answer(payload=payload, status=201)
+
+    def deprecation(self, asked: Inquiry) -> Answer:
+        """When a version ends. Times of registration are not announced for any version that still runs."""
+        found = self._world.store.calendar.find(asked.parts["version"], self._world.time.now)
+        if found is None:
+            raise Refusal(404, "Not Found")
+        ends = None if found.ends is None else iso(found.ends)
+        return Answer(
+            payload={
+                "runner_version": found.version,
+                "registration_deprecates_at": None,
+                "runtime_deprecates_at": ends,
+            }
+        )
 
     def downloads(self, asked: Inquiry) -> Answer:
         version = self._world.store.runner_version

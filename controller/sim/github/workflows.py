@@ -181,6 +181,15 @@ class Workflows:
         return self._store.ordered(wanted[:RESULT_CAP] if status is not None or equal else wanted)
 
     @verb
+    def first_runs(self, repository: Repository) -> list[WorkflowRun]:
+        """Return the first run of each of a repository's workflows, oldest first."""
+        first: dict[str, WorkflowRun] = {}
+        for key in self._store.runs_of[repository.id]:
+            run = self._store.runs[key]
+            first.setdefault(run.workflow, run)
+        return list(first.values())
+
+    @verb
     def jobs(self, run_id: int, *, attempt: int | None = None, every: bool = False) -> list[WorkflowJob]:
         """List a run's jobs: the latest execution of each, one attempt's, or every one."""
         run = self._live_run(run_id)

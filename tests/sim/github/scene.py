@@ -84,6 +84,24 @@ class Scene:
         **query: object,
     ) -> Reply:
         """Send a request; ``url`` may be a link of an answer. ``token`` None sends none."""
+        request = self.request(method, url, body=body, token=token, headers=headers, **query)
+        answer = self.site.handle(request)
+        if judged:
+            self._judge(request, answer)
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json") and answer.body
+        return Reply(answer.status, dict(answer.headers), json.loads(answer.body) if is_json else answer.body)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Any = None,
+        token: str | None = "",
+        headers: dict[str, str] | None = None,
+        **query: object,
+    ) -> Request:
+        """Make a request without sending it."""
         path, _, more = url.removeprefix(ORIGIN).partition("?")
         if not path.startswith(("/_sim", "/api/v3")) and not url.startswith(ORIGIN):
             path = self.prefix + path
@@ -93,7 +111,7 @@ class Scene:
         sent = {"user-agent": "tests", "accept": "application/vnd.github+json", **(headers or {})}
         if token is not None:
             sent["authorization"] = f"Bearer {token or self.token}"
-        request = Request(
+        return Request(
             method=method,
             path=path,
             query=tuple(pairs),
@@ -101,11 +119,6 @@ class Scene:
             body=body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode(),
             origin=ORIGIN,
         )
-        answer = self.site.handle(request)
-        if judged:
-            self._judge(request, answer)
-        is_json = answer.headers.get("Content-Type", "").startswith("application/json") and answer.body
-        return Reply(answer.status, dict(answer.headers), json.loads(answer.body) if is_json else answer.body)
 
     def _judge(self, request: Request, answer: Response) -> None:
         """Every exchange with GitHub's own routes is held against GitHub's description, whatever test sends it."""

@@ -57,6 +57,7 @@ def test_every_read_route_answers_as_described(
     for path in (
         "/installation/repositories",
         "/orgs/acme/repos",
+        "/orgs/acme",
         "/users/acme",
         "/users/octocat",
         "/users/octocat/repos",
@@ -64,7 +65,10 @@ def test_every_read_route_answers_as_described(
         "/repos/acme/api/actions/permissions/fork-pr-contributor-approval",
         "/repos/acme/api/actions/runs",
         f"/repos/acme/api/actions/runs/{job.run_id}",
+        f"/repos/acme/api/actions/runs/{job.run_id}/artifacts",
         f"/repos/acme/api/actions/runs/{job.run_id}/jobs",
+        "/repos/acme/api/actions/workflows",
+        "/repos/acme/api/actions/workflows/ci.yml",
         f"/repos/acme/api/actions/runs/{job.run_id}/attempts/1/jobs",
         f"/repos/acme/api/actions/jobs/{job.id}",
         "/orgs/acme/actions/runner-groups",
@@ -89,6 +93,10 @@ def test_every_read_route_answers_as_described(
         "/repos/acme/api/installation",
     ):
         assert scene.get(path, token=scene.jwt()).status == 200, path
+    for root in ("/orgs/acme", "/repos/acme/api", "/enterprises/big"):
+        path = f"{root}/actions/runners/deprecations/2.337.0"
+        token = "ghp_1" if "big" in root else ""
+        assert scene.get(path, token=token).status == (404 if server else 200), path
     assert scene.get("/enterprises/big/installation", token=scene.jwt()).status == (404 if server else 200)
     assert scene.get("/rate_limit").status == (404 if server else 200)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sim.github.description import judge
 from tests.sim.github.scene import API, Scene
 
 RUNS = "/repos/acme/api/actions/runs"
@@ -237,3 +238,75 @@ def test_a_knob_that_is_a_share_is_at_most_1(scene: Scene) -> None:
     assert scene.world.turn(starved_versions=["2.1.0"]).starved_versions == {"2.1.0"}
     with pytest.raises(ValueError, match="group_refuses"):
         scene.world.turn(group_refuses=[{}])
+
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize("root", ["/orgs/acme", "/repos/acme/api"])
+def test_a_versions_end_is_announced_once_its_successor_is_out(scene: Scene, root: str) -> None:
+    def ends(version: str) -> object:
+        answer = scene.get(f"{root}/actions/runners/deprecations/{version}")
+        assert answer.body.keys() == {"runner_version", "registration_deprecates_at", "runtime_deprecates_at"}
+        assert answer.body["runner_version"] == version
+        return answer.body["runtime_deprecates_at"]
+
+    # The scene begins on 2026-09-21.
+    assert ends("2.335.1") == "2026-09-24T00:00:00Z"
+    assert ends("2.336.0") == "2026-11-05T00:00:00Z"
+    assert ends("2.337.0") is None
+    assert scene.get(f"{root}/actions/runners/deprecations/2.338.0").status == 404
+    scene.wait(16 * DAY)
+    scene.token = scene.new_token()
+    assert ends("2.337.0") == "2026-12-12T00:00:00Z"
+    assert ends("2.338.0") is None
+
+
+def test_nobody_else_is_told_when_a_version_ends(scene: Scene, ghes: Scene) -> None:
+    path = "/orgs/acme/actions/runners/deprecations/2.336.0"
+    scene.world.access.add_user_token("ghp_1", "hf", permissions={"actions": "read"})
+    assert scene.get(path, token="ghp_1").status == 403
+    assert ghes.get(path).status == 404
+
+
+# -- odd words ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_words_links_and_numbers_may_be_odd_while_ids_states_and_times_stay_true(
+    scene: Scene, share: float
+) -> None:
+    # Links of other hosts are what this is about, so the scene's own judge, who wants none, looks away.
+    scene.world.turn(odd_words=share)
+    jobs = [scene.queue(name="work") for _ in range(14)]
+    answer = scene.get(RUNS, judged=not share, per_page=2)
+    assert (answer.body["total_count"] > 10**100) == bool(share)
+    assert answer.body["workflow_runs"][0]["status"] == "queued"
+    assert ("elsewhere.example" in answer.headers["Link"]) == bool(share)
+    rows = [scene.get(f"{RUNS}/{job.run_id}/jobs", judged=not share).body["jobs"][0] for job in jobs]
+    assert [row["id"] for row in rows] == [job.id for job in jobs]
+    assert {row["status"] for row in rows} == {"queued"}
+    texts = {row["name"] for row in rows}
+    assert (texts == {"work"}) == (not share)
+    for sign in ("\x1b]52;", "\u202e", "\ud800", "\U0001f469"):
+        assert any(sign in text for text in texts) == bool(share)
+    assert (max(map(len, texts)) >= 3_000) == bool(share)
+    links = {row["html_url"].partition(":")[0] for row in rows}
+    assert ("javascript" in links) == bool(share)
+
+
+def test_odd_rows_stay_as_they_are(scene: Scene) -> None:
+    scene.world.turn(odd_words=0.5)
+    for _ in range(10):
+        scene.queue()
+    first, second = (scene.get(RUNS, judged=False) for _ in range(2))
+    assert first.body == second.body
+    assert first.headers["ETag"] == second.headers["ETag"]
+
+
+def test_odd_answers_are_what_github_could_have_sent(scene: Scene) -> None:
+    scene.world.turn(odd_words=1.0)
+    job = scene.queue()
+    for path in (RUNS, f"{RUNS}/{job.run_id}", f"{RUNS}/{job.run_id}/jobs"):
+        request = scene.request("GET", path)
+        judge(request, scene.site.handle(request), path=path)
