@@ -186,11 +186,13 @@ class Judge:
             self.marks[f"deregister {response.status}"] += 1
         elif route.endswith("/generate-jitconfig"):
             self.marks[f"register {response.status}"] += 1
-            if response.status == 201:  # a redirect, after a repository got another name, registers nothing
-                name = str(request.json()["name"])
-                if name in self._registered:
-                    self.fail(ONCE, f"{name} registered a second time")
-                self._registered.add(name)
+            if response.status not in (
+                301,
+                307,
+                308,
+            ):  # after a repository got another name the same request comes twice
+                self._named(str(request.json()["name"]))
+            if response.status == 201:
                 self.secrets.add(str(json.loads(response.body)["encoded_jit_config"]))
         elif route == "POST /api/jobs/{namespace}" and response.status == 200:
             self._launched_one(request, response)
@@ -320,6 +322,11 @@ class Judge:
         if same_case(labels) not in [same_case(each.spec["labels"]) for each in known]:
             self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")
 
+    def _named(self, name: str) -> None:
+        if name in self._registered:
+            self.fail(ONCE, f"{name} registered a second time")
+        self._registered.add(name)
+
     def _rerun(self, run_id: int) -> None:
         """A request may reach a run that lives again only after one that was in doubt; GitHub refuses it then."""
         assert self.sim is not None
@@ -385,6 +392,8 @@ class Judge:
     def left(self) -> list[str]:
         """Return what of ours still exists."""
         assert self.sim is not None
+        self.sim.github.time.advance()  # nobody may have asked for long, and records go by themselves
+        self.sim.hub.advance()
         jobs = [f"HF Job {j.id}" for j in self.sim.hub.platform.live.values() if not self.is_foreign(j)]
         rows = self.sim.github.store.runners.rows()
         runners = [f"registration {row.name}" for row in rows if f"runner {row.id}" not in self.foreign]

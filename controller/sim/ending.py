@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from controller.core.model import PoolKey
+from controller.sim.hostile import ORIGINS
 from controller.sim.invariants import LEFTOVERS, ONCE, QUIET, SERVED
 from controller.sim.plan import JobPlan
 from controller.sim.serving import serves
+from controller.sim.worlds import WORLDS
 
 if TYPE_CHECKING:
     from controller.sim.stage import Stage
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 PATIENCE = 3_000.0
 """Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease, the longest
 deadline and the longest job, one after the other, with room. Not a length of the quiet period: progress begins it anew."""
+
+SETTLED = 180.0
+"""Seconds after which statuses show that everything has ended, whichever second it ended in."""
 
 SLOW_LOOK = 720.0
 """Seconds within which what is known of every repository is new again: one that answered 404 is looked at every ten minutes."""
@@ -44,18 +50,25 @@ class Ending:
         self._judge_reasons()
         self._judge_launches()
         self.stage.judge.check_books()
-        self.stage.keep_what_was_told()
+        if self.stage.plan.world in WORLDS and WORLDS[self.stage.plan.world].compared:
+            await asyncio.sleep(SETTLED)
+            self.stage.keep_what_was_told()
         if self.stage.judge.violations:
             return
         for key in sorted(self.stage.sim.cluster.pools):
             self.stage.sim.delete(key)
         self.stage.judge.pools_changed()
-        if not await self._until(lambda: not self.stage.sim.cluster.pools and not self.stage.judge.left()):
-            pools = [f"pool {key}" for key in self.stage.sim.cluster.pools]
+        if not await self._until(lambda: not self._kept() and not self.stage.judge.left()):
+            pools = [f"pool {key}" for key in self._kept()]
             self.stage.judge.fail(
                 LEFTOVERS, "after the last pool was deleted: " + "; ".join(self.stage.judge.left() + pools)
             )
         self.stage.judge.check_spending()
+
+    def _kept(self) -> list[PoolKey]:
+        """Return the pools that are still there, less those whose own services never say that nothing is left."""
+        pools = self.stage.sim.cluster.pools.items()
+        return sorted(key for key, body in pools if not body["spec"]["github"]["url"].startswith(ORIGINS))
 
     async def _until(self, met: Callable[[], bool], *, patience: float = PATIENCE) -> bool:
         """Let time pass until something is so, or nothing has moved for so long, or an invariant broke."""

@@ -18,7 +18,7 @@ from controller.sim.http import JSON, Request, Response, Router, Site, json_resp
 HOSTILE_GITHUB, HOSTILE_HUB = "http://127.0.0.1:3", "http://127.0.0.1:4"
 ORIGINS = (HOSTILE_GITHUB, HOSTILE_HUB)
 
-HUGE = 10**300
+HUGE = 10**40
 """A number that JSON may hold, and that no counter should."""
 
 
@@ -61,8 +61,6 @@ class Hostile:
         if isinstance(body, dict):
             for value in body.values():
                 self._spoil(value)
-            if "total_count" in body:
-                body["total_count"] = HUGE
             self._lie(body)
         elif isinstance(body, list):
             for value in body:
@@ -80,7 +78,10 @@ class Hostile:
 def lie_about_github(row: dict[str, Any]) -> None:
     """Turn what a runner does into its opposite, and finish every job, in place."""
     if "busy" in row:
+        row["id"], row["labels"] = row["id"] + 1, [{"id": 1, "name": "nonsense", "type": "custom"}]
         row["busy"], row["status"] = not row["busy"], "offline" if row["status"] == "online" else "online"
+    if "check_suite_id" in row:
+        row["check_suite_id"] = HUGE
     if "runner_name" in row and "steps" in row and row.get("status") == "in_progress":
         row["status"], row["conclusion"] = "completed", "failure"
 
@@ -88,9 +89,9 @@ def lie_about_github(row: dict[str, Any]) -> None:
 def lie_about_the_hub(row: dict[str, Any]) -> None:
     """Let every HF Job have failed, for an absurd time, and every flavor cost nothing, in place."""
     if "stage" in row:
-        row["stage"], row["message"] = "ERROR", f"Job failed with exit code: {10**40}. Reason: Error"
+        row["stage"], row["message"] = "ERROR", f"Job failed with exit code: {HUGE}. Reason: Error"
     if "durations" in row:
-        row["durations"] = {"runningSecs": 10**12, "totalSecs": 10**12}
+        row["durations"] = {"runningSecs": HUGE, "totalSecs": HUGE}
     if "unitCostMicroUSD" in row:
         row["unitCostMicroUSD"] = 0
 

@@ -259,7 +259,8 @@ class Stage:
         github = isinstance(site, GitHubSite)
         origin, token = (HOSTILE_GITHUB, TOKEN) if github else (HOSTILE_HUB, "hf_sim")
         if not any(
-            pool.spec.get("huggingface", {}).get("endpoint") == HOSTILE_HUB for pool in self.plan.pools
+            str(pool.spec.get("github", {}).get("url", "")).startswith(HOSTILE_GITHUB)
+            for pool in self.plan.pools
         ):
             return watched
         return Hostile(watched, origin=origin, token=lambda: token, lie=LIES[origin])
@@ -341,7 +342,7 @@ class Stage:
         return f"queued, HF Job {live[-1].phase}" if live else "queued, no HF Job"
 
     def _boot(self, run: Run) -> Boot:
-        if run.job_id in self.judge.foreign:
+        if self.judge.is_foreign(self.sim.hub.platform.jobs[run.job_id]):
             return Boot(seconds=1e9)
         name = run.labels.get("runner", "")
         if self.plan.boots_in is not None:

@@ -44,7 +44,7 @@ def what_was_told(sim: Simulation, judge: Judge) -> Mapping[str, Told]:
                 if event.pool.startswith(f"{namespace}/")
             ),
             statuses={
-                key.name: _without_times(body["status"])
+                key.name: _without_times(body["status"], warm=bool(body["spec"].get("minIdle")))
                 for key, body in sim.cluster.pools.items()
                 if key.namespace == namespace
             },
@@ -64,13 +64,13 @@ def _waits(sim: Simulation, runners: set[str | None]) -> dict[str, float | None]
     }
 
 
-def _without_times(status: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_times(status: Mapping[str, Any], *, warm: bool) -> Mapping[str, Any]:
     conditions = {c["type"]: (c["status"], c["reason"]) for c in status.get("conditions", ())}
     queue = sorted((entry["reason"], entry["count"]) for entry in status.get("queue", ()))
+    counts = None if warm else status.get("counts")  # a warm pool always has some runner on its way
     return {
         "conditions": conditions,
         "queue": queue,
-        "counts": status.get("counts"),
-        "runners": len(status.get("runners", ())),
+        "counts": counts,
         "places": len(status.get("places", ())),
     }
