@@ -52,7 +52,7 @@ class Ending:
         self.stage.judge.check_books()
         if self.stage.plan.world in WORLDS and WORLDS[self.stage.plan.world].compared:
             await asyncio.sleep(SETTLED)
-            self.stage.keep_what_was_told()
+        self.stage.keep_what_was_told()
         if self.stage.judge.violations:
             return
         for key in sorted(self.stage.sim.cluster.pools):

@@ -184,8 +184,10 @@ def _shared_queue(dice: Dice, plan: Plan) -> Plan:
 
 
 def _copies(dice: Dice, plan: Plan) -> Plan:
+    """Somebody copies HF Jobs; a job comes late, so that the copies are there when strays are looked for."""
+    late = replace(_jobs_for(dice, plan.pools[0], count=1)[0], at=900.0)
     kind = dice.one_of("how", ("duplicates", "copies"))
-    long = tuple(replace(job, seconds=job.seconds + 120) for job in plan.jobs)
+    long = (*(replace(job, seconds=job.seconds + 120) for job in plan.jobs), late)
     after = dice.between("after", 2, 60)
     return _knobs(replace(plan, jobs=long), hub={kind: 1.0, "copy_after_seconds": after})
 
@@ -369,7 +371,8 @@ WORLDS: Mapping[str, World] = {
         change=_nobody_serves, expected={SERVED: "labels that look hosted hide a job from every status"}
     ),
     "odd-prices": World(
-        change=_odd_prices, expected={SERVED: "a price that is no number makes a flavor unknown"}
+        change=_odd_prices,
+        expected={SERVED: "a price that is no number makes a flavor unknown, and its image one without CUDA"},
     ),
     "odd-words": World(change=_odd_words),
     "old-lists": World(change=_old_lists),

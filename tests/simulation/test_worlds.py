@@ -64,6 +64,15 @@ def unbroken(plan: Plan) -> Outcome:
     return outcome
 
 
+FALSE = ("RegistrationDeadline", "RegistrationRefused", "RunnerFailed", "RunnerLost", "SchedulingDeadline")
+
+
+def warned(outcome: Outcome) -> set[str]:
+    """Return which launches were called failed."""
+    reasons = {event.split()[1] for told in outcome.told.values() for event in told.events}
+    return reasons & set(FALSE)
+
+
 # ------------------------------------------------------------------------------------------------------------- the worst
 @fails_today("an HF Job is cancelled although the queue was not read after its runner's record was missed")
 def test_a_busy_runner_whose_record_goes_when_its_job_starts_is_left_alone() -> None:
@@ -182,6 +191,29 @@ def test_labels_with_capitals_are_the_same_labels(labels: tuple[str, ...]) -> No
     unbroken(scene(replace(job(5.0), labels=labels), pools=(capitals,)))
 
 
+@fails_today("a runner whose HF Job ended is taken for lost until its registration is gone")
+def test_the_normal_end_of_a_job_costs_no_request_that_is_refused() -> None:
+    outcome = unbroken(scene(job(5.0), job(8.0), github=github(linger_seconds=30.0), intervals=(6.0, 5.0)))
+    assert {mark for mark in outcome.marks if mark in ("deregister 404", "deregister 422")} == set()
+
+
+@fails_today("a list that is not complete is believed to show that a runner is not online")
+def test_an_outage_of_github_while_runners_start_is_no_failed_launch() -> None:
+    jobs = tuple(job(5.0 + n, seconds=200.0) for n in range(4))
+    down = happens("github_down", at=25.0, seconds=400.0)
+    outcome = unbroken(scene(*jobs, pools=(pool(maxRunners=4),), boots_in=12.0, **down))
+    assert warned(outcome) == set()
+
+
+@fails_today(
+    "a runner that was given back while it started, and that the Hub is slow to cancel, counts as a failed launch"
+)
+def test_what_was_given_back_is_no_failed_launch_however_slowly_it_is_cancelled() -> None:
+    jobs = tuple(job(5.0 + 60 * n, cancel_after=20.0) for n in range(4))
+    slow = hub(cancel_seconds=60.0, boot_seconds=20.0)
+    assert warned(unbroken(scene(*jobs, hub=slow))) == set()
+
+
 # ------------------------------------------------------------------------------------------------------ services that differ
 def test_slow_cancels_of_what_was_given_back_leave_nothing_and_launch_nothing_twice() -> None:
     unbroken(
@@ -198,10 +230,14 @@ def test_a_last_stage_that_no_release_knows_ends_an_hf_job() -> None:
     unbroken(scene(job(5.0), hub=hub(new_stage="EVICTED")))
 
 
-@fails_today("a price that is no number makes a flavor unknown, and nothing is launched")
+@fails_today("a price that is no number makes a flavor unknown, and its image one without CUDA")
 @pytest.mark.parametrize("prices", ["null", "text"])
-def test_hardware_without_a_price_is_launched_on(prices: str) -> None:
-    unbroken(scene(job(5.0), hub=hub(hardware_prices=prices)))
+def test_hardware_without_a_price_is_known_all_the_same(prices: str) -> None:
+    unbroken(scene(job(5.0), hub=hub(hardware_prices=prices), world="odd-prices"))
+
+
+def test_prices_per_hour_are_prices() -> None:
+    unbroken(scene(job(5.0), hub=hub(hardware_prices="per-hour"), world="odd-prices"))
 
 
 def test_lists_that_are_nearly_a_minute_old_cost_no_job_and_no_second_launch() -> None:
