@@ -184,10 +184,8 @@ def _shared_queue(dice: Dice, plan: Plan) -> Plan:
 
 
 def _copies(dice: Dice, plan: Plan) -> Plan:
-    """Somebody copies HF Jobs; a job comes late, so that the copies are there when strays are looked for."""
-    late = replace(_jobs_for(dice, plan.pools[0], count=1)[0], at=900.0)
     kind = dice.one_of("how", ("duplicates", "copies"))
-    long = (*(replace(job, seconds=job.seconds + 120) for job in plan.jobs), late)
+    long = tuple(replace(job, seconds=job.seconds + 120) for job in plan.jobs)
     after = dice.between("after", 2, 60)
     return _knobs(replace(plan, jobs=long), hub={kind: 1.0, "copy_after_seconds": after})
 

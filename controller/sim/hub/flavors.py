@@ -74,14 +74,13 @@ class Flavor:
 
     def _price(self, prices: Prices) -> dict[str, Any]:
         micro, unit = self.micro_usd_per_minute, "minute"
-        match prices:
-            case "null":
-                return {"unitCostMicroUSD": None, "unitCostUSD": None, "unitLabel": unit}
-            case "text":
-                dollars = f"${micro / 1_000_000:.6f}"
-                return {"unitCostMicroUSD": str(micro), "unitCostUSD": dollars, "unitLabel": unit}
-            case "per-hour":
-                micro, unit = round(self.usd_per_hour * 1_000_000), "hour"
+        if prices == "null":
+            return {"unitCostMicroUSD": None, "unitCostUSD": None, "unitLabel": unit}
+        if prices == "text":
+            dollars = f"${micro / 1_000_000:.6f}"
+            return {"unitCostMicroUSD": str(micro), "unitCostUSD": dollars, "unitLabel": unit}
+        if prices == "per-hour":
+            micro, unit = round(self.usd_per_hour * 1_000_000), "hour"
         return {"unitCostMicroUSD": micro, "unitCostUSD": micro / 1_000_000, "unitLabel": unit}
 
 
