@@ -329,7 +329,7 @@ def _namespace_ends(dice: Dice, plan: Plan) -> Plan:
 
 
 def _many_jobs(dice: Dice, plan: Plan) -> Plan:
-    return _add_jobs(plan, _jobs_for(dice, plan.pools[0], count=dice.whole("many", 10, 20)))
+    return _add_jobs(plan, _jobs_for(dice, plan.pools[0], count=dice.whole("many", 6, 10)))
 
 
 _JOINED = dict.fromkeys(
@@ -359,7 +359,10 @@ WORLDS: Mapping[str, World] = {
     "many-jobs": World(change=_many_jobs),
     "mistyped-and-mended": World(
         change=_mistyped,
-        expected={LEFTOVERS: "a place that never was keeps its pool from being deleted"},
+        expected={
+            LEFTOVERS: "a place that never was keeps its pool from being deleted",
+            SERVED: "after a restart, a place that never was keeps its pool from launching",
+        },
     ),
     "namespace-ends": World(change=_namespace_ends),
     "new-stage": World(
