@@ -22,6 +22,9 @@ PATIENCE = 3_000.0
 """Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease, the longest
 deadline and the longest job, one after the other, with room. Not a length of the quiet period: progress begins it anew."""
 
+ENOUGH_QUOTA = 1_000
+"""Requests an hour with which no seed has to wait for the next one."""
+
 SETTLED = 180.0
 """Seconds after which statuses show that everything has ended, whichever second it ended in."""
 
@@ -80,9 +83,14 @@ class Ending:
             now = self._progress()
             if now != seen or self.stage.reviews:
                 seen, since = now, self.stage.sim.clock.mono()
-            elif self.stage.sim.clock.mono() - since > patience:
+            elif self.stage.sim.clock.mono() - since > patience + self._quota():
                 return False
         return True
+
+    def _quota(self) -> float:
+        """Return how much longer nothing may move because GitHub's hourly quota is used up: two whole hours where it is small."""
+        scarce = self.stage.plan.github.get("core_limit", ENOUGH_QUOTA) < ENOUGH_QUOTA
+        return 7_200.0 if scarce else 0.0
 
     def _progress(self) -> object:
         jobs = [(job.id, job.status) for job in self.stage.sim.github.store.jobs.rows()]
