@@ -13,69 +13,39 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from controller.api.duration import seconds as duration_seconds
-from controller.core.labels import covered, full_pattern
+from controller.sim.backoff import too_often
+from controller.sim.hub.flavors import FLAVORS
 from controller.sim.hub.job import Job, Phase
+from controller.sim.invariants import (
+    BACKOFF,
+    BUSY,
+    CAP,
+    ENDS,
+    EVIDENCE,
+    INVARIANTS,
+    LABELS,
+    LEADER,
+    LEFTOVERS,
+    MONEY,
+    ONCE,
+    RERUN,
+    SECRETS,
+    SERVED,
+    Violation,
+)
+from controller.sim.money import overspent
+from controller.sim.serving import same_case, serves
 
 if TYPE_CHECKING:
     from controller.sim.engine import Simulation
     from controller.sim.github.model import Runner, WorkflowJob
     from controller.sim.http import Request, Response, Router, Site
 
-CAP = "cap"
-BUSY = "busy-kill"
-NEEDED = "needed"
-SERVED = "served"
-REASON = "reason"
-BOUND = "bound"
-LEFT = "left-over"
-FOREIGN = "foreign"
-TWICE = "twice"
-LEADER = "two-actors"
-LABELS = "labels"
-SECRET = "secret"  # noqa: S105 - the name of an invariant
-RERUN = "re-run"
-QUIET = "quiet"
-LAUNCHES = "launches"
-INTERNAL = "internal"
-
-INVARIANTS: Mapping[str, str] = {
-    CAP: "live HF Jobs of a pool never exceed maxRunners (1)",
-    BUSY: "no HF Job is cancelled while its runner runs a workflow job (2)",
-    NEEDED: "no healthy runner is deregistered while queued jobs need it (3)",
-    SERVED: "every job that a pool can serve is served, as long as nothing kills it (4)",
-    REASON: "every job that no pool can serve has a reason in some pool's status (4)",
-    BOUND: "every launch carries a timeout, and no HF Job costs more than it allows (5)",
-    LEFT: "no registration, HF Job or deleted pool is left in the end (6)",
-    FOREIGN: "what is not ours is never touched (6)",
-    TWICE: "no runner's name is registered or launched twice (7)",
-    LEADER: "nobody acts without the lease (8)",
-    LABELS: "a runner's labels are exactly its pool's (9)",
-    LAUNCHES: "without faults, one launch per job (9, 10)",
-    SECRET: "no secret in a log line, Event, status, or in what an HF Job shows (11)",
-    RERUN: "only a run that an HF Job's end interrupted is run again, at most retry.interrupted times, once it has ended",
-    QUIET: "with nothing to do, nothing is written anywhere",
-    INTERNAL: "neither the controller nor a simulator fails in a way that it does not know",
-}
-"""What is judged, with the number of DESIGN's invariant."""
-
 SETTLE = 60.0
 """Seconds for which an older ``maxRunners`` or an older spec may still be acted on."""
 
 NEED_LASTS = 90.0
 """Seconds for which a job must have been queued before its runner counts as needed: every view is newer by then."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """A broken invariant; ``at`` is in virtual seconds since the start."""
-
-    invariant: str
-    at: float
-    message: str
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.at:9.2f}  {self.invariant}: {self.message}"
 
 
 @dataclass(slots=True)
@@ -94,6 +64,9 @@ class Judge:
         marks: How often something rare was reached.
         in_doubt: Names of runners whose launch met a fault.
         reruns_in_doubt: Ids of runs that were asked to run again, with a fault.
+        launched: The HF Jobs that the controller made.
+        robots: Users whose HF Jobs are ours; empty for all. What another launched, or somebody duplicated, is foreign.
+        images: Whether the image of a GPU flavor is judged.
         killed: Ids of HF Jobs that the plan killed, or whose fate it decided.
         foreign: Ids of HF Jobs, and of registrations, that are not ours.
         secrets: Texts that must appear nowhere.
@@ -105,6 +78,9 @@ class Judge:
     marks: Counter[str] = field(default_factory=Counter)
     in_doubt: set[str] = field(default_factory=set)
     reruns_in_doubt: set[int] = field(default_factory=set)
+    launched: list[Job] = field(default_factory=list)
+    robots: set[str] = field(default_factory=set)
+    images: bool = True
     killed: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
@@ -156,9 +132,15 @@ class Judge:
             job
             for job in self.sim.hub.platform.live.values()
             if job.phase is not Phase.ENDED
-            and job.id not in self.foreign
+            and not self.is_foreign(job)
             and (job.labels or {}).get("pool-uid") == uid
         ]
+
+    def is_foreign(self, job: Job) -> bool:
+        """Return whether an HF Job is not ours, in truth: somebody else's, or a copy of one of ours."""
+        initiator = job.initiator
+        copied = isinstance(initiator, dict) and initiator.get("type") == "duplicated-job"
+        return job.id in self.foreign or copied or bool(self.robots and job.creator.name not in self.robots)
 
     def runner(self, name: str) -> Runner | None:
         """Return the registration of a name, in truth."""
@@ -170,8 +152,8 @@ class Judge:
         """Return the live HF Job of a runner, in truth."""
         assert self.sim is not None
         live = self.sim.hub.platform.live.values()
-        found = [j for j in live if j.phase is not Phase.ENDED and (j.labels or {}).get("runner") == name]
-        return found[0] if found else None
+        mine = [j for j in live if j.phase is not Phase.ENDED and not self.is_foreign(j)]
+        return next((j for j in mine if (j.labels or {}).get("runner") == name), None)
 
     # ------------------------------------------------------------------------------------------------------- what it sees
     def watch(self, site: Site) -> Site:
@@ -204,10 +186,16 @@ class Judge:
             self.marks[f"deregister {response.status}"] += 1
         elif route.endswith("/generate-jitconfig"):
             self.marks[f"register {response.status}"] += 1
+            if response.status not in (
+                301,
+                307,
+                308,
+            ):  # after a repository got another name the same request comes twice
+                self._named(str(request.json()["name"]))
             if response.status == 201:
                 self.secrets.add(str(json.loads(response.body)["encoded_jit_config"]))
         elif route == "POST /api/jobs/{namespace}" and response.status == 200:
-            self._launched_one(request)
+            self._launched_one(request, response)
         elif route.endswith("/rerun-failed-jobs") and response.status == 201:
             self.marks["run again"] += 1
         elif response.status == 429 or "Retry-After" in response.headers:
@@ -215,9 +203,9 @@ class Judge:
 
     def _cancel(self, job_id: str) -> None:
         assert self.sim is not None
-        if job_id in self.foreign:
-            self.fail(FOREIGN, f"HF Job {job_id} is not ours, and was cancelled")
         job = self.sim.hub.platform.jobs.get(job_id)
+        if job is not None and self.is_foreign(job):
+            self.fail(LEFTOVERS, f"HF Job {job_id} is not ours, and was cancelled")
         if job is None or job.phase is Phase.ENDED:
             return
         name = (job.labels or {}).get("runner", "")
@@ -240,7 +228,7 @@ class Judge:
         if runner is None:
             return
         if f"runner {runner_id}" in self.foreign:
-            self.fail(FOREIGN, f"registration {runner.name} is not ours, and was deleted")
+            self.fail(LEFTOVERS, f"registration {runner.name} is not ours, and was deleted")
         job = self.hf_job(runner.name)
         if job is None:
             self.marks["orphaned registration"] += 1
@@ -256,7 +244,7 @@ class Judge:
             return
         waiting = self._waiting(specs[0].spec)
         if not self._overdue(runner, job, specs[0].spec) and waiting >= len(self.live(uid)):
-            self.fail(NEEDED, f"{runner.name} was healthy, and deregistered while {waiting} jobs waited")
+            self.fail(EVIDENCE, f"{runner.name} was healthy, and deregistered while {waiting} jobs waited")
 
     def _overdue(self, runner: Runner, job: Job, spec: Mapping[str, Any]) -> bool:
         """Return whether a deadline may be over, in the oldest view that somebody may have."""
@@ -300,18 +288,26 @@ class Judge:
         limit = payload.get("timeoutSeconds")
         allowed = max((_longest(known.spec) for known in specs), default=0.0)
         if not isinstance(limit, int) or limit > allowed:
-            self.fail(BOUND, f"a launch with timeoutSeconds {limit}, where {allowed:g} is the most")
+            self.fail(ENDS, f"a launch with timeoutSeconds {limit}, where {allowed:g} is the most")
+        image, flavor = str(payload.get("dockerImage")), FLAVORS.get(str(payload.get("flavor")))
+        chosen = any("image" in known.spec for known in specs)
+        if self.images and flavor is not None and flavor.accelerator and "cuda" not in image and not chosen:
+            self.fail(SERVED, f"a launch on {payload['flavor']} with {image}, in which no GPU can be used")
         shown = json.dumps({key: value for key, value in payload.items() if key != "secrets"})
         self.look_for_secrets("what an HF Job shows", [shown])
 
-    def _launched_one(self, request: Request) -> None:
+    def _launched_one(self, request: Request, response: Response) -> None:
+        assert self.sim is not None
         payload = request.json()
         assert isinstance(payload, dict)
         labels = payload.get("labels") or {}
         name, uid = labels.get("runner", ""), labels.get("pool-uid", "")
         self._launched[name] += 1
         if self._launched[name] > 1:
-            self.fail(TWICE, f"a second HF Job for {name}")
+            self.fail(ONCE, f"a second HF Job for {name}")
+        self.launched.append(self.sim.hub.platform.jobs[json.loads(response.body)["id"]])
+        if self._specs[uid] and (wrong := too_often(self, uid, self._specs[uid][-1].spec)):
+            self.fail(BACKOFF, wrong)
         most = max((int(known.spec.get("maxRunners", 10)) for known in self.recent(uid)), default=0)
         live = len(self.live(uid))
         if live > most:
@@ -322,12 +318,14 @@ class Judge:
         payload = request.json()
         assert isinstance(payload, dict)
         name, labels = str(payload["name"]), list(payload["labels"])
-        if name in self._registered:
-            self.fail(TWICE, f"{name} registered a second time")
-        self._registered.add(name)
         known = [spec for specs in self._specs.values() for spec in specs]
-        if sorted(labels) not in [sorted(each.spec["labels"]) for each in known]:
+        if same_case(labels) not in [same_case(each.spec["labels"]) for each in known]:
             self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")
+
+    def _named(self, name: str) -> None:
+        if name in self._registered:
+            self.fail(ONCE, f"{name} registered a second time")
+        self._registered.add(name)
 
     def _rerun(self, run_id: int) -> None:
         """A request may reach a run that lives again only after one that was in doubt; GitHub refuses it then."""
@@ -369,8 +367,16 @@ class Judge:
         for text in texts:
             for secret in self.secrets:
                 if secret in text:
-                    self.fail(SECRET, f"{secret[:12]}... appears in {where}: {text[:200]}")
+                    self.fail(SECRETS, f"{secret[:12]}... appears in {where}: {text[:200]}")
                     return
+
+    def check_books(self) -> None:
+        """Judge what statuses say about money."""
+        assert self.sim is not None
+        for body in self.sim.cluster.pools.values():
+            if wrong := overspent(self, body["metadata"]["uid"], body["status"]):
+                self.fail(MONEY, wrong)
+                return
 
     def check_spending(self) -> None:
         """Judge what each HF Job cost against its timeout."""
@@ -380,13 +386,15 @@ class Judge:
         for job in self.sim.hub.platform.jobs.values():
             seconds, _ = job.meter.read(self.sim.hub.platform.now)
             most = (job.spec.timeout_seconds or 0) + 2 * boot + 1
-            if job.id not in self.foreign and seconds > most:
-                self.fail(BOUND, f"HF Job {job.id} was billed {seconds:.0f} s, where {most:.0f} is the most")
+            if not self.is_foreign(job) and seconds > most:
+                self.fail(ENDS, f"HF Job {job.id} was billed {seconds:.0f} s, where {most:.0f} is the most")
 
     def left(self) -> list[str]:
         """Return what of ours still exists."""
         assert self.sim is not None
-        jobs = [f"HF Job {j.id}" for j in self.sim.hub.platform.live.values() if j.id not in self.foreign]
+        self.sim.github.time.advance()  # nobody may have asked for long, and records go by themselves
+        self.sim.hub.advance()
+        jobs = [f"HF Job {j.id}" for j in self.sim.hub.platform.live.values() if not self.is_foreign(j)]
         rows = self.sim.github.store.runners.rows()
         runners = [f"registration {row.name}" for row in rows if f"runner {row.id}" not in self.foreign]
         return jobs + runners
@@ -414,21 +422,6 @@ class _Watched:
         response = self._site.handle(request)
         self._judge.after(route, parts, request, response)
         return response
-
-
-def serves(spec: Mapping[str, Any], repository: str, labels: Iterable[str]) -> bool:
-    """Return whether a pool of this spec, unless it is paused, serves a job of these labels."""
-    path = str(spec["github"]["url"]).split("/", 3)[3]
-    reaches = repository == path or ("/" not in path and repository.startswith(f"{path}/"))
-    chosen = spec["github"].get("repositories")
-    if reaches and chosen:
-        globs = [
-            tuple(full_pattern(glob, path) for glob in chosen.get(side) or ())
-            for side in ("include", "exclude")
-        ]
-        reaches = repository.lower() in covered(globs[0], globs[1], (repository.lower(),))
-    wanted = set(labels)
-    return reaches and bool(wanted) and wanted <= set(spec["labels"]) and not spec.get("paused", False)
 
 
 def _longest(spec: Mapping[str, Any]) -> float:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from controller.sim.worlds import WORLDS
+
 _CALLS = (
     "GET /api/jobs/hardware",
     "GET /api/jobs/{namespace}",
@@ -23,6 +25,8 @@ _CALLS = (
     "POST /repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs",
 )
 """The calls of a pool's whole life."""
+
+_WORLDS = {f"world {name}": (f"world {name}",) for name in sorted(WORLDS)}
 
 PLAYED: Mapping[str, tuple[str, ...]] = {
     "a request is lost, on every call": tuple(f"fault lost_request on {call}" for call in _CALLS),
@@ -74,6 +78,7 @@ PLAYED: Mapping[str, tuple[str, ...]] = {
     "services and the cluster are down": ("github_down", "hub_down", "no_cluster"),
     "pools are edited": ("resize", "pause", "move", "recreate"),
     "interrupted jobs run again": ("run again",),
+    **_WORLDS,
 }
 """By what goes wrong."""
 

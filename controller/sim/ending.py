@@ -8,8 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.sim.check import LAUNCHES, LEFT, QUIET, REASON, SERVED, serves
+from controller.core.model import PoolKey
+from controller.sim.hostile import ORIGINS
+from controller.sim.invariants import LEFTOVERS, ONCE, QUIET, SERVED
 from controller.sim.plan import JobPlan
+from controller.sim.serving import serves
+from controller.sim.worlds import WORLDS
 
 if TYPE_CHECKING:
     from controller.sim.stage import Stage
@@ -17,6 +21,12 @@ if TYPE_CHECKING:
 PATIENCE = 3_000.0
 """Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease, the longest
 deadline and the longest job, one after the other, with room. Not a length of the quiet period: progress begins it anew."""
+
+ENOUGH_QUOTA = 1_000
+"""Requests an hour with which no seed has to wait for the next one."""
+
+SETTLED = 180.0
+"""Seconds after which statuses show that everything has ended, whichever second it ended in."""
 
 SLOW_LOOK = 720.0
 """Seconds within which what is known of every repository is new again: one that answered 404 is looked at every ten minutes."""
@@ -42,17 +52,26 @@ class Ending:
         await self._until(lambda: self._said() == self._lonely(), patience=SLOW_LOOK)
         self._judge_reasons()
         self._judge_launches()
+        self.stage.judge.check_books()
+        if self.stage.plan.world in WORLDS and WORLDS[self.stage.plan.world].compared:
+            await asyncio.sleep(SETTLED)
+        self.stage.keep_what_was_told()
         if self.stage.judge.violations:
             return
         for key in sorted(self.stage.sim.cluster.pools):
             self.stage.sim.delete(key)
         self.stage.judge.pools_changed()
-        if not await self._until(lambda: not self.stage.sim.cluster.pools and not self.stage.judge.left()):
-            pools = [f"pool {key}" for key in self.stage.sim.cluster.pools]
+        if not await self._until(lambda: not self._kept() and not self.stage.judge.left()):
+            pools = [f"pool {key}" for key in self._kept()]
             self.stage.judge.fail(
-                LEFT, "after the last pool was deleted: " + "; ".join(self.stage.judge.left() + pools)
+                LEFTOVERS, "after the last pool was deleted: " + "; ".join(self.stage.judge.left() + pools)
             )
         self.stage.judge.check_spending()
+
+    def _kept(self) -> list[PoolKey]:
+        """Return the pools that are still there, less those whose own services never say that nothing is left."""
+        pools = self.stage.sim.cluster.pools.items()
+        return sorted(key for key, body in pools if not body["spec"]["github"]["url"].startswith(ORIGINS))
 
     async def _until(self, met: Callable[[], bool], *, patience: float = PATIENCE) -> bool:
         """Let time pass until something is so, or nothing has moved for so long, or an invariant broke."""
@@ -62,11 +81,16 @@ class Ending:
                 return True
             await asyncio.sleep(1.0)
             now = self._progress()
-            if now != seen:
+            if now != seen or self.stage.reviews:
                 seen, since = now, self.stage.sim.clock.mono()
-            elif self.stage.sim.clock.mono() - since > patience:
+            elif self.stage.sim.clock.mono() - since > patience + self._quota():
                 return False
         return True
+
+    def _quota(self) -> float:
+        """Return how much longer nothing may move because GitHub's hourly quota is used up: two whole hours where it is small."""
+        scarce = self.stage.plan.github.get("core_limit", ENOUGH_QUOTA) < ENOUGH_QUOTA
+        return 7_200.0 if scarce else 0.0
 
     def _progress(self) -> object:
         jobs = [(job.id, job.status) for job in self.stage.sim.github.store.jobs.rows()]
@@ -85,7 +109,7 @@ class Ending:
         return [
             row.id
             for row in self.stage.sim.github.store.jobs.rows()
-            if row.status != "completed" and self._servable(self.stage.jobs[row.run_id])
+            if row.status in ("queued", "in_progress") and self._servable(self.stage.jobs[row.run_id])
         ]
 
     def _awaited(self) -> list[int]:
@@ -112,7 +136,7 @@ class Ending:
             self.stage.judge.fail(SERVED, f"run {run_id} was interrupted, and is not run again")
         if not self.stage.judge.violations:
             self.stage.judge.fail(
-                LEFT, "; ".join(self.stage.judge.left()) or f"{self.stage.pending} happenings hang"
+                LEFTOVERS, "; ".join(self.stage.judge.left()) or f"{self.stage.pending} happenings hang"
             )
 
     def _listens(self) -> bool:
@@ -154,7 +178,7 @@ class Ending:
                 )
         if not self.stage.judge.violations and self._said() != self._lonely():
             message = f"{self._lonely()} jobs that no pool serves, and statuses name {self._said()}"
-            self.stage.judge.fail(REASON, message)
+            self.stage.judge.fail(SERVED, message)
 
     def _lonely(self) -> int:
         """Return how many queued jobs no pool serves, although some pool covers their repository."""
@@ -190,9 +214,7 @@ class Ending:
         faults = [f for f in (*stage.nemesis.fired, *stage.fired) if not _survivable(f)]
         if stage.judge.launches > taken + cancelled + 2 * len(faults):
             message = f"{stage.judge.launches} HF Jobs for {taken} workflow jobs"
-            stage.judge.fail(
-                LAUNCHES, f"{message} and {cancelled} cancelled ones, after {faults or 'no fault'}"
-            )
+            stage.judge.fail(ONCE, f"{message} and {cancelled} cancelled ones, after {faults or 'no fault'}")
 
 
 def _survivable(fault: str) -> bool:

@@ -193,11 +193,24 @@ class Simulation:
         self.cluster.set_secret(NAMESPACE, "github-app", secret)
         self.cluster.set_secret(NAMESPACE, "hf-token", {"token": "hf_sim"})
 
-    def pool(self, name: str, *, url: str, labels: Sequence[str], **spec: Any) -> PoolKey:  # noqa: ANN401 - a manifest
+    def pool(
+        self,
+        name: str,
+        *,
+        url: str,
+        labels: Sequence[str],
+        namespace: str = NAMESPACE,
+        **spec: Any,  # noqa: ANN401 - a manifest
+    ) -> PoolKey:
         """Apply a RunnerPool; ``url`` is ``owner`` or ``owner/repo``."""
         given: dict[str, Any] = {
             "github": {"url": f"{GITHUB}/{url}", "credentialsSecret": "github-app", **spec.pop("github", {})},
-            "huggingface": {"namespace": "acme", "tokenSecret": "hf-token", "endpoint": HUB},
+            "huggingface": {
+                "namespace": "acme",
+                "tokenSecret": "hf-token",
+                "endpoint": HUB,
+                **spec.pop("huggingface", {}),
+            },
             "labels": list(labels),
             "flavors": ["t4-small"],
             **spec,
@@ -205,7 +218,7 @@ class Simulation:
         manifest = {
             "apiVersion": "hfrunners.dev/v1alpha1",
             "kind": "RunnerPool",
-            "metadata": {"namespace": NAMESPACE, "name": name},
+            "metadata": {"namespace": namespace, "name": name},
             "spec": given,
         }
         key = self.cluster.apply(manifest)

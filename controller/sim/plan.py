@@ -79,6 +79,17 @@ DISTURBANCES = (
 )
 """What may happen at a moment; those with a duration end with it, and all end before the quiet period."""
 
+WORLD_DISTURBANCES = (
+    "starve",
+    "refuse",
+    "mistype_owner",
+    "mistype_namespace",
+    "mistype_flavor",
+    "rename",
+    "namespace_ends",
+)
+"""What happens at a moment only in the worlds of :mod:`controller.sim.worlds`."""
+
 
 def u(seed: int, *key: object) -> float:
     """Return a number in [0, 1) that depends on the seed and the key only."""
@@ -88,17 +99,27 @@ def u(seed: int, *key: object) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:
-    """A RunnerPool: ``url`` is ``owner`` or ``owner/repo``, ``spec`` the rest of its manifest."""
+    """A RunnerPool: ``url`` is ``owner`` or ``owner/repo``, ``spec`` the rest of its manifest.
+
+    Its credentials are those of the Secrets that ``spec`` names, ``github-app`` and ``hf-token`` unless said. Pools of another
+    ``namespace``, or with Secrets of other names, have tokens of their own (:mod:`controller.sim.tenants`).
+    """
 
     name: str
     url: str
     labels: tuple[str, ...]
     spec: Mapping[str, Any] = field(default_factory=dict)
+    namespace: str = "ci"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """A workflow job; times in seconds since the start, durations in seconds."""
+    """A workflow job; times in seconds since the start, durations in seconds.
+
+    Attributes:
+        ghost: GitHub lists it as queued, and gives it to nobody until it is cancelled.
+        approved_after: It waits for a review of its environment for so long; None for one that is queued at once.
+    """
 
     at: float
     repository: str
@@ -106,6 +127,8 @@ class JobPlan:
     seconds: float = 30.0
     result: Literal["success", "failure"] = "success"
     cancel_after: float | None = None
+    ghost: bool = False
+    approved_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +164,8 @@ class Plan:
         app: The credentials are a GitHub App's, whose tokens must be minted, instead of a personal access token.
         skew: Seconds by which the first controller's wall clock is wrong; each later one draws its own.
         intervals: Seconds between looks at GitHub and at the Hub.
+        world: The kind of world beside the usual one, by its name in :mod:`controller.sim.worlds`; empty for none.
+        boots_in: Seconds that every image boots; None draws them for each runner.
         only: Ids of the faults that may strike and the disturbances that may happen; None for all.
         forced: Ids of faults that strike whatever the rates and the time are.
 
@@ -161,6 +186,8 @@ class Plan:
     app: bool = False
     skew: float = 0.0
     intervals: tuple[float, float] = (12.0, 10.0)
+    world: str = ""
+    boots_in: float | None = None
     only: frozenset[str] | None = None
     forced: frozenset[str] = frozenset()
 
@@ -185,7 +212,7 @@ def draw(seed: int, profile: Profile) -> Plan:
     ``calm``: no faults, usual knobs. ``uniform``: every fault now and then. ``swarm``: some kinds not at all, the others at
     very different rates (simulation.md §3.3).
     """
-    dice = _Dice(seed, f"{profile}/{PROFILE}")
+    dice = Dice(seed, f"{profile}/{PROFILE}")
     calm_at = 0.0 if profile == "calm" else dice.between("calm", 200, 600)
     pools = _pools(dice)
     return Plan(
@@ -205,27 +232,34 @@ def draw(seed: int, profile: Profile) -> Plan:
     )
 
 
-class _Dice:
+class Dice:
+    """Draws of one seed, each by what it is for; a draw depends on no other."""
+
     def __init__(self, seed: int, profile: str) -> None:
         self._seed, self._profile = seed, profile
 
     def u(self, *key: object) -> float:
+        """Return a number in [0, 1)."""
         return u(self._seed, self._profile, *key)
 
     def chance(self, key: object, probability: float) -> bool:
+        """Return True with a probability."""
         return self.u(key) < probability
 
     def between(self, key: object, least: float, most: float) -> float:
+        """Return a number with one decimal place."""
         return round(least + self.u(key) * (most - least), 1)
 
     def whole(self, key: object, least: int, most: int) -> int:
+        """Return a whole number, both ends included."""
         return least + int(self.u(key) * (most - least + 1))
 
     def one_of(self, key: object, choices: Sequence[T]) -> T:
+        """Return one of the choices, each equally likely."""
         return choices[int(self.u(key) * len(choices))]
 
 
-def _pools(dice: _Dice) -> tuple[PoolPlan, ...]:
+def _pools(dice: Dice) -> tuple[PoolPlan, ...]:
     pools = []
     for n in range(dice.one_of("pools", (1, 1, 1, 2, 2, 3))):
         url = dice.one_of(f"url {n}", ("acme/lib", "acme/lib", "acme/app", "acme"))
@@ -249,7 +283,7 @@ def _pools(dice: _Dice) -> tuple[PoolPlan, ...]:
     return tuple(pools)
 
 
-def _jobs(dice: _Dice, pools: Sequence[PoolPlan]) -> tuple[JobPlan, ...]:
+def _jobs(dice: Dice, pools: Sequence[PoolPlan]) -> tuple[JobPlan, ...]:
     burst = dice.chance("burst", 0.3)
     jobs = []
     for n in range(dice.whole("jobs", 1, 8)):
@@ -274,7 +308,7 @@ def _jobs(dice: _Dice, pools: Sequence[PoolPlan]) -> tuple[JobPlan, ...]:
     return tuple(sorted(jobs, key=lambda job: job.at))
 
 
-def _rates(dice: _Dice, profile: Profile) -> Mapping[str, float]:
+def _rates(dice: Dice, profile: Profile) -> Mapping[str, float]:
     if profile == "calm":
         return {}
     names = [f"read:{name}" for name in READ_FAULTS] + [f"write:{name}" for name in WRITE_FAULTS]
@@ -288,7 +322,7 @@ def _rates(dice: _Dice, profile: Profile) -> Mapping[str, float]:
     return rates
 
 
-def _disturbances(dice: _Dice, profile: Profile, calm_at: float) -> tuple[Disturbance, ...]:
+def _disturbances(dice: Dice, profile: Profile, calm_at: float) -> tuple[Disturbance, ...]:
     if profile == "calm":
         return ()
     found = []
@@ -303,7 +337,7 @@ def _disturbances(dice: _Dice, profile: Profile, calm_at: float) -> tuple[Distur
     return tuple(sorted(found, key=lambda d: (d.at, d.kind)))
 
 
-def _github(dice: _Dice, profile: Profile) -> Mapping[str, Any]:
+def _github(dice: Dice, profile: Profile) -> Mapping[str, Any]:
     if profile == "calm":
         return {"secondary_points_per_minute": None}
     return {
@@ -326,7 +360,7 @@ def _github(dice: _Dice, profile: Profile) -> Mapping[str, Any]:
     }
 
 
-def _hub(dice: _Dice, profile: Profile) -> Mapping[str, Any]:
+def _hub(dice: Dice, profile: Profile) -> Mapping[str, Any]:
     if profile == "calm":
         return {}
     return {

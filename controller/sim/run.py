@@ -11,9 +11,11 @@ import json
 import sys
 from dataclasses import asdict, replace
 
-from controller.sim.plan import Plan, draw
-from controller.sim.stage import Outcome, play
+from controller.sim.isolation import play_judged as play
+from controller.sim.plan import Plan
+from controller.sim.stage import Outcome
 from controller.sim.sweep import SCENES
+from controller.sim.worlds import WORLDS, draw_world
 
 
 def shrink(failed: Outcome, *, budget: int = 60) -> Outcome:
@@ -50,7 +52,9 @@ def shrink(failed: Outcome, *, budget: int = 60) -> Outcome:
 def replay(plan: Plan) -> str:
     """Return the one command that plays a plan again."""
     scene = next((name for name, known in SCENES.items() if replace(plan, forced=frozenset()) == known), None)
-    chosen = f"--scene '{scene}'" if scene else f"--seed {plan.seed} --profile {plan.profile}"
+    world = plan.world or "usual"
+    seed = f"--seed {plan.seed} --profile {plan.profile} --world {world}"
+    chosen = f"--scene '{scene}'" if scene else seed
     for option, ids in (("only", plan.only), ("force", plan.forced or None)):
         if ids is not None:
             chosen += f" --{option} '{','.join(sorted(ids)) or 'none'}'"
@@ -64,6 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen.add_argument("--seed", type=int)
     chosen.add_argument("--scene", choices=sorted(SCENES), help="a scene of the sweep instead of a seed")
     parser.add_argument("--profile", choices=["calm", "uniform", "swarm"], default="uniform")
+    parser.add_argument(
+        "--world", choices=["usual", *sorted(WORLDS)], help="instead of the world that the seed draws"
+    )
     parser.add_argument("--only", help="ids of the faults that may strike, separated by commas; or none")
     parser.add_argument("--force", help="ids of faults that strike in any case, separated by commas")
     parser.add_argument(
@@ -72,7 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trace", action="store_true", help="print every exchange")
     parser.add_argument("--plan", action="store_true", help="print the plan")
     given = parser.parse_args(arguments)
-    plan = SCENES[given.scene] if given.scene else draw(given.seed, given.profile)
+    world = "" if given.world == "usual" else given.world
+    plan = SCENES[given.scene] if given.scene else draw_world(given.seed, given.profile, world)
     try:
         plan = replace(plan, only=_ids(given.only), forced=_ids(given.force) or frozenset())
     except ValueError as error:
@@ -92,8 +100,9 @@ def _ids(text: str | None) -> frozenset[str] | None:
 
 def report(outcome: Outcome, *, lines: int | None) -> list[str]:
     """Describe an outcome: what broke, the last lines of the trace before it, and the command that replays it."""
+    world = f", {outcome.plan.world}" if outcome.plan.world else ""
     size = f"{outcome.seconds:.0f} virtual seconds, {outcome.requests} requests, {outcome.launches} HF Jobs"
-    found = [f"seed {outcome.plan.seed} ({outcome.plan.profile}): {size}, trace {outcome.digest}"]
+    found = [f"seed {outcome.plan.seed} ({outcome.plan.profile}{world}): {size}, trace {outcome.digest}"]
     if outcome.failed or lines is None:
         until = outcome.violations[0].at if outcome.failed else float("inf")
         before = [line for line in outcome.trace if float(line[:9]) <= until + 0.01]

@@ -13,17 +13,23 @@ from typing import Any
 
 from controller.core.gc import Retire
 from controller.core.report import Plan as ActionPlan
-from controller.sim.check import INTERNAL, Judge, Violation
+from controller.sim.check import Judge
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.ending import Ending
 from controller.sim.engine import NoRecorder, Process, Simulation
 from controller.sim.faults import Call
-from controller.sim.github.model import Scope
+from controller.sim.github.http import GitHubSite
+from controller.sim.github.model import JobSpec, Scope
+from controller.sim.hostile import HOSTILE_GITHUB, HOSTILE_HUB, LIES, Hostile
+from controller.sim.http import Site
 from controller.sim.hub.running import Run
+from controller.sim.invariants import INTERNAL, Violation
 from controller.sim.loop import Deadlock, Livelock, run_virtual
 from controller.sim.machine import Boot
 from controller.sim.nemesis import WINDOW, PlannedNemesis
-from controller.sim.plan import REPOSITORIES, SLOW_CONNECT, JobPlan, Plan
+from controller.sim.plan import REPOSITORIES, SLOW_CONNECT, JobPlan, Plan, PoolPlan
+from controller.sim.tenants import robot, set_up
+from controller.sim.told import Told, what_was_told
 from controller.sim.trace import write_down
 from controller.sim.trouble import TOKEN, Trouble
 
@@ -52,6 +58,7 @@ class Outcome:
         requests: Exchanges.
         launches: HF Jobs that were made.
         asked: Numbers of the exchanges, and whether each was a read.
+        told: By namespace, what its pools launched and what its people were told.
     """
 
     plan: Plan
@@ -64,6 +71,7 @@ class Outcome:
     requests: int = 0
     launches: int = 0
     asked: Mapping[str, bool] = field(default_factory=dict)
+    told: Mapping[str, Told] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -162,12 +170,17 @@ class Stage:
     starts: int = 0
     asked_of_the_cluster: int = 0
     pending: int = 0
+    reviews: int = 0
+    """Jobs that somebody has not approved yet, which may take days."""
     cancelled: set[int] = field(default_factory=set)
     digest: str = ""
     trace: tuple[str, ...] = ()
     seconds: float = 0.0
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     broken_images: bool = False
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Repositories that have another name at the moment."""
+    told: Mapping[str, Told] = field(default_factory=dict)
     sim: Simulation = field(init=False)
     nemesis: PlannedNemesis = field(init=False)
 
@@ -187,11 +200,18 @@ class Stage:
             hub_nemeses=[self.nemesis],
             latency=self._latency,
             connects_in=self._connects_in,
-            wrap=self.judge.watch,
+            wrap=self._wrap,
         )
         self.judge.sim = sim
         self.judge.holds = lambda caller: plan.replicas == 1 or self.baton.holder == caller
         sim.set_up(REPOSITORIES, token=None if plan.app else TOKEN)
+        # A wrong image is expected today wherever the hardware list fails; judged everywhere, it would hide all that comes after.
+        self.judge.images = plan.world in ("hardware-unknown", "odd-prices")
+        self.judge.secrets |= set_up(sim, plan)
+        self.judge.robots = {"robot"} | {
+            robot(pool.namespace, pool.spec.get("huggingface", {}).get("tokenSecret", "hf-token"))
+            for pool in plan.pools
+        }
         for row in list(sim.github.accounts.installations.values()):
             permissions = {**row.permissions, "actions": "write"}
             sim.github.accounts.change_installation(row.id, permissions=permissions)
@@ -200,7 +220,7 @@ class Stage:
         sim.cluster.trouble = self._trouble_in_the_cluster
         self._plant()
         for pool in plan.pools:
-            self.apply(pool.name, pool.url, pool.labels, pool.spec)
+            self.apply(pool, pool.url, pool.labels, pool.spec)
         self._mark_uncertain_facts()
         self._start()
         for number, job in enumerate(plan.jobs):
@@ -230,6 +250,7 @@ class Stage:
         marks["label filter means OR"] += hub.get("label_match") == "any"
         marks["clock wrong"] += abs(self.plan.skew) > 60
         marks["two replicas"] += self.plan.replicas == 2
+        marks[f"world {self.plan.world}"] += bool(self.plan.world)
 
     def _later(self, at: float, work: Any) -> None:  # noqa: ANN401 - a coroutine
         self.pending += 1
@@ -247,15 +268,38 @@ class Stage:
         """Write down what the plan does, for the trace."""
         self.happenings.append((self.sim.clock.mono(), what))
 
+    def _wrap(self, site: Site) -> Site:
+        """Let the judge see what is asked of a service, and a hostile tenant's own service answer at its own origin."""
+        watched = self.judge.watch(site)
+        github = isinstance(site, GitHubSite)
+        origin, token = (HOSTILE_GITHUB, TOKEN) if github else (HOSTILE_HUB, "hf_sim")
+        if not any(
+            str(pool.spec.get("github", {}).get("url", "")).startswith(HOSTILE_GITHUB)
+            for pool in self.plan.pools
+        ):
+            return watched
+        return Hostile(watched, origin=origin, token=lambda: token, lie=LIES[origin])
+
+    def drop_secrets(self) -> None:
+        """Delete the Secrets of all pools. Idempotent."""
+        for pool in self.plan.pools:
+            github, hub = pool.spec.get("github", {}), pool.spec.get("huggingface", {})
+            for name in (github.get("credentialsSecret", "github-app"), hub.get("tokenSecret", "hf-token")):
+                self.sim.cluster.set_secret(pool.namespace, name, None)
+
+    def keep_what_was_told(self) -> None:
+        """Keep what each namespace's people have seen so far."""
+        self.told = what_was_told(self.sim, self.judge)
+
     def _written(self, text: str) -> None:
         self.writes += 1
         self.judge.look_for_secrets("a status or an Event", [text])
 
     # ------------------------------------------------------------------------------------------------------------ the scene
-    def apply(self, name: str, url: str, labels: Iterable[str], spec: Mapping[str, Any]) -> None:
-        """Create or change a RunnerPool."""
+    def apply(self, pool: PoolPlan, url: str, labels: Iterable[str], spec: Mapping[str, Any]) -> None:
+        """Create or change a RunnerPool; ``url``, ``labels`` and ``spec`` may differ from the planned ones."""
         given = json.loads(json.dumps(dict(spec)))
-        self.sim.pool(name, url=url, labels=list(labels), **given)
+        self.sim.pool(pool.name, url=url, labels=list(labels), namespace=pool.namespace, **given)
         self.judge.pools_changed()
 
     def _plant(self) -> None:
@@ -280,20 +324,29 @@ class Stage:
             self.judge.foreign.add(job.id)
 
     async def _queue(self, job: JobPlan, number: int) -> None:
-        made = self.sim.github.workflows.queue_jobs(
-            job.repository,
-            job.labels,
+        workflows = self.sim.github.workflows
+        spec = JobSpec(
+            name=f"job-{number}",
+            labels=job.labels,
             seconds=job.seconds,
             result=job.result,
-            name=f"job-{number}",
-            workflow=f"w{number}",
+            never_runs=job.ghost,
+            status="queued" if job.approved_after is None else "waiting",
         )
-        self.jobs[made[0].run_id] = job
+        repository = self.renamed.get(job.repository, job.repository)
+        run = workflows.queue_run(repository, [spec], workflow=f"w{number}")
+        (job_id,) = self.sim.github.store.jobs_of[run.id]
+        self.jobs[run.id] = job
+        if job.approved_after is not None:
+            self.reviews += 1
+            await asyncio.sleep(job.approved_after)
+            self.reviews -= 1
+            workflows.release(job_id)
         if job.cancel_after is not None:
             await asyncio.sleep(job.cancel_after)
-            self.cancelled.add(made[0].run_id)
-            self.judge.marks[f"workflow cancelled {self._phase_of(made[0].id)}"] += 1
-            self.sim.github.workflows.cancel_run(made[0].run_id)
+            self.cancelled.add(run.id)
+            self.judge.marks[f"workflow cancelled {self._phase_of(job_id)}"] += 1
+            workflows.cancel_run(run.id)
 
     def _phase_of(self, job_id: int) -> str:
         """Say how far the work for a job has come, as far as one can tell: no runner is for one job."""
@@ -304,9 +357,11 @@ class Stage:
         return f"queued, HF Job {live[-1].phase}" if live else "queued, no HF Job"
 
     def _boot(self, run: Run) -> Boot:
-        if run.job_id in self.judge.foreign:
+        if self.judge.is_foreign(self.sim.hub.platform.jobs[run.job_id]):
             return Boot(seconds=1e9)
         name = run.labels.get("runner", "")
+        if self.plan.boots_in is not None:
+            return Boot(seconds=self.plan.boots_in)
         seconds = 3 + 30 * self.plan.u("boots in", name)
         if self.broken_images:
             code = (65, 67, 71, 73, 0)[int(5 * self.plan.u("ends with", name))]
@@ -413,6 +468,7 @@ class Stage:
             requests=sum(len(exchange.log) for exchange in exchanges),
             launches=self.judge.launches,
             asked=dict(self.nemesis.asked),
+            told=self.told,
         )
 
 

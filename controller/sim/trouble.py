@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from controller.core.model import PoolKey
+from controller.execute.spec import RunnerVersion
 from controller.sim.clock import LoopClock
-from controller.sim.engine import NAMESPACE, SCOPES, Process
+from controller.sim.engine import SCOPES, Process
 from controller.sim.github.model import Level
 from controller.sim.hub.job import Phase, Stage
-from controller.sim.plan import Disturbance, PoolPlan
+from controller.sim.plan import REPOSITORIES, Disturbance, PoolPlan
 
 if TYPE_CHECKING:
     from controller.sim import stage
@@ -34,7 +35,7 @@ _VICTIMS = (Phase.PLACED, Phase.BOOTING, Phase.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Makes disturbances happen; each kind is a method of its name in :data:`controller.sim.plan.DISTURBANCES`."""
+    """Makes disturbances happen; each kind is a method of its name in :mod:`controller.sim.plan`."""
 
     stage: stage.Stage
 
@@ -63,6 +64,13 @@ class Trouble:
             "no_cluster": self._no_cluster,
             "times_out": self._times_out,
             "permission_lost": self._permission_lost,
+            "starve": self._starve,
+            "refuse": self._refuse,
+            "mistype_owner": self._mistype,
+            "mistype_namespace": self._mistype,
+            "mistype_flavor": self._mistype,
+            "rename": self._rename,
+            "namespace_ends": self._namespace_ends,
         }
         await kinds[what.kind](what)
 
@@ -106,37 +114,35 @@ class Trouble:
         pools = self.stage.plan.pools
         return pools[int(what.share * len(pools))]
 
-    def _edit(self, name: str, *, url: str | None = None, **changes: Any) -> None:  # noqa: ANN401 - manifest fields
-        body = self.stage.sim.cluster.pools.get(PoolKey(NAMESPACE, name))
+    def _edit(self, pool: PoolPlan, *, url: str | None = None, **changes: Any) -> None:  # noqa: ANN401 - manifest fields
+        body = self.stage.sim.cluster.pools.get(PoolKey(pool.namespace, pool.name))
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
         spec = {**body["spec"], **changes}
         github = dict(spec.pop("github"))
-        spec.pop("huggingface")
-        path = url or str(github.pop("url")).split("/", 3)[3]
+        path = str(github.pop("url")).split("/", 3)[3]
         labels = spec.pop("labels")
-        kept = {key: value for key, value in github.items() if key == "repositories"}
-        self.stage.apply(name, path, labels, {**spec, **({"github": kept} if kept else {})})
+        self.stage.apply(pool, url or path, labels, {**spec, "github": github})
 
     async def _resize(self, what: Disturbance) -> None:
-        self._edit(self._pool(what).name, maxRunners=1 + int(4 * what.share))
+        self._edit(self._pool(what), maxRunners=1 + int(4 * what.share))
 
     async def _pause(self, what: Disturbance) -> None:
-        name = self._pool(what).name
-        self._edit(name, paused=True)
+        pool = self._pool(what)
+        self._edit(pool, paused=True)
         await asyncio.sleep(what.seconds)
-        self._edit(name, paused=False)
+        self._edit(pool, paused=False)
 
     async def _move(self, what: Disturbance) -> None:
         pool = self._pool(what)
         if "/" in pool.url:
-            self._edit(pool.name, url="acme/app" if pool.url == "acme/lib" else "acme/lib")
+            self._edit(pool, url="acme/app" if pool.url == "acme/lib" else "acme/lib")
             await asyncio.sleep(what.seconds)
-            self._edit(pool.name, url=pool.url)
+            self._edit(pool, url=pool.url)
 
     async def _recreate(self, what: Disturbance) -> None:
         pool, cluster = self._pool(what), self.stage.sim.cluster
-        key = PoolKey(NAMESPACE, pool.name)
+        key = PoolKey(pool.namespace, pool.name)
         body = cluster.pools.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
@@ -144,7 +150,44 @@ class Trouble:
         self.stage.judge.pools_changed()
         while key in cluster.pools:  # noqa: ASYNC110 - polled like kubectl does
             await asyncio.sleep(5.0)
-        self.stage.apply(pool.name, pool.url, pool.labels, pool.spec)
+        self.stage.apply(pool, pool.url, pool.labels, pool.spec)
+
+    async def _mistype(self, what: Disturbance) -> None:
+        """Somebody writes a name wrong, and corrects it after a while."""
+        pool = self._pool(what)
+        spec = dict(pool.spec)
+        if what.kind == "mistype_owner":
+            self._edit(pool, url=f"acmee/{pool.url.partition('/')[2]}".rstrip("/"))
+        elif what.kind == "mistype_namespace":
+            body = self.stage.sim.cluster.pools[PoolKey(pool.namespace, pool.name)]
+            self._edit(pool, huggingface={**body["spec"]["huggingface"], "namespace": "acmee"})
+        else:
+            self._edit(pool, flavors=["t4-smal"])
+        await asyncio.sleep(what.seconds)
+        if PoolKey(pool.namespace, pool.name) in self.stage.sim.cluster.pools:
+            self.stage.apply(pool, pool.url, pool.labels, spec)
+
+    async def _rename(self, what: Disturbance) -> None:
+        """A repository has another name for a while; its jobs are queued under it."""
+        accounts, names = self.stage.sim.github.accounts, self.stage.renamed
+        old = REPOSITORIES[int(what.share * len(REPOSITORIES))]
+        owner, _, name = old.partition("/")
+        names[old] = f"{owner}/{name}-2"
+        accounts.rename_repository(old, f"{name}-2")
+        await asyncio.sleep(what.seconds)
+        accounts.rename_repository(names.pop(old), name)
+
+    async def _namespace_ends(self, what: Disturbance) -> None:
+        """All objects of the namespace are deleted, as when it is: pools stay until they are drained, Secrets go at once."""
+        sim = self.stage.sim
+        keys = sorted(sim.cluster.pools)
+        if what.share < 0.5:
+            self.stage.drop_secrets()
+        for key in keys:
+            sim.delete(key)
+        self.stage.judge.pools_changed()
+        await asyncio.sleep(what.seconds)
+        self.stage.drop_secrets()
 
     # ------------------------------------------------------------------------------------------------------------- clouds
     async def _lose_container(self, what: Disturbance) -> None:
@@ -204,6 +247,20 @@ class Trouble:
         for row in list(accounts.installations.values()):
             permissions = {**row.permissions, "administration": level}
             accounts.change_installation(row.id, permissions=permissions)
+
+    async def _starve(self, what: Disturbance) -> None:
+        """GitHub lets runners of the present version register and listen, and gives them nothing."""
+        github = self.stage.sim.github
+        github.turn(starved_versions=[RunnerVersion().version])
+        await asyncio.sleep(what.seconds)
+        github.turn(starved_versions=[])
+
+    async def _refuse(self, what: Disturbance) -> None:
+        """The organization's runner group does not admit the repositories."""
+        github = self.stage.sim.github
+        github.turn(group_refuses=list(REPOSITORIES))
+        await asyncio.sleep(what.seconds)
+        github.turn(group_refuses=[])
 
     async def _no_capacity(self, what: Disturbance) -> None:
         self.stage.sim.hub.turn({"capacity": {"t4-small": 0, "a10g-small": 0}})

@@ -62,8 +62,8 @@ def test_a_failure_prints_the_command_that_replays_it_and_is_shortened_to_what_m
     monkeypatch.setattr(Executor, "_look_for_launched", undo)
     lost = "lost_answer:POST /api/jobs/{namespace}#1"
     failed = play(replace(SCENES["a burst"], forced=frozenset({lost})))
-    assert failed.violations[0].invariant == "launches"
+    assert failed.violations[0].invariant == "once"
     lines = report(failed, lines=30)
     assert lines[-1] == f"replay: {replay(failed.plan)} --trace"
     assert lost in lines[-1]
-    assert shrink(failed, budget=3).violations[0].invariant == "launches"
+    assert shrink(failed, budget=3).violations[0].invariant == "once"

@@ -17,7 +17,7 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import demand, gc, lifecycle, pool_pass
+from controller.core import backoff, demand, gc, lifecycle, pool_pass
 from controller.core.intents import Written
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
@@ -32,11 +32,11 @@ from controller.ports import Leadership, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
 from controller.sim import engine
-from controller.sim.check import INVARIANTS
 from controller.sim.engine import Simulation
+from controller.sim.invariants import INVARIANTS
+from controller.sim.isolation import play_judged as play
 from controller.sim.nemesis import WINDOW
 from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
-from controller.sim.stage import play
 from controller.sim.sweep import SCENES
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -101,8 +101,7 @@ def take_an_error_for_an_empty_list(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_the_lag_of_lists(patch: pytest.MonkeyPatch) -> None:
-    for module in (lifecycle, loop):
-        patch.setattr(module, "LIST_LAG", 0.0)
+    patch.setattr(evidence, "LIST_LAG", 0.0)
     patch.setattr(gc, "STRAY_GRACE", 0.0)
 
 
@@ -119,13 +118,13 @@ def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    true = loop.still_in_flight
+    true = lifecycle.still_in_flight
 
     def counts(effect: Any, seen: Any, *, shown: bool) -> bool:
         lost = effect.effect is Effect.LAUNCH and effect.settled_at is not None and effect.hf_job is None
         return not lost and true(effect, seen, shown=shown)
 
-    patch.setattr(loop, "still_in_flight", counts)
+    patch.setattr(lifecycle, "still_in_flight", counts)
 
 
 def read_no_intents(patch: pytest.MonkeyPatch) -> None:
@@ -234,6 +233,27 @@ def add_a_label(patch: pytest.MonkeyPatch) -> None:
 
 def say_nothing_of_the_unmatched(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(demand, "_leave_unserved", lambda *_: None)
+
+
+def try_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(backoff, "DELAYS", (0.0,))
+
+
+def let_tenants_share_one_cap(patch: pytest.MonkeyPatch) -> None:
+    true = PoolRegistry.pools.fget
+    assert true is not None
+
+    def pools(self: Any) -> Any:
+        found = true(self)
+        crowded = len({pool.key.namespace for pool in found}) > 1
+        return [replace(pool, max_runners=1) for pool in found] if crowded else found
+
+    patch.setattr(PoolRegistry, "pools", property(pools))
+
+
+def book_each_hf_job_ten_times(patch: pytest.MonkeyPatch) -> None:
+    true = pool_pass.booked_seconds
+    patch.setattr(pool_pass, "booked_seconds", lambda *seen: 10 * true(*seen))
 
 
 def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:
@@ -393,46 +413,77 @@ DELETED_AT_ONCE = replace(
 )
 """A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not even show the runner yet."""
 
+BROKEN = replace(
+    BURST,
+    pools=pool(deadlines={**BURST.pools[0].spec["deadlines"], "idle": "300s"}),
+    jobs=(job(5.0),),
+    boots_in=None,
+    disturbances=(Disturbance(at=1.0, kind="broken_image", seconds=2_400.0),),
+    calm_at=2_410.0,
+)
+"""The image cannot run a runner for forty minutes, and one job waits."""
+
+APART = replace(
+    CALM,
+    profile="uniform",
+    jobs=(job(5.0, seconds=100.0), job(6.0, seconds=100.0)),
+    pools=(
+        *BURST.pools,
+        replace(
+            BURST.pools[0],
+            namespace="team-b",
+            url="umbrella/lib",
+            spec={**BURST.pools[0].spec, "huggingface": {"namespace": "umbrella"}},
+        ),
+    ),
+    boots_in=10.0,
+    world="tenants-apart",
+)
+"""Two jobs for two places, beside a tenant of another organization that does nothing."""
+
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
-    (cancel_before_deregistering, {"busy-kill"}, (JUST_BUSY,)),
-    (take_busy_for_gone, {"busy-kill"}, (JUST_BUSY,)),
+    (cancel_before_deregistering, {"busy"}, (JUST_BUSY,)),
+    (take_busy_for_gone, {"busy"}, (JUST_BUSY,)),
     (
         launch_again_without_looking,
-        {"launches"},
+        {"once"},
         (SLOWLY_LISTED,),
     ),
-    (retry_blindly, {"twice"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
-    (take_an_error_for_an_empty_list, {"needed"}, (BLIND,)),
+    (retry_blindly, {"once"}, (forced(BURST, f"lost_answer:{CREATE}#1"),)),
+    (take_an_error_for_an_empty_list, {"evidence"}, (BLIND,)),
     (forget_the_lag_of_lists, {"cap"}, (LATE_LISTS,)),
-    (own_everything, {"foreign"}, (LONG,)),
+    (own_everything, {"leftovers"}, (LONG,)),
     (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
     (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
-    (retire_what_no_list_shows, {"busy-kill"}, (DELETED_AT_ONCE,)),
+    (retire_what_no_list_shows, {"busy"}, (DELETED_AT_ONCE,)),
     (read_no_intents, {"cap"}, (BOTH_LAGGING, IN_DOUBT)),
     (begin_before_it_is_written, {"cap"}, (UNWRITTEN,)),
     (ignore_max_runners, {"cap"}, (BURST,)),
-    (act_without_the_lease, {"two-actors"}, (LEASE_LOST,)),
-    (ask_for_the_lease_only_when_an_effect_begins, {"two-actors"}, (SLOW_TO_CONNECT,)),
+    (act_without_the_lease, {"leader"}, (LEASE_LOST,)),
+    (ask_for_the_lease_only_when_an_effect_begins, {"leader"}, (SLOW_TO_CONNECT,)),
     (run_again_what_nobody_looked_at, {"re-run"}, (INTERRUPTED,)),
     (
         run_again_without_being_asked,
         {"re-run"},
         (replace(INTERRUPTED, pools=pool(retry={"interrupted": 0}), jobs=(*INTERRUPTED.jobs, job(600.0))),),
     ),
-    (believe_one_404, {"needed"}, (VANISHING,)),
-    (never_give_up_on_scheduling, {"served", "left-over"}, (SCARCE,)),
-    (collect_no_orphans, {"left-over"}, (forced(BURST, f"crash_after:{REGISTER}#1"),)),
-    (let_hf_jobs_run_for_a_week, {"bound"}, (BURST,)),
-    (put_the_secret_into_the_environment, {"secret"}, (BURST,)),
+    (believe_one_404, {"evidence"}, (VANISHING,)),
+    (never_give_up_on_scheduling, {"served", "leftovers"}, (SCARCE,)),
+    (collect_no_orphans, {"leftovers"}, (forced(BURST, f"crash_after:{REGISTER}#1"),)),
+    (let_hf_jobs_run_for_a_week, {"ends"}, (BURST,)),
+    (put_the_secret_into_the_environment, {"secrets"}, (BURST,)),
     (
         draw_names_alike_in_every_pass,
-        {"twice", "served", "internal"},
+        {"once", "served", "internal"},
         (forced(BURST, f"crash_after:{CREATE}#2"),),
     ),
     (write_every_status, {"quiet"}, (CALM,)),
     (add_a_label, {"labels"}, (BURST,)),
-    (say_nothing_of_the_unmatched, {"reason"}, (UNMATCHED,)),
+    (say_nothing_of_the_unmatched, {"served"}, (UNMATCHED,)),
     (fail_a_pass_now_and_then, {"internal"}, (BURST,)),
+    (try_again_at_once, {"backoff"}, (BROKEN,)),
+    (let_tenants_share_one_cap, {"isolation"}, (APART,)),
+    (book_each_hf_job_ten_times, {"money"}, (BURST,)),
 )
 
 
