@@ -17,7 +17,7 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, gc, lifecycle, pool_pass
+from controller.core import backoff, demand, evidence, gc, lifecycle, pool_pass
 from controller.core.intents import Written
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
