@@ -9,7 +9,8 @@ from functools import cached_property
 
 from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
-from controller.core.demand import Demand, Room, blocked_by, can_launch, name_jobs
+from controller.core.demand import Demand, Room, can_launch, name_jobs
+from controller.core.drained import is_drained
 from controller.core.gc import LEFT_ALONE, Retire, retire_reason
 from controller.core.intents import PoolIntents
 from controller.core.labels import nearest
@@ -513,7 +514,14 @@ class PoolPass:
             github_seen_at=_seen_at(self.github_view),
             hub_seen_at=_seen_at(self.hub_view),
             observed=_answered(self.github_view) and _answered(self.hub_view) and self._queue_seen(),
-            drained=self._drained(),
+            drained=is_drained(
+                self.pool,
+                self.given.snapshot,
+                since=self.memory.draining_since,
+                runners=self.runners,
+                launches_open=bool(self.intents.open) or self._unlisted(),
+                wall=self.given.wall,
+            ),
             usd_per_hour=rate,
             worst_case_usd=worst,
             memory=self.memory,
@@ -609,27 +617,6 @@ class PoolPass:
                 until=self.held_by.until if held else None,
             )
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
-
-    def _drained(self) -> bool:
-        """Return whether a pool that leaves may go: nothing of it is left, and lists newer than the moment when it began to leave prove it."""
-        since = self.memory.draining_since
-        if not self.pool.leaving or since is None:
-            return False
-        places = self.pool.footprints
-        views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
-        hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
-        proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
-        if proved:
-            # 1. A registration is made, perhaps its answer lost.  2. Lists that lag do not show it.  3. The pool is deleted. Lists
-            # that are younger than the deletion may lack it still, and nobody would look again.
-            return not (self.runners or self.intents.open or self._unlisted())
-        if blocked_by(self.pool, self.given.snapshot) is None:
-            return False
-        # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.
-        launched = self.pool.last_launch_at
-        if launched is None:
-            return not self.runners
-        return self.given.wall - launched > timeout_seconds(self.pool.deadlines)
 
     def _notice(
         self,
