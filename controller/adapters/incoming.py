@@ -60,6 +60,8 @@ _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _URL_CHARACTERS = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 _PORTS = {"https": 443, "http": 80}
 
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
 _SECRETS = re.compile(
     # No alternative can fail after it has read more than 64 characters, so the whole is linear.
     r"gh[a-z]_[\w.~+/=-]+"  # GitHub's tokens; an installation's token may hold a JWT
@@ -204,8 +206,8 @@ def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUE
     """
     if len(body) > limit:
         raise UnreadableError(f"{len(body)} bytes, and {limit} are read at most")
-    containers = body.count(b"[") + body.count(b"{")
-    if containers + body.count(b",") > values:
+    brackets = body.translate(None, _NO_BRACKETS)
+    if brackets.count(b"[") + brackets.count(b"{") + body.count(b",") > values:
         raise UnreadableError(f"more than {values} values")
     problem = "no whole JSON"
     try:
@@ -217,7 +219,7 @@ def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUE
     except ValueError:  # JSONDecodeError and UnicodeDecodeError
         pass
     else:
-        if containers > DEEPEST and _is_deep(document):
+        if not _is_shallow(brackets) and _is_deep(document):
             raise UnreadableError(f"more than {DEEPEST} levels")
         return document
     # Outside of the handlers: a JSONDecodeError holds the whole text, and the text may hold a secret.
@@ -239,6 +241,16 @@ def _bounded(digits: str) -> int:
     if len(digits) > LONGEST_INTEGER:
         raise UnreadableError(f"an integer of {len(digits)} digits")
     return int(digits)
+
+
+def _is_shallow(brackets: bytes) -> bool:
+    """Return whether brackets close within :data:`DEEPEST` levels. This is quick; brackets within strings may spoil it."""
+    for _ in range(DEEPEST // 2):
+        fewer = brackets.replace(b"[]", b"").replace(b"{}", b"")  # the innermost level, or the two innermost
+        if len(fewer) == len(brackets):
+            break
+        brackets = fewer
+    return not brackets
 
 
 def _is_deep(document: object) -> bool:

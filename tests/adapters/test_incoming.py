@@ -190,6 +190,8 @@ def test_nobody_makes_us_wait_for_more_than_an_hour(sent: object, seconds: float
         (b"[" * 200_000, f"more than {MOST_VALUES} values"),
         (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), f"more than {DEEPEST} levels"),
         (b'{"a":' * (DEEPEST + 1) + b"1" + b"}" * (DEEPEST + 1), f"more than {DEEPEST} levels"),
+        (b'["]]]{{[[", ' + b"[" * DEEPEST + b"]" * (DEEPEST + 1), f"more than {DEEPEST} levels"),
+        (b'{"a":[' * (DEEPEST // 2) + b"[1]" + b"]}" * (DEEPEST // 2), f"more than {DEEPEST} levels"),
         (b"[NaN]", "NaN instead of a number"),
         (b"[-Infinity]", "-Infinity instead of a number"),
         (b"[1e400]", "a number too large to be one"),
@@ -211,6 +213,7 @@ def test_what_is_no_json_within_bounds_is_refused_in_one_way(body: bytes, why: s
 def test_json_within_bounds_is_read() -> None:
     deepest = b"[" * DEEPEST + b"]" * DEEPEST
     assert parse_json(deepest) is not None
+    assert parse_json(b'["]]]{{[[", ' + b"[" * (DEEPEST - 1) + b"]" * DEEPEST) is not None
     assert parse_json(b"9" * LONGEST_INTEGER) == int("9" * LONGEST_INTEGER)
     assert parse_json(b'{"a": 1, "a": [2.5, null, true, "\\u00fc"]}') == {"a": [2.5, None, True, "ü"]}
 
