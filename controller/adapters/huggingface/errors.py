@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -113,7 +113,7 @@ def refusal(
     headers: Mapping[str, str],
     body: bytes,
     asked: Asked,
-    secrets: Iterable[str] = (),
+    secrets: Sequence[str] = (),
 ) -> HubError:
     """Read an answer that is not a success.
 
@@ -126,10 +126,9 @@ def refusal(
         secrets: Values to be masked should the Hub repeat them.
     """
     if status < 400:
-        where = _host(headers.get("location", "")) or "another address"
-        return malformed(
-            call=call, why=f"it redirects to {where}; write that into huggingface.endpoint", headers=headers
-        )
+        where = _host(words(headers.get("location"), secrets)) or "another address"
+        why = f"it redirects to {where}; write that into huggingface.endpoint"
+        return malformed(call=call, why=why, headers=headers, secrets=secrets)
     said = _words(headers, body, secrets)
     capacity = asked is Asked.LAUNCH and status not in _ABOUT_THE_ACCOUNT and means_no_capacity(said)
     if capacity:
@@ -149,14 +148,14 @@ def refusal(
         reason=reason,
         message=f"{call}: the Hub answered {answered}. {reason.meaning}",
         disposition=disposition,
-        request_id=request_id(headers),
+        request_id=request_id(headers, secrets),
         retry_after=wait,
         in_doubt=asked.effect and (status >= 500 or status == 408),
     )
     return HubError(failure, status=status, soon=status >= 500 and wait is None, limit=limit)
 
 
-def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Iterable[str] = ()) -> HubError:
+def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Sequence[str] = ()) -> HubError:
     """Read a failure to get any answer.
 
     Only a connection that was never made proves that nothing was sent (simulation.md §2); after anything else, also what nobody
@@ -189,25 +188,30 @@ def not_sent(*, call: str, why: str) -> HubError:
 
 
 def malformed(
-    *, call: str, why: str, headers: Mapping[str, str] | None = None, effect: bool = False
+    *,
+    call: str,
+    why: str,
+    headers: Mapping[str, str] | None = None,
+    effect: bool = False,
+    secrets: Sequence[str] = (),
 ) -> HubError:
     """Say that an answer cannot be read; an effect that it would have acknowledged is in doubt."""
     failure = Failure(
         reason=Reason.HubMalformed,
         message=f"{call}: the Hub's answer cannot be read: {why}. {Reason.HubMalformed.meaning}",
-        request_id=request_id(headers or {}),
+        request_id=request_id(headers or {}, secrets),
         in_doubt=effect,
     )
     return HubError(failure)
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
+def request_id(headers: Mapping[str, str], secrets: Sequence[str]) -> str | None:
     """Return the id that the Hub's people can look the request up by."""
-    found = (text(headers.get(name), _LONGEST_REQUEST_ID) for name in _REQUEST_IDS)
+    found = (text(words(headers.get(name), secrets), _LONGEST_REQUEST_ID) for name in _REQUEST_IDS)
     return next((one for one in found if one), None)
 
 
-def _words(headers: Mapping[str, str], body: bytes, secrets: Iterable[str]) -> str:
+def _words(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> str:
     """Return the Hub's own words about an error: header, JSON body, or plain text; never HTML."""
     found: list[object] = [headers.get("x-error-message", "")]
     if len(body) <= LARGEST_ERROR:
@@ -233,7 +237,7 @@ def _said(body: bytes) -> list[object]:
 
 def _host(location: str) -> str:
     try:
-        return text(urlsplit(location[: incoming.LONGEST_URL]).hostname, LONGEST_MESSAGE)
+        return urlsplit(location).hostname or ""
     except ValueError:
         return ""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,15 +34,16 @@ from controller.adapters.huggingface.errors import (
     refusal,
     request_id,
 )
-from controller.adapters.huggingface.values import JSON
+from controller.adapters.huggingface.values import JSON, words
 from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.adapters.shares import NoTurnError, Share, Shares
 from controller.core.model import Disposition, Failure, HubAccount
 from controller.core.reasons import Reason
-from controller.core.text import text
 from controller.ports import Clock, Fenced
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 TIMEOUTS = httpx2.Timeout(connect=5.0, read=20.0, write=20.0, pool=5.0)
 """Seconds; huggingface_hub sets none (hf-jobs.md §5.3). The Hub has been seen to take seconds for a launch."""
@@ -320,7 +323,12 @@ class Wire:
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 -- after it was sent, whatever goes wrong proves nothing
-            raise no_answer(call=call, error=error, asked=asked, secrets=masked) from None
+            named = no_answer(call=call, error=error, asked=asked, secrets=masked)
+            if named.failure.reason is Reason.InternalError:
+                # Frames alone: the exception's own words may quote what was sent.
+                where = "".join(traceback.format_tb(error.__traceback__)[-3:])
+                _log.error(named.failure.message, extra={"detail": where})
+            raise named from None
 
     async def _send(
         self, method: str, path: str, *, query: str, body: JSON, asked: Asked, secrets: Sequence[str]
@@ -362,7 +370,7 @@ class Wire:
             except NoTurnError:
                 why = "it is large, and another large answer of this account took too long"
             except incoming.UnreadableError as error:
-                kind = text(answered.get("content-type", "no content type"), 64).split(";")[0]
+                kind = words(answered.get("content-type"), secrets).split(";")[0] or "no content type"
                 why = f"{len(raw)} bytes of {kind} are not JSON: {error}"
             else:
                 date = incoming.http_date(answered.get("date"))
@@ -371,10 +379,10 @@ class Wire:
                     payload=payload,
                     server_time=date if date is not None else self._clock.wall(),
                     next=_next(answered.get("link", ""), url=url, call=call, asked=asked),
-                    request_id=request_id(answered),
+                    request_id=request_id(answered, secrets),
                     size=len(raw),
                 )
-        raise malformed(call=call, why=why, headers=answered, effect=asked.effect)
+        raise malformed(call=call, why=why, headers=answered, effect=asked.effect, secrets=secrets)
 
 
 def _query(pairs: Sequence[tuple[str, str]]) -> str:

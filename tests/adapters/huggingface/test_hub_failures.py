@@ -325,15 +325,16 @@ async def test_a_launch_withheld_by_law_is_told_as_such(hub: ScriptedHub, jobs: 
     assert (await failure_of(jobs.launch(SPEC))).failure.reason is Reason.HubBlocked
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("x"), MemoryError(), UnicodeError("x")])
+@pytest.mark.parametrize("error", [RuntimeError(TOKEN), KeyError("x"), MemoryError(), UnicodeError("x")])
 async def test_a_launch_that_fails_in_a_way_that_nobody_knows_is_in_doubt(
-    hub: ScriptedHub, jobs: HubJobs, error: Exception
+    hub: ScriptedHub, jobs: HubJobs, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub.answer(error)
     failure = (await failure_of(jobs.launch(SPEC))).failure
     assert failure.reason is Reason.InternalError
     assert failure.in_doubt
     assert type(error).__name__ in failure.message
+    assert "in handle" in caplog.records[-1].detail  # type: ignore[attr-defined]
 
 
 async def test_a_launch_that_was_fenced_off_is_not_taken_for_a_failure(
