@@ -150,7 +150,10 @@ async def test_own_authorities_are_trusted_besides_the_public_ones(
         async def answers() -> list[int]:
             connection, session = github(url), open_session()
             try:
-                return [(await connection._http.get(url)).status_code, (await session.get(url)).status_code]
+                return [
+                    (await connection._wire._http.get(url)).status_code,
+                    (await session.get(url)).status_code,
+                ]
             finally:
                 await connection.close()
                 await session.aclose()
@@ -189,7 +192,7 @@ async def test_github_and_the_hub_go_through_the_proxy_and_the_api_server_does_n
 
         connection, session = github("https://github.example"), open_session()
         with pytest.raises(httpx.ProxyError):
-            await connection._http.get("https://github.example/x")
+            await connection._wire._http.get("https://github.example/x")
         with pytest.raises(httpx2.ProxyError):
             await session.get("https://hub.example/x")
         await connection.close()

@@ -151,7 +151,7 @@ def _installation_id(text: str | None) -> int | None:
 def _private_key(text: str) -> RSAPrivateKey:
     if len(text) > LONGEST_PEM:
         raise _MalformedError(
-            f"key privateKey has more than {LONGEST_PEM} characters, which no RSA key needs"
+            f"key privateKey is not a PEM private key of GitHub's: it has more than {LONGEST_PEM} characters"
         )
     if "\\n" in text and "\n" not in text:
         text = text.replace("\\n", "\n")  # copied out of JSON or an environment file

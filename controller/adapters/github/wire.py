@@ -245,10 +245,11 @@ async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 def _unpacked(gzip: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
     try:
         while True:
-            piece = gzip.decompress(chunk, PIECE)
-            yield piece
-            chunk = gzip.unconsumed_tail
-            if gzip.eof or not (chunk or len(piece) == PIECE):
+            yield gzip.decompress(chunk, PIECE)
+            chunk = (
+                gzip.unconsumed_tail
+            )  # not empty while output is left, if only for the checksum at the end
+            if gzip.eof or not chunk:
                 break
     except zlib.error:
         problem = True
