@@ -223,6 +223,12 @@ def write_down(what: Written) -> dict[str, Any]:
     }
 
 
+def said(status: object) -> dict[str, Any]:
+    """Return a status as it may be built upon: whoever may write one can have written anything into it."""
+    found = dict(status) if isinstance(status, Mapping) else {}
+    return {**found, "conditions": _entries(found["conditions"])} if "conditions" in found else found
+
+
 def _entries(value: object) -> list[Mapping[str, Any]]:
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 

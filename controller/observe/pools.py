@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from controller.api.convert import footprints, interruptions, last_launch_at, to_pool, written
+from controller.api.convert import footprints, interruptions, last_launch_at, said, to_pool, written
 from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
 from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
@@ -87,7 +87,7 @@ class PoolRegistry:
         known = self._pools.get(key)
         if known is not None and known.uid != uid:
             known = None  # deleted and made again under the same name: another pool
-        status = self._statuses.setdefault(uid, body.get("status") or {})
+        status = self._statuses.setdefault(uid, said(body.get("status")))
         try:
             pool = to_pool(body, allow_http=self._allow_http)
         except InvalidPool as error:
@@ -104,7 +104,7 @@ class PoolRegistry:
             pool,
             former=former,
             last_launch_at=launched,
-            interruptions=interruptions(body.get("status") or {}),
+            interruptions=interruptions(said(body.get("status"))),
         )
         healed = self._rejected.pop(key, None) is not None
         self._pools[key] = pool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from controller.core.evidence import shows_all_before
@@ -268,33 +269,44 @@ class Reconciler:
         overlaps = self._find_overlaps(done, usd)
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
         statuses: Statuses = {}
-        for uid, report in done.reports.items():
-            previous = self._publisher.previous(uid)
+
+        def add(key: PoolKey, uid: str, build: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> bool:
+            """Build one status on the previous one; whatever goes wrong with it keeps nobody else's from being written."""
             try:
-                status: Mapping[str, Any] = build_status(
-                    report,
-                    previous=previous,
-                    overlaps=overlaps.get(uid, ()),
-                    usd_per_second=usd.get(report.pool.hub.endpoint, {}),
-                    start=self._start,
-                    now=now,
-                )
-            except Exception as fault:  # noqa: BLE001 - one pool's odd status keeps nobody else's from being written
-                self._leave_out(report.pool.key, "status", fault)
-                status = faulted_status(report.pool, previous=previous, wall=now.wall)
-            statuses[uid] = (report.pool.key, status)
+                statuses[uid] = (key, build(self._publisher.previous(uid)))
+            except Exception as fault:  # noqa: BLE001
+                self._leave_out(key, "status", fault)
+                return False
+            return True
+
+        for uid, report in done.reports.items():
+            build = partial(
+                build_status,
+                report,
+                overlaps=overlaps.get(uid, ()),
+                usd_per_second=usd.get(report.pool.hub.endpoint, {}),
+                start=self._start,
+                now=now,
+            )
+            if not add(report.pool.key, uid, lambda previous, build=build: build(previous=previous)):  # type: ignore[misc]
+                # What it said before may be what is wrong with it.
+                statuses[uid] = (report.pool.key, faulted_status(report.pool, previous={}, wall=now.wall))
         for pool in self._registry.pools:
             if pool.uid in done.faults:
-                previous = self._publisher.previous(pool.uid)
-                statuses[pool.uid] = (pool.key, faulted_status(pool, previous=previous, wall=now.wall))
+                add(
+                    pool.key,
+                    pool.uid,
+                    lambda previous, pool=pool: faulted_status(pool, previous=previous, wall=now.wall),  # type: ignore[misc]
+                )
         early = {uid for uid, report in done.reports.items() if self._too_early(report)}
         for rejected in self._registry.rejected:
-            statuses[rejected.uid] = (
+            add(
                 rejected.key,
-                rejected_status(
+                rejected.uid,
+                lambda previous, rejected=rejected: rejected_status(  # type: ignore[misc]
                     generation=rejected.generation,
                     message=rejected.message,
-                    previous=self._publisher.previous(rejected.uid),
+                    previous=previous,
                     deleting=rejected.deleting,
                     wall=now.wall,
                 ),

@@ -116,12 +116,16 @@ class Publisher:
             )
             self._postpone(uid, now)
             return
-        except Exception:  # a status that cannot be sent keeps no other pool's from being written
+        except Exception:  # what is odd about one pool's status keeps no other pool's from being written
             log.exception("status not written", extra={"pool": str(key), "reason": "InternalError"})
             self._postpone(uid, now)
             return
-        await self._tell_transitions(uid, key, self.previous(uid), status)
+        previous = self.previous(uid)
         self._published[uid] = _Published(status=status, at=now)
+        try:
+            await self._tell_transitions(uid, key, previous, status)
+        except Exception:
+            log.exception("transition not told", extra={"pool": str(key), "reason": "InternalError"})
 
     def _postpone(self, uid: str, now: float) -> None:
         """Try a pool's status again after a while."""

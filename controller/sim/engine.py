@@ -17,6 +17,7 @@ from controller.adapters.connections import SecretCache, SecretConnections
 from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.github.limits import Shares
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
@@ -303,6 +304,7 @@ class Simulation:
         before_send = fence(leadership)
         transport = SimTransport2(self.hub_exchange, incarnation=incarnation)
         session = open_session(transport=transport, before_send=before_send)
+        shares = Shares()
 
         def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
             return GitHubConnection(
@@ -312,6 +314,7 @@ class Simulation:
                 transport=SimTransport(self.github_exchange, incarnation=incarnation),
                 before_send=before_send,
                 meter=lambda answer, _: meter.answered(source, answer.status),
+                shares=shares,
             )
 
         def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:

@@ -240,3 +240,15 @@ def test_lost_jobs_are_as_the_newest_status_tells_and_wake_nobody() -> None:
     registry.upsert({**body(), "status": {"interruptions": [lost]}})
     assert [one.run_id for one in registry.pools[0].interruptions] == [7]
     assert registry.wakes == 1
+
+
+@pytest.mark.parametrize(
+    "status", [7, [1], {"conditions": 7}, {"conditions": [7, {"type": "Ready"}]}, {"interruptions": 7}]
+)
+def test_a_status_that_makes_no_sense_is_read_as_far_as_it_does(status: object) -> None:
+    registry = Registry()
+    registry.upsert(body(status=status))
+    (known,) = registry.pools
+    said = registry.status_at_first_sight(known.uid)
+    assert all(isinstance(each, dict) for each in said.get("conditions", []))
+    assert known.interruptions == ()
