@@ -175,8 +175,10 @@ def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUE
         values: Most values, counted together with the commas and brackets within strings.
 
     Raises:
-        UnreadableError: It is no JSON, larger or deeper (:data:`DEEPEST`) than allowed, or holds NaN, an infinity or an
-            integer of more than :data:`LONGEST_INTEGER` digits.
+        UnreadableError: It is no JSON, or larger or deeper (:data:`DEEPEST`) than allowed.
+
+    NaN, an infinity, and a number too large to be one or of more than :data:`LONGEST_INTEGER` digits are read as null: where the
+    field is needed it is missing then, and where nobody needs it, nothing is lost by it.
     """
     if len(body) > limit:
         raise UnreadableError(f"{len(body)} bytes, and {limit} are read at most")
@@ -194,8 +196,6 @@ def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUE
         )
     except RecursionError:
         problem = f"more than {DEEPEST} levels"
-    except UnreadableError as error:
-        problem = str(error)
     except ValueError:  # JSONDecodeError and UnicodeDecodeError
         pass
     else:
@@ -211,21 +211,17 @@ def _breathe(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _no_number(word: str) -> float:
-    raise UnreadableError(f"{word} instead of a number")
+def _no_number(word: str) -> None:
+    """Read NaN or an infinity as nothing."""
 
 
-def _finite(digits: str) -> float:
+def _finite(digits: str) -> float | None:
     found = float(digits)
-    if math.isinf(found):
-        raise UnreadableError("a number too large to be one")
-    return found
+    return None if math.isinf(found) else found
 
 
-def _bounded(digits: str) -> int:
-    if len(digits) > LONGEST_INTEGER:
-        raise UnreadableError(f"an integer of {len(digits)} digits")
-    return int(digits)
+def _bounded(digits: str) -> int | None:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else None
 
 
 def _is_shallow(brackets: bytes) -> bool:

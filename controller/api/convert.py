@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -141,10 +142,11 @@ def footprints(status: Mapping[str, Any], *, namespace: str) -> tuple[model.Foot
     """Return the footprints that a stored status tells of, in its order.
 
     Args:
-        status: ``status`` of an object from the API server, whose schema it obeys.
+        status: ``status`` of an object; what makes no sense in it is left out.
         namespace: Of the pool.
     """
-    return tuple(_footprint(Place.model_validate(one), namespace) for one in status.get("places") or [])
+    told = (_read(Place, one) for one in _entries(status.get("places")))
+    return tuple(_footprint(one, namespace) for one in told if one is not None and _KIND.match(one.scope))
 
 
 def _footprint(place: Place, namespace: str) -> model.Footprint:
@@ -167,6 +169,8 @@ def _footprint(place: Place, namespace: str) -> model.Footprint:
         ),
     )
 
+
+_KIND = re.compile(r"(repos/[^/]+|orgs|enterprises)/[^/]+$")
 
 _KINDS = {
     "repos": model.ScopeKind.REPOSITORY,
@@ -249,14 +253,15 @@ def _moment(text: str) -> float | None:
 
 def interruptions(status: Mapping[str, Any]) -> tuple[model.Interruption, ...]:
     """Return the lost workflow jobs that a stored status tells of, in its order."""
-    told = [Interruption.model_validate(one) for one in status.get("interruptions") or []]
+    told = (_read(Interruption, one) for one in _entries(status.get("interruptions")))
     return tuple(
-        model.Interruption(**{**one.model_dump(), "at": _epoch(datetime.fromisoformat(one.at))})
+        model.Interruption(**{**one.model_dump(), "at": at})
         for one in told
+        if one is not None and (at := _moment(one.at)) is not None
     )
 
 
 def last_launch_at(status: Mapping[str, Any]) -> float | None:
     """Return ``status.lastLaunchAt`` as epoch seconds, or None if nothing was ever launched."""
     time = status.get("lastLaunchAt")
-    return _epoch(datetime.fromisoformat(time)) if time else None
+    return _moment(time) if isinstance(time, str) else None

@@ -29,8 +29,12 @@ def label_set(labels: tuple[str, ...]) -> frozenset[str]:
 
 
 def hosted(labels: Sequence[str]) -> bool:
-    """Return whether a job asks for a GitHub-hosted image."""
-    return any(HOSTED.fullmatch(label) for label in labels)
+    """Return whether a job asks for a GitHub-hosted image.
+
+    A runner must have all labels of a job, and no machine of GitHub's own has ``self-hosted``: with it, the job is nobody's but
+    ours, whatever its other labels are called.
+    """
+    return "self-hosted" not in labels and any(HOSTED.fullmatch(label) for label in labels)
 
 
 def nearest(word: str, known: Iterable[str], *, limit: int = 3) -> list[str]:

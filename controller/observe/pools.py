@@ -5,6 +5,7 @@ The registry is a cache of what Kubernetes holds: it may be filled late, twice o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ from controller.api.convert import footprints, interruptions, last_launch_at, sa
 from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
 from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
+from controller.core.reasons import Reason
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,10 @@ class PoolRegistry:
             pool = to_pool(body, allow_http=self._allow_http)
         except InvalidPool as error:
             self._reject(key, uid, metadata, str(error), known)
+            return
+        except Exception:  # what nobody foresaw in one object keeps no other from being read
+            log.exception("RunnerPool not read", extra={"pool": str(key), "reason": "InternalError"})
+            self._reject(key, uid, metadata, Reason.InternalError.meaning, known)
             return
         if known is not None:
             former, launched = (*known.former, known.footprint), known.last_launch_at

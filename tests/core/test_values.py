@@ -53,6 +53,10 @@ def test_other_labels_are_not_githubs(label: str) -> None:
     assert not hosted([label])
 
 
+def test_a_job_that_asks_for_self_hosted_is_never_githubs_own() -> None:
+    assert not hosted(["gpu", "linux", "self-hosted", "ubuntu-22.04", "x64"])
+
+
 def test_repositories_are_chosen_by_globs_and_exact_names_need_no_list() -> None:
     seen = ("acme/lib", "acme/lib-docs", "acme/web", "other/lib")
     assert covered(("acme/lib*",), ("*-docs",), seen) == ("acme/lib",)

@@ -258,8 +258,9 @@ class WorkflowJob:
 
     @property
     def hosted(self) -> bool:
-        """The job runs on GitHub's own machines."""
-        return any(label.lower() in HOSTED_LABELS for label in self.spec.labels)
+        """The job runs on GitHub's own machines: never one that asks for ``self-hosted`` too, since no machine has all its labels."""
+        labels = {label.lower() for label in self.spec.labels}
+        return "self-hosted" not in labels and not labels.isdisjoint(HOSTED_LABELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -317,8 +317,6 @@ def test_every_event_of_a_log_is_a_line_or_none(payload: Any) -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_list_of_hardware_and_jobs_is_read_entry_by_entry(payload: Any) -> None:
     body = json.dumps([payload, job("good")]).encode()
-    if b"Infinity" in body or b"NaN" in body:
-        return
     for name in ("live", "flavors"):
         check(name, answered(name, 200, {}, body))
 
