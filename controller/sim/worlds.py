@@ -375,7 +375,12 @@ WORLDS: Mapping[str, World] = {
         change=_odd_prices,
         expected={SERVED: "a price that is no number makes a flavor unknown, and its image one without CUDA"},
     ),
-    "odd-words": World(change=_odd_words),
+    "odd-words": World(
+        change=_odd_words,
+        expected=dict.fromkeys(
+            (SERVED, LEFTOVERS, INTERNAL), "absurd words and numbers make whole lists unreadable"
+        ),
+    ),
     "old-lists": World(change=_old_lists),
     "real-limits": World(change=_real_limits),
     "records-go-at-start": World(
