@@ -253,6 +253,7 @@ def test_a_repository_that_gets_another_name_is_served_under_both() -> None:
     unbroken(scene(job(5.0), job(90.0), **happens("rename", at=60.0, seconds=200.0)))
 
 
+@fails_today("absurd words and numbers make whole lists unreadable")
 def test_words_and_numbers_of_any_kind_stop_nothing() -> None:
     unbroken(scene(job(5.0), job(8.0), github=github(odd_words=1.0), hub=hub(odd_words=1.0)))
 
