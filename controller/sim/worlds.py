@@ -172,16 +172,18 @@ def _hostile_tenant(dice: Dice, plan: Plan) -> Plan:
 
 def _shared_queue(dice: Dice, plan: Plan) -> Plan:
     """A pool of another namespace with the same labels in the same repository: each serves the queue, cheaper or not."""
+    plan = _cold(_quiet(plan))
     first = plan.pools[0]
+    cheap = dice.chance("cheaper", 0.7)
     spec = {
         **first.spec,
         "huggingface": {"namespace": "umbrella"},
-        "flavors": ["cpu-basic"] if dice.chance("cheaper", 0.7) else ["a10g-small"],
-        "maxRunners": dice.one_of("their cap", (0, 0, 1, 3)),
-        "minIdle": 0,
+        "flavors": ["cpu-basic"] if cheap else ["a10g-small"],
+        "maxRunners": 0 if cheap and dice.chance("may launch nothing", 0.7) else 2,
     }
     other = replace(first, name="other", namespace="team-b", spec=spec)
-    return replace(_quiet(plan), pools=(*plan.pools, other))
+    plan = replace(plan, pools=(*plan.pools, other))
+    return _add_jobs(plan, _jobs_for(dice, first, count=2))
 
 
 def _copies(dice: Dice, plan: Plan) -> Plan:
