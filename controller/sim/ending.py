@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controller.core.model import PoolKey
 from controller.sim.hostile import ORIGINS
@@ -47,7 +47,8 @@ class Ending:
             self._name_what_hangs()
         if self.stage.judge.violations:
             return
-        if not any(pool.spec.get("minIdle") for pool in self.stage.plan.pools) and self._listens():
+        warm = any(pool.spec.get("minIdle") for pool in self.stage.plan.pools)
+        if self._specs() and not warm and self._listens():
             await self._judge_silence()
         await self._until(lambda: self._said() == self._lonely(), patience=SLOW_LOOK)
         self._judge_reasons()
@@ -125,8 +126,12 @@ class Ending:
         ]
 
     def _servable(self, job: JobPlan) -> bool:
-        bodies = self.stage.sim.cluster.pools.values()
-        return any(serves(body["spec"], job.repository, job.labels) for body in bodies)
+        return any(serves(spec, job.repository, job.labels) for spec in self._specs())
+
+    def _specs(self) -> list[Mapping[str, Any]]:
+        """Return the specs of the pools that are not being deleted."""
+        pools = self.stage.sim.cluster.pools.values()
+        return [body["spec"] for body in pools if "deletionTimestamp" not in body["metadata"]]
 
     def _name_what_hangs(self) -> None:
         store = self.stage.sim.github.store
@@ -183,7 +188,7 @@ class Ending:
     def _lonely(self) -> int:
         """Return how many queued jobs no pool serves, although some pool covers their repository."""
         store = self.stage.sim.github.store
-        specs = [body["spec"] for body in self.stage.sim.cluster.pools.values()]
+        specs = self._specs()
         return sum(
             row.status == "queued"
             and not self._servable(job := self.stage.jobs[row.run_id])

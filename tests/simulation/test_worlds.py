@@ -169,7 +169,7 @@ def test_a_job_that_is_approved_within_a_day_is_served() -> None:
 def test_a_job_for_self_hosted_machines_with_a_hosted_label_is_named_in_a_status() -> None:
     labels = ("self-hosted", "linux", "x64", "ubuntu-22.04", "hf-0")
     outcome = unbroken(scene(replace(job(5.0), labels=labels)))
-    assert not any("starts on GitHub Actions" in line for line in outcome.trace)
+    assert not any("starts on" in line for line in outcome.trace)
 
 
 def test_a_job_with_a_label_too_many_is_named_in_a_status() -> None:
