@@ -15,6 +15,7 @@ from controller.sim.clock import LoopClock
 from tests.adapters.github.scene import ACME, LABELS, LIB, Scene, Script, answer, runner_page, virtual
 
 RUNS = "GET /repos/{owner}/{repo}/actions/runs"
+FOUND = "GET /orgs/{org}/actions/runners"
 JIT = "POST /orgs/{org}/actions/runners/generate-jitconfig"
 
 
@@ -178,7 +179,8 @@ async def test_polling_faster_than_allowed_never_meets_the_secondary_limit() -> 
     github = scene.connect()
     async with asyncio.TaskGroup() as group:
         for n in range(1_500):
-            group.create_task(github.runs("acme/lib", f"queued&x={n}"))
+            scene.world.accounts.add_repository(f"acme/lib-{n}")
+            group.create_task(github.runs(f"acme/lib-{n}", "queued"))
         for n in range(150):
             group.create_task(github.register(ACME, name=f"r-{n}", labels=LABELS, group=None))
     assert {entry.status for entry in scene.exchange.log} == {200, 201}
@@ -192,7 +194,7 @@ async def test_an_exhausted_quota_fails_fast_until_its_reset_and_leaves_registra
     scene = Scene(core_limit=4)
     github = scene.connect()
     while (quota := github.quota()) is None or quota.remaining:
-        await github.runs("acme/lib", f"queued&x={scene.count(RUNS)}")
+        await github.find(ACME, f"no-{scene.count(FOUND)}")
     asked = len(scene.exchange.log)
     for _ in range(3):
         with pytest.raises(UpstreamError) as caught:
