@@ -263,7 +263,7 @@ class IntentLog:
             due = page.untidy and now - page.written_at >= TIDY_EVERY
             if page.blocked is not None:
                 due = now >= page.blocked.until
-            if due and page.task is None:
+            if due:
                 self._start(uid, page)
 
     async def close(self) -> None:
