@@ -124,7 +124,11 @@ def wrote_nothing_down(written: Written, *, launched_at: float | None) -> bool:
 
 
 def ended_intents(
-    intents: Iterable[tuple[Intent, float | None]], in_flight: Mapping[str, InFlight], snapshot: Snapshot
+    intents: Iterable[tuple[Intent, float | None]],
+    in_flight: Mapping[str, InFlight],
+    snapshot: Snapshot,
+    *,
+    shown: set[str],
 ) -> Sequence[str]:
     """Return the names of intents that evidence has ended: both halves have shown, or were proved absent.
 
@@ -138,29 +142,30 @@ def ended_intents(
         intents: Each with the moment at which the launch was acknowledged or given up, in monotonic seconds; None while it runs.
         in_flight: Effects that the lists of HF Jobs may not show yet.
         snapshot: The lists.
+        shown: Names whose registration a list has shown, now or before; those of this snapshot are added. A list that lacks such
+            a name proves that its registration is gone again: a runner's record goes with its workflow job.
     """
     listed: dict[object, frozenset[str]] = {}
     ended = []
     for intent, settled_at in intents:
+        scope = intent.place.registrations
+        seen = snapshot.registrations.get(scope)
+        if seen is not None and intent.name not in shown:
+            if scope not in listed:
+                listed[scope] = frozenset(registration.name for registration in seen.items)
+            if intent.name in listed[scope]:
+                shown.add(intent.name)
         effect = in_flight.get(intent.name)
         if settled_at is None or (effect is not None and effect.effect is Effect.LAUNCH):
             continue
-        scope = intent.place.registrations
-        seen = snapshot.registrations.get(scope)
-        if seen is None:
-            continue
-        if scope not in listed:
-            listed[scope] = frozenset(registration.name for registration in seen.items)
-        if not _may_be_unlisted(seen, settled_at, shown=intent.name in listed[scope]):
+        if intent.name in shown or (seen is not None and _would_show(seen, settled_at)):
             ended.append(intent.name)
     return ended
 
 
-def _may_be_unlisted(seen: Observation[Registration], settled_at: float, *, shown: bool) -> bool:
-    """Return whether a registration that was made at ``settled_at`` at the latest may be there although no list shows it."""
-    if not seen.complete or seen.asked_at <= settled_at:
-        return True
-    return not shown and seen.asked_at - settled_at <= LIST_LAG
+def _would_show(seen: Observation[Registration], settled_at: float) -> bool:
+    """Return whether a list shows every registration that was made at ``settled_at`` at the latest, and is still there."""
+    return seen.complete and seen.asked_at - settled_at > LIST_LAG
 
 
 def outlived(intent: Intent, *, timeout: float, wall: float) -> bool:

@@ -306,6 +306,16 @@ class TestWithoutKubernetes:
 
         play(act)
 
+    def test_what_could_not_be_written_is_not_written_by_a_later_write_either(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", REFUSED)
+            assert await w.log.write(P.uid, [intent(P, "aaaa")]) is not None
+            assert await w.log.write(P.uid, [intent(P, "bbbb")]) is None
+            assert w.stored(P) == [name_of(P, "bbbb")]
+
+        play(act)
+
     def test_the_next_try_asks_what_is_there_now(self) -> None:
         async def act(w: World) -> None:
             w.know(P)
