@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from controller.core.evidence import LIST_LAG, shows_all_before
 from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import Failure, Footprint, Observation, Registration, Snapshot
+from controller.core.model import Failure, Footprint, Snapshot
 
 MOST_INTENTS = 1_000
 """Launches under way that a pool's status has room for: a hundred kilobytes of it, of one and a half megabytes that etcd takes."""
@@ -125,7 +125,11 @@ def wrote_nothing_down(written: Written, *, launched_at: float | None) -> bool:
 
 
 def ended_intents(
-    intents: Iterable[tuple[Intent, float | None]], in_flight: Mapping[str, InFlight], snapshot: Snapshot
+    intents: Iterable[tuple[Intent, float | None]],
+    in_flight: Mapping[str, InFlight],
+    snapshot: Snapshot,
+    *,
+    shown: set[str],
 ) -> Sequence[str]:
     """Return the names of intents that evidence has ended: both halves have shown, or were proved absent.
 
@@ -139,29 +143,25 @@ def ended_intents(
         intents: Each with the moment at which the launch was acknowledged or given up, in monotonic seconds; None while it runs.
         in_flight: Effects that the lists of HF Jobs may not show yet.
         snapshot: The lists.
+        shown: Names whose registration a list has shown, now or before; those of this snapshot are added. A list that lacks such
+            a name proves that its registration is gone again: a runner's record goes with its workflow job.
     """
     listed: dict[object, frozenset[str]] = {}
     ended = []
     for intent, settled_at in intents:
+        scope = intent.place.registrations
+        seen = snapshot.registrations.get(scope)
+        if seen is not None and intent.name not in shown:
+            if scope not in listed:
+                listed[scope] = frozenset(registration.name for registration in seen.items)
+            if intent.name in listed[scope]:
+                shown.add(intent.name)
         effect = in_flight.get(intent.name)
         if settled_at is None or (effect is not None and effect.effect is Effect.LAUNCH):
             continue
-        scope = intent.place.registrations
-        seen = snapshot.registrations.get(scope)
-        if seen is None:
-            continue
-        if scope not in listed:
-            listed[scope] = frozenset(registration.name for registration in seen.items)
-        if not _may_be_unlisted(seen, settled_at, shown=intent.name in listed[scope]):
+        if intent.name in shown or (seen is not None and shows_all_before(seen, settled_at)):
             ended.append(intent.name)
     return ended
-
-
-def _may_be_unlisted(seen: Observation[Registration], settled_at: float, *, shown: bool) -> bool:
-    """Return whether a registration that was made at ``settled_at`` at the latest may be there although no list shows it."""
-    if not seen.complete or seen.asked_at <= settled_at:
-        return True
-    return not shown and not shows_all_before(seen, settled_at)
 
 
 def outlived(intent: Intent, *, timeout: float, wall: float) -> bool:

@@ -112,6 +112,7 @@ class _Page:
     pool: Pool
     open: dict[str, _Open] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
     lists_after: float | None = None
     waiting: list[_Batch] = field(default_factory=list)
     untidy: bool = False
@@ -261,10 +262,12 @@ class IntentLog:
                 and outlived(entry.intent, timeout=timeout, wall=self._clock.wall())
             ]
             given_up += old
-            ended = ended_intents(((e.intent, e.settled_at) for e in page.open.values()), in_flight, snapshot)
+            told = ((entry.intent, entry.settled_at) for entry in page.open.values())
+            ended = ended_intents(told, in_flight, snapshot, shown=page.shown)
             for name in {*old, *ended}:
                 del page.open[name]
                 page.untidy = True
+            page.shown &= page.open.keys()
         return given_up
 
     def tidy(self) -> None:
@@ -274,7 +277,7 @@ class IntentLog:
             due = page.untidy and now - page.written_at >= TIDY_EVERY
             if page.blocked is not None:
                 due = now >= page.blocked.until
-            if due and page.task is None:
+            if due:
                 self._start(uid, page)
 
     async def close(self) -> None:

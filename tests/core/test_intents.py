@@ -81,13 +81,19 @@ class TestEvidence:
     ONE = Intent(name=name_of(P), flavor="t4-small", at=SERVER, place=P.footprint)
 
     def ended(self, view: Snapshot, *, settled: float | None = NOW, flying: bool = False) -> bool:
-        return bool(ended_intents([(self.ONE, settled)], launching(self.P) if flying else {}, view))
+        flight = launching(self.P) if flying else {}
+        return bool(ended_intents([(self.ONE, settled)], flight, view, shown=set()))
 
     def test_it_ends_when_a_younger_list_shows_the_registration(self) -> None:
         assert self.ended(snapshot(registrations=seen([registration(self.P)], at=NOW + 1)))
 
-    def test_not_by_an_older_list_nor_by_one_that_is_not_complete(self) -> None:
-        assert not self.ended(snapshot(registrations=seen([registration(self.P)], at=NOW)))
+    def test_a_registration_that_was_shown_once_need_not_be_there_any_more(self) -> None:
+        shown: set[str] = set()
+        first = snapshot(registrations=seen([registration(self.P)], at=NOW))
+        assert not ended_intents([(self.ONE, None)], {}, first, shown=shown)
+        assert ended_intents([(self.ONE, NOW)], {}, snapshot(registrations=seen(at=NOW + 1)), shown=shown)
+
+    def test_a_list_that_is_not_complete_proves_no_absence(self) -> None:
         assert not self.ended(snapshot(registrations=seen(at=NOW + 1000, failure=OUTAGE)))
         assert not self.ended(snapshot(registrations=None))
 

@@ -166,6 +166,7 @@ class Store:
         self.objects: dict[PoolKey, StoredIntents] = {}
         self.writes: list[Written] = []
         self._versions = 0
+        self._newest: dict[str, StoredIntents] = {}
 
     def put(self, of: Pool, *intents: Intent, term: Term | None = None) -> None:
         """Let somebody else write; without intents or term, something else about the object changes."""
@@ -175,11 +176,14 @@ class Store:
         self.objects[of.key] = StoredIntents(uid=of.uid, version=str(self._versions), written=written)
 
     def newest(self, uid: str) -> StoredIntents | None:
-        return None
+        return self._newest.get(uid)
 
     async def read(self, key: PoolKey) -> StoredIntents | None:
         await self.script.play("read")
-        return self.objects.get(key)
+        found = self.objects.get(key)
+        if found is not None:
+            self._newest[found.uid] = found
+        return found
 
     async def replace(self, key: PoolKey, known: StoredIntents, written: Written) -> StoredIntents:
         applied = False
@@ -201,6 +205,7 @@ class Store:
         apply()
         if not applied:
             raise IntentsMoved
+        self._newest[known.uid] = self.objects[key]
         return self.objects[key]
 
 
@@ -215,6 +220,7 @@ class World:
         self.leads = leads or Leads()
         self.took: list[tuple[PoolKey, float]] = []
         self.wakes = 0
+        self.launched: list[str] = []
         self.secrets: dict[SecretRef, dict[str, str]] = {}
         self.log = IntentLog(
             store=self.store,
@@ -232,7 +238,7 @@ class World:
             runner=RunnerVersion(),
             intents=self.log,
             offer=lambda endpoint, name: None,
-            launched=lambda account, job: None,
+            launched=lambda account, job: self.launched.append(job.id),
             settled=self._wake,
             parallel=parallel,
         )

@@ -17,6 +17,7 @@ from controller.core.model import (
     RunnerTemplate,
     SecretEnv,
     SecretRef,
+    Stage,
 )
 from controller.core.reasons import Reason
 from controller.core.report import Result
@@ -91,6 +92,7 @@ class TestALaunch:
             assert flight is not None
             assert flight.settled_at is not None
             assert flight.hf_job == w.hub.made["hf-aaaa"]
+            assert w.launched == ["hf-aaaa"]
             w.executor.forget([NAME])
             assert w.executor.in_flight == {}
 
@@ -176,7 +178,9 @@ class TestALaunch:
 
     @pytest.mark.parametrize("error", [LOST, KeyError("id")], ids=["lost", "an answer that nobody foresaw"])
     @pytest.mark.parametrize(
-        "search", [None, LOST, ValueError("no JSON")], ids=["no trace", "no answer", "a bug"]
+        "search",
+        [None, LOST, REFUSED, ValueError("no JSON")],
+        ids=["no trace", "no answer", "a refusal", "a bug"],
     )
     def test_one_of_which_nothing_shows_counts_keeps_its_registration_and_is_never_sent_again(
         self, error: Failure | Exception, search: Failure | Exception | None
@@ -192,6 +196,17 @@ class TestALaunch:
             assert flight is not None
             assert flight.settled_at is not None
             assert w.log.for_plan()[P.uid].open == {NAME}
+
+        play(act)
+
+    def test_an_hf_job_that_has_ended_already_is_not_the_one_that_was_looked_for(self) -> None:
+        async def act(w: World) -> None:
+            def end() -> None:
+                w.hub.made = {each.id: replace(each, stage=Stage.ERROR) for each in w.hub.made.values()}
+
+            w.script.after["launch"] = end
+            w.script.fail("launch", LOST)
+            assert only(await launched(w)).in_doubt
 
         play(act)
 
@@ -229,6 +244,15 @@ class TestWhoLeadsNoMore:
             w.script.fail("register", Fenced())
             await launched(w)
             assert w.log.for_plan()[P.uid].open == frozenset()
+
+        play(act)
+
+    def test_deregisters_nothing(self) -> None:
+        async def act(w: World) -> None:
+            w.leads.mine = False
+            w.executor.submit([retire()])
+            await w.quiet()
+            assert steps(w) == []
 
         play(act)
 

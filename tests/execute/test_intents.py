@@ -267,6 +267,7 @@ class TestWithoutKubernetes:
             assert "connection refused" in blocked.failure.message
             assert w.script.count("register") == 0
             assert w.executor.in_flight == {}
+            assert w.log.for_plan()[P.uid].open == frozenset()
 
         play(act)
         assert caplog.text.count("intents not written") == 1
@@ -279,13 +280,54 @@ class TestWithoutKubernetes:
             await w.quiet(1)
             wakes = w.wakes
             w.log.tidy()
-            await w.quiet(0)
-            assert w.script.count("write") == 0
+            await w.quiet(0.5)
+            assert w.script.count("read") == 1
             await w.quiet(RETRY_DELAYS[0])
             w.log.tidy()
             await w.quiet(1)
             assert w.log.for_plan()[P.uid].blocked is None
             assert w.wakes > wakes
+
+        play(act)
+
+    def test_tries_come_ever_more_seldom_and_it_is_known_since_when(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", *[REFUSED] * 6)
+            found = []
+            for token in range(6):
+                w.launch(P, f"n{token}")
+                await w.quiet(1)
+                blocked = w.log.for_plan()[P.uid].blocked
+                assert blocked is not None
+                found.append((blocked.since, round(blocked.until - w.clock.mono() + 1)))
+            assert [delay for _, delay in found] == [2, 5, 10, 20, 20, 20]
+            assert len({since for since, _ in found}) == 1
+
+        play(act)
+
+    def test_what_could_not_be_written_is_not_written_by_a_later_write_either(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", REFUSED)
+            assert await w.log.write(P.uid, [intent(P, "aaaa")]) is not None
+            assert await w.log.write(P.uid, [intent(P, "bbbb")]) is None
+            assert w.stored(P) == [name_of(P, "bbbb")]
+
+        play(act)
+
+    def test_the_next_try_asks_what_is_there_now(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", REFUSED)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.launch(P, "bbbb")
+            await w.quiet(1)
+            assert w.script.count("read") == 2
+            w.launch(P, "cccc")
+            await w.quiet(1)
+            assert w.script.count("read") == 2
 
         play(act)
 
@@ -422,6 +464,49 @@ class TestAnEarlierProcess:
 
         play(act)
 
+    def test_one_that_evidence_ended_before_the_first_write_is_no_stranger_in_it(self) -> None:
+        async def act(w: World) -> None:
+            old = intent(P, "aaaa", at=SERVER - 10 * 3600)
+            w.know(P, written={P.uid: Written(term=OTHER, intents=(old,))})
+            w.review(snapshot(registrations=None))
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert w.stored(P) == [name_of(P, "bbbb")]
+
+        play(act)
+
+    def test_a_backup_that_was_restored_is_believed(self) -> None:
+        async def act(w: World) -> None:
+            first = Written(term=OTHER, intents=(intent(P, "aaaa", at=SERVER - 10 * 3600),))
+            w.know(P, written={P.uid: first})
+            w.review(snapshot(registrations=None))
+            w.launch(P, "bbbb")
+            await w.quiet()
+            w.store.put(P, *first.intents, term=first.term)
+            w.launch(P, "cccc")
+            await w.quiet()
+            assert not w.leads.lost
+            assert name_of(P, "aaaa") in w.executor.in_flight
+            assert name_of(P, "cccc") not in w.github.registered
+            w.launch(P, "dddd")
+            await w.quiet()
+            assert w.stored(P) == sorted(name_of(P, token) for token in ("aaaa", "bbbb", "dddd"))
+
+        play(act)
+
+    def test_what_it_left_is_written_under_the_new_term_without_a_launch(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.store.put(P, intent(P, "late"), term=OTHER)
+            w.launch(P, "aaaa")
+            await w.quiet(TIDY_EVERY)
+            w.log.tidy()
+            await w.quiet()
+            assert w.store.objects[P.key].written.term != OTHER
+            assert w.stored(P) == [name_of(P, "late")]
+
+        play(act, Leads(transitions=9))
+
     def test_one_of_a_version_before_intents_is_waited_out(self) -> None:
         async def act(w: World) -> None:
             launched = replace(P, last_launch_at=SERVER - 5)
@@ -437,6 +522,8 @@ class TestAnEarlierProcess:
             w.know(P)
             w.script.gates["write"] = asyncio.Event()
             w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.launch(P, "bbbb")
             await w.quiet(1)
             w.know()
             await w.quiet(1)

@@ -11,7 +11,7 @@ import pytest_asyncio
 import yaml
 
 from controller.adapters.kube.client import Identity, connect
-from controller.app import AlwaysLeads
+from controller.app import Alone
 from controller.core.evidence import LIST_LAG
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
@@ -252,7 +252,7 @@ async def test_a_user_who_is_a_mere_number_can_watch(monkeypatch: pytest.MonkeyP
         PoolRegistry(allow_http=False, changed=lambda: None),
         identity=identity,
         namespaces=["ci"],
-        leadership=AlwaysLeads(),
+        leadership=Alone("this one"),
     )
 
     await watch.stop()
