@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.evidence import LIST_LAG
 from controller.core.intents import MOST_INTENTS, Term, Written
-from controller.core.lifecycle import LIST_LAG
 from controller.core.reasons import Reason
 from controller.execute.intents import RETRY_DELAYS, TIDY_EVERY, TRIES, WRITE_TIMEOUT
 from controller.sim.loop import run_virtual
