@@ -107,6 +107,11 @@ class Alone:
         """Return whether nobody else was found."""
         return not self._over.is_set()
 
+    def led_after(self, moment: float) -> bool | None:
+        """Return None: there is no Lease that could tell."""
+        del moment
+        return None
+
     def lose(self, why: str) -> None:
         """Act no more."""
         self._why = self._why or why

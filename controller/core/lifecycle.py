@@ -34,6 +34,7 @@ from controller.core.naming import (
     MANAGED_BY,
     controller_digest,
     digest,
+    is_named_for,
     label_value,
     origin,
 )
@@ -243,9 +244,8 @@ def _carries_our_mark(job: HFJob, mine: str, controller_id: str) -> bool:
 
 def is_of_pool(job: HFJob, uid: str) -> bool:
     """Return whether an HF Job names a pool twice, by label and in its runner's name."""
-    made_by = origin(job.labels.get(LABEL_RUNNER, ""))
     named = job.labels.get(LABEL_POOL_UID, "") == label_value(uid)
-    return named and made_by is not None and made_by.pool == digest(uid)
+    return named and is_named_for(job.labels.get(LABEL_RUNNER, ""), uid)
 
 
 def halves_of(pool: Pool, marked: Marked) -> dict[str, Halves]:

@@ -86,6 +86,12 @@ def origin(name: str) -> Origin | None:
     return Origin(found["controller"], found["uid"]) if found else None
 
 
+def is_named_for(name: str, uid: str) -> bool:
+    """Return whether a name is one that a runner of this pool would have."""
+    made_by = origin(name)
+    return made_by is not None and made_by.pool == digest(uid)
+
+
 def ours(controller_id: str) -> Mapping[str, str]:
     """Return the labels that every HF Job of this controller carries."""
     return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_CONTROLLER: controller_id}

@@ -3,11 +3,12 @@
 A write holds only if the object's uid, the intents that the plan read and the term are still those. It names the
 ``resourceVersion`` on which it rests, so it can take the place of exactly one state, and that one was judged:
 
-* a later term: somebody else leads. Nothing is written, and this process ends;
+* a later term: somebody else leads. Nothing is written, and this process ends, unless its Lease proves the term to be made up
+  (:meth:`IntentLog._heed_later_term`): then that pool waits for the proof, and no other one is concerned;
 * our own term: only this process writes under it, so everything there is ours. Other fields may have moved (kopf's finalizer,
   an annotation, our own statuses): the write is tried again at once;
 * an earlier term, or none: an intent that this process does not know is taken over as a launch under way, and the write is
-  dropped. The next pass plans with it;
+  dropped. The next pass plans with it. One that has not the name of a runner of this pool is nobody's launch;
 * another object, or none: the launches are dropped.
 
 **Why this fences what a stale leader decides.** Asking the Lease before each effect stops a stale leader's *effects*, as far as
@@ -62,6 +63,7 @@ from controller.core.intents import (
 from controller.core.lifecycle import InFlight
 from controller.core.model import Disposition, Failure, Footprint, Pool, PoolKey, Snapshot
 from controller.core.money import timeout_seconds
+from controller.core.naming import is_named_for
 from controller.core.reasons import Reason
 from controller.ports import (
     Clock,
@@ -119,6 +121,7 @@ class _Page:
     written_at: float = 0.0
     failures: int = 0
     blocked: Blocked | None = None
+    later_term: tuple[Term, float] | None = None
     task: asyncio.Task[None] | None = None
 
     def move(self, pool: Pool) -> None:
@@ -187,7 +190,7 @@ class IntentLog:
                 said = first_sight(pool.uid)
                 if wrote_nothing_down(said, launched_at=pool.last_launch_at):
                     page.lists_after = self._clock.mono() + LIST_LAG
-                self._take_over(page, said.intents)
+                self._take_over(page, [i for i in said.intents if is_named_for(i.name, pool.uid)])
             self._pages[pool.uid].move(pool)
 
     def _take_over(self, page: _Page, intents: Sequence[Intent]) -> None:
@@ -380,16 +383,41 @@ class IntentLog:
             raise _Gone
         theirs = stored.written.term
         if theirs is not None and term.yields_to(theirs):
+            self._heed_later_term(page, term, theirs)
+        if theirs != term:
+            unknown = [
+                i
+                for i in stored.written.intents
+                if is_named_for(i.name, page.pool.uid)
+                and i.name not in page.known
+                and i.name not in page.open
+            ]
+            if unknown:
+                raise _Unknown(unknown)
+
+    def _heed_later_term(self, page: _Page, term: Term, theirs: Term) -> None:
+        """Raise, unless the Lease proves that nobody has begun the later term that a pool tells of.
+
+        Whoever may patch the status of one pool can write any term there, and must not stop the controller for all. A real
+        successor held the Lease when it wrote:
+
+        1. A pool tells of a later term.  2. A renewal of our Lease is sent.  3. It succeeds: nobody else has held the Lease. If
+        it fails instead, this process ends by that.
+
+        Raises:
+            Fenced: There is no election that could tell, so the pool is believed.
+            UpstreamError: No renewal has succeeded since.
+        """
+        if page.later_term is None or page.later_term[0] != theirs:
+            page.later_term = (theirs, self._clock.mono())
+        led = self._leader.led_after(page.later_term[1])
+        if led is None:
             self._leader.lose(
                 f"{page.pool.key} was written by {theirs.holder} in term {theirs.number}; this is {term.holder} in {term.number}"
             )
             raise Fenced
-        if theirs != term:
-            unknown = [
-                i for i in stored.written.intents if i.name not in page.known and i.name not in page.open
-            ]
-            if unknown:
-                raise _Unknown(unknown)
+        if not led:
+            raise UpstreamError(_LATER_TERM)
 
     def _block(self, page: _Page, failure: Failure) -> Failure:
         now = self._clock.mono()
@@ -416,7 +444,7 @@ class IntentLog:
         return told
 
     def _unblock(self, page: _Page) -> None:
-        page.failures = 0
+        page.failures, page.later_term = 0, None
         if page.blocked is not None:
             page.blocked = None
             log.info("intents written again", extra={"pool": str(page.pool.key)})
@@ -442,6 +470,9 @@ _TOO_MANY = _failure(
 )
 _UNKNOWN = _failure(
     "An earlier process had launched more than this one knew of. That is counted now, and planned again."
+)
+_LATER_TERM = _failure(
+    "Its status tells of a later term than this process's. Whether another process leads shows when the Lease is renewed."
 )
 _SLOW = _failure(f"The API server took longer than {WRITE_TIMEOUT:g} seconds.")
 _BUSY = _failure(

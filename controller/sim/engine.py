@@ -71,6 +71,11 @@ class AlwaysLeads:
         """Return True, until it has found that it is not alone."""
         return not self.lost
 
+    def led_after(self, moment: float) -> bool | None:
+        """Return None: there is no Lease that could tell."""
+        del moment
+        return None
+
     def lose(self, why: str) -> None:
         """Act no more."""
         self.lost = why

@@ -134,6 +134,10 @@ class _Holding:
     def holds(self) -> bool:
         return self.baton.holder == self.name
 
+    def led_after(self, moment: float) -> bool | None:
+        del moment
+        return None
+
     def lose(self, why: str) -> None:
         del why
         if self.holds():

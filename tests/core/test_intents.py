@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core.evidence import LIST_LAG
 from controller.core.intents import (
     MOST_TERMS,
     Blocked,
@@ -20,7 +21,6 @@ from controller.core.intents import (
     outlived,
     wrote_nothing_down,
 )
-from controller.core.lifecycle import LIST_LAG
 from controller.core.model import Failure, Snapshot
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Memory, Plan, PoolMemory, Result

@@ -45,9 +45,14 @@ class Leads:
         self.identity, self.transitions = identity, transitions
         self.mine = True
         self.lost = ""
+        self.renewed_at: float | None = None
+        """When the Lease was renewed last; None without an election."""
 
     def holds(self) -> bool:
         return self.mine and not self.lost
+
+    def led_after(self, moment: float) -> bool | None:
+        return None if self.renewed_at is None else self.renewed_at > moment
 
     def lose(self, why: str) -> None:
         self.lost = why

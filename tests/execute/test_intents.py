@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.intents import MOST_INTENTS, Term, Written
-from controller.core.lifecycle import LIST_LAG
+from controller.core.evidence import LIST_LAG
+from controller.core.intents import MOST_INTENTS, MOST_TERMS, Term, Written
 from controller.core.reasons import Reason
 from controller.execute.intents import RETRY_DELAYS, TIDY_EVERY, TRIES, WRITE_TIMEOUT
 from controller.sim.loop import run_virtual
@@ -235,6 +235,46 @@ class TestTerms:
             w.launch(new, "aaaa")
             await w.quiet()
             assert w.leads.lost
+
+        play(act)
+
+    def test_a_term_that_somebody_made_up_stops_no_other_pool_and_is_overruled_once_the_lease_was_renewed(
+        self,
+    ) -> None:
+        async def act(w: World) -> None:
+            other = pool("other")
+            w.know(P, other)
+            w.leads.renewed_at = w.clock.mono()
+            w.store.put(P, term=Term(number=MOST_TERMS, holder="mallory"))
+            w.launch(P, "aaaa")
+            w.launch(other, "aaaa")
+            await w.quiet(1)
+            assert not w.leads.lost
+            assert list(w.github.registered) == [name_of(other)]
+            assert w.log.for_plan()[P.uid].blocked is not None
+            w.leads.renewed_at = w.clock.mono()
+            await w.quiet(RETRY_DELAYS[0])
+            w.log.tidy()
+            await w.quiet(1)
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert not w.leads.lost
+            assert name_of(P, "bbbb") in w.github.registered
+            assert w.store.objects[P.key].written.term == Term(number=1, holder="me")
+
+        play(act)
+
+    def test_intents_with_names_of_another_pools_runners_count_nowhere(self) -> None:
+        async def act(w: World) -> None:
+            victim = pool("victim")
+            lie = Written(term=OTHER, intents=(intent(victim),))
+            honest = Written(term=OTHER, intents=(intent(victim),))
+            w.know(P, victim, written={P.uid: lie, victim.uid: honest})
+            assert [flight.pool_uid for flight in w.executor.in_flight.values()] == [victim.uid]
+            w.store.put(P, intent(victim, "cccc"), term=OTHER)
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert w.stored(P) == [name_of(P, "bbbb")]
 
         play(act)
 

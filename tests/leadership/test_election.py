@@ -346,6 +346,19 @@ async def test_a_candidate_that_was_stopped_while_it_took_over_takes_over_anew()
 
 
 @virtual
+async def test_only_a_renewal_that_was_sent_later_says_that_it_led_after_a_moment() -> None:
+    a = Replica("a", Line(LeaseServer(), Random(1)))
+    await leader(a)
+    moment = a.clock.mono()
+    assert a.election.led_after(moment) is False
+    await asyncio.sleep(TIMING.retry + 1)
+    assert a.election.led_after(moment) is True
+    a.election.lose("another one was found")
+    assert a.election.led_after(moment) is False
+    await end(a)
+
+
+@virtual
 async def test_a_leader_that_was_stopped_refuses_effects_before_it_does_anything_else() -> None:
     class Jumping(Clock):
         ahead = 0.0

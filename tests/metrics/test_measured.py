@@ -381,6 +381,9 @@ class Baton:
     def __init__(self, *, mine: bool) -> None:
         self.mine = mine
 
+    def led_after(self, moment: float) -> bool | None:
+        return None
+
     def lose(self, why: str) -> None:
         self.mine = False
 

@@ -125,6 +125,10 @@ class Election:
         """How often the Lease had changed hands when this process got it; less only if it was deleted since, and made anew."""
         return self._lease.transitions if self._lease is not None else 0
 
+    def led_after(self, moment: float) -> bool | None:
+        """Return whether a renewal that was sent after this moment, in monotonic seconds, has succeeded."""
+        return self._renewed_at is not None and self._renewed_at > moment
+
     def lose(self, why: str) -> None:
         """Refuse effects at once, and let :meth:`keep` raise soon: another process has decided something in a later term."""
         self._renewed_at = None
