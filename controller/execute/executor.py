@@ -33,7 +33,16 @@ from typing import Any, TypeVar
 from controller.core.gc import Retire
 from controller.core.intents import Intent
 from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import Disposition, Failure, Flavor, Footprint, HFJob, HubAccount, Pool
+from controller.core.model import (
+    Disposition,
+    Failure,
+    Flavor,
+    Footprint,
+    GitHubSource,
+    HFJob,
+    HubAccount,
+    Pool,
+)
 from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
 from controller.core.report import Action, Launch, Result
@@ -97,7 +106,7 @@ class Executor:
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
         self._left: set[str] = set()
-        self._looking: set[str] = set()
+        self._looking: set[tuple[GitHubSource, str]] = set()
         self._looked: list[RerunResult] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         # Launches and retirements queue apart and per credential, so that a hanging Hub delays no other account
@@ -173,8 +182,9 @@ class Executor:
                         )
                         self._start(effect, action)
                 case Rerun():
-                    if action.name not in self._looking:
-                        self._looking.add(action.name)
+                    # By source too: another tenant's GitHub may have a repository and a run of any name.
+                    if (action.pool.source, action.name) not in self._looking:
+                        self._looking.add((action.pool.source, action.name))
                         _ = self._spawn(self._rerun(action), name=f"rerun:{action.name}")
 
         for of_one_pool in launches.values():
@@ -245,7 +255,11 @@ class Executor:
             else partial(self._retire, action)
         )
         try:
-            place = (effect.effect, effect.footprint)
+            # A runner that no pool claims may have no HF Job: its turn is that of its scope, not of all such runners anywhere.
+            place = (
+                effect.effect,
+                effect.footprint or (action.scope if isinstance(action, Retire) else None),
+            )
             hf_job, failure = await self._guarded(place, work, runner=effect.name, effect=str(effect.effect))
         except _Busy:
             busy = True
@@ -259,7 +273,7 @@ class Executor:
             return await run_again(self._connections.github(source), action, self._may_act)
 
         answer, failure = await self._guarded(("rerun", source), look, effect="rerun", run=action.name)
-        self._looking.discard(action.name)
+        self._looking.discard((source, action.name))
         self._looked.append(
             RerunResult(
                 pool_uid=action.pool.uid, name=action.name, answer=answer or Answer.LATER, failure=failure

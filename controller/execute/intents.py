@@ -311,10 +311,10 @@ class IntentLog:
                 except asyncio.CancelledError:
                     self._end(batches, _GONE)
                     raise
+                self._end(batches, failure)
                 if failure is None:
                     for batch in batches:
                         self._took(page.pool.key, self._clock.mono() - batch.decided_at)
-                self._end(batches, failure)
         finally:
             page.task = None
 
@@ -340,6 +340,14 @@ class IntentLog:
             failure = _UNKNOWN
         except _Gone:
             failure = self._block(page, _GONE)
+        except Fenced:
+            raise
+        except Exception:
+            # Whatever the answer was: launches that wait for it must not wait for ever, each in a place of maxRunners.
+            log.exception(
+                "intents not written", extra={"pool": str(page.pool.key), "reason": "InternalError"}
+            )
+            failure = self._block(page, _MISTAKE)
         else:
             self._unblock(page)
             return None
@@ -471,6 +479,7 @@ _TOO_MANY = _failure(
 _UNKNOWN = _failure(
     "An earlier process had launched more than this one knew of. That is counted now, and planned again."
 )
+_MISTAKE = _failure(Reason.InternalError.meaning)
 _LATER_TERM = _failure(
     "Its status tells of a later term than this process's. Whether another process leads shows when the Lease is renewed."
 )

@@ -24,6 +24,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.report import Launch
+from controller.core.retry import RunRecord
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
@@ -125,6 +126,10 @@ class GitHub:
             return False
         self.registered = {name: number for name, number in self.registered.items() if number != runner_id}
         return True
+
+    async def run(self, repository: str, run_id: int) -> RunRecord | None:
+        await self.script.play("run", f"{repository}/{run_id}")
+        return None
 
 
 class Hub:

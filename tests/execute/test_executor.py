@@ -13,6 +13,7 @@ from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import (
     Failure,
     HubAccount,
+    Interruption,
     Pool,
     RunnerTemplate,
     SecretEnv,
@@ -21,6 +22,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.report import Result
+from controller.core.retry import Rerun
 from controller.execute.executor import EFFECT_TIMEOUT
 from controller.ports import Fenced
 from controller.sim.loop import run_virtual
@@ -372,6 +374,34 @@ class TestGates:
             assert w.script.under_way["register"] == 2
 
         play(act, parallel=1)
+
+    def test_runners_without_a_pool_at_a_host_that_hangs_delay_none_at_another(self) -> None:
+        async def act(w: World) -> None:
+            far = replace(P.source, api_url="https://ghe.example/api/v3")
+            there = replace(P.footprint.registrations, source=far)
+            w.script.gates["deregister"] = asyncio.Event()
+            w.executor.submit([replace(retire(account=None, token="bbbb"), pool_uid="", scope=there)])
+            await w.quiet(1)
+            del w.script.gates["deregister"]
+            w.executor.submit([replace(retire(account=None, token="cccc", registration=2), pool_uid="")])
+            await w.quiet(1)
+            (result,) = w.executor.take_results()
+            assert result.name == name_of(P, "cccc")
+
+        play(act, parallel=1)
+
+    def test_a_look_at_a_run_that_hangs_keeps_no_other_source_from_the_run_of_the_same_name(self) -> None:
+        async def act(w: World) -> None:
+            far = pool("far", source=replace(P.source, api_url="https://ghe.example/api/v3"))
+            lost = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=1, at=0.0)
+            w.script.gates["run"] = asyncio.Event()
+            w.executor.submit([Rerun(far, lost)])
+            await w.quiet(1)
+            w.executor.submit([Rerun(P, lost), Rerun(P, lost)])
+            await w.quiet(1)
+            assert w.script.under_way["run"] == 2
+
+        play(act)
 
     def test_waiting_for_a_write_takes_no_turn_of_the_place(self) -> None:
         async def act(w: World) -> None:

@@ -399,6 +399,26 @@ class TestWithoutKubernetes:
 
         play(act)
 
+    @pytest.mark.parametrize("call", ["read", "write"])
+    def test_an_answer_that_nobody_foresaw_blocks_the_pool_for_a_while_and_holds_no_launch_for_ever(
+        self, call: str
+    ) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail(call, ZeroDivisionError("what is this"))
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert result.failure.reason is Reason.IntentsBlocked
+            assert w.executor.in_flight == {}
+            await w.quiet(RETRY_DELAYS[0])
+            w.launch(P, "bbbb")
+            await w.quiet()
+            assert w.script.count("launch") == 1
+
+        play(act)
+
     def test_a_refusal_is_told_with_the_servers_words(self) -> None:
         async def act(w: World) -> None:
             w.know(P)
