@@ -280,8 +280,8 @@ def choose_hf_job(
     candidates: Sequence[tuple[HubAccount, HFJob]],
     *,
     known_id: str,
-    creator: str,
     copies: frozenset[str],
+    alone: bool,
 ) -> tuple[HubAccount, HFJob] | None:
     """Return the HF Job that we made, of several that carry one runner's name; the others are copies.
 
@@ -290,18 +290,18 @@ def choose_hf_job(
     Args:
         candidates: Live ones, with the list that shows each.
         known_id: The Hub's id of ours, where it is known: from the answer to our launch, or from an earlier pass.
-        creator: Who launched with our token last, empty while unknown.
         copies: Ids that were found to be copies before.
+        alone: Nothing else tells of the runner. What another user made is then no job of ours: ours may have ended before, and
+            that one goes on. Beside a registration it may be ours, since the token may be another user's by now.
     """
     if known_id:
         return next((each for each in candidates if each[1].id == known_id), None)
-    genuine = [each for each in candidates if each[1].id not in copies and each[1].initiator != COPY]
-    # Another creator tells against a job only beside one of ours: the token may be another user's since.
-    return min(
-        genuine,
-        key=lambda each: (bool(creator) and each[1].creator != creator, each[1].created_at, each[1].id),
-        default=None,
-    )
+    genuine = [
+        each
+        for each in candidates
+        if each[1].id not in copies and each[1].initiator != COPY and not (alone and each[1].foreign)
+    ]
+    return min(genuine, key=lambda each: (each[1].foreign, each[1].created_at, each[1].id), default=None)
 
 
 def join_runners(
@@ -313,7 +313,6 @@ def join_runners(
     served: Mapping[str, WorkflowJob],
     tracks: Mapping[str, Track],
     copies: frozenset[str] = frozenset(),
-    creator: str = "",
     now: float,
 ) -> list[Runner]:
     """Return the pool's runners, by name.
@@ -327,7 +326,6 @@ def join_runners(
             of runners and HF Jobs that are older may still show it free.
         tracks: What is known from before.
         copies: Ids of HF Jobs that were found to be copies.
-        creator: Who launches with the pool's token; empty while unknown.
         now: Monotonic seconds.
 
     Must not be made async: what is compared here is one instant's view.
@@ -342,8 +340,9 @@ def join_runners(
         ours = None
         if halves.hf_jobs:
             known_id = (track.hf_job_id if track else "") or (launched.id if launched else "")
-            ours = choose_hf_job(halves.hf_jobs, known_id=known_id, creator=creator, copies=copies)
-            if ours is None and halves.registration is None and halves.in_flight is None:
+            alone = halves.registration is None and halves.in_flight is None
+            ours = choose_hf_job(halves.hf_jobs, known_id=known_id, copies=copies, alone=alone)
+            if ours is None and alone:
                 continue  # nothing but copies
         runners.append(
             _join(

@@ -103,7 +103,6 @@ class _Shared:
             served=served,
             tracks=memory.tracks,
             copies=memory.copies,
-            creator=memory.creator,
             now=given.now,
         )
         return PoolPass(

@@ -282,16 +282,11 @@ class PoolPass:
             self._tracks[name] = replace(track, retry_at=self.given.now + delay, refusals=track.refusals + 1)
 
     def note_copies(self) -> None:
-        """Tell once of each HF Job that has a runner's name and is not ours, and learn who launches with our token.
+        """Tell once of each HF Job that has a runner's name and is not ours.
 
-        Such a job is left alone: it is not ours to end, and whoever made it pays for it. Both are remembered, since the one
-        that we made may be gone first.
+        Such a job is left alone: it is not ours to end, and whoever made it answers for it. It is remembered, since the one that
+        we made may be gone first.
         """
-        launched = [
-            r.hf_job for r in self.runners if r.hf_job is not None and r.hf_job.creator and not r.fresh
-        ]
-        if launched and launched[-1].creator != self.memory.creator:
-            self.memory = replace(self.memory, creator=launched[-1].creator)
         for job_id in sorted(self.copies.keys() - self.memory.copies):
             job = self.copies[job_id]
             whose = f" by {job.creator}" if job.creator else ""

@@ -87,7 +87,6 @@ class PoolMemory:
         losses: Workflow jobs whose HF Job ended under them.
         tracks: By runner.
         copies: Ids of HF Jobs that carry the name of a runner of ours and are not the one that we made.
-        creator: Who launches with the pool's token, by the Hub's newest answer to a launch; empty before one.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -103,7 +102,6 @@ class PoolMemory:
     losses: Losses = field(default_factory=Losses)
     tracks: Mapping[str, Track] = field(default_factory=dict)
     copies: frozenset[str] = frozenset()
-    creator: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

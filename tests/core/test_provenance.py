@@ -352,8 +352,10 @@ class TestCopies:
     """HF Jobs that carry a runner's labels and are not the one that was launched for it."""
 
     ours = replace(started(OURS), creator="bot")
-    copy = replace(started(OURS), id="copy", created_at=SERVER - 2, started_at=SERVER - 1, creator="eve")
-    duplicate = replace(copy, initiator="duplicated-job", creator="bot")
+    copy = replace(
+        started(OURS), id="copy", created_at=SERVER - 2, started_at=SERVER - 1, creator="eve", foreign=True
+    )
+    duplicate = replace(copy, initiator="duplicated-job", creator="bot", foreign=False)
 
     def done(
         self, *hf_jobs: HFJob, memory: Memory | None = None, ended: Iterable[HFJob] = (), **more: Any
@@ -395,8 +397,15 @@ class TestCopies:
             assert not each.reports[OURS.uid].runners
             assert not each.actions
 
-    def test_after_a_restart_the_hubs_own_duplicate_is_no_runner(self) -> None:
-        assert not self.done(self.duplicate, registrations=[]).reports[OURS.uid].runners
+    @pytest.mark.parametrize(
+        "other", [copy, duplicate], ids=["by another user", "by the Hub's own duplicate"]
+    )
+    def test_after_a_restart_a_copy_alone_is_no_runner(self, other: HFJob) -> None:
+        assert not self.done(other, registrations=[]).reports[OURS.uid].runners
+
+    def test_one_beside_a_registration_is_ours_although_the_token_is_another_users_now(self) -> None:
+        (runner,) = self.done(self.copy).reports[OURS.uid].runners
+        assert runner.hf_job == self.copy
 
     def test_the_end_of_a_copy_is_not_the_end_of_the_runner(self) -> None:
         first = self.done(self.ours, self.copy, jobs=[running(1, name_of(OURS))])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from controller.adapters.huggingface.errors import Asked, HubError, malformed
 from controller.adapters.huggingface.session import Answer, Session, Wire
-from controller.adapters.huggingface.values import JSON, carried_labels, parse_job
+from controller.adapters.huggingface.values import JSON, carried_labels, parse_identity, parse_job
 from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, Stage
 from controller.core.reasons import Reason
 from controller.ports import Clock, LaunchSpec, UpstreamError
@@ -64,6 +64,7 @@ class HubJobs:
         self._account = account
         self._clock = clock
         self._wire = account_wire(account, token=token, session=session, clock=clock, meter=meter)
+        self._user = ""
         self._path = f"/api/jobs/{quote(account.namespace, safe='')}"
 
     async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
@@ -83,12 +84,26 @@ class HubJobs:
                 jobs.update((job.id, job) for job in found)  # the later page is the newer answer
                 failure = failure or broken
                 server_time = page.server_time if server_time is None else server_time
+        live = [job for job in jobs.values() if not job.stage.ended]
+        user = await self._whose_token() if any(job.creator for job in live) else ""
         return Observation(
-            items=tuple(job for job in jobs.values() if not job.stage.ended),
+            items=tuple(
+                replace(job, foreign=True) if user and job.creator not in ("", user) else job for job in live
+            ),
             asked_at=asked_at,
             server_time=self._clock.wall() if server_time is None else server_time,
             failure=failure,
         )
+
+    async def _whose_token(self) -> str:
+        """Return the name of the token's user, asked for once; empty while the Hub does not tell, which costs the list nothing."""
+        if not self._user:
+            try:
+                answer = await self._wire.get("/api/whoami-v2")
+                self._user = parse_identity(answer.payload).name
+            except (HubError, ValueError):
+                return ""
+        return self._user
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
         """Return HF Jobs of any stage that carry all the labels, newest first.
