@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from controller.core.evidence import LIST_LAG, shows_all_before
 from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import Failure, Footprint, Snapshot
+from controller.core.model import Failure, Footprint, Pool, Snapshot
 
 MOST_INTENTS = 1_000
 """Launches under way that a pool's status has room for: a hundred kilobytes of it, of one and a half megabytes that etcd takes."""
@@ -162,6 +162,18 @@ def ended_intents(
         if intent.name in shown or (seen is not None and shows_all_before(seen, settled_at)):
             ended.append(intent.name)
     return ended
+
+
+def served_by(pool: Pool, snapshot: Snapshot) -> set[str]:
+    """Return the runners whose workflow job the pool's own credentials showed completed since the last pass.
+
+    A short one may come and go between two lists of registrations: no list ever shows it, and yet nothing is left of it, since an
+    ephemeral runner's record goes when its job completes.
+    """
+    sources = {footprint.registrations.source for footprint in pool.footprints}
+    return {
+        job.runner_name for source in sources for job in snapshot.completed.get(source, ()) if job.runner_name
+    }
 
 
 def outlived(intent: Intent, *, timeout: float, wall: float) -> bool:

@@ -58,6 +58,7 @@ from controller.core.intents import (
     ended_intents,
     next_term,
     outlived,
+    served_by,
     wrote_nothing_down,
 )
 from controller.core.lifecycle import InFlight
@@ -265,6 +266,7 @@ class IntentLog:
                 and outlived(entry.intent, timeout=timeout, wall=self._clock.wall())
             ]
             given_up += old
+            page.shown |= served_by(page.pool, snapshot) & page.open.keys()
             told = ((entry.intent, entry.settled_at) for entry in page.open.values())
             ended = ended_intents(told, in_flight, snapshot, shown=page.shown)
             for name in {*old, *ended}:

@@ -48,7 +48,7 @@ class Ending:
         if self.stage.judge.violations:
             return
         warm = any(pool.spec.get("minIdle") for pool in self.stage.plan.pools)
-        if self._specs() and not warm and self._listens():
+        if self._specs_by_namespace() and not warm and self._listens():
             await self._judge_silence()
         await self._until(lambda: self._said() == self._lonely(), patience=SLOW_LOOK)
         self._judge_reasons()
@@ -126,12 +126,19 @@ class Ending:
         ]
 
     def _servable(self, job: JobPlan) -> bool:
-        return any(serves(spec, job.repository, job.labels) for spec in self._specs())
+        return any(
+            serves(spec, job.repository, job.labels)
+            for specs in self._specs_by_namespace().values()
+            for spec in specs
+        )
 
-    def _specs(self) -> list[Mapping[str, Any]]:
+    def _specs_by_namespace(self) -> Mapping[str, list[Mapping[str, Any]]]:
         """Return the specs of the pools that are not being deleted."""
-        pools = self.stage.sim.cluster.pools.values()
-        return [body["spec"] for body in pools if "deletionTimestamp" not in body["metadata"]]
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for key, body in self.stage.sim.cluster.pools.items():
+            if "deletionTimestamp" not in body["metadata"]:
+                found.setdefault(key.namespace, []).append(body["spec"])
+        return found
 
     def _name_what_hangs(self) -> None:
         store = self.stage.sim.github.store
@@ -182,28 +189,30 @@ class Ending:
                     SERVED, f"job {row.id} ended as {row.conclusion}, where {job.result} was due"
                 )
         if not self.stage.judge.violations and self._said() != self._lonely():
-            message = f"{self._lonely()} jobs that no pool serves, and statuses name {self._said()}"
+            message = (
+                f"{dict(self._lonely())} jobs that no pool serves, and statuses name {dict(self._said())}"
+            )
             self.stage.judge.fail(SERVED, message)
 
-    def _lonely(self) -> int:
-        """Return how many queued jobs no pool serves, although some pool covers their repository."""
+    def _lonely(self) -> Counter[str]:
+        """Return how many queued jobs no pool of a namespace serves, although one of its pools covers their repository."""
         store = self.stage.sim.github.store
-        specs = self._specs()
-        return sum(
-            row.status == "queued"
-            and not self._servable(job := self.stage.jobs[row.run_id])
-            and any(serves(s, job.repository, s["labels"]) for s in specs)
-            for row in store.jobs.rows()
-        )
+        found: Counter[str] = Counter()
+        for namespace, specs in self._specs_by_namespace().items():
+            for row in store.jobs.rows():
+                job = self.stage.jobs[row.run_id]
+                if row.status == "queued" and not any(serves(s, job.repository, job.labels) for s in specs):
+                    found[namespace] += any(serves(s, job.repository, s["labels"]) for s in specs)
+        return +found
 
-    def _said(self) -> int:
-        """Return how many jobs the statuses call unmatched."""
-        return sum(
-            entry["count"]
-            for body in self.stage.sim.cluster.pools.values()
-            for entry in body["status"].get("queue", ())
-            if entry["reason"] == "NoMatchingPool"
-        )
+    def _said(self) -> Counter[str]:
+        """Return how many jobs the statuses of each namespace call unmatched."""
+        found: Counter[str] = Counter()
+        for key, body in self.stage.sim.cluster.pools.items():
+            for entry in body["status"].get("queue", ()):
+                if entry["reason"] == "NoMatchingPool":
+                    found[key.namespace] += entry["count"]
+        return found
 
     def _judge_launches(self) -> None:
         """Count launches against jobs: without faults one each; one more for each single fault that a launch cannot survive."""

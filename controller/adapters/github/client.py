@@ -258,12 +258,14 @@ class Client:
     ) -> Observation[T]:
         found: dict[object, T] = {}
         totals: list[int] = []
+        uncounted = False
         page, first = await self._page(start)
         answer, turned, size = first, 1, first.size
         while True:
             found.update((key(value), value) for value in page.rows)
             if page.total is not None:
                 totals.append(page.total if cap is None else min(page.total, cap))
+            uncounted |= page.counted and page.total is None
             if page.next is None:
                 break
             if page.next == answer.sent_to:
@@ -277,7 +279,8 @@ class Client:
             items=tuple(found.values()),
             asked_at=first.asked_at,
             server_time=first.server_time,
-            failure=_moved(first) if has_moved(totals, len(found)) else None,
+            # A count that cannot be read proves nothing of what may have slipped between two pages; one page is whole by itself.
+            failure=_moved(first) if has_moved(totals, len(found)) or (uncounted and turned > 1) else None,
         )
 
     async def _page(self, request: Request) -> tuple[Page[Any], Answer]:

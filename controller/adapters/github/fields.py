@@ -71,6 +71,10 @@ class Row:
             return otherwise
         return self._sure(key, whole(self._fields.get(key), 0, LARGEST_ID))
 
+    def count_or_none(self, key: str) -> int | None:
+        """Return an integer of 0 or more; None for anything else, where a call can do without it."""
+        return whole(self._fields.get(key), 0, LARGEST_ID)
+
     def word(self, key: str) -> str:
         """Return text that decides something, as it came."""
         return self._sure(key, exact(self._fields.get(key), LONGEST_WORD))

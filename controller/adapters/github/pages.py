@@ -34,12 +34,14 @@ class Page(Generic[T]):
 
     Attributes:
         rows: Parsed.
-        total: ``total_count``, where the answer has one.
+        total: ``total_count``, where the answer has one that is a number.
+        counted: It should have one.
         next: URL of the next page.
     """
 
     rows: tuple[T, ...]
     total: int | None
+    counted: bool = False
     next: str | None = None
 
 
@@ -52,8 +54,9 @@ def read_page(document: object, key: str | None, parse: Callable[[Row], T]) -> P
     if key is None:
         return Page(rows=tuple(parse(Row(row)) for row in listed(document, "rows")), total=None)
     found = Row(document)
-    total = min(found.count("total_count"), MOST_TOTAL)
-    return Page(rows=tuple(parse(Row(row)) for row in found.rows(key)), total=total)
+    total = found.count_or_none("total_count")
+    rows = tuple(parse(Row(row)) for row in found.rows(key))
+    return Page(rows=rows, total=None if total is None else min(total, MOST_TOTAL), counted=True)
 
 
 def has_moved(totals: Sequence[int], unique_rows: int) -> bool:

@@ -140,7 +140,7 @@ def runner_rows(ids: Iterable[int]) -> list[dict[str, Any]]:
     ]
 
 
-def runner_page(ids: Iterable[int], *, total: int, following: str | None = None) -> httpx.Response:
+def runner_page(ids: Iterable[int], *, total: int | None, following: str | None = None) -> httpx.Response:
     """Make one page of a runner list."""
     link = {"link": f'<{following}>; rel="next", <https://x/>; rel="last"'} if following else {}
     return answer(200, {"total_count": total, "runners": runner_rows(ids)}, **link)

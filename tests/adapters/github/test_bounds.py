@@ -414,3 +414,23 @@ async def test_a_request_timeout_of_the_servers_may_have_had_its_effect() -> Non
         await github.register(LIB, name="r", labels=LABELS, group=None)
     assert caught.value.failure.in_doubt
     assert caught.value.failure.reason is Reason.GitHubUnavailable
+
+
+@virtual
+async def test_a_count_of_rows_that_is_no_number_spoils_no_list_of_one_page() -> None:
+    odd = {"total_count": 10**400, "runners": runner_rows([1])}
+    seen = await Script(answer(200, odd)).connect().registrations(LIB)
+    assert (seen.complete, len(seen.items)) == (True, 1)
+
+
+@virtual
+async def test_pages_without_a_count_that_can_be_read_prove_no_absence() -> None:
+    following = "https://api.github.com/repos/acme/lib/actions/runners?per_page=100&page=2"
+    pages = [
+        runner_page([1], total=None, following=following),
+        runner_page([2], total=None),
+    ]
+    seen = await Script(*pages, *pages).connect().registrations(LIB)
+    assert len(seen.items) == 2
+    assert seen.failure is not None
+    assert seen.failure.reason is Reason.GitHubListMoved
