@@ -174,9 +174,10 @@ def _hf_job(pool: Pool, name: str, phase: str) -> HFJob:
 
 
 def _workflow_job(pool: Pool, number: int, status: JobStatus, runner: str | None) -> WorkflowJob:
+    id_ = int(pool.uid[-12:]) * 1_000 + number
     return WorkflowJob(
-        id=number,
-        run_id=number,
+        id=id_,
+        run_id=id_,
         run_attempt=1,
         repository=f"{pool.scope.owner}/{pool.scope.repository}",
         name="tests",
