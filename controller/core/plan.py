@@ -50,8 +50,14 @@ def plan(given: PlanInput) -> Plan:
             shared.match(ours, passes)
         except Exception:  # noqa: BLE001 - found by asking each pool alone
             for pool in ours:
-                guarded(pool, lambda pool=pool: shared.match([pool], passes))  # type: ignore[misc]
-            shared.match([pool for pool in ours if pool.uid in passes], passes)
+                guarded(pool, lambda pool=pool: shared.try_match(pool, passes))  # type: ignore[misc]
+            rest = [pool for pool in ours if pool.uid in passes]
+            try:
+                shared.match(rest, passes)
+            except Exception as error:  # noqa: BLE001 - only together do they fail: that concerns their namespace alone
+                for pool in rest:
+                    faults[pool.uid] = error
+                    del passes[pool.uid]
     for one in list(passes.values()):
         guarded(one.pool, one.decide)
     reports: dict[str, PoolReport] = {}
@@ -130,6 +136,11 @@ class _Shared:
             room=lambda pool: passes[pool.uid].room(),
             usd_per_second=self.usd,
         )
+
+    def try_match(self, pool: Pool, passes: Mapping[str, PoolPass]) -> None:
+        """Ask one pool everything that :meth:`match` asks it among others; raises whatever is wrong with it."""
+        self.match([pool], passes)
+        passes[pool.uid].room()
 
     def effects_without_pool(self) -> set[str]:
         """Return the runners with an effect under way whose pool does not exist."""
