@@ -48,6 +48,7 @@ CONDITIONS = (
     "HubReachable",
     "RepositoriesReadable",
     "LaunchesSucceed",
+    "IntentsWritten",
     "JobsUninterrupted",
     "LabelsDistinct",
 )
