@@ -181,10 +181,7 @@ def match_demand(
             p.uid,
         ),
     )
-    jobs = [
-        (entry, [pool for pool in entry.candidates if _serves(pool, entry.job)])
-        for entry in _queued_jobs(ranked, demand, snapshot)
-    ]
+    jobs = _with_matching(list(_queued_jobs(ranked, demand, snapshot)))
     jobs.sort(key=lambda each: (each[0].job.created_at, each[0].job.id))
     contested = {pool.uid: pool for _, matching in jobs if len(matching) > 1 for pool in matching}
     rooms = {uid: room(pool) for uid, pool in contested.items()}
@@ -193,6 +190,18 @@ def match_demand(
             _assign(entry, _choose(matching, rooms), matching, demand)
         else:
             _leave_unserved(entry.job, entry.candidates, demand)
+
+
+def _with_matching(entries: Sequence[_Queued]) -> list[tuple[_Queued, Sequence[Pool]]]:
+    """Return each job with the pools that match it; jobs with equal labels and the same candidates are looked at once."""
+    known: dict[tuple[int, tuple[str, ...]], Sequence[Pool]] = {}
+    found = []
+    for entry in entries:
+        key = (id(entry.candidates), entry.job.labels)
+        if key not in known:
+            known[key] = [pool for pool in entry.candidates if _serves(pool, entry.job)]
+        found.append((entry, known[key]))
+    return found
 
 
 def _queued_jobs(

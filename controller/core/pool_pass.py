@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -93,7 +93,9 @@ class PoolPass:
         self.launched = 0
         self.live = sum(runner.live for runner in runners)
         self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
-        self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)]
+        self._capacity = {
+            r.name: r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)
+        }
         since = self.memory.draining_since
         if pool.leaving != (since is not None):
             self.memory = replace(self.memory, draining_since=given.now if pool.leaving else None)
@@ -119,6 +121,11 @@ class PoolPass:
         self.run_again()
         self.remember()
 
+    @property
+    def capacity(self) -> Collection[Runner]:
+        """Runners that can take a job, and are not being ended, by name."""
+        return self._capacity.values()
+
     @cached_property
     def waiting(self) -> int:
         """How many queued jobs wait for a runner of this pool; meaningful once the queue is shared out."""
@@ -141,11 +148,12 @@ class PoolPass:
         for job, view in ended:
             self._book(job, view)
         self._price()
+        registrations = {r.name: r.registration for r in self.runners} if ended else {}
         for job, _ in ended:
             name = job.labels.get(LABEL_RUNNER, "")
             track = self._tracks_before.get(name)
             workflow_job = running.get(name)
-            registration = next((r.registration for r in self.runners if r.name == name), None)
+            registration = registrations.get(name)
             reason = ended_because(job)
             busy = workflow_job is not None or (registration is not None and registration.busy)
             if reason is Reason.LifetimeDeadline:
@@ -281,20 +289,21 @@ class PoolPass:
             self._tracks[name] = replace(track, retry_at=self.given.now + delay, refusals=track.refusals + 1)
 
     def note_copies(self) -> None:
-        """Tell once of each HF Job that has a runner's name and is not ours, and learn who launches with our token.
+        """Tell once of HF Jobs that have a runner's name and are not ours, and learn who launches with our token.
 
         Such a job is left alone: it is not ours to end, and whoever made it pays for it. Both are remembered, since the one
-        that we made may be gone first.
+        that we made may be gone first. However many somebody makes, they are one notice in a pass.
         """
         launched = [
             r.hf_job for r in self.runners if r.hf_job is not None and r.hf_job.creator and not r.fresh
         ]
         if launched and launched[-1].creator != self.memory.creator:
             self.memory = replace(self.memory, creator=launched[-1].creator)
-        for job_id in sorted(self.copies.keys() - self.memory.copies):
-            job = self.copies[job_id]
+        if new := sorted(self.copies.keys() - self.memory.copies):
+            job = self.copies[new[0]]
             whose = f" by {job.creator}" if job.creator else ""
-            message = f"HF Job {job.id}{whose} is a copy of {job.labels[LABEL_RUNNER]}. {Reason.HFJobCopied.meaning}"
+            more = f", and there are {len(new) - 1} more of this pool's" if len(new) > 1 else ""
+            message = f"HF Job {job.id}{whose} is a copy of {job.labels[LABEL_RUNNER]}{more}. {Reason.HFJobCopied.meaning}"
             self._notice(Reason.HFJobCopied, message, warning=True)
         copies = frozenset(self.copies)
         if copies != self.memory.copies:
@@ -332,7 +341,7 @@ class PoolPass:
 
     def _retire(self, runner: Runner, reason: Reason) -> None:
         self.staying -= runner.hf_job is not None
-        self.capacity = [other for other in self.capacity if other is not runner]
+        self._capacity.pop(runner.name, None)
         self.actions.append(
             Retire(
                 pool_uid=self.pool.uid,
