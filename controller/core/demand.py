@@ -17,6 +17,7 @@ from controller.core.labels import covered, hosted, is_glob, label_set
 from controller.core.model import (
     Disposition,
     Failure,
+    Footprint,
     GitHubSource,
     GroupOnlyJobs,
     JobStatus,
@@ -89,12 +90,9 @@ def _resolved(pool: Pool, snapshot: Snapshot) -> bool:
     return seen is not None and seen.complete
 
 
-def blocked_by(pool: Pool, snapshot: Snapshot) -> Failure | None:
-    """Return what a person must mend before the pool can do anything: a missing Secret, a refused token, ..."""
-    views = (
-        snapshot.registrations.get(pool.footprint.registrations),
-        snapshot.hf_jobs.get(pool.footprint.account),
-    )
+def blocked_by(place: Footprint, snapshot: Snapshot) -> Failure | None:
+    """Return what a person must mend before anything can be done at a place: a missing Secret, a refused token, ..."""
+    views = (snapshot.registrations.get(place.registrations), snapshot.hf_jobs.get(place.account))
     for view in views:
         if view is not None and view.failure is not None and view.failure.disposition is Disposition.PERSON:
             return view.failure
@@ -103,7 +101,7 @@ def blocked_by(pool: Pool, snapshot: Snapshot) -> Failure | None:
 
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     """Return whether nothing that a person decided or must mend keeps the pool from launching."""
-    return not (pool.paused or pool.leaving or blocked_by(pool, snapshot))
+    return not (pool.paused or pool.leaving or blocked_by(pool.footprint, snapshot))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from controller.core.lifecycle import (
 from controller.core.model import (
     Disposition,
     Failure,
+    Footprint,
     HFJob,
     Observation,
     Pool,
@@ -624,21 +625,29 @@ class PoolPass:
         since = self.memory.draining_since
         if not self.pool.leaving or since is None:
             return False
-        places = self.pool.footprints
-        views = [self.given.snapshot.registrations.get(f.registrations) for f in places]
-        hubs = [self.given.snapshot.hf_jobs.get(f.account) for f in places]
-        proved = all(v is not None and v.complete and v.asked_at > since for v in (*views, *hubs))
-        if proved:
+        unproved = [place for place in self.pool.footprints if not self._proves_since(place, since)]
+        if not unproved:
             # 1. A registration is made, perhaps its answer lost.  2. Lists that lag do not show it.  3. The pool is deleted. Lists
             # that are younger than the deletion may lack it still, and nobody would look again.
             return not (self.runners or self.intents.open or self._unlisted())
-        if blocked_by(self.pool, self.given.snapshot) is None:
+        # Where the credentials are gone nothing can be proved any more, and a host that is gone may never answer again. What was
+        # launched ends by its server-side timeout.
+        timeout = timeout_seconds(self.pool.deadlines)
+        for_long = self.given.now - since > timeout
+        if not for_long and any(blocked_by(place, self.given.snapshot) is None for place in unproved):
             return False
-        # The credentials are gone, so nothing can be proved any more. What was launched ends by its server-side timeout.
+        if any(runner.footprint not in unproved for runner in self.runners):
+            return False
         launched = self.pool.last_launch_at
         if launched is None:
-            return not self.runners
-        return self.given.wall - launched > timeout_seconds(self.pool.deadlines)
+            return for_long or not self.runners
+        return self.given.wall - launched > timeout
+
+    def _proves_since(self, place: Footprint, since: float) -> bool:
+        """Return whether both lists of a place are complete and younger than a moment, in monotonic seconds."""
+        registrations = self.given.snapshot.registrations.get(place.registrations)
+        hf_jobs = self.given.snapshot.hf_jobs.get(place.account)
+        return all(v is not None and v.complete and v.asked_at > since for v in (registrations, hf_jobs))
 
     def _notice(
         self,

@@ -24,6 +24,7 @@ from .build import (
     REPO,
     SERVER,
     SOURCE,
+    elsewhere,
     hf_job,
     job,
     launching,
@@ -642,6 +643,25 @@ class TestDeletedPools:
         for launched_at, drained in ((None, True), (SERVER - 60, False), (SERVER - 90_000, True)):
             p = pool(deleting=True, last_launch_at=launched_at)
             done = run_plan([p], view)
+            assert done.reports[p.uid].drained is drained
+
+    def test_refused_credentials_of_a_former_place_keep_it_no_longer_than_what_it_launched_can_live(
+        self,
+    ) -> None:
+        for launched_at, drained in ((SERVER - 60, False), (SERVER - 90_000, True)):
+            p = pool(deleting=True, former=(elsewhere(pool()),), last_launch_at=launched_at)
+            first = run_plan([p], snapshot())
+            view = snapshot(registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
+            view = replace(view, hf_jobs={**view.hf_jobs, elsewhere(p).account: seen(failure=REFUSED)})
+            done = run_plan([p], view, memory=first.memory, now=NOW + 6)
+            assert done.reports[p.uid].drained is drained
+
+    def test_a_host_that_never_answers_again_keeps_it_no_longer_than_what_it_launched_can_live(self) -> None:
+        p = pool(deleting=True, last_launch_at=SERVER - 90_000)
+        first = run_plan([p], snapshot())
+        failing = snapshot(hf_jobs=seen(failure=OUTAGE))
+        for later, drained in ((3600, False), (90_000, True)):
+            done = run_plan([p], failing, memory=first.memory, now=NOW + later)
             assert done.reports[p.uid].drained is drained
 
 
