@@ -11,7 +11,7 @@ from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, blocked_by, can_launch, name_jobs
 from controller.core.gc import LEFT_ALONE, Retire, retire_reason
-from controller.core.intents import PoolIntents
+from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
     CAN_TAKE_A_JOB,
@@ -137,7 +137,7 @@ class PoolPass:
         return Room(free=len(self.capacity), launches=self._may_launch_now())
 
     def _may_launch_now(self) -> int:
-        space = self.pool.max_runners - self.live
+        space = self._space()
         if space <= 0 or not self._ready_to_launch():
             return 0
         return len(self._choose_flavors(space).flavors)
@@ -464,12 +464,25 @@ class PoolPass:
             v is None or not v.complete or v.asked_at <= after for v in (self.github_view, self.hub_view)
         )
 
+    def _space(self) -> int:
+        """Return how many more runners ``maxRunners`` and the room for intents in the pool's status allow."""
+        return min(self.pool.max_runners - self.live, self._space_to_write())
+
+    def _space_to_write(self) -> int:
+        """Return for how many more intents the status has room.
+
+        1. A thousand runners are launched and serve short jobs.  2. The lists' lag keeps their intents for a minute more.  3. A
+        thousand more jobs come. Planned all the same, their launches would be refused one by one, ten times a second.
+        """
+        begun = {runner.name for runner in self.runners if not runner.fresh}
+        return max(0, MOST_INTENTS - len(begun | self.intents.open))
+
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
         missing = self._want() - len(self.capacity)
         if missing <= 0 or not self._ready_to_launch():
             return
-        wanted = max(0, min(missing, self.pool.max_runners - self.live))
+        wanted = max(0, min(missing, self._space()))
         choice = self._choose_flavors(wanted)
         self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
         self.launched = len(choice.flavors)
@@ -617,6 +630,10 @@ class PoolPass:
                 count=count,
                 message=f"{how}, because {cause.reason}: {cause.message}",
                 until=self.held_by.until if held else None,
+            )
+        if not self._space_to_write():
+            return _waiting(
+                Reason.Pending, count, f"{MOST_INTENTS:,} launches of the last minute are not confirmed yet"
             )
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 

@@ -9,6 +9,7 @@ import pytest
 from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
+from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
 from controller.core.model import Disposition, Failure, Flavor, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
 from controller.core.money import prices
@@ -663,6 +664,22 @@ class TestDeletedPools:
         for later, drained in ((3600, False), (90_000, True)):
             done = run_plan([p], failing, memory=first.memory, now=NOW + later)
             assert done.reports[p.uid].drained is drained
+
+
+class TestRoomForIntents:
+    def test_no_more_is_launched_than_the_status_has_room_for(self) -> None:
+        p = pool(max_runners=MOST_INTENTS)
+        known = {p.uid: PoolIntents(open=frozenset(f"n{n}" for n in range(MOST_INTENTS - 1)))}
+        view = snapshot(jobs=[job(n) for n in range(1, 4)])
+        assert len(launches(run_plan([p], view, intents=known))) == 1
+
+    def test_without_any_room_the_jobs_are_told_what_they_wait_for(self) -> None:
+        p = pool(max_runners=MOST_INTENTS)
+        known = {p.uid: PoolIntents(open=frozenset(f"n{n}" for n in range(MOST_INTENTS)))}
+        done = run_plan([p], snapshot(jobs=[job(1)]), intents=known)
+        (waiting,) = done.reports[p.uid].waiting
+        assert launches(done) == []
+        assert (waiting.reason, waiting.count) == (Reason.Pending, 1)
 
 
 class TestDrainedPools:
