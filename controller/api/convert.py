@@ -138,13 +138,14 @@ def places(footprints: Iterable[model.Footprint]) -> list[Place]:
 
 
 def footprints(status: Mapping[str, Any], *, namespace: str) -> tuple[model.Footprint, ...]:
-    """Return the footprints that a stored status tells of, in its order.
+    """Return the footprints that a stored status tells of, in its order; what cannot be read is left out (:func:`written`).
 
     Args:
-        status: ``status`` of an object from the API server, whose schema it obeys.
+        status: ``status`` of an object from the API server.
         namespace: Of the pool.
     """
-    return tuple(_footprint(Place.model_validate(one), namespace) for one in status.get("places") or [])
+    told = (_read(api.Place, one) for one in _entries(status.get("places")))
+    return tuple(_footprint(place, namespace) for place in told if place is not None)
 
 
 def _footprint(place: Place, namespace: str) -> model.Footprint:
@@ -242,15 +243,19 @@ def _moment(text: str) -> float | None:
 
 
 def interruptions(status: Mapping[str, Any]) -> tuple[model.Interruption, ...]:
-    """Return the lost workflow jobs that a stored status tells of, in its order."""
-    told = [Interruption.model_validate(one) for one in status.get("interruptions") or []]
+    """Return the lost workflow jobs that a stored status tells of, in its order; what cannot be read is left out."""
+    told = (_read(Interruption, one) for one in _entries(status.get("interruptions")))
     return tuple(
-        model.Interruption(**{**one.model_dump(), "at": _epoch(datetime.fromisoformat(one.at))})
+        model.Interruption(**{**one.model_dump(), "at": at})
         for one in told
+        if one is not None and (at := _moment(one.at)) is not None
     )
 
 
 def last_launch_at(status: Mapping[str, Any]) -> float | None:
-    """Return ``status.lastLaunchAt`` as epoch seconds, or None if nothing was ever launched."""
+    """Return ``status.lastLaunchAt`` as epoch seconds, or None if nothing was ever launched, or nobody can read when.
+
+    The API server takes times that Python does not, such as a leap second or the year 0.
+    """
     time = status.get("lastLaunchAt")
-    return _epoch(datetime.fromisoformat(time)) if time else None
+    return _moment(time) if isinstance(time, str) else None

@@ -656,8 +656,10 @@ class PoolPass:
         if any(runner.footprint not in unproved for runner in self.runners):
             return False
         launched = self.pool.last_launch_at
+        if for_long:
+            return True  # nothing was launched since it began to leave
         if launched is None:
-            return for_long or not self.runners
+            return not self.runners
         return self.given.wall - launched > timeout
 
     def _proves_since(self, place: Footprint, since: float) -> bool:
