@@ -139,10 +139,10 @@ def places(footprints: Iterable[model.Footprint]) -> list[Place]:
 
 
 def footprints(status: Mapping[str, Any], *, namespace: str) -> tuple[model.Footprint, ...]:
-    """Return the footprints that a stored status tells of, in its order.
+    """Return the footprints that a stored status tells of, in its order; what cannot be read is left out (:func:`written`).
 
     Args:
-        status: ``status`` of an object; what makes no sense in it is left out.
+        status: ``status`` of an object from the API server.
         namespace: Of the pool.
     """
     told = (_read(Place, one) for one in _entries(status.get("places")))
@@ -252,7 +252,7 @@ def _moment(text: str) -> float | None:
 
 
 def interruptions(status: Mapping[str, Any]) -> tuple[model.Interruption, ...]:
-    """Return the lost workflow jobs that a stored status tells of, in its order."""
+    """Return the lost workflow jobs that a stored status tells of, in its order; what cannot be read is left out."""
     told = (_read(Interruption, one) for one in _entries(status.get("interruptions")))
     return tuple(
         model.Interruption(**{**one.model_dump(), "at": at})
@@ -262,6 +262,9 @@ def interruptions(status: Mapping[str, Any]) -> tuple[model.Interruption, ...]:
 
 
 def last_launch_at(status: Mapping[str, Any]) -> float | None:
-    """Return ``status.lastLaunchAt`` as epoch seconds, or None if nothing was ever launched."""
+    """Return ``status.lastLaunchAt`` as epoch seconds, or None if nothing was ever launched, or nobody can read when.
+
+    The API server takes times that Python does not, such as a leap second or the year 0.
+    """
     time = status.get("lastLaunchAt")
     return _moment(time) if isinstance(time, str) else None

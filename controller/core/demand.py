@@ -17,6 +17,7 @@ from controller.core.labels import covered, hosted, is_glob, label_set
 from controller.core.model import (
     Disposition,
     Failure,
+    Footprint,
     GitHubSource,
     GroupOnlyJobs,
     JobStatus,
@@ -89,12 +90,9 @@ def _resolved(pool: Pool, snapshot: Snapshot) -> bool:
     return seen is not None and seen.complete
 
 
-def blocked_by(pool: Pool, snapshot: Snapshot) -> Failure | None:
-    """Return what a person must mend before the pool can do anything: a missing Secret, a refused token, ..."""
-    views = (
-        snapshot.registrations.get(pool.footprint.registrations),
-        snapshot.hf_jobs.get(pool.footprint.account),
-    )
+def blocked_by(place: Footprint, snapshot: Snapshot) -> Failure | None:
+    """Return what a person must mend before anything can be done at a place: a missing Secret, a refused token, ..."""
+    views = (snapshot.registrations.get(place.registrations), snapshot.hf_jobs.get(place.account))
     for view in views:
         if view is not None and view.failure is not None and view.failure.disposition is Disposition.PERSON:
             return view.failure
@@ -103,7 +101,7 @@ def blocked_by(pool: Pool, snapshot: Snapshot) -> Failure | None:
 
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     """Return whether nothing that a person decided or must mend keeps the pool from launching."""
-    return not (pool.paused or pool.leaving or blocked_by(pool, snapshot))
+    return not (pool.paused or pool.leaving or blocked_by(pool.footprint, snapshot))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,10 +179,7 @@ def match_demand(
             p.uid,
         ),
     )
-    jobs = [
-        (entry, [pool for pool in entry.candidates if _serves(pool, entry.job)])
-        for entry in _queued_jobs(ranked, demand, snapshot)
-    ]
+    jobs = _with_matching(list(_queued_jobs(ranked, demand, snapshot)))
     jobs.sort(key=lambda each: (each[0].job.created_at, each[0].job.id))
     contested = {pool.uid: pool for _, matching in jobs if len(matching) > 1 for pool in matching}
     rooms = {uid: room(pool) for uid, pool in contested.items()}
@@ -193,6 +188,18 @@ def match_demand(
             _assign(entry, _choose(matching, rooms), matching, demand)
         else:
             _leave_unserved(entry.job, entry.candidates, demand)
+
+
+def _with_matching(entries: Sequence[_Queued]) -> list[tuple[_Queued, Sequence[Pool]]]:
+    """Return each job with the pools that match it; jobs with equal labels and the same candidates are looked at once."""
+    known: dict[tuple[int, tuple[str, ...]], Sequence[Pool]] = {}
+    found = []
+    for entry in entries:
+        key = (id(entry.candidates), entry.job.labels)
+        if key not in known:
+            known[key] = [pool for pool in entry.candidates if _serves(pool, entry.job)]
+        found.append((entry, known[key]))
+    return found
 
 
 def _queued_jobs(

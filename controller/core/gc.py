@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
-from controller.core.lifecycle import CAN_TAKE_A_JOB, Marked, Phase, Runner, Track
+from controller.core.lifecycle import CAN_TAKE_A_JOB, COPY, Marked, Phase, Runner, Track
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -167,6 +167,8 @@ def find_strays(pools: Sequence[Pool], marked: Marked) -> dict[StrayKey, Stray]:
     for account, by_label in marked.hf_jobs.items():
         for label, jobs in by_label.items():
             for job in jobs if label not in labels else ():
+                if job.initiator == COPY:
+                    continue  # somebody else's, who pays for it
                 stray = found.get((account.secret.namespace, job.labels[LABEL_RUNNER]))
                 if stray is not None and (stray.hf_job is None or job.created_at < stray.hf_job.created_at):
                     stray.account, stray.hf_job = account, job
@@ -190,6 +192,7 @@ def stray_retirements(
     """
     found: list[Retire] = []
     kept: dict[StrayKey, Track] = {}
+    incomplete = {account.secret.namespace for account, view in snapshot.hf_jobs.items() if not view.complete}
     for key in sorted(strays):
         stray, name = strays[key], key[1]
         track = tracks.get(key) or Track(phase=Phase.ORPHANED, since=now)
@@ -199,8 +202,7 @@ def stray_retirements(
         if now - track.since <= STRAY_GRACE or now < track.retry_at:
             continue
         view = snapshot.registrations[stray.scope]
-        accounts = [view for account, view in snapshot.hf_jobs.items() if account.secret.namespace == key[0]]
-        if not view.complete or (stray.account is None and not all(each.complete for each in accounts)):
+        if not view.complete or (stray.account is None and key[0] in incomplete):
             continue
         kept[key] = replace(track, retry_at=now + STRAY_GRACE)
         found.append(

@@ -54,48 +54,93 @@ def find_overlaps(
         )
         for pool in pools
     }
-    by_label: dict[tuple[str, str], list[Pool]] = defaultdict(list)
-    for pool in pools:
-        for label in pool.labels:
-            if label not in COMMON or len(pool.labels) == 1:
-                by_label[pool.source.api_url, label].append(pool)
-    reached = {uid: frozenset(names) for uid, names in reach.items()}
-    read = {uid: frozenset(names) for uid, names in shown.items()}
+    ranked = sorted(pools, key=lambda pool: rank[pool.uid])
+    near, far = _Near(ranked, reach), _Far(ranked, shown)
     found: dict[str, tuple[Overlap, ...]] = {}
     for pool in pools:
-        near, far = _matching_too(pool, by_label, reached, read)
+        others = sorted(near.of(pool), key=lambda other: rank[other.uid])[:MOST]
         overlaps = [
-            Overlap(other=other.key, labels=_both(pool, [other]), goes_first=rank[other.uid] < rank[pool.uid])
-            for other in sorted(near, key=lambda p: rank[p.uid])[:MOST]
+            Overlap(
+                other=other.key,
+                labels=tuple(sorted(set(pool.labels) & set(other.labels))),
+                goes_first=rank[other.uid] < rank[pool.uid],
+            )
+            for other in others
         ]
-        if far:
-            overlaps.append(Overlap(other=None, labels=_both(pool, far), goes_first=False))
+        if labels := far.of(pool):
+            overlaps.append(Overlap(other=None, labels=labels, goes_first=False))
         if overlaps:
             found[pool.uid] = tuple(overlaps)
     return found
 
 
-def _matching_too(
-    pool: Pool,
-    by_label: Mapping[tuple[str, str], Sequence[Pool]],
-    reached: Mapping[str, frozenset[str]],
-    read: Mapping[str, frozenset[str]],
-) -> tuple[list[Pool], list[Pool]]:
-    """Return the pools of its own namespace, and those of others, that match some of a pool's jobs."""
-    near: dict[str, Pool] = {}
-    far: dict[str, Pool] = {}
-    none: frozenset[str] = frozenset()
-    for label in pool.labels:
-        for other in by_label.get((pool.source.api_url, label), ()):
-            own = other.key.namespace == pool.key.namespace
-            mine = reached if own else read
-            kept = near if own else far
-            if other.uid == pool.uid or len(kept) >= MOST * 20:
-                continue
-            if mine.get(pool.uid, none) & mine.get(other.uid, none):
-                kept[other.uid] = other
-    return list(near.values()), list(far.values())
+def _tells(label: str, pool: Pool) -> bool:
+    """Return whether a label says whose runner it is, or is all that a pool has."""
+    return label not in COMMON or len(pool.labels) == 1
 
 
-def _both(pool: Pool, others: Sequence[Pool]) -> tuple[str, ...]:
-    return tuple(sorted(set(pool.labels) & {label for other in others for label in other.labels}))
+class _Near:
+    """Pools of each namespace by label and repository.
+
+    Both classes look places up instead of comparing pools in pairs: a thousand pools with one label, of three hundred
+    repositories each, are a million pairs of sets.
+    """
+
+    def __init__(self, ranked: Sequence[Pool], reach: Mapping[str, Collection[str]]) -> None:
+        self._reach = reach
+        self._pools: dict[tuple[str, str, str], dict[str, list[Pool]]] = {}
+        alike: dict[tuple[str, str, str], list[Pool]] = defaultdict(list)
+        for pool in ranked:
+            for label in pool.labels:
+                alike[pool.key.namespace, pool.source.api_url, label].append(pool)
+        for key, pools in alike.items():
+            if len(pools) > 1:
+                by_repository = self._pools[key] = defaultdict(list)
+                for pool in pools:
+                    for repository in reach.get(pool.uid, ()) if _tells(key[2], pool) else ():
+                        listed = by_repository[repository]
+                        # The first in rank, and one more: a pool is not its own neighbour.
+                        if len(listed) <= MOST:
+                            listed.append(pool)
+
+    def of(self, pool: Pool) -> Collection[Pool]:
+        """Return the pools of its own namespace that match some of a pool's jobs; those that go first are all among them."""
+        found: dict[str, Pool] = {}
+        for label in pool.labels:
+            by_repository = self._pools.get((pool.key.namespace, pool.source.api_url, label)) or {}
+            for repository in self._reach.get(pool.uid, ()) if by_repository else ():
+                found.update((other.uid, other) for other in by_repository.get(repository, ()))
+        found.pop(pool.uid, None)
+        return found.values()
+
+
+_SEVERAL = ""
+"""Stands for more than one namespace."""
+
+
+class _Far:
+    """Which namespace has pools with a label that can read a repository's queue, or that several have."""
+
+    def __init__(self, ranked: Sequence[Pool], shown: Mapping[str, Collection[str]]) -> None:
+        self._shown = shown
+        self._whose: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        for pool in ranked:
+            namespace = pool.key.namespace
+            for label in pool.labels:
+                if _tells(label, pool):
+                    whose = self._whose[pool.source.api_url, label]
+                    for repository in shown.get(pool.uid, ()):
+                        if whose.setdefault(repository, namespace) != namespace:
+                            whose[repository] = _SEVERAL
+
+    def of(self, pool: Pool) -> tuple[str, ...]:
+        """Return the labels of a pool, sorted, that a pool of another namespace has too, for jobs that both can see."""
+        return tuple(sorted(label for label in pool.labels if self._is_shared(label, pool)))
+
+    def _is_shared(self, label: str, pool: Pool) -> bool:
+        whose, own = self._whose.get((pool.source.api_url, label), {}), (None, pool.key.namespace)
+        return (
+            any(whose.get(repository) not in own for repository in self._shown.get(pool.uid, ()))
+            if whose
+            else False
+        )

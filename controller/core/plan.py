@@ -16,9 +16,9 @@ from dataclasses import replace
 from controller.core.demand import match_demand, running_jobs, view_queues
 from controller.core.gc import find_strays, stray_retirements
 from controller.core.lifecycle import Marked, find_copies, find_marked, halves_of, is_of_pool, join_runners
-from controller.core.model import GitHubSource, HFJob, Observation, Pool, WorkflowJob
+from controller.core.model import GitHubSource, HFJob, HubAccount, Observation, Pool, WorkflowJob
 from controller.core.money import prices
-from controller.core.naming import LABEL_RUNNER
+from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
 from controller.core.pool_pass import PoolPass, first_memory
 from controller.core.report import Memory, Plan, PlanInput, PoolMemory, PoolReport, Result
 
@@ -50,8 +50,14 @@ def plan(given: PlanInput) -> Plan:
             shared.match(ours, passes)
         except Exception:  # noqa: BLE001 - found by asking each pool alone
             for pool in ours:
-                guarded(pool, lambda pool=pool: shared.match([pool], passes))  # type: ignore[misc]
-            shared.match([pool for pool in ours if pool.uid in passes], passes)
+                guarded(pool, lambda pool=pool: shared.try_match(pool, passes))  # type: ignore[misc]
+            rest = [pool for pool in ours if pool.uid in passes]
+            try:
+                shared.match(rest, passes)
+            except Exception as error:  # noqa: BLE001 - only together do they fail: that concerns their namespace alone
+                for pool in rest:
+                    faults[pool.uid] = error
+                    del passes[pool.uid]
     for one in list(passes.values()):
         guarded(one.pool, one.decide)
     reports: dict[str, PoolReport] = {}
@@ -87,6 +93,14 @@ class _Shared:
         self._results: dict[str, list[Result]] = defaultdict(list)
         for result in given.results:
             self._results[result.pool_uid].append(result)
+        self._ended: dict[tuple[HubAccount, str], list[HFJob]] = defaultdict(list)
+        for account, jobs in given.snapshot.ended.items():
+            for job in jobs:
+                self._ended[account, job.labels.get(LABEL_POOL_UID, "")].append(job)
+        self._completed = {
+            source: {job.runner_name: job for job in jobs if job.runner_name}
+            for source, jobs in given.snapshot.completed.items()
+        }
 
     def begin(self, pool: Pool) -> PoolPass:
         """Return a pool's pass, with its runners joined from its own lists."""
@@ -94,7 +108,7 @@ class _Shared:
         memory = given.memory.pools.get(pool.uid) or first_memory(given, pool)
         pool, memory = _heed_drain_request(pool, memory, given.now)
         halves = halves_of(pool, self.marked)
-        running, served = _of_own_sources(pool, self.running), _completed(pool, given)
+        running, served = _of_own_sources(pool, self.running), self._completed_of(pool)
         runners = join_runners(
             pool,
             halves,
@@ -112,11 +126,37 @@ class _Shared:
             runners=runners,
             running=running,
             completed=served,
-            ended=_ended(pool, memory, given),
+            ended=self._ended_of(pool, memory),
             copies=find_copies(halves, runners),
             results=self._results.get(pool.uid, ()),
             usd=self.usd.get(pool.hub.endpoint, {}),
         )
+
+    def _completed_of(self, pool: Pool) -> Mapping[str, WorkflowJob]:
+        if not self._completed:
+            return {}
+        if not pool.former:
+            return self._completed.get(pool.source, {})
+        found: dict[str, WorkflowJob] = {}
+        for source in dict.fromkeys(footprint.registrations.source for footprint in pool.footprints):
+            found.update(self._completed.get(source, {}))
+        return found
+
+    def _ended_of(self, pool: Pool, memory: PoolMemory) -> list[tuple[HFJob, Observation[HFJob] | None]]:
+        """Return the pool's HF Jobs that ended since the last pass, with the newest list of the account of each.
+
+        The end of a copy says nothing about its runner.
+        """
+        found = []
+        for account in dict.fromkeys(footprint.account for footprint in pool.footprints):
+            view = self.given.snapshot.hf_jobs.get(account)
+            for job in self._ended.get((account, label_value(pool.uid)), ()):
+                if job.id in memory.copies or not is_of_pool(job, pool.uid):
+                    continue
+                track = memory.tracks.get(job.labels[LABEL_RUNNER])
+                if track is None or track.hf_job_id in ("", job.id):
+                    found.append((job, view))
+        return found
 
     def match(self, pools: Sequence[Pool], passes: Mapping[str, PoolPass]) -> None:
         """Share the queued jobs of one namespace out among its pools; may be called again, with fewer of them."""
@@ -129,6 +169,11 @@ class _Shared:
             room=lambda pool: passes[pool.uid].room(),
             usd_per_second=self.usd,
         )
+
+    def try_match(self, pool: Pool, passes: Mapping[str, PoolPass]) -> None:
+        """Ask one pool everything that :meth:`match` asks it among others; raises whatever is wrong with it."""
+        self.match([pool], passes)
+        passes[pool.uid].room()
 
     def effects_without_pool(self) -> set[str]:
         """Return the runners with an effect under way whose pool does not exist."""
@@ -154,35 +199,6 @@ def _of_own_sources(
     found: dict[str, WorkflowJob] = {}
     for footprint in reversed(pool.footprints):
         found.update(running.get(footprint.registrations.source, {}))
-    return found
-
-
-def _completed(pool: Pool, given: PlanInput) -> Mapping[str, WorkflowJob]:
-    if not given.snapshot.completed:
-        return {}
-    sources = dict.fromkeys(footprint.registrations.source for footprint in pool.footprints)
-    return {
-        job.runner_name: job
-        for source in sources
-        for job in given.snapshot.completed.get(source, ())
-        if job.runner_name
-    }
-
-
-def _ended(pool: Pool, memory: PoolMemory, given: PlanInput) -> list[tuple[HFJob, Observation[HFJob] | None]]:
-    """Return the pool's HF Jobs that ended since the last pass, with the newest list of the account of each.
-
-    The end of a copy says nothing about its runner.
-    """
-    found = []
-    for account in dict.fromkeys(footprint.account for footprint in pool.footprints):
-        view = given.snapshot.hf_jobs.get(account)
-        for job in given.snapshot.ended.get(account, ()):
-            if job.id in memory.copies or not is_of_pool(job, pool.uid):
-                continue
-            track = memory.tracks.get(job.labels[LABEL_RUNNER])
-            if track is None or track.hf_job_id in ("", job.id):
-                found.append((job, view))
     return found
 
 

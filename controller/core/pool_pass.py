@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, can_launch, name_jobs
 from controller.core.drained import is_drained
 from controller.core.gc import LEFT_ALONE, Retire, retire_reason
-from controller.core.intents import PoolIntents
+from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
     CAN_TAKE_A_JOB,
@@ -94,7 +94,9 @@ class PoolPass:
         self.launched = 0
         self.live = sum(runner.live for runner in runners)
         self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
-        self.capacity = [r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)]
+        self._capacity = {
+            r.name: r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)
+        }
         since = self.memory.draining_since
         if pool.leaving != (since is not None):
             self.memory = replace(self.memory, draining_since=given.now if pool.leaving else None)
@@ -120,6 +122,11 @@ class PoolPass:
         self.run_again()
         self.remember()
 
+    @property
+    def capacity(self) -> Collection[Runner]:
+        """Runners that can take a job, and are not being ended, by name."""
+        return self._capacity.values()
+
     @cached_property
     def waiting(self) -> int:
         """How many queued jobs wait for a runner of this pool; meaningful once the queue is shared out."""
@@ -130,7 +137,7 @@ class PoolPass:
         return Room(free=len(self.capacity), launches=self._may_launch_now())
 
     def _may_launch_now(self) -> int:
-        space = self.pool.max_runners - self.live
+        space = self._space()
         if space <= 0 or not self._ready_to_launch():
             return 0
         return len(self._choose_flavors(space).flavors)
@@ -142,11 +149,12 @@ class PoolPass:
         for job, view in ended:
             self._book(job, view)
         self._price()
+        registrations = {r.name: r.registration for r in self.runners} if ended else {}
         for job, _ in ended:
             name = job.labels.get(LABEL_RUNNER, "")
             track = self._tracks_before.get(name)
             workflow_job = running.get(name)
-            registration = next((r.registration for r in self.runners if r.name == name), None)
+            registration = registrations.get(name)
             reason = ended_because(job)
             busy = workflow_job is not None or (registration is not None and registration.busy)
             if reason is Reason.LifetimeDeadline:
@@ -282,15 +290,16 @@ class PoolPass:
             self._tracks[name] = replace(track, retry_at=self.given.now + delay, refusals=track.refusals + 1)
 
     def note_copies(self) -> None:
-        """Tell once of each HF Job that has a runner's name and is not ours.
+        """Tell once of HF Jobs that have a runner's name and are not ours; however many somebody makes, they are one notice in a pass.
 
         Such a job is left alone: it is not ours to end, and whoever made it answers for it. It is remembered, since the one that
         we made may be gone first.
         """
-        for job_id in sorted(self.copies.keys() - self.memory.copies):
-            job = self.copies[job_id]
+        if new := sorted(self.copies.keys() - self.memory.copies):
+            job = self.copies[new[0]]
             whose = f" by {job.creator}" if job.creator else ""
-            message = f"HF Job {job.id}{whose} is a copy of {job.labels[LABEL_RUNNER]}. {Reason.HFJobCopied.meaning}"
+            more = f", and there are {len(new) - 1} more of this pool's" if len(new) > 1 else ""
+            message = f"HF Job {job.id}{whose} is a copy of {job.labels[LABEL_RUNNER]}{more}. {Reason.HFJobCopied.meaning}"
             self._notice(Reason.HFJobCopied, message, warning=True)
         copies = frozenset(self.copies)
         if copies != self.memory.copies:
@@ -328,7 +337,7 @@ class PoolPass:
 
     def _retire(self, runner: Runner, reason: Reason) -> None:
         self.staying -= runner.hf_job is not None
-        self.capacity = [other for other in self.capacity if other is not runner]
+        self._capacity.pop(runner.name, None)
         self.actions.append(
             Retire(
                 pool_uid=self.pool.uid,
@@ -450,12 +459,25 @@ class PoolPass:
             v is None or not v.complete or v.asked_at <= after for v in (self.github_view, self.hub_view)
         )
 
+    def _space(self) -> int:
+        """Return how many more runners ``maxRunners`` and the room for intents in the pool's status allow."""
+        return min(self.pool.max_runners - self.live, self._space_to_write())
+
+    def _space_to_write(self) -> int:
+        """Return for how many more intents the status has room.
+
+        1. A thousand runners are launched and serve short jobs.  2. The lists' lag keeps their intents for a minute more.  3. A
+        thousand more jobs come. Planned all the same, their launches would be refused one by one, ten times a second.
+        """
+        begun = {runner.name for runner in self.runners if not runner.fresh}
+        return max(0, MOST_INTENTS - len(begun | self.intents.open))
+
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
         missing = self._want() - len(self.capacity)
         if missing <= 0 or not self._ready_to_launch():
             return
-        wanted = max(0, min(missing, self.pool.max_runners - self.live))
+        wanted = max(0, min(missing, self._space()))
         choice = self._choose_flavors(wanted)
         self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
         self.launched = len(choice.flavors)
@@ -515,6 +537,7 @@ class PoolPass:
                 since=self.memory.draining_since,
                 runners=self.runners,
                 launches_open=bool(self.intents.open) or self._unlisted(),
+                now=self.given.now,
                 wall=self.given.wall,
             ),
             usd_per_hour=rate,
@@ -610,6 +633,10 @@ class PoolPass:
                 count=count,
                 message=f"{how}, because {cause.reason}: {cause.message}",
                 until=self.held_by.until if held else None,
+            )
+        if not self._space_to_write():
+            return _waiting(
+                Reason.Pending, count, f"{MOST_INTENTS:,} launches of the last minute are not confirmed yet"
             )
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 

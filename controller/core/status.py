@@ -49,6 +49,7 @@ CONDITIONS = (
     "RepositoriesReadable",
     "IntentsWritten",
     "LaunchesSucceed",
+    "IntentsWritten",
     "JobsUninterrupted",
     "LabelsDistinct",
 )

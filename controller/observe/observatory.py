@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -92,15 +93,20 @@ class Observatory:
         places = [place for pool in pools for place in pool.footprints]
         sources = sorted({pool.source for pool in pools})
         self._keep(self.queues, sources, self._open_queue)
+        patterns: dict[GitHubSource, list[Patterns]] = defaultdict(list)
+        for pool in pools:
+            patterns[pool.source].append(_patterns(pool))
         for source in sources:
-            self.queues[source].want(_patterns(pool) for pool in pools if pool.source == source)
+            self.queues[source].want(patterns[source])
         self._keep(self.registrations, sorted({p.registrations for p in places}), self._open_registrations)
         accounts = sorted({p.account for p in places})
         self._keep(self.accounts, accounts, self._open_account)
         self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
 
     def _keep(self, known: dict[K, Any], wanted: Iterable[K], opened: Callable[[K], Any]) -> None:
-        keys = list(wanted)
+        keys = dict.fromkeys(
+            wanted
+        )  # in their order, and found at once: a thousand of each are nothing special
         for key in [key for key in known if key not in keys]:
             del known[key]
             self._tasks.pop((id(known), key)).cancel()
@@ -171,11 +177,11 @@ class Observatory:
             pools_known=self._pools_known(),
         )
 
-    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[str] = ()) -> None:
-        """Drop ended HF Jobs, but for those with these ids, and completed workflow jobs, that a pass has accounted."""
+    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:
+        """Drop ended HF Jobs, but for these by account and id, and completed workflow jobs, that a pass has accounted."""
         for account, jobs in snapshot.ended.items():
             if account in self.accounts:
-                self.accounts[account].acknowledge(job.id for job in jobs if job.id not in kept)
+                self.accounts[account].acknowledge(job.id for job in jobs if (account, job.id) not in kept)
         for source, completed in snapshot.completed.items():
             if source in self.queues:
                 self.queues[source].acknowledge(job.id for job in completed)

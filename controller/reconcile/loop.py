@@ -14,6 +14,7 @@ from controller.core.measure import Chronicle, Fact, Seen
 from controller.core.model import (
     Footprint,
     GitHubSource,
+    HubAccount,
     Pool,
     PoolKey,
     Snapshot,
@@ -56,8 +57,8 @@ class Observatory(Protocol):
     def snapshot(self) -> Snapshot:
         """Return everything that is known now."""
 
-    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[str] = ()) -> None:
-        """Drop what a pass has accounted: ended HF Jobs are handed over until then, those with ids to be kept also after it."""
+    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:
+        """Drop what a pass has accounted: ended HF Jobs are handed over until then, those to be kept also after it."""
 
 
 class Recorder(Protocol):
@@ -176,7 +177,7 @@ class Reconciler:
         for pool in pools:
             if (fault := done.faults.get(pool.uid)) is not None:
                 self._leave_out(pool.key, "plan", fault)
-        self._observatory.acknowledge(snapshot, kept=_unaccounted(done, snapshot))
+        self._observatory.acknowledge(snapshot, kept=_unaccounted(done, snapshot, pools))
         self._executor.submit(done.actions)
         for action in done.actions:
             if isinstance(action, Launch):
@@ -352,14 +353,18 @@ def _say_left_out(pool: PoolKey, part: str, fault: Exception) -> None:
     log.error("pool left out of a pass", exc_info=fault, extra=about)
 
 
-def _unaccounted(done: Plan, snapshot: Snapshot) -> set[str]:
-    """Return ids of ended HF Jobs of pools that could not be planned: they are accounted once those are."""
+def _unaccounted(done: Plan, snapshot: Snapshot, pools: Sequence[Pool]) -> set[tuple[HubAccount, str]]:
+    """Return ended HF Jobs, by account and id, of pools that could not be planned: they are accounted once those are.
+
+    Only of each pool's own accounts: what another team's list calls by the same id, or by the pool's name, is another thing.
+    """
     return {
-        job.id
-        for jobs in (snapshot.ended.values() if done.faults else ())
-        for job in jobs
-        for uid in done.faults
-        if is_of_pool(job, uid)
+        (account, job.id)
+        for pool in pools
+        if pool.uid in done.faults
+        for account in {place.account for place in pool.footprints}
+        for job in snapshot.ended.get(account, ())
+        if is_of_pool(job, pool.uid)
     }
 
 

@@ -32,7 +32,13 @@ TIMEOUT = timeout_seconds(LEAVING.deadlines)
 
 
 def drained(of: Pool = LEAVING, view: Snapshot | None = None, **changes: Any) -> bool:
-    facts: dict[str, Any] = {"since": NOW - 5, "runners": (), "launches_open": False, "wall": SERVER}
+    facts: dict[str, Any] = {
+        "since": NOW - 5,
+        "runners": (),
+        "launches_open": False,
+        "now": NOW,
+        "wall": SERVER,
+    }
     return is_drained(of, view or snapshot(), **{**facts, **changes})
 
 
@@ -119,3 +125,19 @@ class TestCredentialsAreGone:
 
     def test_one_that_never_launched_stays_while_something_of_it_shows(self) -> None:
         assert not drained(view=self.view, runners=report(LEAVING).runners)
+
+
+class TestAHostIsGoneForGood:
+    view = snapshot(registrations=seen(failure=OUTAGE))
+
+    @pytest.mark.parametrize(("leaving_for", "gone"), [(TIMEOUT - 1, False), (TIMEOUT + 1, True)])
+    def test_it_goes_when_it_has_been_leaving_for_longer_than_anything_it_launched_can_live(
+        self, leaving_for: float, gone: bool
+    ) -> None:
+        known = report(LEAVING).runners
+        assert drained(view=self.view, runners=known, since=NOW - leaving_for) is gone
+
+    def test_it_stays_while_a_place_that_answers_shows_a_runner(self) -> None:
+        moved = replace(LEAVING, former=(elsewhere(LEAVING),))
+        known = report(LEAVING).runners
+        assert not drained(moved, runners=known, since=NOW - 10 * TIMEOUT)

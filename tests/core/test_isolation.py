@@ -29,7 +29,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.overlap import find_overlaps
-from controller.core.report import Memory, Plan, PoolMemory, Result
+from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 from controller.core.status import Instant, build_status
 
 from .build import (
@@ -302,3 +302,35 @@ def hf_jobs_of_odd(odd: Pool) -> list[HFJob]:
         "controller": CONTROLLER,
     }
     return [replace(hf_job(VICTIM), labels=labels)]
+
+
+class Immeasurable(int):
+    """A bound that nothing can be taken from: a mistake of ours that shows only where two pools share a job."""
+
+    def __sub__(self, other: object) -> int:
+        raise ZeroDivisionError
+
+
+def test_a_pool_whose_room_cannot_be_told_ends_neither_the_pass_nor_its_neighbours_part() -> None:
+    odd = pool("odd", max_runners=Immeasurable(3), created_at=1.0)
+    beside = pool("beside", created_at=2.0)
+    job = WorkflowJob(
+        id=1,
+        run_id=1,
+        run_attempt=1,
+        repository=REPO,
+        name="test",
+        labels=("hf-t4",),
+        status=JobStatus.QUEUED,
+        created_at=SERVER - 30,
+    )
+    view = Snapshot(
+        queues={(SOURCE, REPO): seen([job])},
+        registrations={beside.footprint.registrations: seen()},
+        hf_jobs={ACCOUNT: seen()},
+        flavors={ACCOUNT.endpoint: seen(FLAVORS)},
+        pools_known=True,
+    )
+    done = run_plan([odd, beside], view)
+    assert list(done.faults) == [odd.uid]
+    assert [action.pool.uid for action in done.actions if isinstance(action, Launch)] == [beside.uid]

@@ -9,6 +9,7 @@ import pytest
 from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
+from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
 from controller.core.model import Disposition, Failure, Flavor, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
 from controller.core.money import prices
@@ -24,6 +25,7 @@ from .build import (
     REPO,
     SERVER,
     SOURCE,
+    elsewhere,
     hf_job,
     job,
     launching,
@@ -643,6 +645,41 @@ class TestDeletedPools:
             p = pool(deleting=True, last_launch_at=launched_at)
             done = run_plan([p], view)
             assert done.reports[p.uid].drained is drained
+
+    def test_refused_credentials_of_a_former_place_keep_it_no_longer_than_what_it_launched_can_live(
+        self,
+    ) -> None:
+        for launched_at, drained in ((SERVER - 60, False), (SERVER - 90_000, True)):
+            p = pool(deleting=True, former=(elsewhere(pool()),), last_launch_at=launched_at)
+            first = run_plan([p], snapshot())
+            view = snapshot(registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
+            view = replace(view, hf_jobs={**view.hf_jobs, elsewhere(p).account: seen(failure=REFUSED)})
+            done = run_plan([p], view, memory=first.memory, now=NOW + 6)
+            assert done.reports[p.uid].drained is drained
+
+    def test_a_host_that_never_answers_again_keeps_it_no_longer_than_what_it_launched_can_live(self) -> None:
+        p = pool(deleting=True, last_launch_at=SERVER - 90_000)
+        first = run_plan([p], snapshot())
+        failing = snapshot(hf_jobs=seen(failure=OUTAGE))
+        for later, drained in ((3600, False), (90_000, True)):
+            done = run_plan([p], failing, memory=first.memory, now=NOW + later)
+            assert done.reports[p.uid].drained is drained
+
+
+class TestRoomForIntents:
+    def test_no_more_is_launched_than_the_status_has_room_for(self) -> None:
+        p = pool(max_runners=MOST_INTENTS)
+        known = {p.uid: PoolIntents(open=frozenset(f"n{n}" for n in range(MOST_INTENTS - 1)))}
+        view = snapshot(jobs=[job(n) for n in range(1, 4)])
+        assert len(launches(run_plan([p], view, intents=known))) == 1
+
+    def test_without_any_room_the_jobs_are_told_what_they_wait_for(self) -> None:
+        p = pool(max_runners=MOST_INTENTS)
+        known = {p.uid: PoolIntents(open=frozenset(f"n{n}" for n in range(MOST_INTENTS)))}
+        done = run_plan([p], snapshot(jobs=[job(1)]), intents=known)
+        (waiting,) = done.reports[p.uid].waiting
+        assert launches(done) == []
+        assert (waiting.reason, waiting.count) == (Reason.Pending, 1)
 
 
 class TestDrainedPools:

@@ -381,6 +381,22 @@ class TestCopies:
         first = self.done(self.ours, self.copy)
         assert not self.done(self.ours, self.copy, memory=first.memory).notices
 
+    def test_a_thousand_of_them_are_one_notice(self) -> None:
+        many = [replace(self.copy, id=f"copy-{n:03}") for n in range(1000)]
+        (notice,) = self.done(self.ours, *many).notices
+        assert "HF Job copy-000 by eve" in notice.message
+        assert "999 more" in notice.message
+
+    def test_one_of_a_runner_without_a_pool_is_left_alone_too(self) -> None:
+        gone = pool("gone")
+        view = snapshot(
+            registrations=[registration(gone)], hf_jobs=[replace(started(gone), initiator="duplicated-job")]
+        )
+        first = run_plan([OURS], view)
+        (action,) = run_plan([OURS], view, memory=first.memory, now=NOW + 400).actions
+        assert isinstance(action, Retire)
+        assert action.hf_job_id is None
+
     def test_the_one_that_our_launch_was_answered_with_is_ours_whatever_its_age(self) -> None:
         in_flight = launching(OURS, settled_at=NOW - 1, hf_job=self.ours)
         older = replace(self.copy, created_at=SERVER - 500)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ from controller.core.naming import (
     runner_name,
 )
 from controller.core.outcomes import EXIT_REASONS, ended_because
-from controller.core.overlap import find_overlaps
+from controller.core.overlap import COMMON, find_overlaps
 from controller.core.reasons import Reason
 from controller.core.status import dollars, iso
 
@@ -202,6 +203,36 @@ class TestOverlaps:
     def test_a_pool_of_another_namespace_counts_only_where_its_credentials_show_the_repository(self) -> None:
         a, b = pool("a"), pool("b", key=PoolKey("other", "b"))
         assert find_overlaps([a, b], self.reach(a, b), self.reach(a), {}) == {}
+
+    @given(
+        st.lists(
+            st.builds(
+                lambda namespace, labels: {"key": PoolKey(namespace, "p"), "labels": tuple(sorted(labels))},
+                st.sampled_from(["ci", "other"]),
+                st.sets(st.sampled_from(["linux", "a", "b"]), min_size=1),
+            ),
+            max_size=5,
+        ),
+        st.lists(st.sets(st.sampled_from(["acme/x", "acme/y", "acme/z"])), min_size=5, max_size=5),
+    )
+    def test_they_are_what_comparing_each_pool_with_each_other_one_finds(
+        self, changes: list[dict[str, Any]], read: list[set[str]]
+    ) -> None:
+        pools = [pool(f"p{n}", created_at=float(n), **each) for n, each in enumerate(changes)]
+        shown = {p.uid: tuple(sorted(names)) for p, names in zip(pools, read, strict=False)}
+        found = find_overlaps(pools, shown, shown, {})
+        for mine in pools:
+            alike = [
+                other
+                for other in pools
+                if other is not mine
+                and set(shown[mine.uid]) & set(shown[other.uid])
+                and any(x not in COMMON or other.labels == (x,) for x in set(mine.labels) & set(other.labels))
+            ]
+            near = [other.key for other in alike if other.key.namespace == mine.key.namespace]
+            told = found.get(mine.uid, ())
+            assert [o.other for o in told if o.other is not None] == near
+            assert any(o.other is None for o in told) == (len(alike) > len(near))
 
 
 def test_small_amounts_keep_their_digits() -> None:

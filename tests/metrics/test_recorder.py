@@ -10,7 +10,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.core.measure import Fact, Measure
-from controller.core.model import Footprint, GitHubSource, Pool, PoolKey, SecretRef, Snapshot
+from controller.core.model import (
+    Footprint,
+    GitHubSource,
+    HubAccount,
+    Pool,
+    PoolKey,
+    SecretRef,
+    Snapshot,
+)
 from controller.core.reasons import Reason
 from controller.core.report import Plan
 from controller.core.text import text
@@ -204,7 +212,7 @@ class Broken:
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         pass
 
-    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[str] = ()) -> None:
+    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:
         pass
 
     def snapshot(self) -> Snapshot:

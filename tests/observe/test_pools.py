@@ -226,6 +226,27 @@ def test_former_places_and_the_last_launch_come_back_from_the_status_after_a_res
     assert pool.last_launch_at is not None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"lastLaunchAt": "2026-12-31T23:59:60Z"},
+        {"lastLaunchAt": "0000-01-01T00:00:00Z"},
+        {"interruptions": [{"repository": "acme/lib", "runId": 7, "attempt": 1, "jobId": 7, "at": "x"}]},
+        {"places": [{"apiUrl": "https://api.github.com", "scope": "nothing"}]},
+        {"places": "nothing", "interruptions": {"a": 1}, "lastLaunchAt": 5},
+    ],
+)
+def test_a_status_that_somebody_has_made_unreadable_keeps_no_pool_from_being_served(
+    odd: dict[str, Any],
+) -> None:
+    """Whoever administers a namespace may patch statuses there, and an API server takes more than we can read."""
+    registry = Registry()
+    other = body(metadata__name="other", metadata__uid="uid-2")
+    registry.replace_all([{**body(), "status": odd}, other])
+    assert registry.synced
+    assert [pool.uid for pool in registry.pools] == ["uid-2", "uid-1"]
+
+
 def test_lost_jobs_are_as_the_newest_status_tells_and_wake_nobody() -> None:
     registry = Registry()
     registry.upsert(body())

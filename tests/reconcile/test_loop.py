@@ -51,7 +51,7 @@ class Sight:
         self.hf_jobs: dict[HubAccount, list[HFJob]] = {}
         self.ended: dict[HubAccount, list[HFJob]] = {}
         self.blind: set[RegistrationScope] = set()
-        self.kept: list[set[str]] = []
+        self.kept: list[set[tuple[HubAccount, str]]] = []
         self.looks: list[Snapshot] = []
         self.pools: Sequence[Pool] = ()
 
@@ -84,7 +84,7 @@ class Sight:
         self.looks.append(taken)
         return taken
 
-    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[str] = ()) -> None:
+    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:
         assert snapshot is self.looks[-1]
         self.kept.append(set(kept))
 
@@ -346,7 +346,7 @@ class TestOnePoolsTrouble:
                 over = hf_job(of, 7, stage=Stage.COMPLETED, finished_at=SERVER)
                 scene.sight.ended[of.hub] = [replace(over, id=f"over-{key}")]
             await scene.step()
-            assert scene.sight.kept == [{"over-ci/odd"}]
+            assert scene.sight.kept == [{(scene.pool("ci/odd").hub, "over-ci/odd")}]
             scene.sight.hf_jobs.clear()
             done = await scene.step()
             assert scene.sight.kept[-1] == set()
