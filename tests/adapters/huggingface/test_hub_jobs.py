@@ -423,12 +423,17 @@ async def test_hardware_is_listed_without_the_token(hub: ScriptedHub, hardware: 
     assert observed.complete
 
 
-async def test_the_controllers_own_environment_gives_a_pool_neither_a_token_nor_a_host(
-    hub: ScriptedHub, jobs: HubJobs, hardware: HubHardware, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def somebody_elses_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.setenv(name, "hf_of_somebody_else")
     monkeypatch.setenv("HF_ENDPOINT", "https://elsewhere.example")
+
+
+@pytest.mark.usefixtures("somebody_elses_environment")
+async def test_the_controllers_own_environment_gives_a_pool_neither_a_token_nor_a_host(
+    hub: ScriptedHub, jobs: HubJobs, hardware: HubHardware
+) -> None:
     hub.answer(reply([T4]), reply([]))
     await hardware.flavors()
     await jobs.live({})
