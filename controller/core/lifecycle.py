@@ -129,6 +129,13 @@ class Track:
         """Lists prove that its other half is gone, or was never made."""
         return proves_absence(self.alone_since, self.alone_at)
 
+    @property
+    def had_a_job(self) -> bool:
+        """It was seen with a workflow job. A runner that went offline without having been busy may never have had one."""
+        if self.workflow_job is not None or self.phase in (Phase.BUSY, Phase.LOST):
+            return True
+        return self.phase is Phase.FINISHED and self.taken_at is not None and self.taken_at < self.since
+
 
 _NOTHING_KNOWN = Track(phase=Phase.REGISTERED, since=0.0)
 

@@ -135,7 +135,7 @@ _DEADLINES = {
     Reason.NotPickedUp: "idle",
     Reason.LifetimeDeadline: "lifetime",
 }
-_NO_LAUNCH_FAILURE = frozenset({Reason.RunnerLost, Reason.LifetimeDeadline})
+_NO_LAUNCH_FAILURE = frozenset({Reason.RunnerLost, Reason.LifetimeDeadline, Reason.EndedAfterJob})
 _ORPHANS = frozenset({Reason.OrphanedRegistration, Reason.OrphanedHFJob})
 
 

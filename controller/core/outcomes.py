@@ -38,6 +38,7 @@ EXIT_REASONS = {
     80: Reason.RunnerVersionRefused,
     81: Reason.RunnerFailed,
     82: Reason.LifetimeDeadline,
+    83: Reason.EndedAfterJob,
 }
 """The bootstrap's exit codes (``docs/bootstrap.md``); 0 is a workflow job that ran to its end."""
 

@@ -58,7 +58,10 @@ _NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen})
 """Ends that say nothing against the next launch: our own deadlines, and cancellations that we asked for."""
 
 _REPEATS = frozenset({Reason.RunnerVersionRefused, Reason.PlatformCancelled})
-"""Ends that will meet the next runner too, however far this one came."""
+"""Ends that will meet the next runner too, although this one came online."""
+
+_WHATEVER_IT_DID = frozenset({Reason.PlatformCancelled, Reason.TimedOut})
+"""Ends by the Hub, which mean the same with a workflow job and without."""
 
 
 NO_INTENTS = PoolIntents()
@@ -170,7 +173,7 @@ class PoolPass:
             was_online = track is not None and track.online_at is not None
             if reason is not Reason.JobCompleted:
                 if reason not in _NO_FAILURE:
-                    self._failed(job, reason, was_online)
+                    self._failed(job, reason, was_online=was_online, had_a_job=self._had_a_job(job, track))
             elif registration is None or was_online or name not in self._tracks:
                 self._served(job.flavor)
             else:
@@ -252,13 +255,24 @@ class PoolPass:
             spent = self.memory.spent_usd + sum(known.values())
             self.memory = replace(self.memory, unpriced_seconds=rest, spent_usd=spent)
 
-    def _failed(self, job: HFJob, reason: Reason, was_online: bool) -> None:
+    def _had_a_job(self, job: HFJob, track: Track | None) -> bool:
+        """Return whether a workflow job began on the runner of an HF Job that ended: by the lists, or by the bootstrap's word."""
+        seen = track is not None and track.had_a_job
+        return (
+            seen
+            or job.labels.get(LABEL_RUNNER) in self.completed
+            or ended_because(job) is Reason.EndedAfterJob
+        )
+
+    def _failed(self, job: HFJob, reason: Reason, *, was_online: bool, had_a_job: bool) -> None:
+        if had_a_job and reason not in _WHATEVER_IT_DID:
+            # Its image, version and registration are good, and a job can bring its runner to any exit code.
+            reason = Reason.EndedAfterJob
         detail = job.cancel_reason or job.message or f"stage {job.stage}"
         message = f"HF Job {job.id} on {job.flavor}: {detail}. {reason.meaning}"
-        failure = Failure(reason=reason, message=message)
         # A runner that came online proves its image: what ended it later need not end the next one.
-        if not was_online or reason in _REPEATS:
-            self._remember_failure(failure, job.flavor)
+        if not had_a_job and (not was_online or reason in _REPEATS):
+            self._remember_failure(Failure(reason=reason, message=message), job.flavor)
         self._notice(reason, message, warning=True, job=job)
 
     def _succeeded(self, flavor: str) -> None:

@@ -179,6 +179,10 @@ class Reason(Enum):
     )
     OrphanedHFJob = "An HF Job without a registration was cancelled."
     EndedUnseen = "The runner ended while nobody watched."
+    EndedAfterJob = (
+        "The HF Job failed after its runner had taken a workflow job, whose page at GitHub shows how it went; this says nothing "
+        "against the next launch."
+    )
     RunnerLost = (
         "The HF Job ended while a workflow job ran on it; GitHub fails that job within about ten minutes."
     )

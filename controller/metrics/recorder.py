@@ -68,6 +68,7 @@ _DEADLINES = ("scheduling", "registration", "idle", "lifetime")
 _LOST_BECAUSE = (
     Reason.PlatformCancelled,
     Reason.RunnerFailed,
+    Reason.EndedAfterJob,
     Reason.EndedUnseen,
     Reason.TimedOut,
     Reason.RunnerLost,

@@ -72,9 +72,29 @@ def test_an_end_without_a_job_is_named(box: Box, words: str, outcome: str, liste
     assert end.code >= 64
 
 
-def test_a_listener_that_dies_in_the_middle_of_a_job_says_that_a_job_ran(box: Box) -> None:
-    end = box.run("listen begin crash")
-    assert (end.outcome, end.job_result, end.ran_job) == ("ListenerCrashed", "Unknown", True)
+@pytest.mark.parametrize(
+    ("words", "listener_exit"),
+    [
+        ("crash", "134"),
+        ("deprecate", "7"),
+        ("exit=1", "1"),
+        ("exit=2/listen succeed", "2"),
+        ("update/listen succeed", "4"),
+        ("conflict", "5"),
+        ("exit=127", "127"),
+    ],
+)
+def test_a_listener_that_ends_in_the_middle_of_a_job_says_so_whatever_its_own_code_means(
+    box: Box, words: str, listener_exit: str
+) -> None:
+    end = box.run(f"listen begin {words}")
+    assert (end.outcome, end.listener_exit) == ("JobInterrupted", listener_exit)
+    assert (end.job_result, end.ran_job) == ("Unknown", True)
+
+
+def test_a_job_that_begins_while_its_runner_is_ended_for_being_late_counts_as_a_job(box: Box) -> None:
+    end = box.run("sleep=30 begin exit=1", STANDIN_DEAF="1", HFRUNNER_REGISTRATION_SECONDS="1")
+    assert (end.outcome, end.ran_job) == ("JobInterrupted", True)
 
 
 def test_a_retryable_error_starts_the_listener_again(box: Box) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -967,6 +968,59 @@ class TestEndings:
         done = run_plan([p], snapshot(jobs=[job()], ended=[broke]), memory=memory)  # type: ignore[list-item]
         assert launches(done) == []
         assert done.reports[p.uid].memory.backoffs[POOL].failure.reason is Reason.PlatformCancelled
+
+    @pytest.mark.parametrize("code", [73, 78, 80])
+    @pytest.mark.parametrize(
+        ("track", "completed"),
+        [
+            ({"phase": Phase.BUSY, "since": NOW - 90, "online_at": NOW - 100, "taken_at": NOW - 90}, False),
+            (
+                {"phase": Phase.FINISHED, "since": NOW - 10, "online_at": NOW - 100, "taken_at": NOW - 90},
+                False,
+            ),
+            ({"phase": Phase.STARTING, "since": NOW - 90}, True),
+        ],
+        ids=["seen busy", "seen busy, then offline", "whose job is only seen completed"],
+    )
+    def test_whatever_ends_a_runner_that_had_a_job_says_nothing_against_the_next_launch(
+        self, track: dict[str, Any], completed: bool, code: int
+    ) -> None:
+        p = pool()
+        over = self.ended(message=f"Job failed with exit code: {code}. Reason: Error")
+        view = snapshot(jobs=[job(2)], ended=[over])  # type: ignore[list-item]
+        if completed:
+            view = replace(view, completed={SOURCE: (running(1, name_of(p)),)})
+        done = run_plan([p], view, memory=remembering(name_of(p), **track))
+        assert done.reports[p.uid].memory.backoffs == {}
+        assert launches(done) == ["t4-small"]
+        assert [notice.reason for notice in done.notices] == [Reason.EndedAfterJob]
+
+    def test_a_runner_whose_bootstrap_says_that_it_had_a_job_is_no_failed_launch_though_no_list_knew_it(
+        self,
+    ) -> None:
+        p = pool()
+        over = self.ended(message="Job failed with exit code: 83. Reason: Error")
+        done = run_plan([p], snapshot(jobs=[job(2)], ended=[over]))  # type: ignore[list-item]
+        assert done.reports[p.uid].memory.backoffs == {}
+        assert launches(done) == ["t4-small"]
+
+    @pytest.mark.parametrize(
+        "track",
+        [
+            {"phase": Phase.IDLE, "since": NOW - 10, "online_at": NOW - 10},
+            {"phase": Phase.FINISHED, "since": NOW - 5, "online_at": NOW - 10, "taken_at": NOW - 5},
+        ],
+        ids=["while it was idle", "and that went offline first"],
+    )
+    def test_a_version_that_github_refuses_once_it_is_online_slows_launches_down(
+        self, track: dict[str, Any]
+    ) -> None:
+        p = pool()
+        refused = self.ended(message="Job failed with exit code: 73. Reason: Error")
+        view = snapshot(jobs=[job()], ended=[refused])  # type: ignore[list-item]
+        done = run_plan([p], view, memory=remembering(name_of(p), **track))
+        assert launches(done) == []
+        assert done.reports[p.uid].memory.backoffs[POOL].failure.reason is Reason.RunnerVersionRefused
 
 
 class TestUnserved:

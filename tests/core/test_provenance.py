@@ -17,6 +17,7 @@ from controller.core.model import (
     GitHubSource,
     HFJob,
     HubAccount,
+    Pool,
     PoolKey,
     Registration,
     Scope,
@@ -49,7 +50,7 @@ from .build import (
     started,
 )
 
-OURS = pool()
+OURS = pool(retry_interrupted=3)
 THEIR_SOURCE = GitHubSource(
     api_url="https://evil.example/api/v3", secret=SecretRef("mallory", "any"), owner="mallory"
 )
@@ -65,6 +66,13 @@ THEIRS = pool(
     labels=("evil",),
     max_runners=0,
 )
+THEIRS_ON_OUR_HOSTS = replace(
+    THEIRS,
+    source=replace(THEIR_SOURCE, api_url=OURS.source.api_url),
+    hub=replace(THEIR_HUB, endpoint=OURS.hub.endpoint),
+)
+"""The same team without hosts of its own: it registers runners in its own repository, and starts HF Jobs in its own namespace."""
+
 IDLE_FOR_LONG = {"phase": Phase.IDLE, "since": NOW - 5000, "online_at": NOW - 5000}
 CRASHED = {
     "stage": Stage.ERROR,
@@ -76,6 +84,7 @@ CRASHED = {
 
 def both(
     *,
+    beside: Pool = THEIRS,
     their_registrations: Iterable[Registration] = (),
     their_hf_jobs: Iterable[HFJob] = (),
     their_queue: Iterable[WorkflowJob] = (),
@@ -87,12 +96,12 @@ def both(
     base = snapshot(**ours)
     return replace(
         base,
-        queues={**base.queues, (THEIR_SOURCE, "mallory/x"): seen(their_queue)},
-        registrations={**base.registrations, THEIRS.footprint.registrations: seen(their_registrations)},
-        hf_jobs={**base.hf_jobs, THEIR_HUB: seen(their_hf_jobs)},
-        ended={**base.ended, THEIR_HUB: tuple(their_ended)},
-        completed={THEIR_SOURCE: tuple(their_completed)},
-        flavors={**base.flavors, THEIR_HUB.endpoint: seen(FLAVORS)},
+        queues={**base.queues, (beside.source, "mallory/x"): seen(their_queue)},
+        registrations={**base.registrations, beside.footprint.registrations: seen(their_registrations)},
+        hf_jobs={**base.hf_jobs, beside.hub: seen(their_hf_jobs)},
+        ended={**base.ended, beside.hub: tuple(their_ended)},
+        completed={beside.source: tuple(their_completed)},
+        flavors={**base.flavors, beside.hub.endpoint: seen(FLAVORS)},
     )
 
 
@@ -153,14 +162,15 @@ LIES = {
 }
 
 
+@pytest.mark.parametrize("beside", [THEIRS, THEIRS_ON_OUR_HOSTS], ids=["hosts of its own", "our hosts"])
 @pytest.mark.parametrize(("ours", "theirs"), LIES.values(), ids=LIES)
 def test_what_another_teams_services_say_of_our_runners_changes_nothing(
-    ours: dict[str, Any], theirs: dict[str, Any]
+    ours: dict[str, Any], theirs: dict[str, Any], beside: Pool
 ) -> None:
     memory = remembering(name_of(OURS), **IDLE_FOR_LONG) if ours.get("registrations") else None
     alone = run_plan([OURS], snapshot(**ours), memory=memory)
-    beside = run_plan([OURS, THEIRS], both(**ours, **theirs), memory=memory)
-    assert ours_of(beside) == ours_of(alone)
+    together = run_plan([OURS, beside], both(beside=beside, **ours, **theirs), memory=memory)
+    assert ours_of(together) == ours_of(alone)
 
 
 def test_a_stray_is_never_joined_with_what_another_namespace_shows_under_its_name() -> None:
@@ -235,21 +245,24 @@ class TestDemandOfOthers:
         max_runners=0,
     )
 
-    def done(self, queue: Any) -> Plan:
+    def done(self, queue: Any, registrations: Any = None) -> Plan:
         base = snapshot(jobs=[job(1), job(2)])
         view = replace(
             base,
             queues={**base.queues, (self.source, REPO): queue},
-            registrations={**base.registrations, self.thief.footprint.registrations: seen()},
+            registrations={**base.registrations, self.thief.footprint.registrations: registrations or seen()},
             hf_jobs={**base.hf_jobs, self.thief.hub: seen()},
         )
         return run_plan([OURS, self.thief], view)
 
+    gone = Failure(reason=Reason.GitHubNotFound, message="404", disposition=Disposition.GONE)
+    denied = Failure(reason=Reason.PermissionMissing, message="403", disposition=Disposition.PERSON)
+
+    @pytest.mark.parametrize("refused", [None, gone, denied], ids=["lists runners", "404", "403"])
     @pytest.mark.parametrize("shown", [True, False], ids=["reads the queue", "gets 404"])
-    def test_it_takes_no_job_away_although_it_is_cheaper(self, shown: bool) -> None:
-        gone = Failure(reason=Reason.GitHubNotFound, message="404", disposition=Disposition.GONE)
-        queue = seen([job(1), job(2)]) if shown else replace(seen(failure=gone), answered=False)
-        done = self.done(queue)
+    def test_it_takes_no_job_away_although_it_is_cheaper(self, shown: bool, refused: Failure | None) -> None:
+        queue = seen([job(1), job(2)]) if shown else replace(seen(failure=self.gone), answered=False)
+        done = self.done(queue, replace(seen(failure=refused), answered=False) if refused else seen())
         assert [action.pool.uid for action in done.actions if isinstance(action, Launch)] == [OURS.uid] * 2
         assert len(done.reports[self.thief.uid].demand.queued) == (2 if shown else 0)
 

@@ -222,7 +222,7 @@ class Store:
 class World:
     """An executor among scripted ports. Make it inside a running loop."""
 
-    def __init__(self, *, leads: Leads | None = None, parallel: int = 16) -> None:
+    def __init__(self, *, leads: Leads | None = None, parallel: int = 16, connections: Any = None) -> None:
         loop = asyncio.get_running_loop()
         self.clock = LoopClock(time=loop.time, epoch=SERVER)
         self.script = Script()
@@ -241,7 +241,7 @@ class World:
             took=lambda key, seconds: self.took.append((key, seconds)),
         )
         self.executor = Executor(
-            connections=_Connections(self),
+            connections=connections or _Connections(self),
             clock=self.clock,
             leadership=self.leads,
             controller_id=CONTROLLER,

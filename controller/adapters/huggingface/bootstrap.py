@@ -49,6 +49,7 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         80: "UpdateFailed",
         81: "BootstrapFailed",
         82: "LifetimeReached",
+        83: "JobInterrupted",
     }
 )
 """The script's outcomes by exit code, the only thing that the Hub's API tells of an ended job's inside.

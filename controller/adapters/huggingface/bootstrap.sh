@@ -51,6 +51,7 @@ finish() {
     UpdateFailed) hf_code=80 ;;
     BootstrapFailed) hf_code=81 ;;
     LifetimeReached) hf_code=82 ;;
+    JobInterrupted) hf_code=83 ;;
   esac
   [ -z "$hf_facts" ] || kill "$hf_facts" 2>/dev/null
   say "$2"
@@ -756,10 +757,17 @@ conclude() {
   case $hf_ended:$hf_result in
     :none | :Unknown) ;;
     :* | *:Succeeded | *:SucceededWithIssues) finish JobCompleted "the workflow job was run and reported to GitHub: $hf_result" ;;
+    RegistrationTimeout:none) finish RegistrationTimeout "$hf_why" ;;
+    RegistrationTimeout:*) finish JobInterrupted "$hf_why, and took a workflow job meanwhile" ;;
     *) finish "$hf_ended" "$hf_why" ;;
   esac
+  if [ "$hf_ran" = true ]; then
+    [ "$hf_listener_exit" != 0 ] || finish JobCompleted "a workflow job was run; its result was not printed"
+    # GitHub gave this runner a job, so its image, its version and its registration are good. What the codes and files below
+    # say of a Listener that waits is no evidence here: a job can end processes and write files.
+    finish JobInterrupted "the Listener ended with exit code $hf_listener_exit and did not say how its workflow job went"
+  fi
   case $hf_listener_exit in
-    0) [ "$hf_ran" = false ] || finish JobCompleted "a workflow job was run; its result was not printed" ;;
     3 | 4) finish UpdateFailed "the runner updated itself 3 times and wants to once more" ;;
     126 | 127) finish UnsupportedImage "$HOME/bin/Runner.Listener cannot be run here" ;;
   esac

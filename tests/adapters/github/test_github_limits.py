@@ -209,6 +209,18 @@ async def test_an_exhausted_quota_fails_fast_until_its_reset_and_leaves_registra
     assert (await github.runs("acme/lib", "in_progress")).complete
 
 
+@pytest.mark.parametrize("reset", ["1e300", "inf", "nan", "-1", "soon", "9" * 400])
+@virtual
+async def test_an_exhausted_quota_that_does_not_say_until_when_closes_nothing(reset: str) -> None:
+    quota = {"x_ratelimit_limit": "60", "x_ratelimit_remaining": "0", "x_ratelimit_reset": reset}
+    odd = answer(200, {"total_count": 0, "runners": []}, **quota)
+    script = Script(odd)
+    github = script.connect()
+    for _ in range(3):
+        assert (await github.registrations(LIB)).complete
+    assert len(script.requests) == 3
+
+
 @virtual
 async def test_exhausted_registrations_leave_polling_alone() -> None:
     scene = Scene(registration_limit=2)

@@ -423,6 +423,24 @@ async def test_hardware_is_listed_without_the_token(hub: ScriptedHub, hardware: 
     assert observed.complete
 
 
+@pytest.fixture
+def somebody_elses_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.setenv(name, "hf_of_somebody_else")
+    monkeypatch.setenv("HF_ENDPOINT", "https://elsewhere.example")
+
+
+@pytest.mark.usefixtures("somebody_elses_environment")
+async def test_the_controllers_own_environment_gives_a_pool_neither_a_token_nor_a_host(
+    hub: ScriptedHub, jobs: HubJobs, hardware: HubHardware
+) -> None:
+    hub.answer(reply([T4]), reply([]))
+    await hardware.flavors()
+    await jobs.live({})
+    assert [request.headers.get("authorization") for request in hub.requests] == [None, f"Bearer {TOKEN}"]
+    assert {request.url.host for request in hub.requests} == {"hub.example"}
+
+
 @pytest.mark.parametrize(("unit", "per_minute"), [("hour", 0.01), ("minute", 0.6), ("second", 36.0)])
 async def test_prices_are_per_minute_whatever_the_unit(
     hub: ScriptedHub, hardware: HubHardware, unit: str, per_minute: float
