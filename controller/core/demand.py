@@ -110,10 +110,12 @@ class Room:
 
     Attributes:
         free: Runners without a job that are online or on their way.
+        taken: When, in monotonic seconds, its runners were first seen with a job that no look at the queue has named.
         launches: Runners that it may launch now: nobody paused it, ``maxRunners`` and its back-off leave room.
     """
 
     free: int = 0
+    taken: list[float] = field(default_factory=list)
     launches: int = 0
 
 
@@ -185,7 +187,7 @@ def match_demand(
     rooms = {uid: room(pool) for uid, pool in contested.items()}
     for entry, matching in jobs:
         if matching:
-            _assign(entry, _choose(matching, rooms), matching, demand)
+            _assign(entry, _choose(entry, matching, rooms), matching, demand)
         else:
             _leave_unserved(entry.job, entry.candidates, demand)
 
@@ -229,7 +231,7 @@ def _queued_jobs(
     return found.values()
 
 
-def _choose(matching: Sequence[Pool], rooms: Mapping[str, Room]) -> Pool:
+def _choose(entry: _Queued, matching: Sequence[Pool], rooms: Mapping[str, Room]) -> Pool:
     """Return which of several pools serves a job: one with a free runner, else the cheapest that may launch one now.
 
     GitHub gives the job to any free runner that fits, so a runner that is there or on its way goes first. That also keeps a
@@ -237,14 +239,25 @@ def _choose(matching: Sequence[Pool], rooms: Mapping[str, Room]) -> Pool:
 
     1. A, the cheaper pool, backs off; the job goes to B, which launches.  2. A's back-off is over before B's runner is online.
     3. The job would go back to A, B's runner would be given back, and A may fail again.
+
+    Before all others goes a pool whose runner has taken a job since the queue was read: it may well be this one.
+
+    1. The queue is read: job J is queued, and A's runner is on its way to it.  2. The runner takes J.  3. The runners are read: A
+    has no free one. J would go to B, which would launch a runner for a job that runs already.
     """
-    for pool in matching:
-        if pool.uid in rooms and rooms[pool.uid].free > 0:
-            rooms[pool.uid].free -= 1
+    mine = [(pool, rooms[pool.uid]) for pool in matching if pool.uid in rooms]
+    for pool, room in mine:
+        since = next((at for at in room.taken if at > entry.seen.asked_at), None)
+        if since is not None:
+            room.taken.remove(since)
             return pool
-    for pool in matching:
-        if pool.uid in rooms and rooms[pool.uid].launches > 0:
-            rooms[pool.uid].launches -= 1
+    for pool, room in mine:
+        if room.free > 0:
+            room.free -= 1
+            return pool
+    for pool, room in mine:
+        if room.launches > 0:
+            room.launches -= 1
             return pool
     return matching[0]
 

@@ -137,7 +137,12 @@ class PoolPass:
 
     def room(self) -> Room:
         """Return how many more jobs the pool can take now."""
-        return Room(free=len(self.capacity), launches=self._may_launch_now())
+        taken = [
+            runner.track.taken_at
+            for runner in self.runners
+            if runner.track.workflow_job is None and runner.track.taken_at is not None
+        ]
+        return Room(free=len(self.capacity), taken=taken, launches=self._may_launch_now())
 
     def _may_launch_now(self) -> int:
         space = self._space()

@@ -320,6 +320,19 @@ class TestDemandWithinANamespace:
         )
         assert queued == {"uid-cheap": 0, "uid-dear": 1}
 
+    def test_a_job_that_a_runner_may_have_taken_since_the_queue_was_read_goes_to_no_other_pool(self) -> None:
+        full = replace(self.cheap, max_runners=1)
+        memory = remembering(name_of(full), of=full, phase=Phase.IDLE, since=NOW - 30, online_at=NOW - 30)
+        queued = self.queued(
+            full,
+            self.dear,
+            memory=memory,
+            jobs=seen([job(1)], at=NOW - 10),
+            registrations=[registration(full, online=True, busy=True)],
+            hf_jobs=[started(full)],
+        )
+        assert queued == {"uid-cheap": 1, "uid-dear": 0}
+
     def test_a_pool_whose_whole_demand_goes_to_another_one_says_so(self) -> None:
         done = run_plan([self.cheap, self.dear], snapshot(jobs=[job(1), job(2)]))
         (waiting,) = done.reports[self.dear.uid].waiting
