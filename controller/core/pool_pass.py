@@ -133,8 +133,8 @@ class PoolPass:
         return max(0, len(self.demand.queued) - _taken_unseen(self.runners, self.demand))
 
     def room(self) -> Room:
-        """Return how many more jobs the pool can take now."""
-        return Room(free=len(self.capacity), launches=self._may_launch_now())
+        """Return how many more jobs the pool can take now; the free runners of one that leaves are about to end."""
+        return Room(free=0 if self.pool.leaving else len(self.capacity), launches=self._may_launch_now())
 
     def _may_launch_now(self) -> int:
         space = self._space()
