@@ -107,7 +107,7 @@ class _Near:
         """Return the pools of its own namespace that match some of a pool's jobs; those that go first are all among them."""
         found: dict[str, Pool] = {}
         for label in pool.labels:
-            by_repository = self._pools.get((pool.key.namespace, pool.source.api_url, label)) or {}
+            by_repository = self._pools.get((pool.key.namespace, pool.source.api_url, label), {})
             for repository in self._reach.get(pool.uid, ()) if by_repository else ():
                 found.update((other.uid, other) for other in by_repository.get(repository, ()))
         found.pop(pool.uid, None)

@@ -136,13 +136,14 @@ class PoolPass:
         return max(0, len(self.demand.queued) - _taken_unseen(self.runners, self.demand))
 
     def room(self) -> Room:
-        """Return how many more jobs the pool can take now."""
+        """Return how many more jobs the pool can take now; the free runners of one that leaves are about to end."""
         taken = [
             runner.track.taken_at
             for runner in self.runners
             if runner.track.workflow_job is None and runner.track.taken_at is not None
         ]
-        return Room(free=len(self.capacity), taken=taken, launches=self._may_launch_now())
+        free = 0 if self.pool.leaving else len(self.capacity)
+        return Room(free=free, taken=taken, launches=self._may_launch_now())
 
     def _may_launch_now(self) -> int:
         space = self._space()

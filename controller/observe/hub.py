@@ -41,7 +41,21 @@ UNKNOWN_TWICE = 2
 REMEMBERED = 600.0
 """Seconds for which an ended job is not believed to live again, whatever an old list says."""
 
+MOST_KNOWN = 20_000
+"""Live jobs that are remembered of one account: twice what one list may hold. Only a Hub that makes jobs up, and says of each that
+it lives, has more; new ones are not taken in then, and no list counts as complete, so that nothing is launched there."""
+
+MOST_ENDED = 10_000
+"""Ended jobs that are kept for a pass that accounts them. Passes do so within seconds, but for a pool that cannot be planned; of
+more than these the oldest are forgotten, and with them their cost."""
+
 _log = logging.getLogger(__name__)
+
+
+_TOO_MANY = Failure(
+    reason=Reason.HubMalformed,
+    message=f"The Hub tells of more than {MOST_KNOWN:,} live HF Jobs of this account",
+)
 
 
 class JobSource(Protocol):
@@ -214,11 +228,11 @@ class HubObserver:
         except UpstreamError as error:
             self._fail(error.failure)
         else:
-            self._merge(listed)
+            believed = self._merge(listed)
             if listed.complete:
                 await self._inspect_missing(listed)
-            self._failures = 0 if listed.complete else self._failures + 1
-            self._seen = replace(listed, items=())
+            self._failures = 0 if believed.complete else self._failures + 1
+            self._seen = replace(believed, items=())
         if self._news() != before:
             self._changed()
         return self._delay()
@@ -235,14 +249,19 @@ class HubObserver:
             )
         self._seen = replace(self._seen, failure=failure)
 
-    def _merge(self, listed: Observation[HFJob]) -> None:
+    def _merge(self, listed: Observation[HFJob]) -> Observation[HFJob]:
+        """Take in a list; return it as it may be believed."""
         forgotten = self._clock.mono() - REMEMBERED
         self._over = {job_id: at for job_id, at in self._over.items() if at > forgotten}
         for job in listed.items:
             if job.id in self._over:
                 continue
             known = self._known.get(job.id)
+            if known is None and len(self._known) >= MOST_KNOWN:
+                listed = replace(listed, failure=listed.failure or _TOO_MANY)
+                continue
             self._known[job.id] = _Known(job, since=known.since if known else listed.asked_at)
+        return listed
 
     async def _inspect_missing(self, listed: Observation[HFJob]) -> None:
         """Inspect jobs that a complete list lacks although they were known before it was asked for."""
@@ -282,6 +301,8 @@ class HubObserver:
     def _end(self, job: HFJob, *, proved: bool) -> None:
         del self._known[job.id]
         self._ended[job.id] = job
+        while len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
         if proved:
             self._over[job.id] = self._clock.mono()
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from controller.core.evidence import shows_all_before
-from controller.core.lifecycle import Runner, find_shown, is_of_pool
+from controller.core.gc import is_left
+from controller.core.lifecycle import find_shown, is_of_pool
 from controller.core.measure import Chronicle, Fact, Seen
 from controller.core.model import (
     Footprint,
@@ -241,22 +241,24 @@ class Reconciler:
         for uid, report in done.reports.items():
             self._registry.mark_drained(uid, drained=report.drained)
             for place in report.pool.former:
-                if self._left(uid, place, report.runners, snapshot):
+                if self._left(report, place, snapshot):
                     self._registry.leave_footprint(uid, place)
 
-    def _left(self, uid: str, place: Footprint, runners: Sequence[Runner], snapshot: Snapshot) -> bool:
-        """Return whether nothing is left at a place from which a pool moved, by lists newer than the move."""
-        moved_at = self._moved_at[uid, place]
-        registrations = snapshot.registrations.get(place.registrations)
-        hf_jobs = snapshot.hf_jobs.get(place.account)
-        if not (shows_all_before(registrations, moved_at) and shows_all_before(hf_jobs, moved_at)):
-            return False
+    def _left(self, report: PoolReport, place: Footprint, snapshot: Snapshot) -> bool:
+        """Return whether nothing is left at a place from which a pool moved."""
+        uid = report.pool.uid
         under_way = any(
             effect.pool_uid == uid and effect.footprint is not None and effect.footprint.place == place.place
             for effect in self._executor.in_flight.values()
         )
-        under_way = under_way or self._intents.reaches(uid, place)
-        return not under_way and not any(runner.footprint.place == place.place for runner in runners)
+        return not (under_way or self._intents.reaches(uid, place)) and is_left(
+            report.pool,
+            place,
+            report.runners,
+            snapshot,
+            moved_at=self._moved_at[uid, place],
+            now=self._clock.mono(),
+        )
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
         try:

@@ -16,11 +16,14 @@ from controller.api.status import (
     Cost,
     Counts,
     FlavorStatus,
+    Intent,
+    Intents,
     Interruption,
     Place,
     Runner,
     RunnerPoolStatus,
     StatusPart,
+    Term,
     Waiting,
 )
 from controller.core.model import RerunState
@@ -210,6 +213,20 @@ FULL_STATUS = RunnerPoolStatus(
             rerun=RerunState.PENDING,
         )
     ],
+    intents=[
+        Intents(
+            place=Place(
+                api_url="https://api.github.com",
+                scope="repos/acme/lib",
+                credentials_secret="github-app",
+                endpoint="https://huggingface.co",
+                namespace="acme",
+                token_secret="hf-token",
+            ),
+            launches=[Intent(name="t4-hfr-0a0b0c-0a0b0c0d-abcdefghij", flavor="t4-small", at=NOW)],
+        )
+    ],
+    term=Term(number=3, holder="controller_1"),
     cost=Cost(usd_per_hour="2.80", max_usd_per_hour="8.00", worst_case_usd="17.20", spent_usd="1.5012"),
 )
 

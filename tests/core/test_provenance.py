@@ -333,6 +333,17 @@ class TestDemandWithinANamespace:
         )
         assert queued == {"uid-cheap": 1, "uid-dear": 0}
 
+    def test_the_free_runner_of_a_pool_that_leaves_keeps_no_job_from_one_that_stays(self) -> None:
+        going = replace(self.cheap, deleting=True)
+        queued = self.queued(
+            going,
+            self.dear,
+            jobs=[job(1)],
+            registrations=[registration(going, online=True)],
+            hf_jobs=[started(going)],
+        )
+        assert queued == {"uid-cheap": 0, "uid-dear": 1}
+
     def test_a_pool_whose_whole_demand_goes_to_another_one_says_so(self) -> None:
         done = run_plan([self.cheap, self.dear], snapshot(jobs=[job(1), job(2)]))
         (waiting,) = done.reports[self.dear.uid].waiting

@@ -17,6 +17,8 @@ from controller.observe.hub import (
     IDLE_INTERVAL,
     INSPECTIONS,
     INTERVAL,
+    MOST_ENDED,
+    MOST_KNOWN,
     REMEMBERED,
     SPACING,
     TRIES,
@@ -325,6 +327,32 @@ async def test_the_memory_of_the_dead_is_bounded(rig: Rig) -> None:
     await asyncio.sleep(REMEMBERED)
     await rig.look()
     assert not rig.observer._over
+
+
+@virtual
+async def test_a_hub_that_makes_up_new_jobs_in_every_list_fills_no_memory_and_is_not_called_complete(
+    rig: Rig,
+) -> None:
+    for number in range(4):
+        rig.hub.listed = {}
+        rig.hub.put(*(job(f"{number}-{n}") for n in range(MOST_KNOWN // 2)))
+        await rig.look()
+    assert len(rig.live) == MOST_KNOWN
+    seen = rig.observer.observation
+    assert seen is not None
+    assert not seen.complete
+
+
+@virtual
+async def test_ended_jobs_that_nobody_accounts_are_bounded_too(rig: Rig) -> None:
+    for number in range(MOST_ENDED // INSPECTIONS + 2):
+        rig.hub.put(*(job(f"{number:04}-{n:03}") for n in range(INSPECTIONS)))
+        await rig.look()
+        for job_id in list(rig.hub.listed):
+            rig.hub.finish(job_id)
+        await rig.look()
+    assert len(rig.ended) == MOST_ENDED
+    assert rig.ended[-1][0].startswith(f"{number:04}")
 
 
 @virtual
