@@ -14,8 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from controller.core.demand import match_demand, running_jobs, view_queues
-from controller.core.gc import find_strays, stray_retirements
-from controller.core.lifecycle import Marked, find_copies, find_marked, halves_of, is_of_pool, join_runners
+from controller.core.gc import Retire, StrayKey, find_strays, stray_retirements
+from controller.core.lifecycle import (
+    Marked,
+    Track,
+    find_copies,
+    find_marked,
+    halves_of,
+    is_of_pool,
+    join_runners,
+)
 from controller.core.model import GitHubSource, HFJob, HubAccount, Observation, Pool, WorkflowJob
 from controller.core.money import prices
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
@@ -64,14 +72,7 @@ def plan(given: PlanInput) -> Plan:
     for uid, one in list(passes.items()):
         guarded(one.pool, lambda uid=uid, one=one: reports.__setitem__(uid, one.report()))  # type: ignore[misc]
 
-    stray_actions, strays = stray_retirements(
-        find_strays(given.pools, shared.marked),
-        given.snapshot,
-        given.memory.strays,
-        running=shared.running,
-        in_flight=shared.effects_without_pool(),
-        now=given.now,
-    )
+    stray_actions, strays, strays_fault = shared.retire_strays()
     memories = {uid: known for uid, known in given.memory.pools.items() if uid in faults}
     memories |= {uid: one.memory for uid, one in passes.items()}
     return Plan(
@@ -80,6 +81,7 @@ def plan(given: PlanInput) -> Plan:
         notices=[notice for one in passes.values() for notice in one.notices],
         memory=Memory(pools=memories, strays=strays),
         faults=faults,
+        strays_fault=strays_fault,
     )
 
 
@@ -174,6 +176,22 @@ class _Shared:
         """Ask one pool everything that :meth:`match` asks it among others; raises whatever is wrong with it."""
         self.match([pool], passes)
         passes[pool.uid].room()
+
+    def retire_strays(self) -> tuple[Sequence[Retire], Mapping[StrayKey, Track], Exception | None]:
+        """Decide about runners that no pool claims; what goes wrong with them may cost no pool its pass."""
+        given = self.given
+        try:
+            actions, tracks = stray_retirements(
+                find_strays(given.pools, self.marked),
+                given.snapshot,
+                given.memory.strays,
+                running=self.running,
+                in_flight=self.effects_without_pool(),
+                now=given.now,
+            )
+        except Exception as error:  # noqa: BLE001
+            return (), given.memory.strays, error
+        return actions, tracks, None
 
     def effects_without_pool(self) -> set[str]:
         """Return the runners with an effect under way whose pool does not exist."""

@@ -242,6 +242,7 @@ class Plan:
         memory: For the next pass.
         faults: Mistakes of ours, by the uid of the pool that each is about. Such a pool has no report, its memory is that of
             the last pass, and nothing is done for it.
+        strays_fault: A mistake of ours about runners that no pool claims; nothing is done for them.
     """
 
     actions: Sequence[Action]
@@ -249,3 +250,4 @@ class Plan:
     notices: Sequence[Notice]
     memory: Memory
     faults: Mapping[str, Exception] = field(default_factory=dict)
+    strays_fault: Exception | None = None

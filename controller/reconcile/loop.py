@@ -177,6 +177,13 @@ class Reconciler:
         for pool in pools:
             if (fault := done.faults.get(pool.uid)) is not None:
                 self._leave_out(pool.key, "plan", fault)
+        if done.strays_fault is not None:
+            self._recorder.failed_pass()
+            log.error(
+                "strays left out of a pass",
+                exc_info=done.strays_fault,
+                extra={"reason": "InternalError"},
+            )
         self._observatory.acknowledge(snapshot, kept=_unaccounted(done, snapshot, pools))
         self._executor.submit(done.actions)
         for action in done.actions:

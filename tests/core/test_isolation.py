@@ -45,6 +45,7 @@ from .build import (
     launching,
     name_of,
     pool,
+    registration,
     run_plan,
     seen,
 )
@@ -334,3 +335,19 @@ def test_a_pool_whose_room_cannot_be_told_ends_neither_the_pass_nor_its_neighbou
     done = run_plan([odd, beside], view)
     assert list(done.faults) == [odd.uid]
     assert [action.pool.uid for action in done.actions if isinstance(action, Launch)] == [beside.uid]
+
+
+def test_a_stray_that_cannot_be_planned_costs_no_pool_its_pass() -> None:
+    gone = pool("gone")
+    odd = replace(hf_job(gone), created_at="soon")  # what no adapter lets through
+    where = VICTIM.footprint.registrations
+    view = Snapshot(
+        registrations={where: seen([registration(gone)])},
+        hf_jobs={ACCOUNT: seen([odd, replace(hf_job(gone), id="other")])},
+        flavors={ACCOUNT.endpoint: seen(FLAVORS)},
+        pools_known=True,
+    )
+    alone = run_plan([VICTIM], replace(view, registrations={where: seen()}, hf_jobs={ACCOUNT: seen()}))
+    done = run_plan([VICTIM], view)
+    assert isinstance(done.strays_fault, TypeError)
+    assert of_victim(done) == of_victim(alone)
