@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from controller.adapters.github.errors import transport_error
 from controller.adapters.github.fields import FieldError
 from controller.adapters.incoming import PAGE_BYTES, UnreadableError, parse_json
 from controller.adapters.offloop import SMALL, Workers
+from controller.adapters.unpack import ACCEPTED, EncodingError, unpacked
 from controller.ports import Clock
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=20.0, write=10.0, pool=5.0)
@@ -37,9 +37,6 @@ WHOLE_TIMEOUT = 60.0
 LARGE_AT_A_TIME = 4
 """Answers of more than :data:`controller.adapters.offloop.SMALL` bytes that one account has in hand at a time: with the small
 ones of 16 requests, 36 MB."""
-
-PIECE = 2**16
-"""Bytes that are unpacked before others have their turn."""
 
 Read = Callable[[Any], Any]
 """Makes a value of a JSON document; raises :class:`.fields.FieldError` where it cannot."""
@@ -69,10 +66,6 @@ class Request:
     read: Read | None = None
     effect: bool = False
     registration: bool = False
-
-
-class _BodyError(Exception):
-    """Why a body cannot be used, in words."""
 
 
 class Wire:
@@ -112,7 +105,7 @@ class Wire:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={
                 "Accept": "application/vnd.github+json",
-                "Accept-Encoding": "gzip",  # what _unpacked can unpack within bounds
+                "Accept-Encoding": ACCEPTED,
                 "User-Agent": f"hf-runner-controller/{__version__}",
             },
         )
@@ -215,7 +208,7 @@ async def _read(
                 if size > SMALL and not in_hand:
                     await held.enter_async_context(large)
                     in_hand = True
-    except _BodyError as error:
+    except EncodingError as error:
         return b"", str(error)
     return b"".join(parts), ""
 
@@ -224,39 +217,8 @@ async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     if response.is_stream_consumed:
         yield response.content  # a transport within this process may hand over a whole answer, unpacked
         return
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("identity", ""):
-        async for chunk in response.aiter_raw():
-            yield chunk
-        return
-    if encoding not in ("gzip", "x-gzip"):
-        raise _BodyError("an encoding that was not asked for")
-    gzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    async for chunk in response.aiter_raw():
-        for number, piece in enumerate(_unpacked(gzip, chunk)):
-            if number:
-                await asyncio.sleep(0)  # a chunk may unpack to a thousand times its size
-            yield piece
-        if gzip.eof:
-            return  # whatever follows is none of it
-    raise _BodyError("a body that was cut short")
-
-
-def _unpacked(gzip: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
-    try:
-        while True:
-            yield gzip.decompress(chunk, PIECE)
-            chunk = (
-                gzip.unconsumed_tail
-            )  # not empty while output is left, if only for the checksum at the end
-            if gzip.eof or not chunk:
-                break
-    except zlib.error:
-        problem = True
-    else:
-        problem = False
-    if problem:
-        raise _BodyError("a body that cannot be unpacked")
+    async for piece in unpacked(response.aiter_raw(), response.headers.get("content-encoding", "")):
+        yield piece
 
 
 def _valued(body: bytes, read: Read) -> tuple[Any, str]:

@@ -1,32 +1,16 @@
-"""Bodies of the Hub's answers: read piece by piece, and unpacked within bounds.
-
-The HTTP library unpacks each packet at once, however large the result is: 64 kB of gzip may be 64 MB. So its stream is read as
-it came, and unpacked here.
-"""
+"""Bodies of the Hub's answers: read piece by piece, and within bounds."""
 
 from __future__ import annotations
 
-import asyncio
-import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 import httpx2
 
 from controller.adapters.offloop import SMALL
+from controller.adapters.unpack import EncodingError, unpacked
 
-ACCEPTED = "gzip"
-"""What we ask for in ``Accept-Encoding``, and take."""
-
-PIECE = 64 * 2**10
-"""Bytes that are unpacked at a time, in well under a millisecond."""
-
-_GZIP = 16 + zlib.MAX_WBITS
 _LONGEST_LINE = 256 * 2**10
-
-
-class EncodingError(Exception):
-    """A body cannot be unpacked."""
 
 
 class TooLargeError(Exception):
@@ -37,46 +21,12 @@ class TooLargeError(Exception):
         self.limit = limit
 
 
-async def pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield a body as it comes, unpacked, at most :data:`PIECE` bytes at a time for what was packed.
-
-    Raises:
-        EncodingError: It is packed in a way that was not asked for, or is broken.
-    """
+def pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """Return a body as it comes, unpacked (:func:`controller.adapters.unpack.unpacked`)."""
     raw = response.stream
     if not isinstance(raw, AsyncIterable):
-        raise EncodingError
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        async for chunk in raw:
-            yield chunk
-    elif encoding in (ACCEPTED, "x-gzip"):
-        async for piece in _unpacked(raw):
-            yield piece
-    else:
-        raise EncodingError
-
-
-async def _unpacked(raw: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    member, begun = zlib.decompressobj(_GZIP), False
-    try:
-        async for chunk in raw:
-            left = chunk
-            while left:
-                if member.eof:
-                    member = zlib.decompressobj(_GZIP)
-                piece = member.decompress(left, PIECE)
-                begun = True
-                if piece:
-                    yield piece
-                # What is left of the output comes with the next input: there is one, as the checksum ends the member.
-                left = member.unused_data if member.eof else member.unconsumed_tail
-                if left:
-                    await asyncio.sleep(0)  # a packet may hold a thousand pieces: let others have a turn
-    except zlib.error:
-        raise EncodingError from None
-    if begun and not member.eof:
-        raise EncodingError
+        raise EncodingError("a body that is no stream")
+    return unpacked(raw, response.headers.get("content-encoding", ""))
 
 
 async def read(response: httpx2.Response, *, limit: int, grown: Callable[[], Any]) -> bytes:

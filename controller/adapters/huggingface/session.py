@@ -37,6 +37,7 @@ from controller.adapters.huggingface.errors import (
 from controller.adapters.huggingface.values import JSON, words
 from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.adapters.shares import NoTurnError, Share, Shares
+from controller.adapters.unpack import ACCEPTED, EncodingError
 from controller.core.model import Disposition, Failure, HubAccount
 from controller.core.reasons import Reason
 from controller.ports import Clock, Fenced
@@ -232,7 +233,7 @@ class Wire:
             HubError: It was refused, or broke off.
         """
         call = f"GET {path}"
-        headers = {**self._headers, "accept": "text/event-stream", "accept-encoding": bodies.ACCEPTED}
+        headers = {**self._headers, "accept": "text/event-stream", "accept-encoding": ACCEPTED}
         timeout = httpx2.Timeout(
             connect=TIMEOUTS.connect, read=silence, write=TIMEOUTS.write, pool=TIMEOUTS.pool
         )
@@ -256,7 +257,7 @@ class Wire:
                     )
                 async for line in bodies.lines(response):
                     yield line
-        except bodies.EncodingError:
+        except EncodingError:
             raise malformed(call=call, why="its body cannot be decoded") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             if not (opened and isinstance(error, httpx2.ReadTimeout)):
@@ -334,7 +335,7 @@ class Wire:
         self, method: str, path: str, *, query: str, body: JSON, asked: Asked, secrets: Sequence[str]
     ) -> Answer:
         call, url = f"{method} {path}", self._url(path, query)
-        headers = {**self._headers, "accept": "application/json", "accept-encoding": bodies.ACCEPTED}
+        headers = {**self._headers, "accept": "application/json", "accept-encoding": ACCEPTED}
         content = None
         if body is not None:
             content = json.dumps(body, separators=(",", ":")).encode()
@@ -363,7 +364,7 @@ class Wire:
                         )
                     raw = await bodies.read(response, limit=LARGEST_BODY, grown=grown)
                 payload = await self.work(len(raw), partial(incoming.parse_json, raw))
-            except bodies.EncodingError:
+            except EncodingError:
                 why = "its body cannot be decoded"
             except bodies.TooLargeError as error:
                 why = str(error)
@@ -397,7 +398,7 @@ async def _refused_body(response: httpx2.Response) -> bytes:
 
     try:
         return await bodies.read(response, limit=LARGEST_ERROR, grown=grown)
-    except (bodies.EncodingError, bodies.TooLargeError):
+    except (EncodingError, bodies.TooLargeError):
         return b""
 
 

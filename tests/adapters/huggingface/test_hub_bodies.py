@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.adapters.huggingface import body as bodies
-from controller.adapters.huggingface.body import PIECE, EncodingError, TooLargeError
+from controller.adapters.huggingface.body import TooLargeError
 from controller.adapters.offloop import SMALL
+from controller.adapters.unpack import PIECE, EncodingError
 from controller.sim.loop import run_virtual
 
 
