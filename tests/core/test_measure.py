@@ -202,6 +202,25 @@ def test_a_launch_that_was_refused_is_a_failure_and_one_that_another_leader_kept
     assert Passes().run(snapshot(), results=(launch_failed(Reason.Pending),)).facts == []
 
 
+@pytest.mark.parametrize(("had_a_job", "failures"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize("code", [73, 78])
+def test_an_hf_job_that_fails_is_a_failed_launch_unless_its_runner_had_a_job(
+    had_a_job: bool, failures: int, code: int
+) -> None:
+    process = Passes()
+    if had_a_job:
+        process.run(at_work())
+    over = replace(
+        started(pool(), seconds_ago=60),
+        stage=Stage.ERROR,
+        message=f"Job failed with exit code: {code}. Reason: Error",
+        finished_at=SERVER,
+    )
+    told = Counter(fact.measure for fact in process.run(snapshot(ended=[over]), now=NOW + 5).facts)
+    assert told[Measure.LAUNCH_FAILURE] == failures
+    assert told[Measure.VERSION_REFUSED] == (failures if code == 73 else 0)
+
+
 @pytest.mark.parametrize(
     ("pool_uid", "reason", "registration_id", "hf_job_id", "kinds"),
     [
