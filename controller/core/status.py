@@ -49,7 +49,6 @@ CONDITIONS = (
     "RepositoriesReadable",
     "IntentsWritten",
     "LaunchesSucceed",
-    "IntentsWritten",
     "JobsUninterrupted",
     "LabelsDistinct",
 )
