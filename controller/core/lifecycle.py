@@ -231,7 +231,7 @@ def find_marked(snapshot: Snapshot, in_flight: Mapping[str, InFlight], controlle
     for account, live in snapshot.hf_jobs.items():
         by_label = hf_jobs[account] = defaultdict(list)
         for job in live.items:
-            if not job.stage.ended and _carries_our_mark(job, mine, controller_id):
+            if not job.ended and _carries_our_mark(job, mine, controller_id):
                 by_label[job.labels.get(LABEL_POOL_UID, "")].append(job)
     effects: dict[str, dict[str, InFlight]] = defaultdict(dict)
     for name, effect in in_flight.items():

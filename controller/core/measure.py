@@ -420,7 +420,7 @@ def _happened(notice: Notice, report: PoolReport, given: PlanInput) -> float:
     view = given.snapshot.hf_jobs.get(account)
     if job is None or view is None:
         return given.now
-    if job.stage.ended:
+    if job.ended:
         return _end(job, view)
     if notice.reason is Reason.SchedulingDeadline:
         return _ours(job.created_at, view) + report.pool.deadlines.scheduling

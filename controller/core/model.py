@@ -511,6 +511,11 @@ class HFJob:
     url: str = ""
 
     @property
+    def ended(self) -> bool:
+        """It has ended: by its stage, or by its time of end where the stage is a word that this release does not know."""
+        return self.stage.ended or (self.stage is Stage.UNKNOWN and self.finished_at is not None)
+
+    @property
     def billed_seconds(self) -> float | None:
         """Seconds between start and end on the Hub's clock, or None while either is unknown."""
         if self.started_at is None or self.finished_at is None:

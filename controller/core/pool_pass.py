@@ -188,7 +188,7 @@ class PoolPass:
     def _out_of_time(
         self, job: HFJob, track: Track | None, workflow_job: WorkflowJob | None, *, busy: bool
     ) -> None:
-        """Tell whose work was cut short by the pool's own deadline; a runner without a job is no news.
+        """Tell whose work was cut short by the pool's own deadline; the end of a runner that only waited is no news.
 
         The bootstrap's word for it comes with an end that GitHub heard of, so no runner was lost and no launch failed. The
         queue may have been read since, and name the job no more: then the track does.
@@ -197,6 +197,9 @@ class PoolPass:
             workflow_job = workflow_job or track.workflow_job
             busy = busy or track.phase is Phase.BUSY
         if workflow_job is None and not busy:
+            # One that was never even online says that no runner of this pool can ever serve.
+            if track is not None and track.online_at is None and not self._had_a_job(job, track):
+                self._failed(job, Reason.LifetimeDeadline, was_online=False, had_a_job=False)
             return
         whose = name_jobs([workflow_job]) if workflow_job else "a workflow job"
         self._notice(

@@ -410,7 +410,7 @@ class Executor:
             jobs = await _sent(hub.find(labels))
         except UpstreamError as unanswered:
             raise UpstreamError(replace(unanswered.failure, in_doubt=True)) from unanswered
-        return next((job for job in jobs if not job.stage.ended), None)
+        return next((job for job in jobs if not job.ended), None)
 
     async def _undo_registration(self, github: GitHub, pool: Pool, name: str, jit: JitConfig | None) -> None:
         """Remove the registration of a launch that failed; failing at that is garbage collection's business."""

@@ -63,7 +63,7 @@ def launch_spec(
         runner: The archive for images that bring no runner.
         allow_http: It may come over plain http.
     """
-    default_image = GPU_IMAGE if offer is not None and offer.accelerator else CPU_IMAGE
+    default_image = GPU_IMAGE if _has_accelerator(flavor, offer) else CPU_IMAGE
     job = bootstrap_job(
         runner_name=name,
         pool=str(pool.key),
@@ -93,3 +93,12 @@ def launch_spec(
         volumes=pool.template.volumes,
         ssh=pool.template.ssh,
     )
+
+
+def _has_accelerator(flavor: str, offer: Flavor | None) -> bool:
+    """Return whether a flavor has one: by the Hub's list, or by its name while the list is not known.
+
+    All CPU flavors are called ``cpu-...`` (https://huggingface.co/docs/hub/jobs-pricing). The image with CUDA runs on a CPU too;
+    the other one leaves a GPU idle that is paid for.
+    """
+    return bool(offer.accelerator) if offer is not None else not flavor.startswith("cpu")

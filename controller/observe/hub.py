@@ -293,7 +293,7 @@ class HubObserver:
             if known.unknown >= UNKNOWN_TWICE:
                 words = "The Hub knows the job no more."
                 self._end(replace(known.job, stage=Stage.DELETED, message=words), proved=False)
-        elif job.stage.ended:
+        elif job.ended:
             self._end(job, proved=True)
         else:
             self._known[job_id] = _Known(job, since=known.since)

@@ -49,6 +49,7 @@ class Trouble:
             "kill": self._kill,
             "jump": self._jump,
             "resize": self._resize,
+            "lengthen": self._lengthen,
             "pause": self._pause,
             "recreate": self._recreate,
             "move": self._move,
@@ -126,6 +127,11 @@ class Trouble:
 
     async def _resize(self, what: Disturbance) -> None:
         self._edit(self._pool(what), maxRunners=1 + int(4 * what.share))
+
+    async def _lengthen(self, what: Disturbance) -> None:
+        """Give runners the time to start and to do something, after all."""
+        pool = self._pool(what)
+        self._edit(pool, deadlines={**pool.spec["deadlines"], "lifetime": "30m"})
 
     async def _pause(self, what: Disturbance) -> None:
         pool = self._pool(what)

@@ -914,6 +914,15 @@ class TestEndings:
     def out_of_time(self) -> HFJob:
         return self.ended(message="Job failed with exit code: 82. Reason: Error")  # type: ignore[return-value]
 
+    def test_a_lifetime_that_is_over_before_the_runner_is_online_slows_the_next_launch_down(self) -> None:
+        p = pool()
+        memory = remembering(name_of(p), phase=Phase.STARTING, since=NOW - 40)
+        view = snapshot(registrations=[registration(p)], ended=[self.out_of_time()], jobs=[job(1)])
+        done = run_plan([p], view, memory=memory)
+        assert [notice.reason for notice in done.notices] == [Reason.LifetimeDeadline]
+        assert done.reports[p.uid].memory.backoffs[POOL].failures == 1
+        assert launches(done) == []
+
     def assert_told_that_its_job_was_cut_short(self, done: Plan) -> None:
         (notice,) = done.notices
         assert (notice.reason, notice.warning) == (Reason.LifetimeDeadline, True)
@@ -956,7 +965,7 @@ class TestEndings:
 
     def test_a_lifetime_that_ends_without_a_job_is_no_news_and_no_failure(self) -> None:
         p = pool()
-        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 5)
+        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 5, online_at=NOW - 5)
         done = run_plan([p], snapshot(jobs=[job()], ended=[self.out_of_time()]), memory=memory)
         assert list(done.notices) == []
         assert launches(done) == ["t4-small"]

@@ -241,3 +241,18 @@ def test_small_amounts_keep_their_digits() -> None:
 
 def test_times_are_written_as_kubernetes_writes_them() -> None:
     assert iso(0.9) == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("stage", "finished", "ended"),
+    [
+        (Stage.RUNNING, None, False),
+        (Stage.COMPLETED, None, True),
+        (Stage.UNKNOWN, None, False),
+        (Stage.UNKNOWN, 10.0, True),
+    ],
+)
+def test_an_hf_job_in_a_stage_that_no_release_knows_has_ended_when_it_says_when(
+    stage: Stage, finished: float | None, ended: bool
+) -> None:
+    assert replace(hf_job(pool()), stage=stage, finished_at=finished).ended is ended

@@ -84,7 +84,7 @@ class HubJobs:
                 jobs.update((job.id, job) for job in found)  # the later page is the newer answer
                 failure = failure or broken
                 server_time = page.server_time if server_time is None else server_time
-        live = [job for job in jobs.values() if not job.stage.ended]
+        live = [job for job in jobs.values() if not job.ended]
         user = await self._whose_token() if any(job.creator for job in live) else ""
         return Observation(
             items=tuple(
@@ -151,7 +151,7 @@ class HubJobs:
                 raise
             # How the Hub refuses to cancel what has ended is not documented (hf-jobs.md §1.5), so look at the job.
             job = await self.inspect(job_id)
-            if job is not None and not job.stage.ended:
+            if job is not None and not job.ended:
                 raise
 
     async def close(self) -> None:
