@@ -221,7 +221,8 @@ class Ending:
         adopted = [row for row in rows if row.runner_name in stage.judge.in_doubt]
         stage.judge.marks["launch in doubt adopted"] += len(adopted)
         idle = any(pool.spec.get("minIdle") for pool in stage.plan.pools)
-        if idle or not (stage.plan.profile == "calm" or stage.plan.forced):
+        futile = stage.plan.world in WORLDS and WORLDS[stage.plan.world].futile
+        if idle or futile or not (stage.plan.profile == "calm" or stage.plan.forced):
             return
         taken = sum(row.runner_name is not None for row in rows)
         cancelled = sum(job.cancel_after is not None for job in stage.jobs.values())
