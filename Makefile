@@ -140,7 +140,8 @@ image: python ## Build the image IMAGE with docker, podman or buildah; BASE=NAME
 
 .PHONY: e2e
 e2e: $(STAMP) image ## Play the whole story on the current kubeconfig's cluster; LOAD=COMMAND takes an image archive to its nodes
-	@$(BIN)/python -m tools.e2e --image='$(IMAGE)' --builder='$(BUILDER)' --load='$(LOAD)' $(foreach helm,$(HELM),--helm='$(helm)')
+	@$(BIN)/python -m tools.e2e --image='$(IMAGE)' --builder='$(BUILDER)' --base='$(BASE)' --flags='$(BUILDFLAGS)' \
+		--before='$(BEFORE)' --load='$(LOAD)' $(foreach helm,$(HELM),--helm='$(helm)')
 
 .PHONY: clean
 clean: ## Remove what the other targets made here (the control plane's cache stays)

@@ -69,7 +69,9 @@ def builder_on_path() -> str:
     )
 
 
-def build(builder: str, name: str, *, base: str, flags: Sequence[str]) -> None:
+def build(
+    builder: str, name: str, *, base: str, flags: Sequence[str], tree: Path = ROOT, revision: str = "HEAD"
+) -> None:
     """Build the image.
 
     Args:
@@ -77,12 +79,14 @@ def build(builder: str, name: str, *, base: str, flags: Sequence[str]) -> None:
         name: What the image is called.
         base: Its base image; empty for the Dockerfile's.
         flags: Given to the builder as they are.
+        tree: What it is built from.
+        revision: Of this repository: the commit that the tree is of.
 
     Raises:
         ImageError: The build failed; the builder has said why.
     """
-    revision, epoch = _commit()
-    arguments = {"SOURCE_DATE_EPOCH": epoch, "VERSION": _version(), "REVISION": revision}
+    revision, epoch = _commit(revision)
+    arguments = {"SOURCE_DATE_EPOCH": epoch, "VERSION": _version(tree), "REVISION": revision}
     if base:
         arguments["BASE"] = base
     command = [builder, "build", *flags]
@@ -90,7 +94,7 @@ def build(builder: str, name: str, *, base: str, flags: Sequence[str]) -> None:
         command += ["--build-arg", f"{argument}={value}"]
     if Path(builder).name != "docker":  # docker's BuildKit takes the time from the build argument
         command += ["--timestamp", epoch]
-    _call([*command, "-t", name, str(ROOT)], env={**os.environ, "SOURCE_DATE_EPOCH": epoch})
+    _call([*command, "-t", name, str(tree)], env={**os.environ, "SOURCE_DATE_EPOCH": epoch})
 
 
 def archive(builder: str, name: str, file: Path) -> None:
@@ -173,23 +177,23 @@ def _start(builder: str, name: str) -> Iterator[list[str]]:
         _call([builder, "rm", container], quiet=True)
 
 
-def _commit() -> tuple[str, str]:
-    """Return the commit and its time; for sources without git, nothing known and the epoch."""
+def _commit(revision: str) -> tuple[str, str]:
+    """Return the commit in full and its time; for sources without git, nothing known and the epoch."""
     try:
         said = subprocess.run(
-            ["git", "-C", str(ROOT), "log", "-1", "--format=%H %ct"],
+            ["git", "-C", str(ROOT), "log", "-1", "--format=%H %ct", revision],
             capture_output=True,
             text=True,
             check=True,
         )
-        revision, epoch = said.stdout.split()
+        commit, epoch = said.stdout.split()
     except (OSError, subprocess.CalledProcessError, ValueError):
-        revision, epoch = "unknown", "0"
-    return revision, os.environ.get("SOURCE_DATE_EPOCH") or epoch
+        commit, epoch = "unknown", "0"
+    return commit, os.environ.get("SOURCE_DATE_EPOCH") or epoch
 
 
-def _version() -> str:
-    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "controller/__init__.py").read_text(), re.MULTILINE)
+def _version(tree: Path) -> str:
+    found = re.search(r'^__version__ = "(.+)"$', (tree / "controller/__init__.py").read_text(), re.MULTILINE)
     if found is None:
         raise ImageError("controller/__init__.py has no __version__")
     return found[1]

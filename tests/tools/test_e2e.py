@@ -11,7 +11,7 @@ import pytest
 from tools.e2e.__main__ import clear, load
 from tools.e2e.cluster import Kubectl, StoryError, attempt, until
 from tools.e2e.services import Truth
-from tools.e2e.story import CRD, NAMESPACES, harmed, merged
+from tools.e2e.stage import CRD, NAMESPACES, harmed, merged
 
 
 class Cluster(Kubectl):
@@ -78,7 +78,7 @@ def test_a_job_that_did_not_succeed_came_to_harm(conclusion: str) -> None:
         {"id": 2, "status": "completed", "conclusion": conclusion},
         {"id": 3, "status": "in_progress", "conclusion": None},
     ]
-    truth = Truth(jobs=jobs, live=["j1"], registrations=["r1"], bugs=[])
+    truth = Truth(jobs=jobs, live=["j1"], registrations={"r1": 0.0}, bugs=[])
     assert [job["id"] for job in harmed(truth)] == [2]
     assert truth.left == ["HF Job j1", "registration r1"]
 

@@ -51,3 +51,20 @@ def test_a_build_takes_its_time_from_the_commit(
     assert {"SOURCE_DATE_EPOCH=1700000000", "BASE=example/base", "env=1700000000"} <= set(said)
     assert ("--timestamp" in said) is has
     assert said[-4:-2] == ["-t", "example/image:tag"]
+
+
+def test_an_image_can_be_built_from_the_tree_of_another_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    program = tmp_path / "buildah"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/said\n')
+    program.chmod(0o755)
+    (tmp_path / "controller").mkdir()
+    (tmp_path / "controller/__init__.py").write_text('__version__ = "0.0.7"\n')
+
+    build(str(program), "example/image:tag", base="", flags=[], tree=tmp_path, revision="no-such-revision")
+
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said[-1] == str(tmp_path)
+    assert {"VERSION=0.0.7", "REVISION=unknown", "SOURCE_DATE_EPOCH=0"} <= set(said)

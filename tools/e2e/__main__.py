@@ -7,11 +7,16 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tools.e2e.before import unpack, version_before
 from tools.e2e.cluster import Kubectl, StoryError, call
-from tools.e2e.story import CRD, NAMESPACES, POOLS, SERVICES, SYSTEM, Story
-from tools.image import archive, builder_on_path
+from tools.e2e.stage import CRD, NAMESPACES, POOLS, SERVICES, SYSTEM
+from tools.e2e.story import Story
+from tools.e2e.upgrade import Former
+from tools.image import ROOT, ImageError, archive, build, builder_on_path
 
 _BEGAN = time.monotonic()
 
@@ -91,45 +96,75 @@ def _show(kubectl: Kubectl) -> None:
         print(f"\n--- {title}: kubectl {shlex.join(command)}\n{kubectl.attempt(*command)}", flush=True)
 
 
-def main() -> int:
-    """Run it; the exit code is 1 if something is not as it should be."""
+@contextmanager
+def former(options: argparse.Namespace, *, builder: str, context: str) -> Iterator[Former | None]:
+    """Yield the version before: its tree unpacked, its image built and brought to the nodes. None, which is said, without one.
+
+    Raises:
+        StoryError: There is no such revision, or nobody knows how an image gets to the nodes.
+        ImageError: Its image cannot be built.
+    """
+    version = None if options.before == "none" else version_before(ROOT, options.before)
+    if version is None:
+        _say(
+            "upgrade and rollback between versions are left out: a shallow clone has no version before, or BEFORE=none"
+        )
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="hfrunners-e2e-") as directory:
+        unpack(ROOT, version, tree := Path(directory) / "tree")
+        image = f"{options.image.rpartition(':')[0]}:{version.tag}"
+        build(builder, image, base=options.base, flags=options.flags, tree=tree, revision=version.commit)
+        load(image, builder=builder, loader=options.load, context=context)
+        _say(f"{image}, of the version before, {version.name}, is on the node")
+        yield Former(version=version, tree=tree, image=image)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", required=True, help="name and tag; built already")
     parser.add_argument(
         "--builder", default="", help="docker, podman or buildah; by default the first on PATH"
+    )
+    parser.add_argument("--base", default="", help="base image of the version before, as of tools.image")
+    parser.add_argument("--flags", type=shlex.split, default=[], help="more for the builder's build of it")
+    parser.add_argument(
+        "--before", default="", help="revision of the version before; none leaves its acts out"
     )
     parser.add_argument(
         "--load", type=shlex.split, default=[], help="command that takes an archive to the nodes"
     )
     parser.add_argument("--helm", action="append", default=[], help="a second one installs anew at the end")
     parser.add_argument("--kubectl", default="kubectl")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run it; the exit code is 1 if something is not as it should be."""
+    options = _options()
     kubectl = Kubectl(options.kubectl)
-    try:
-        context = kubectl("config", "current-context").strip()
-        nodes = kubectl.items("get", "nodes")
-        _say(
-            f"cluster {context}: {len(nodes)} node, Kubernetes {nodes[0]['status']['nodeInfo']['kubeletVersion']}"
-        )
-        clear(kubectl)
-        load(
-            options.image,
-            builder=options.builder or builder_on_path(),
-            loader=options.load,
-            context=context,
-        )
-        _say(f"{options.image} is on the node")
-    except StoryError as error:
-        print(f"e2e: {error}", file=sys.stderr)
-        return 1
-    try:
-        story = Story(kubectl=kubectl, helms=options.helm or ["helm"], image=options.image, say=_say)
-        story.tell()
-        clear(kubectl)
-    except StoryError as error:
-        _say(f"FAILED: {error}")
-        _show(kubectl)
-        return 1
+    with ExitStack() as stack:
+        try:
+            context = kubectl("config", "current-context").strip()
+            nodes = kubectl.items("get", "nodes")
+            kubelet = nodes[0]["status"]["nodeInfo"]["kubeletVersion"]
+            _say(f"cluster {context}: {len(nodes)} node, Kubernetes {kubelet}")
+            clear(kubectl)
+            builder = options.builder or builder_on_path()
+            load(options.image, builder=builder, loader=options.load, context=context)
+            _say(f"{options.image} is on the node")
+            before = stack.enter_context(former(options, builder=builder, context=context))
+        except (StoryError, ImageError) as error:
+            print(f"e2e: {error}", file=sys.stderr)
+            return 1
+        try:
+            helms = options.helm or ["helm"]
+            Story(kubectl=kubectl, helms=helms, image=options.image, say=_say, former=before).tell()
+            clear(kubectl)
+        except StoryError as error:
+            _say(f"FAILED: {error}")
+            _show(kubectl)
+            return 1
     return 0
 
 

@@ -134,6 +134,11 @@ class Helm:
         """Upgrade the release."""
         return call(self._command("upgrade", flags), stdin=json.dumps(values), seconds=HELM_SECONDS)
 
+    def rollback(self, revision: int) -> str:
+        """Take the release back to how a revision had it."""
+        command = [self._program, "rollback", self._release, str(revision), "--namespace", self._namespace]
+        return call(command, seconds=HELM_SECONDS)
+
     def refused(self, verb: str, values: Manifest, *flags: str) -> str:
         """Try to install or upgrade, and return why Helm did not.
 

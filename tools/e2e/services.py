@@ -6,9 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
+from controller.core.naming import LABEL_POOL, LABEL_RUNNER
 from tools.e2e.cluster import Kubectl, Manifest, StoryError
 
 OWNER = "acme"
@@ -61,20 +63,39 @@ def manifests(namespace: str, image: str) -> list[Manifest]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """An HF Job, alive or not. Times are epoch seconds.
+
+    Attributes:
+        runner: Its name.
+        pool: Namespace and name, as the HF Job's label has them.
+        began: When the Hub was asked for it.
+        ended: When nothing was left of it but the record; None while it is alive.
+    """
+
+    runner: str
+    pool: str
+    began: float
+    ended: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """What the services say, which is what the story is judged by.
 
     Attributes:
         jobs: Every workflow job that was ever queued.
         live: HF Jobs that are alive.
-        registrations: Names of the runners that GitHub knows.
+        registrations: The runners that GitHub knows, by name, with the epoch seconds of their registration.
         bugs: Of the services themselves.
+        launches: Every HF Job that there ever was.
     """
 
     jobs: Sequence[Mapping[str, Any]]
     live: Sequence[str]
-    registrations: Sequence[str]
+    registrations: Mapping[str, float]
     bugs: Sequence[str]
+    launches: Sequence[Launch] = ()
 
     @property
     def states(self) -> Counter[str]:
@@ -160,8 +181,9 @@ class Services:
         return Truth(
             jobs=github["jobs"],
             live=hub["live"],
-            registrations=[row["name"] for row in github["registrations"]],
+            registrations={row["name"]: row["created_at"] for row in github["registrations"]},
             bugs=[*github["bugs"], *hub["bugs"]],
+            launches=[_launch(row) for row in hub["jobs"]],
         )
 
     def check(self) -> None:
@@ -187,3 +209,13 @@ class Services:
 
     def _path(self, site: str, what: str) -> str:
         return f"/api/v1/namespaces/{self._namespace}/services/{NAME}:{site}/proxy/_sim/{what}"
+
+
+def _launch(row: Mapping[str, Any]) -> Launch:
+    labels = row["labels"]
+    return Launch(
+        runner=labels[LABEL_RUNNER],
+        pool=labels[LABEL_POOL],
+        began=datetime.fromisoformat(row["createdAt"]).timestamp(),
+        ended=datetime.fromisoformat(row["endedAt"]).timestamp() if row["endedAt"] else None,
+    )
