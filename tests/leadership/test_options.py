@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from controller.cli.run import run_command
+from controller.cli import main
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,6 @@ from controller.cli.run import run_command
     ],
 )
 def test_an_election_that_cannot_work_is_refused(arguments: tuple[str, ...], words: str) -> None:
-    done = CliRunner().invoke(run_command, ["--leader-elect", *arguments])
+    done = CliRunner().invoke(main, ["run", "--leader-elect", *arguments])
     assert done.exit_code == 2
     assert words in done.output

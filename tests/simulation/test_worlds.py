@@ -98,7 +98,6 @@ def test_two_secrets_for_one_repository_leave_each_others_runners_alone(namespac
     unbroken(scene(job(5.0), job(8.0, "hf-b"), job(200.0), job(220.0, "hf-b"), pools=(POOL, second)))
 
 
-@fails_today("a place that never was keeps its pool from being deleted")
 @pytest.mark.parametrize("kind", ["mistype_owner", "mistype_namespace"])
 def test_a_pool_that_once_had_a_typo_can_be_deleted(kind: str) -> None:
     unbroken(scene(job(100.0), **happens(kind, at=5.0, seconds=60.0)))

@@ -30,8 +30,8 @@ def key(cluster: Cluster) -> PoolKey:
     return PoolKey(cluster.namespace, "gpu")
 
 
-def intents(cluster: Cluster, *tokens: str) -> tuple[Intent, ...]:
-    mine = pool()
+def intents(cluster: Cluster, *tokens: str, uid: str = "uid-t4") -> tuple[Intent, ...]:
+    mine = pool(uid=uid)
     secret = replace(mine.source.secret, namespace=cluster.namespace)
     hub = replace(mine.hub, secret=replace(mine.hub.secret, namespace=cluster.namespace))
     mine = replace(mine, source=replace(mine.source, secret=secret), hub=hub)
@@ -194,16 +194,17 @@ async def test_of_two_processes_the_later_term_ends_the_earlier_one(cluster: Clu
     uid = await cluster.make_pool()
     old, new = Leads("old", transitions=1), Leads("new", transitions=2)
     async with log_of(cluster, uid, old) as (first, mine), log_of(cluster, uid, new) as (second, _):
-        assert await write(first, mine, intents(cluster, "aaaa")) is None
+        assert await write(first, mine, intents(cluster, "aaaa", uid=uid)) is None
         assert (
-            await write(second, mine, intents(cluster, "bbbb")) is not None
+            await write(second, mine, intents(cluster, "bbbb", uid=uid)) is not None
         )  # it did not know of the first one's
-        assert await write(second, mine, intents(cluster, "bbbb")) is None
-        assert await write(first, mine, intents(cluster, "cccc")) is not None
+        assert await write(second, mine, intents(cluster, "bbbb", uid=uid)) is None
+        assert await write(first, mine, intents(cluster, "cccc", uid=uid)) is not None
     assert "new" in old.lost
     assert not new.lost
-    (group,) = (await cluster.pool())["status"]["intents"]
-    assert [each["name"] for each in group["launches"]] == [i.name for i in intents(cluster, "aaaa", "bbbb")]
+    groups = (await cluster.pool())["status"]["intents"]
+    found = sorted(each["name"] for group in groups for each in group["launches"])
+    assert found == [i.name for i in intents(cluster, "aaaa", "bbbb", uid=uid)]
 
 
 async def test_a_pool_that_was_made_anew_takes_no_intents_of_the_old_one(cluster: Cluster) -> None:
