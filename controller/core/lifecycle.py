@@ -490,7 +490,8 @@ def _join(
     taken_at = now if took_one and known.taken_at is None else known.taken_at
     still_doubtful = doubtful or (known.doubtful and hf_job is None)
     its_job = known.workflow_job or served or workflow_job
-    hf_job_id = hf_job.id if hf_job else known.hf_job_id
+    # What another user made is believed only while a registration stands beside it (choose_hf_job).
+    hf_job_id = hf_job.id if hf_job and not hf_job.foreign else known.hf_job_id
     # One new track at most: a pass makes ten thousand of them.
     if track is None or (
         phase,

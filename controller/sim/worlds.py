@@ -141,10 +141,10 @@ def _apart(dice: Dice, plan: Plan, *, spec: Mapping[str, Any], url: str, jobs: i
 
 
 def _tenants_apart(dice: Dice, plan: Plan) -> Plan:
-    """Another organization and HF account."""
+    """Another organization and HF account, without warm runners: they are renewed for as long as either tenant's jobs go on."""
     return _apart(
         dice,
-        plan,
+        _cold(plan),
         url="umbrella/lib",
         spec={"github": {}, "huggingface": {"namespace": "umbrella"}},
         jobs=dice.whole("their jobs", 1, 5),

@@ -460,6 +460,12 @@ class TestCopies:
         (runner,) = self.done(self.copy).reports[OURS.uid].runners
         assert runner.hf_job == self.copy
 
+    def test_it_is_ours_no_more_once_the_registration_is_gone(self) -> None:
+        """After a restart the copy alone is listed, beside the record of a runner that has just ended."""
+        before = self.done(self.copy, jobs=[])
+        done = self.done(self.copy, memory=before.memory, jobs=[], registrations=[])
+        assert not done.reports[OURS.uid].runners
+
     def test_the_end_of_a_copy_is_not_the_end_of_the_runner(self) -> None:
         first = self.done(self.ours, self.copy, jobs=[running(1, name_of(OURS))])
         died = replace(
