@@ -135,7 +135,11 @@ def _apart(dice: Dice, plan: Plan, *, spec: Mapping[str, Any], url: str, jobs: i
     other = replace(
         first, name="other", url=url, namespace="team-b", labels=first.labels, spec={**first.spec, **spec}
     )
-    plan = replace(_quiet(plan), pools=(*plan.pools, other), boots_in=10.0)
+    # Nobody cancels a job: whether its runner came first would be a matter of moments.
+    kept = tuple(replace(job, cancel_after=None) for job in plan.jobs)
+    # And each has a runner of its own: behind a cap, waits depend on which job GitHub takes first.
+    roomy = tuple(replace(pool, spec={**pool.spec, "maxRunners": 20}) for pool in plan.pools)
+    plan = replace(_quiet(plan), pools=(*roomy, other), jobs=kept, boots_in=10.0)
     plan = _knobs(plan, hub={"jitter": 0.0, "list_order": "newest"}, github={"list_order": "usual"})
     return _add_jobs(plan, _jobs_for(dice, other, count=jobs, repository=url)) if jobs else plan
 
@@ -152,7 +156,8 @@ def _tenants_apart(dice: Dice, plan: Plan) -> Plan:
 
 
 def _hostile_tenant(dice: Dice, plan: Plan) -> Plan:
-    """A tenant whose own services hand out the first one's runners, HF Jobs and queue; runners of both kinds are kept warm."""
+    """A tenant whose own services hand out the first one's runners, HF Jobs and queue; one pool's runners are kept warm, for hours."""
+    plan = _cold(plan)
     first = plan.pools[0]
     deadlines = {**first.spec["deadlines"], "idle": "15m", "lifetime": "6h"}
     plan = _with(plan, first, minIdle=1, deadlines=deadlines)
