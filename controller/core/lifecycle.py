@@ -308,7 +308,9 @@ def choose_hf_job(
         for each in candidates
         if each[1].id not in copies and each[1].initiator != COPY and not (alone and each[1].foreign)
     ]
-    return min(genuine, key=lambda each: (each[1].foreign, each[1].created_at, each[1].id), default=None)
+    return min(
+        genuine, key=lambda each: (bool(each[1].foreign), each[1].created_at, each[1].id), default=None
+    )
 
 
 def join_runners(
@@ -490,8 +492,8 @@ def _join(
     taken_at = now if took_one and known.taken_at is None else known.taken_at
     still_doubtful = doubtful or (known.doubtful and hf_job is None)
     its_job = known.workflow_job or served or workflow_job
-    # What another user made is believed only while a registration stands beside it (choose_hf_job).
-    hf_job_id = hf_job.id if hf_job and not hf_job.foreign else known.hf_job_id
+    # What another user made, or may have made, is believed only from pass to pass (choose_hf_job).
+    hf_job_id = hf_job.id if hf_job and hf_job.foreign is False else known.hf_job_id
     # One new track at most: a pass makes ten thousand of them.
     if track is None or (
         phase,

@@ -490,7 +490,8 @@ class HFJob:
         message: The Hub's own words about the stage.
         cancel_reason: Why the platform cancelled it, for instance ``NO_CREDITS``.
         creator: Name of the user whose token launched it; empty when the answer does not tell.
-        foreign: Its creator is another user than the one whose token listed it; False where either is not known.
+        foreign: Its creator is another user than the one whose token listed it; None while the Hub has not said whose token that
+            is.
         initiator: What made it, in the Hub's word and lower case (``duplicated-job`` for a copy); empty when it does not tell.
         url: The job's page.
     """
@@ -506,7 +507,7 @@ class HFJob:
     message: str | None = None
     cancel_reason: str | None = None
     creator: str = ""
-    foreign: bool = False
+    foreign: bool | None = False
     initiator: str = ""
     url: str = ""
 

@@ -460,6 +460,14 @@ class TestCopies:
         (runner,) = self.done(self.copy).reports[OURS.uid].runners
         assert runner.hf_job == self.copy
 
+    def test_one_whose_maker_was_not_known_is_ours_no_more_once_it_is_another_user(self) -> None:
+        """After a restart the Hub does not tell at once whose token we have."""
+        unknown = replace(self.copy, foreign=None)
+        before = self.done(unknown, jobs=[], registrations=[])
+        assert len(before.reports[OURS.uid].runners) == 1
+        done = self.done(self.copy, memory=before.memory, jobs=[], registrations=[])
+        assert not done.reports[OURS.uid].runners
+
     def test_it_is_ours_no_more_once_the_registration_is_gone(self) -> None:
         """After a restart the copy alone is listed, beside the record of a runner that has just ended."""
         before = self.done(self.copy, jobs=[])

@@ -87,9 +87,7 @@ class HubJobs:
         live = [job for job in jobs.values() if not job.ended]
         user = await self._whose_token() if any(job.creator for job in live) else ""
         return Observation(
-            items=tuple(
-                replace(job, foreign=True) if user and job.creator not in ("", user) else job for job in live
-            ),
+            items=tuple(_judged(job, user) for job in live),
             asked_at=asked_at,
             server_time=self._clock.wall() if server_time is None else server_time,
             failure=failure,
@@ -291,3 +289,10 @@ def job_spec(spec: LaunchSpec) -> dict[str, JSON]:
     if spec.ssh:
         body["ssh"] = {"enabled": True}
     return body
+
+
+def _judged(job: HFJob, user: str) -> HFJob:
+    """Say whether somebody else made a job than the user of our token, as far as both are known."""
+    if not job.creator or job.creator == user:
+        return job
+    return replace(job, foreign=True if user else None)
