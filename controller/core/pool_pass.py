@@ -368,7 +368,8 @@ class PoolPass:
                 scope=runner.footprint.registrations,
                 account=runner.footprint.account,
                 registration_id=runner.registration.id if runner.registration else None,
-                hf_job_id=runner.hf_job.id if runner.hf_job else None,
+                # What another user made may be a copy: without its registration ours ends by itself, a copy is not ours to end.
+                hf_job_id=runner.hf_job.id if runner.hf_job and not runner.hf_job.foreign else None,
                 flavor=runner.flavor,
                 pool=self.pool.key,
                 reason=reason,

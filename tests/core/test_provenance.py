@@ -468,6 +468,13 @@ class TestCopies:
         done = self.done(self.copy, memory=before.memory, jobs=[], registrations=[])
         assert not done.reports[OURS.uid].runners
 
+    def test_what_another_user_made_is_deregistered_and_never_cancelled(self) -> None:
+        leaving = replace(OURS, deleting=True)
+        view = snapshot(registrations=[registration(OURS, online=True)], hf_jobs=[self.copy])
+        (action,) = run_plan([leaving], view).actions
+        assert isinstance(action, Retire)
+        assert (action.registration_id, action.hf_job_id) == (registration(OURS).id, None)
+
     def test_it_is_ours_no_more_once_the_registration_is_gone(self) -> None:
         """After a restart the copy alone is listed, beside the record of a runner that has just ended."""
         before = self.done(self.copy, jobs=[])
