@@ -545,7 +545,11 @@ CONTROLLER = Row(
             unit="short",
             queries=(
                 Query("round(sum(increase(hfrunners_reconcile_errors_total{@job}[$__range])))", "all"),
-                Query("round(sum(increase(hfrunners_pool_errors_total{@job}[$__range])))", "of single pools"),
+                # No pool has a series before its first fault.
+                Query(
+                    "round(sum(increase(hfrunners_pool_errors_total{@job}[$__range]))) or vector(0)",
+                    "of single pools",
+                ),
             ),
             width=4,
             height=4,
