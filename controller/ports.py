@@ -20,6 +20,7 @@ from controller.core.model import (
     Observation,
     PoolKey,
     Registration,
+    RunnerGroup,
     Scope,
     SecretRef,
     Volume,
@@ -132,6 +133,9 @@ class Runners(Protocol):
 
     async def registrations(self, scope: Scope) -> Observation[Registration]:
         """List all registrations of a scope, to the last page."""
+
+    async def runner_groups(self, scope: Scope) -> Observation[RunnerGroup]:
+        """List the runner groups of an organization or enterprise, to the last page; a repository has none to list."""
 
     async def find(self, scope: Scope, name: str) -> Registration | None:
         """Return the registration of exactly this name, or None. For effects whose answer was lost."""

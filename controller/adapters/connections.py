@@ -17,6 +17,7 @@ from controller.core.model import (
     HubAccount,
     Observation,
     Registration,
+    RunnerGroup,
     Scope,
     SecretRef,
     WorkflowJob,
@@ -201,6 +202,10 @@ class SourceClient(GitHub):
     async def registrations(self, scope: Scope) -> Observation[Registration]:
         """See :class:`controller.ports.Runners`."""
         return await self._behind.call(lambda github: github.registrations(scope))
+
+    async def runner_groups(self, scope: Scope) -> Observation[RunnerGroup]:
+        """See :class:`controller.ports.Runners`."""
+        return await self._behind.call(lambda github: github.runner_groups(scope))
 
     async def find(self, scope: Scope, name: str) -> Registration | None:
         """See :class:`controller.ports.Runners`."""

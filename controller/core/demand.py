@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from controller.core.groups import missing_group
 from controller.core.labels import covered, hosted, is_glob, label_set
 from controller.core.model import (
     Disposition,
@@ -101,7 +102,8 @@ def blocked_by(place: Footprint, snapshot: Snapshot) -> Failure | None:
 
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     """Return whether nothing that a person decided or must mend keeps the pool from launching."""
-    return not (pool.paused or pool.leaving or blocked_by(pool.footprint, snapshot))
+    blocked = blocked_by(pool.footprint, snapshot) or missing_group(pool, snapshot)
+    return not (pool.paused or pool.leaving or blocked)
 
 
 @dataclass(slots=True, kw_only=True)

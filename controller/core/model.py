@@ -418,6 +418,40 @@ class Registration:
     labels: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerGroup:
+    """A runner group of an organization or enterprise, and who may use its runners.
+
+    Attributes:
+        id: GitHub's.
+        name: As written.
+        default: Runners join it when no group is named.
+        visibility: GitHub's word: ``all``, ``selected`` (only those that were selected may) or ``private``; empty where GitHub does
+            not tell.
+        allows_public_repositories: Public repositories may use it too.
+        restricted_to_workflows: Only :attr:`workflows` may use it.
+        workflows: ``owner/repo/path@ref`` that alone may use it; empty where it is not restricted.
+    """
+
+    id: int
+    name: str
+    default: bool = False
+    visibility: str = ""
+    allows_public_repositories: bool = False
+    restricted_to_workflows: bool = False
+    workflows: tuple[str, ...] = ()
+
+    @property
+    def selected(self) -> bool:
+        """Only repositories, or organizations of an enterprise, that were selected may use it."""
+        return self.visibility == "selected"
+
+    @property
+    def public(self) -> bool:
+        """A public repository may use it: allowed, and not shut out by a visibility of private repositories alone."""
+        return self.allows_public_repositories and self.visibility != "private"
+
+
 class RerunState(StrEnum):
     """How far a run's re-run has come."""
 
@@ -588,6 +622,7 @@ class Snapshot:
             demand, and may be the only sight of a short one.
         repositories: Lower-case ``owner/repo`` names that a source can see; only for sources whose pools use globs.
         flavors: Hardware on offer by Hub endpoint.
+        groups: Runner groups by scope; only of organizations and enterprises.
         pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
     """
 
@@ -598,4 +633,5 @@ class Snapshot:
     completed: Mapping[GitHubSource, tuple[WorkflowJob, ...]] = field(default_factory=dict)
     flavors: Mapping[str, Observation[Flavor]] = field(default_factory=dict)
     repositories: Mapping[GitHubSource, Observation[str]] = field(default_factory=dict)
+    groups: Mapping[RegistrationScope, Observation[RunnerGroup]] = field(default_factory=dict)
     pools_known: bool = False

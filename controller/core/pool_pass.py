@@ -12,6 +12,7 @@ from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, can_launch, name_jobs
 from controller.core.drained import is_drained
 from controller.core.gc import LEFT_ALONE, Retire, retire_reason
+from controller.core.groups import missing_group, names_a_group
 from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.labels import nearest
 from controller.core.lifecycle import (
@@ -538,7 +539,8 @@ class PoolPass:
 
     def report(self) -> PoolReport:
         """Sum the pass up."""
-        failures = [self.unknown_flavor] if self.unknown_flavor else []
+        found = (missing_group(self.pool, self.given.snapshot), self.unknown_flavor)
+        failures = [failure for failure in found if failure is not None]
         github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
         rate, worst = self._money()
         return PoolReport(
@@ -554,7 +556,7 @@ class PoolPass:
             hub=hub,
             github_seen_at=_seen_at(self.github_view),
             hub_seen_at=_seen_at(self.hub_view),
-            observed=_answered(self.github_view) and _answered(self.hub_view) and self._queue_seen(),
+            observed=self._observed(),
             drained=is_drained(
                 self.pool,
                 self.given.snapshot,
@@ -571,8 +573,11 @@ class PoolPass:
             completed=self.completed,
         )
 
-    def _queue_seen(self) -> bool:
-        return self.demand.complete or bool(self.demand.unreadable)
+    def _observed(self) -> bool:
+        lists = _answered(self.github_view) and _answered(self.hub_view)
+        queue = self.demand.complete or bool(self.demand.unreadable)
+        where = self.pool.footprint.registrations
+        return lists and queue and (not names_a_group(self.pool) or where in self.given.snapshot.groups)
 
     def _money(self) -> tuple[float, float]:
         """Return dollars per hour now, and the most that what exists or is on its way can still cost.

@@ -43,7 +43,7 @@ class Reason(Enum):
     PersonalAccount = (
         "The owner is a personal account, which has no organization runners: use the URL of one repository."
     )
-    RunnerGroupMissing = "GitHub knows no such runner group, or the credentials may not see it."
+    RunnerGroupMissing = "GitHub knows no such runner group, or the credentials may not see it: correct github.runnerGroup, or make the group."
     LabelsOverlap = (
         "Another pool matches the same jobs: they go to the pool whose preferred flavor is cheapest, then to the older "
         "one. Give each pool a label of its own if that is not meant."

@@ -23,6 +23,7 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
+from controller.observe.groups import GroupObserver
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
@@ -74,6 +75,7 @@ class Observatory:
         self._changed = changed
         self.queues: dict[GitHubSource, QueueObserver] = {}
         self.registrations: dict[RegistrationScope, RegistrationObserver] = {}
+        self.groups: dict[RegistrationScope, GroupObserver] = {}
         self.accounts: dict[HubAccount, HubObserver] = {}
         self.endpoints: dict[str, FlavorObserver] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
@@ -82,7 +84,7 @@ class Observatory:
     # ------------------------------------------------------------------------------------------------- what is observed
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
-        basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude) for p in pools)
+        basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group) for p in pools)
         if basis == self._watched:
             return False
         self._watched = basis
@@ -99,9 +101,24 @@ class Observatory:
         for source in sources:
             self.queues[source].want(patterns[source])
         self._keep(self.registrations, sorted({p.registrations for p in places}), self._open_registrations)
+        self._follow_groups(pools)
         accounts = sorted({p.account for p in places})
         self._keep(self.accounts, accounts, self._open_account)
         self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+
+    def _follow_groups(self, pools: Sequence[Pool]) -> None:
+        """Look at the runner groups where pools launch now; a repository has none to look at."""
+        named: dict[RegistrationScope, set[str]] = defaultdict(set)
+        for pool in pools:
+            if pool.scope.kind is not ScopeKind.REPOSITORY:
+                names = named[
+                    pool.footprint.registrations
+                ]  # one for the default group too, which needs no name
+                if pool.runner_group is not None:
+                    names.add(pool.runner_group)
+        self._keep(self.groups, sorted(named), self._open_groups)
+        for where, names in named.items():
+            self.groups[where].want(names)
 
     def _keep(self, known: dict[K, Any], wanted: Iterable[K], opened: Callable[[K], Any]) -> None:
         keys = dict.fromkeys(
@@ -132,6 +149,14 @@ class Observatory:
             clock=self._clock,
             changed=self._changed,
             hot_interval=self._cadence.hot,
+        )
+
+    def _open_groups(self, where: RegistrationScope) -> GroupObserver:
+        return GroupObserver(
+            where=where,
+            runners=self._connections.github(where.source),
+            clock=self._clock,
+            changed=self._changed,
         )
 
     def _open_account(self, account: HubAccount) -> HubObserver:
@@ -165,6 +190,7 @@ class Observatory:
                 for repository, seen in observer.observations().items()
             },
             registrations=_seen(self.registrations),
+            groups=_seen(self.groups),
             hf_jobs=_seen(self.accounts),
             ended={account: observer.ended() for account, observer in self.accounts.items()},
             completed={source: jobs for source, queue in self.queues.items() if (jobs := queue.completed())},

@@ -10,6 +10,7 @@ import httpx
 from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.auth import Credentials
 from controller.adapters.github.client import Client
+from controller.adapters.github.groups import Groups
 from controller.adapters.github.inspection import GitHubInspection
 from controller.adapters.github.limits import MAX_IN_FLIGHT, POINTS_PER_MINUTE, Shares
 from controller.adapters.github.queue import GitHubQueue
@@ -74,11 +75,11 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection)
             meter=meter,
             before_send=before_send,
         )
-        accounts = Accounts(client)
+        accounts, groups = Accounts(client), Groups(client)
         GitHubQueue.__init__(self, client, accounts)
-        GitHubRunners.__init__(self, client, accounts)
+        GitHubRunners.__init__(self, client, accounts, groups)
         GitHubRuns.__init__(self, client)
-        GitHubInspection.__init__(self, client, accounts)
+        GitHubInspection.__init__(self, client, accounts, groups)
 
     async def close(self) -> None:
         """Close connections. Idempotent."""

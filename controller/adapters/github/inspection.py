@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controller.adapters.github.accounts import Accounts, RunnerGroup
+from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import GitHubError, RejectedError
+from controller.adapters.github.groups import Groups
 from controller.adapters.github.queue import parse_repository
 from controller.adapters.incoming import moment
-from controller.core.model import Scope
+from controller.core.model import RunnerGroup, Scope
 from controller.ports import Repository
 
 
@@ -33,9 +34,10 @@ class Grant:
 class GitHubInspection:
     """Reads of one source that only ``check`` needs."""
 
-    def __init__(self, client: Client, accounts: Accounts) -> None:
+    def __init__(self, client: Client, accounts: Accounts, groups: Groups) -> None:
         self._client = client
         self._accounts = accounts
+        self._groups = groups
 
     async def grant(self) -> Grant:
         """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota` is known afterwards.
@@ -107,7 +109,7 @@ class GitHubInspection:
         Raises:
             UpstreamError: ``RunnerGroupMissing``, or as any call.
         """
-        return await self._accounts.group(scope, name)
+        return await self._groups.find(scope, name)
 
     async def group_repositories(self, scope: Scope, group: RunnerGroup) -> frozenset[str]:
         """Return the repositories, in lower case, that were selected for an organization's group.

@@ -10,7 +10,8 @@ from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import GitHubError, NotFoundError, RejectedError
 from controller.adapters.github.fields import Row, listed
-from controller.core.model import Observation, Registration, Scope
+from controller.adapters.github.groups import Groups
+from controller.core.model import Observation, Registration, RunnerGroup, Scope
 from controller.ports import JitConfig, UpstreamError
 
 WORK_FOLDER = "_work"
@@ -24,14 +25,23 @@ LONGEST_JIT_CONFIG = 65_536
 class GitHubRunners:
     """Implements :class:`controller.ports.Runners`."""
 
-    def __init__(self, client: Client, accounts: Accounts) -> None:
+    def __init__(self, client: Client, accounts: Accounts, groups: Groups) -> None:
         self._client = client
         self._accounts = accounts
+        self._groups = groups
 
     async def registrations(self, scope: Scope) -> Observation[Registration]:
         """List all registrations of a scope."""
         try:
             return await self._list_registrations(scope)
+        except GitHubError as error:
+            failed = error
+        raise await self._accounts.explained(scope, failed)
+
+    async def runner_groups(self, scope: Scope) -> Observation[RunnerGroup]:
+        """List the runner groups of an organization or enterprise."""
+        try:
+            return await self._groups.list(scope)
         except GitHubError as error:
             failed = error
         raise await self._accounts.explained(scope, failed)
@@ -63,7 +73,7 @@ class GitHubRunners:
             return await self._register(scope, name=name, labels=labels, group=group)
         except NotFoundError as error:
             failed = error
-        if self._accounts.forget_groups(scope):
+        if self._groups.forget(scope):
             try:
                 return await self._register(scope, name=name, labels=labels, group=group)
             except NotFoundError as error:
@@ -107,7 +117,7 @@ class GitHubRunners:
     ) -> JitConfig:
         body = {
             "name": name,
-            "runner_group_id": await self._accounts.group_id(scope, group),
+            "runner_group_id": await self._groups.id_of(scope, group),
             "labels": list(labels),
             "work_folder": WORK_FOLDER,
         }

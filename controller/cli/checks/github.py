@@ -7,12 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from controller.adapters.github import GitHubConnection, credentials_from_secret
-from controller.adapters.github.accounts import RunnerGroup
 from controller.adapters.github.inspection import Grant
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.labels import covered, is_glob
-from controller.core.model import GitHubSource, Scope, ScopeKind
+from controller.core.model import GitHubSource, RunnerGroup, Scope, ScopeKind
 from controller.core.reasons import Reason
 from controller.observe.queue_schedule import Heat, requests_per_hour
 from controller.ports import Clock, Repository, UpstreamError
@@ -284,7 +283,7 @@ class GitHubCheck:
             others = {row.full_name for row in rows} - chosen
             self._shut_out(subject, group, others, "serves selected repositories, and {} {} not among them")
             public &= chosen
-        if public and group.workflows is None:
+        if public and not group.restricted_to_workflows:
             self._exposed(subject, public, f"runner group {group.name!r} serves every workflow in it")
         elif public:
             workflows = some(group.workflows or ["none"])

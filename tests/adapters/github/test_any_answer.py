@@ -19,10 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.adapters.github import GitHubConnection, credentials_from_secret
-from controller.adapters.github.accounts import RunnerGroup
 from controller.adapters.github.inspection import Grant
 from controller.adapters.incoming import EARLIEST, LATEST
-from controller.core.model import Failure, Observation, Registration, WorkflowJob
+from controller.core.model import Failure, Observation, Registration, RunnerGroup, WorkflowJob
 from controller.core.retry import RunRecord
 from controller.core.text import text
 from controller.ports import JitConfig, Repository, Run, UpstreamError
@@ -105,6 +104,11 @@ CALLS: dict[str, tuple[Call, Any, Any]] = {
     ),
     "grant": (lambda g: g.grant(), Grant, {}),
     "repository": (lambda g: g.repository("acme/lib"), Repository, REPOSITORY),
+    "runner_groups": (
+        lambda g: g.runner_groups(ACME),
+        Observation[RunnerGroup],
+        {"total_count": 1, "runner_groups": [GROUP_ROW]},
+    ),
     "runner_group": (
         lambda g: g.runner_group(ACME, None),
         RunnerGroup,
