@@ -8,15 +8,23 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.adapters.huggingface.bootstrap import EXIT_CODES, bootstrap_job
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 STANDIN = Path(__file__).parent / "standin"
 SECRET = "eyJ-s3cret-jit-config"
-PATIENCE = 40.0
-"""Seconds after which a run counts as hanging; nothing here takes long."""
+PATIENCE = 180.0
+"""Seconds after which a run counts as hanging; nothing here takes long on a machine that has nothing else to do."""
+
+CLOCK = "/proc/uptime"
+"""What the script reads its clock from."""
 
 _MARKER = re.compile(
     r"^hfrunner: outcome=(\w+) listener-exit=(\S+) job-result=(\w+) ran-job=(true|false)$", re.MULTILINE
@@ -56,14 +64,27 @@ class Run:
 
     def wait_for(self, text: str) -> None:
         """Return once the output has the text."""
+        self.wait_until(lambda: text in self.output, f"its output has {text!r}")
+
+    def wait_until(self, met: Callable[[], bool], what: str) -> None:
+        """Return once something is so; it has to be before the script ends."""
         deadline = time.monotonic() + PATIENCE
-        while text not in self.output:
-            assert self.process.poll() is None, f"ended without {text!r}:\n{self.output}"
-            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.output}"
+        while not met():
+            assert self.process.poll() is None or met(), f"ended before this is so: {what}\n{self.output}"
+            assert time.monotonic() < deadline, f"not so: {what}\n{self.output}"
             time.sleep(0.02)
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    def wait_for_all(self) -> None:
+        """Return once every process that the script started has ended too."""
+        deadline = time.monotonic() + PATIENCE
+        with suppress(ProcessLookupError):
+            while True:
+                os.killpg(self.process.pid, 0)
+                assert time.monotonic() < deadline, f"something stays:\n{self.output}"
+                time.sleep(0.02)
 
     def end(self) -> End:
         """Wait for the end, and check what holds for every end: one marker, its exit code, no secret."""
@@ -111,7 +132,7 @@ class Box:
             hub_url="https://hub.example",
             hf_namespace="acme",
             lifetime=3600,
-            registration=30,
+            registration=300,
             idle=0,
             idle_margin=0,
             ssh=True,
@@ -147,6 +168,20 @@ class Box:
     def image(self) -> Path:
         return self.root / "image"
 
+    def hold_clock(self) -> None:
+        """Let no time pass for the script's deadlines but by :meth:`pass_time`, however long this machine takes."""
+        clock = self.root / "uptime"
+        assert self.command[2].count(CLOCK) == 1
+        self.command = (*self.command[:2], self.command[2].replace(CLOCK, str(clock)))
+        clock.write_text("1000.00 0.00\n")
+
+    def pass_time(self, seconds: int) -> None:
+        """Let so much time pass at once; the script must find the old time or the new one, never half a file."""
+        clock, new = self.root / "uptime", self.root / "uptime.new"
+        now = int(clock.read_text().partition(".")[0])
+        new.write_text(f"{now + seconds}.00 0.00\n")
+        new.rename(clock)
+
     def open_to(self, uid: int) -> None:
         """Let the script run as this user."""
         self.uid = uid
@@ -156,7 +191,8 @@ class Box:
     def start(self, words: str, *, shell: tuple[str, ...] = ("sh",), **environment: str) -> Run:
         """Start the script; ``words`` are what the stand-in does."""
         log = self.root / "log"
-        with log.open("wb") as output:
+        # Each write goes to the end, as in a pipe: with one offset that all share, `cat` copies over what others write meanwhile.
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 [*shell, *self.command[1:]],
                 env={**self.environment, "STANDIN": words, **environment},

@@ -38,20 +38,28 @@ def test_no_idle_deadline_means_for_ever(box: Box) -> None:
 
 
 def test_a_runner_with_a_job_is_not_idle(box: Box) -> None:
-    end = box.run(
-        "listen succeed", STANDIN_STEP="sleep 3", HFRUNNER_IDLE_SECONDS="1", HFRUNNER_IDLE_MARGIN_SECONDS="1"
+    box.hold_clock()
+    run = box.start(
+        "listen succeed", STANDIN_STEP="sleep 1", HFRUNNER_IDLE_SECONDS="60", HFRUNNER_IDLE_MARGIN_SECONDS="1"
     )
+    run.wait_for("Running job")
+    box.pass_time(100)
+    end = run.end()
     assert (end.outcome, end.job_result) == ("JobCompleted", "Succeeded")
 
 
 def test_a_workflow_that_removes_our_files_makes_no_runner_idle_and_no_outcome_wrong(box: Box) -> None:
-    end = box.run(
+    box.hold_clock()
+    run = box.start(
         "listen fail",
-        STANDIN_STEP='sleep 1; rm -rf "$HOME/.hfrunner"; sleep 3',
-        HFRUNNER_REGISTRATION_SECONDS="4",
-        HFRUNNER_IDLE_SECONDS="1",
+        STANDIN_STEP=f'sleep 1; rm -rf "$HOME/.hfrunner"; echo >{box.out}/removed; sleep 2',
+        HFRUNNER_REGISTRATION_SECONDS="60",
+        HFRUNNER_IDLE_SECONDS="60",
         HFRUNNER_IDLE_MARGIN_SECONDS="1",
     )
+    run.wait_until((box.out / "removed").exists, "the files are removed")
+    box.pass_time(100)
+    end = run.end()
     assert (end.outcome, end.job_result) == ("JobCompleted", "Failed")
 
 
@@ -68,7 +76,11 @@ def test_a_job_that_slips_in_while_an_idle_runner_ends_is_told_by_the_marker(box
 
 
 def test_a_runner_that_does_not_reach_github_in_time_ends(box: Box) -> None:
-    end = box.run("wait", HFRUNNER_REGISTRATION_SECONDS="2")
+    box.hold_clock()
+    run = box.start("clash wait", HFRUNNER_REGISTRATION_SECONDS="60")
+    run.wait_for("A session for this runner already exists")
+    box.pass_time(60)
+    end = run.end()
     assert (end.outcome, end.listener_exit) == ("RegistrationTimeout", "0")
 
 
@@ -84,26 +96,44 @@ def test_an_image_that_takes_too_long_to_prepare_ends_before_the_runner_starts(b
 def test_a_job_that_outlives_its_runners_lifetime_is_cancelled_and_reported(
     box: Box, shell: tuple[str, ...], shutdown: str
 ) -> None:
-    end = box.run("listen begin wait", shell=shell, STANDIN_SHUTDOWN=shutdown, HFRUNNER_LIFETIME_SECONDS="2")
+    box.hold_clock()
+    run = box.start(
+        "listen begin wait", shell=shell, STANDIN_SHUTDOWN=shutdown, HFRUNNER_LIFETIME_SECONDS="60"
+    )
+    run.wait_for("Running job")
+    box.pass_time(60)
+    end = run.end()
     assert (end.outcome, end.code, end.ran_job) == ("LifetimeReached", 82, True)
     assert [end.job_result, end.listener_exit] == shutdown.split()
     assert end.output.count("Exiting...") == 1
     assert (
-        "hfrunner: lifetime of 2 s reached; the workflow job is cancelled; "
+        "hfrunner: lifetime of 60 s reached; the workflow job is cancelled; "
         "raise spec.deadlines.lifetime if it needs longer\n"
     ) in end.output
 
 
 def test_a_job_that_ignores_the_end_of_the_lifetime_is_killed(box: Box) -> None:
-    end = box.run(
-        "listen begin wait", STANDIN_DEAF="1", HFRUNNER_LIFETIME_SECONDS="2", HFRUNNER_STOP_SECONDS="1"
+    box.hold_clock()
+    run = box.start(
+        "listen begin wait", STANDIN_DEAF="1", HFRUNNER_LIFETIME_SECONDS="60", HFRUNNER_STOP_SECONDS="30"
     )
+    run.wait_for("Running job")
+    box.pass_time(60)
+    run.wait_for("Exiting...")
+    box.pass_time(30)
+    end = run.end()
     assert (end.outcome, end.ran_job, end.job_result) == ("LifetimeReached", True, "Unknown")
     assert end.listener_exit == "137"
 
 
 def test_a_job_that_succeeds_while_it_is_cancelled_succeeded(box: Box) -> None:
-    end = box.run("listen succeed", STANDIN_STEP="sleep 4", STANDIN_DEAF="1", HFRUNNER_LIFETIME_SECONDS="2")
+    box.hold_clock()
+    run = box.start(
+        "listen succeed", STANDIN_STEP="sleep 2", STANDIN_DEAF="1", HFRUNNER_LIFETIME_SECONDS="60"
+    )
+    run.wait_for("Running job")
+    box.pass_time(60)
+    end = run.end()
     assert (end.outcome, end.code, end.job_result) == ("JobCompleted", 0, "Succeeded")
     assert "Exiting..." in end.output
 
@@ -117,7 +147,11 @@ def test_a_runner_without_a_job_ends_with_its_lifetime_too(box: Box, words: str)
 
 
 def test_a_lifetime_that_ends_between_two_starts_of_the_listener_starts_none(box: Box) -> None:
-    end = box.run("exit=2/listen succeed", HFRUNNER_LIFETIME_SECONDS="2", HFRUNNER_RETRY_SECONDS="3")
+    box.hold_clock()
+    run = box.start("exit=2/listen succeed", HFRUNNER_LIFETIME_SECONDS="60", HFRUNNER_RETRY_SECONDS="5")
+    run.wait_for("starting it again in 5 s")
+    box.pass_time(60)
+    end = run.end()
     assert (end.outcome, end.listener_exit, end.ran_job) == ("LifetimeReached", "2", False)
 
 
@@ -136,7 +170,13 @@ def test_no_lifetime_means_for_ever(box: Box, lifetime: str) -> None:
 
 
 def test_a_job_that_is_over_is_not_ended_by_the_lifetime(box: Box) -> None:
-    end = box.run("listen linger=Failed sleep=4", HFRUNNER_LIFETIME_SECONDS="2", HFRUNNER_STOP_SECONDS="20")
+    box.hold_clock()
+    run = box.start(
+        "listen linger=Failed sleep=2", HFRUNNER_LIFETIME_SECONDS="60", HFRUNNER_STOP_SECONDS="80"
+    )
+    run.wait_for("completed with result: Failed")
+    box.pass_time(60)
+    end = run.end()
     assert (end.outcome, end.job_result, end.listener_exit) == ("JobCompleted", "Failed", "0")
     assert "Exiting..." not in end.output
 

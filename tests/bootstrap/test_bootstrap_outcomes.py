@@ -93,7 +93,11 @@ def test_a_listener_that_ends_in_the_middle_of_a_job_says_so_whatever_its_own_co
 
 
 def test_a_job_that_begins_while_its_runner_is_ended_for_being_late_counts_as_a_job(box: Box) -> None:
-    end = box.run("sleep=30 begin exit=1", STANDIN_DEAF="1", HFRUNNER_REGISTRATION_SECONDS="1")
+    box.hold_clock()
+    run = box.start("clash sleep=5 begin exit=1", STANDIN_DEAF="1", HFRUNNER_REGISTRATION_SECONDS="60")
+    run.wait_for("A session for this runner already exists")
+    box.pass_time(60)
+    end = run.end()
     assert (end.outcome, end.ran_job) == ("JobInterrupted", True)
 
 
@@ -122,6 +126,16 @@ def test_a_job_whose_name_holds_a_marker_fools_nobody(box: Box) -> None:
     end = box.run("listen spoof")
     assert end.job_result == "Failed"
     assert "| hfrunner: outcome=JobCompleted" in end.output
+
+
+def test_no_fact_of_the_machine_comes_after_the_marker(box: Box) -> None:
+    shelf = box.commands("cat")
+    cat = shutil.which("cat")
+    box.command_script(shelf, "cat", f'case "$*" in *facts.new) sleep 1 ;; esac; exec {cat} "$@"')
+    run = box.start("listen exit=42")
+    run.end()
+    run.wait_for_all()
+    assert run.output.splitlines()[-1].startswith("hfrunner: outcome=")
 
 
 def test_output_without_a_final_line_feed_is_passed_on(box: Box) -> None:

@@ -53,7 +53,10 @@ finish() {
     LifetimeReached) hf_code=82 ;;
     JobInterrupted) hf_code=83 ;;
   esac
-  [ -z "$hf_facts" ] || kill "$hf_facts" 2>/dev/null
+  if [ -n "$hf_facts" ]; then # waited for, so that none of its lines comes after the marker
+    kill "$hf_facts" 2>/dev/null
+    wait "$hf_facts" 2>/dev/null
+  fi
   say "$2"
   say "outcome=$1 listener-exit=$hf_listener_exit job-result=$hf_result ran-job=$hf_ran"
   exit "$hf_code"
@@ -550,8 +553,13 @@ case ${HFRUNNER_JOB_STARTED_HOOK-} in
 esac
 HOOK
   # In the background, as nvidia-smi takes a second, or for ever on a broken driver. Told first, and then given to the hook: a
-  # job of no length ends this script as soon as the hook has them.
-  { facts >"$hf_state/facts.new" && cat "$hf_state/facts.new" && mv "$hf_state/facts.new" "$hf_state/facts"; } 2>/dev/null &
+  # job of no length ends this script as soon as the hook has them. Told by a builtin: a `cat` would outlive the process that
+  # `finish` ends, and tell the facts after the marker.
+  {
+    hf_told=$(facts 2>/dev/null)
+    printf '%s\n' "$hf_told"
+    printf '%s\n' "$hf_told" >"$hf_state/facts.new" && mv "$hf_state/facts.new" "$hf_state/facts"
+  } 2>/dev/null &
   hf_facts=$!
 }
 
