@@ -11,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import jwt
@@ -50,6 +51,19 @@ LONGEST_KEY = 4_096
 
 LONGEST_PEM = 4_096
 """Characters of a private key; one of :data:`LONGEST_KEY` bits has 3,300."""
+
+USED = MappingProxyType(
+    {
+        "actions": "write",  # reads queues; runs interrupted jobs again where a pool asks for it
+        "administration": "write",  # runners of one repository
+        "metadata": "read",
+        "organization_self_hosted_runners": "write",
+    }
+)
+"""The permissions that any call of ours can need, by the API's names: a token is asked for with no others.
+https://docs.github.com/rest/authentication/permissions-required-for-github-apps"""
+
+_LEVELS = ("read", "write", "admin")
 
 LONGEST_TOKEN = 4_096
 """Characters of a token: GitHub's have 40 to about 520, and GitHub says that nobody shall count on a length."""
@@ -227,8 +241,8 @@ class FixedToken:
         return False
 
 
-SendAsApp = Callable[[str, str, str, Callable[[Any], Any]], Awaitable[Answer]]
-"""Sends (method, path, JWT) and returns what GitHub answers: an error of any status, or a success with what the reader made of it."""
+SendAsApp = Callable[[str, str, str, Mapping[str, Any] | None, Callable[[Any], Any]], Awaitable[Answer]]
+"""Sends (method, path, JWT, body) and returns what GitHub answers: an error of any status, or a success with what the reader made of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +254,10 @@ class _Held:
 
 class InstallationTokens:
     """The installation token of a GitHub App, shared by all calls, replaced before its end by one of them.
+
+    It carries what the controller uses and the installation was granted, and nothing else: whoever got hold of it could not write
+    to the code of an installation that was granted too much. Not for some repositories alone: pools name theirs by patterns, and
+    GitHub takes at most 500 names.
 
     Times are monotonic: the token's life is the difference of two times of GitHub's, so our own wall clock may be wrong.
 
@@ -260,12 +278,12 @@ class InstallationTokens:
         self._clock = clock
         self._send = send
         self._skew = 0.0
-        self._installation = credentials.installation_id
+        self._installation: int | None = None
         self._held: _Held | None = None
         self._generation = 0
         self._minting: asyncio.Task[None] | None = None
         self.permissions: Mapping[str, str] = {}
-        """What the installation was granted, by the API's names, as of the newest token."""
+        """What the installation was granted, by the API's names, when it was last looked at."""
 
     async def current(self) -> Token:
         """Return the shared token, made or replaced where needed.
@@ -308,17 +326,20 @@ class InstallationTokens:
 
     async def _mint(self) -> None:
         if self._installation is None:
-            self._installation = await self._find()
-        path = f"app/installations/{self._installation}/access_tokens"
-        answer = await self._as_app("POST", path, _issued)
-        if answer.status == 404 and self._app.installation_id is None:
-            # The App was removed and installed again since we looked: the new installation has a new id.
-            self._installation = await self._find()
-            path = f"app/installations/{self._installation}/access_tokens"
-            answer = await self._as_app("POST", path, _issued)
+            await self._find()
+        answer = await self._ask()
+        if answer.status in (404, 422):
+            # 404: the App was removed and installed again since we looked, and the new installation has a new id.
+            # 422: it has lost a permission since we looked, or knows none of this name.
+            await self._find()
+            answer = await self._ask()
+        if answer.status == 422:
+            answer = await self._ask(narrowed=False)
         if answer.status == 404:
             raise self._not_installed(answer, f"the App has no installation {self._installation}")
-        value, expires_at, self.permissions = answer.value
+        if answer.status == 422:
+            raise error_for(answer)
+        value, expires_at = answer.value
         now = self._clock.mono()
         life = min(max(expires_at - answer.server_time, 2 * LAST_USE), LONGEST_LIFE)
         self._generation += 1
@@ -330,27 +351,48 @@ class InstallationTokens:
             usable_until=now + life - LAST_USE,
         )
 
-    async def _find(self) -> int:
-        kinds = ("enterprises",) if self._enterprise else ("orgs", "users")
-        answer = None
-        for kind in kinds:
-            answer = await self._as_app(
-                "GET", f"{kind}/{self._owner}/installation", lambda found: Row(found).id()
-            )
-            if answer.status != 404:
-                return int(answer.value)
-        assert answer is not None
-        raise self._not_installed(answer, f"the App is not installed on {self._owner}")
+    async def _ask(self, *, narrowed: bool = True) -> Answer:
+        """Ask for a token; return it, a 404, or a 422 where permissions were asked for that are not granted."""
+        path = f"app/installations/{self._installation}/access_tokens"
+        needed = needed_of(self.permissions)
+        body = {"permissions": needed} if narrowed and needed else None
+        return await self._as_app("POST", path, _issued, body=body, expected=(404, 422))
 
-    async def _as_app(self, method: str, path: str, read: Callable[[Any], Any]) -> Answer:
-        """Call as the App; return a success or a 404.
+    async def _find(self) -> None:
+        """Look the installation up: its id, and what it was granted."""
+        if self._app.installation_id is not None:
+            paths = [f"app/installations/{self._app.installation_id}"]
+        else:
+            kinds = ("enterprises",) if self._enterprise else ("orgs", "users")
+            paths = [f"{kind}/{self._owner}/installation" for kind in kinds]
+        answer = None
+        for path in paths:
+            answer = await self._as_app("GET", path, _installed)
+            if answer.status != 404:
+                self._installation, self.permissions = answer.value
+                return
+        assert answer is not None
+        given = self._app.installation_id
+        what = f"has no installation {given}" if given is not None else f"is not installed on {self._owner}"
+        raise self._not_installed(answer, f"the App {what}")
+
+    async def _as_app(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Any], Any],
+        *,
+        body: Mapping[str, Any] | None = None,
+        expected: tuple[int, ...] = (404,),
+    ) -> Answer:
+        """Call as the App; return a success, or an error of a status that is ``expected``.
 
         A 401 that complains of the JWT's times means that our clock is wrong: correct it by GitHub's once, and try again.
         """
-        answer = await self._send(method, path, self._jwt(), read)
+        answer = await self._send(method, path, self._jwt(), body, read)
         if answer.status == 401 and ("'iat'" in answer.message or "'exp'" in answer.message):
             self._skew = answer.server_time - self._clock.wall()
-            answer = await self._send(method, path, self._jwt(), read)
+            answer = await self._send(method, path, self._jwt(), body, read)
         if answer.status == 404 and "integration" in answer.message.lower():
             raise UnauthorizedError(
                 f"GitHub knows no App {self._app.issuer}: correct appId in the Secret.",
@@ -358,7 +400,7 @@ class InstallationTokens:
                 url=answer.url,
                 answer=answer,
             )
-        if answer.status >= 400 and answer.status != 404:
+        if answer.status >= 400 and answer.status not in expected:
             raise error_for(answer)
         return answer
 
@@ -378,9 +420,23 @@ class InstallationTokens:
         )
 
 
-def _issued(found: Any) -> tuple[str, float, Mapping[str, str]]:  # noqa: ANN401 -- JSON
+def needed_of(granted: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of what an installation was granted that any call of ours can need."""
+    return {
+        name: level if _LEVELS.index(level) <= _LEVELS.index(most) else most
+        for name, most in USED.items()
+        if (level := granted.get(name)) in _LEVELS
+    }
+
+
+def _installed(found: Any) -> tuple[int, Mapping[str, str]]:  # noqa: ANN401 -- JSON
     row = Row(found)
-    return row.secret("token", most=LONGEST_TOKEN), row.time("expires_at"), row.words("permissions")
+    return row.id(), row.words("permissions")
+
+
+def _issued(found: Any) -> tuple[str, float]:  # noqa: ANN401 -- JSON
+    row = Row(found)
+    return row.secret("token", most=LONGEST_TOKEN), row.time("expires_at")
 
 
 def _mark_retrieved(task: asyncio.Task[None]) -> None:

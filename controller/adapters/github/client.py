@@ -323,10 +323,15 @@ class Client:
         self._limits = self._shares.of(f"{self._base} {token.account}", self._new_limits)
         return await self._limited(request, self._limits, token.value, headers)
 
-    async def _send_as_app(self, method: str, path: str, secret: str, read: Read) -> Answer:
+    async def _send_as_app(
+        self, method: str, path: str, secret: str, body: Mapping[str, Any] | None, read: Read
+    ) -> Answer:
         """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes first."""
-        route = re.sub(r"/\d+/", "/{id}/", path) if method == "POST" else "{kind}/{owner}/installation"
-        request = Request(method=method, url=self._base + path, route=route, read=read, effect=True)
+        numbered = re.sub(r"/\d+(?=/|$)", "/{id}", path)
+        route = numbered if numbered != path else "{kind}/{owner}/installation"
+        request = Request(
+            method=method, url=self._base + path, route=route, read=read, effect=True, body=body
+        )
         answer = await self._limited(request, self._app_limits, secret, {})
         return answer if answer.status >= 400 else _readable(_success(answer))
 

@@ -227,6 +227,10 @@ class Access:
             repositories=narrowed,
         )
 
+    def asked_permissions(self) -> list[Mapping[str, Level] | None]:
+        """Return what each living installation token was narrowed to, the oldest first; None for one that was not."""
+        return [held.permissions for held in self._tokens.values()]
+
     def _named(
         self, row: Installation, names: Iterable[str] | None, ids: Iterable[int] | None
     ) -> frozenset[str] | None:

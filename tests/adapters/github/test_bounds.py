@@ -321,11 +321,12 @@ async def test_a_repository_whose_name_is_no_path_fails_the_list(name: str) -> N
 @pytest.mark.parametrize("token", ["ghs_\xe4", "ghs_ x", "", "ghs_\r\nX: y", 5])
 @virtual
 async def test_a_token_that_cannot_travel_in_a_header_is_malformed(token: object) -> None:
+    installed = {"id": 5, "permissions": {}}
     issued = {"token": token, "expires_at": "2030-01-01T00:00:00Z"}
     secret = {"appId": "1", "privateKey": TEST_PRIVATE_KEY, "installationId": "5"}
     with pytest.raises(UpstreamError) as caught:
         await (
-            Script(answer(201, issued))
+            Script(answer(200, installed), answer(201, issued))
             .connect(credentials=credentials_from_secret(secret))
             .registrations(ACME)
         )

@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from controller.adapters.github.auth import needed_of
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
 from tests.adapters.github.scene import ACME, LIB, TOKEN, Scene, source, virtual
 
 MINT = "POST /app/installations/{installation_id}/access_tokens"
+INSTALLATION = "GET /app/installations/{installation_id}"
 RUNS = "GET /repos/{owner}/{repo}/actions/runs"
 
 
@@ -24,10 +26,10 @@ async def test_the_installation_is_found_and_one_token_serves_all_callers() -> N
 
 
 @virtual
-async def test_a_given_installation_is_not_looked_up() -> None:
+async def test_a_given_installation_is_not_looked_for_by_its_owner() -> None:
     scene = Scene()
     await scene.connect(scene.app_secret(installationId=str(scene.installation.id))).registrations(ACME)
-    assert scene.routes()[0] == MINT
+    assert scene.routes()[:2] == [INSTALLATION, MINT]
 
 
 @virtual
@@ -245,3 +247,80 @@ async def test_closing_ends_a_token_under_way_and_may_be_done_twice() -> None:
     await github.close()
     await github.close()
     assert scene.count(MINT) == 0
+
+
+# ------------------------------------------------------------------------------------------------- what a token may do
+WIDE = {
+    "actions": "write",
+    "administration": "read",
+    "contents": "write",
+    "metadata": "read",
+    "organization_self_hosted_runners": "write",
+    "secrets": "write",
+}
+
+
+@pytest.mark.parametrize(
+    ("granted", "needed"),
+    [
+        (
+            WIDE,
+            {
+                "actions": "write",
+                "administration": "read",
+                "metadata": "read",
+                "organization_self_hosted_runners": "write",
+            },
+        ),
+        ({"actions": "read", "metadata": "write"}, {"actions": "read", "metadata": "read"}),
+        ({"administration": "admin"}, {"administration": "write"}),
+        ({"actions": "no such level", "contents": "write"}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_token_needs_what_is_used_and_was_granted(granted: dict[str, str], needed: dict[str, str]) -> None:
+    assert needed_of(granted) == needed
+
+
+@virtual
+async def test_a_token_cannot_do_what_the_controller_never_does_although_the_installation_may() -> None:
+    scene = Scene()
+    scene.world.accounts.change_installation(scene.installation.id, permissions=WIDE)
+    github = scene.connect()
+    await github.registrations(ACME)
+    assert scene.world.access.asked_permissions() == [needed_of(WIDE)]
+    assert (await github.grant()).permissions == WIDE  # what `check` tells is what was granted
+
+
+@virtual
+async def test_a_token_is_asked_for_anew_when_the_installation_has_lost_a_permission() -> None:
+    scene = Scene()
+    github = scene.connect()
+    await github.registrations(ACME)
+    left = {"metadata": "read", "organization_self_hosted_runners": "write"}
+    scene.world.accounts.change_installation(scene.installation.id, permissions=left)
+    await asyncio.sleep(3_600)
+    await github.registrations(ACME)
+    assert scene.count(MINT, 422) == 1
+    assert scene.world.access.asked_permissions()[-1] == left
+    with pytest.raises(UpstreamError) as refused:
+        await github.runs("acme/lib", "queued")
+    assert "actions=read" in refused.value.failure.message
+
+
+@virtual
+async def test_a_host_that_knows_a_permission_by_no_such_name_is_asked_for_all_that_was_granted() -> None:
+    scene = Scene()
+    scene.fault(route=MINT, kind="status", status=422, times=2)
+    await scene.connect().registrations(ACME)
+    assert scene.count(MINT, 422) == 2
+    assert scene.world.access.asked_permissions() == [None]
+
+
+@virtual
+async def test_a_token_that_is_refused_with_422_whatever_is_asked_for_is_an_error() -> None:
+    scene = Scene()
+    scene.fault(route=MINT, kind="status", status=422, times=None)
+    with pytest.raises(UpstreamError) as refused:
+        await scene.connect().registrations(ACME)
+    assert refused.value.failure.reason is Reason.GitHubRejected
