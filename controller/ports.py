@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from controller.core.intents import Written
@@ -128,6 +129,14 @@ class Queue(Protocol):
         """Return what the last answer said, or None before the first."""
 
 
+class Removal(Enum):
+    """What GitHub says when a registration is to be removed."""
+
+    DONE = "removed now: it had no job, and can take none any more"
+    GONE = "there is none: removed before, or taken away by GitHub because its job started or ended"
+    BUSY = "it runs a job"
+
+
 class Runners(Protocol):
     """Registrations as one source may change them: the executor's needs."""
 
@@ -149,11 +158,11 @@ class Runners(Protocol):
         secret is lost), and use a new name. ``group`` is a group's name, None for the default group.
         """
 
-    async def deregister(self, scope: Scope, runner_id: int) -> bool:
+    async def deregister(self, scope: Scope, runner_id: int) -> Removal:
         """Remove a registration: the only safe test of idleness (github.md §3.4).
 
-        Returns True when it is gone (204, or 404: it was gone already), so that its Listener can take no job any more.
-        Returns False when GitHub says it runs a job (422): leave it. Idempotent.
+        GitHub answers 204 (``DONE``), 404 (``GONE``) or 422 (``BUSY``). Only 204 says that the runner has no job: GitHub takes
+        the records of some runners away when their job starts. Idempotent.
         """
 
 

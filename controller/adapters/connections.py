@@ -33,6 +33,7 @@ from controller.ports import (
     LaunchSpec,
     Meter,
     Quota,
+    Removal,
     Repository,
     Run,
     Secrets,
@@ -219,7 +220,7 @@ class SourceClient(GitHub):
             lambda github: github.register(scope, name=name, labels=labels, group=group)
         )
 
-    async def deregister(self, scope: Scope, runner_id: int) -> bool:
+    async def deregister(self, scope: Scope, runner_id: int) -> Removal:
         """See :class:`controller.ports.Runners`."""
         return await self._behind.call(lambda github: github.deregister(scope, runner_id))
 

@@ -2,7 +2,7 @@
 
 A list shows the world of some moment in the past, and two questions about that have one home here:
 
-* Does it show everything that was made before a moment? (:func:`shows_all_before`)
+* Does it show everything that was made before a moment? (:func:`shows_all_before`, :func:`shows_all_parts_before`)
 * Does it prove that something is absent, and since when? (:func:`absent_since`, :func:`proves_absence`)
 
 Both services' lists lag: a thing that was made a moment ago may be missing, and one that is gone may be shown. What shows
@@ -27,6 +27,16 @@ def shows_all_before(seen: Observation[Any] | None, moment: float) -> bool:
     A list that was never read, or not to its last page, shows nothing for sure.
     """
     return seen is not None and seen.complete and seen.asked_at - LIST_LAG > moment
+
+
+def shows_all_parts_before(seen: Observation[Any] | None, moment: float) -> bool:
+    """Return whether also the oldest part of a list that is put together of several shows everything made before a moment.
+
+    A repository's queue is one: the jobs of a run whose row does not change are read again only now and then.
+    """
+    if seen is None or not shows_all_before(seen, moment):
+        return False
+    return seen.oldest_part_at is None or seen.oldest_part_at - LIST_LAG > moment
 
 
 def absent_since(lists: Sequence[Observation[Any] | None]) -> float | None:

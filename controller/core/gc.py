@@ -1,7 +1,9 @@
 """Which runners must end, and why.
 
-Every retirement deregisters at GitHub first and cancels the HF Job only when GitHub says that the registration is gone, so
-a runner that took a job in the meantime is left alone (invariant 2). What is decided here is therefore a wish, never a kill.
+Every retirement deregisters at GitHub first and cancels the HF Job only when GitHub agreed, so a runner that took a job in the
+meantime is left alone (invariant 2). What is decided here is therefore a wish, never a kill. Where the registration is gone
+already GitHub cannot be asked: :func:`has_no_job` says what proves that the HF Job may go, and all others are left to the
+deadlines inside their container.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
-from controller.core.evidence import LIST_LAG, shows_all_before
+from controller.core.evidence import LIST_LAG, shows_all_before, shows_all_parts_before
 from controller.core.lifecycle import CAN_TAKE_A_JOB, COPY, Marked, Phase, Runner, Track
 from controller.core.model import (
     Footprint,
@@ -21,7 +23,9 @@ from controller.core.model import (
     PoolKey,
     Registration,
     RegistrationScope,
+    ScopeKind,
     Snapshot,
+    Stage,
     WorkflowJob,
 )
 from controller.core.money import timeout_seconds
@@ -87,7 +91,7 @@ def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now:
             return _why_it_leaves(pool)
         return _past_deadline(pool, runner, demand, now) if _fits(pool, runner, spec) else Reason.PoolChanged
     if phase is Phase.ORPHANED:
-        return _orphan(runner, demand)
+        return _orphan(runner)
     if phase is Phase.LOST:
         return Reason.OrphanedRegistration  # GitHub refuses with 422 until the dead runner's lease is over
     if pool.leaving:
@@ -99,12 +103,38 @@ def _why_it_leaves(pool: Pool) -> Reason:
     return Reason.PoolDeleted if pool.deleting else Reason.PoolDrained
 
 
-def _orphan(runner: Runner, demand: Demand) -> Reason | None:
-    if runner.registration is not None:
-        return Reason.LaunchInDoubt if runner.track.doubtful else Reason.OrphanedRegistration
-    # An HF Job whose registration is gone may still be working: some records go when the job starts (live-facts 10).
-    # Its workflow job would show as in progress, so every repository must have been read before it is given up.
-    return Reason.OrphanedHFJob if demand.complete and not demand.unreadable else None
+def _orphan(runner: Runner) -> Reason:
+    if runner.registration is None:
+        return Reason.OrphanedHFJob
+    return Reason.LaunchInDoubt if runner.track.doubtful else Reason.OrphanedRegistration
+
+
+def has_no_job(runner: Runner, snapshot: Snapshot) -> bool:
+    """Return whether an HF Job whose registration is gone is proved to run no workflow job, so that it may be cancelled.
+
+    GitHub takes the records of some runners away when their job starts, so a missing one proves nothing. What does:
+
+    * GitHub has shown its workflow job completed; a runner never gets another one.
+    * The Hub shows, in a list that is a lag younger than the gap, that its container has not even started.
+    * It serves one repository alone, whose whole queue, read a lag after the gap, names no job of it. For organizations and
+      enterprises there is no such proof: a job may run in any repository, also in one that the credentials do not show.
+
+    All others end by the deadlines inside their container, which ask nobody's lists.
+    """
+    track = runner.track
+    if track.job_done:
+        return True
+    if track.gone_at is None:
+        return False
+    shown = snapshot.hf_jobs.get(runner.footprint.account)
+    waits = runner.hf_job is not None and runner.hf_job.stage is Stage.SCHEDULING
+    if waits and shows_all_before(shown, track.gone_at):
+        return True
+    at = runner.footprint.registrations
+    if at.scope.kind is not ScopeKind.REPOSITORY or track.workflow_job is not None:
+        return False
+    queue = snapshot.queues.get((at.source, f"{at.scope.owner}/{at.scope.repository}"))
+    return shows_all_parts_before(queue, track.gone_at)
 
 
 def _fits(pool: Pool, runner: Runner, spec: str) -> bool:

@@ -102,10 +102,12 @@ class Track:
         taken_at: When it was first seen with a job, or past one.
         alone_since: When the first list was asked for that would show its other half, and lacked it.
         alone_at: When the newest such list was asked for: nothing younger says that the other half is missing.
+        gone_at: When the first list was asked for that proved it to be gone; None while nothing proves it.
         doubtful: Its launch failed without an answer, and no HF Job came of it so far.
         unproven_end: Its HF Job ended well, yet its registration was still listed and nobody had seen it online. Whether it
             served shows when the registration goes (a JIT runner's record goes with its job) or stays.
         workflow_job: The job that it was first seen with, as the queue named it; it never has another.
+        job_done: GitHub has shown that its workflow job is completed.
         hf_job_id: The Hub's id of the HF Job that we made for it, empty while unknown; any other of its name is a copy.
         retry_at: No retirement is tried before; GitHub said that it was busy.
         refusals: How often GitHub said so.
@@ -117,9 +119,11 @@ class Track:
     taken_at: float | None = None
     alone_since: float | None = None
     alone_at: float | None = None
+    gone_at: float | None = None
     doubtful: bool = False
     unproven_end: str = ""
     workflow_job: WorkflowJob | None = None
+    job_done: bool = False
     hf_job_id: str = ""
     retry_at: float = 0.0
     refusals: int = 0
@@ -471,6 +475,9 @@ def _join(
             proof=views.no_hf_job if hf_job is None else views.no_registration,
             known_since=track.since if track else now,
         )
+    gone_at = None
+    if proves_absence(alone_since, alone_at):
+        gone_at = alone_at if known.gone_at is None else known.gone_at
     launching = effect is not None and effect.effect is Effect.LAUNCH
     phase = _phase(
         registration=registration,
@@ -480,7 +487,7 @@ def _join(
         had_its_job=known.workflow_job is not None or served is not None,
         launching=launching,
         alone=alone_since is not None,
-        lacks_other_half=proves_absence(alone_since, alone_at),
+        lacks_other_half=gone_at is not None,
     )
     online = _online(registration)
     # Most launches of an earlier process have succeeded, so jobs may wait for them.
@@ -492,6 +499,7 @@ def _join(
     taken_at = now if took_one and known.taken_at is None else known.taken_at
     still_doubtful = doubtful or (known.doubtful and hf_job is None)
     its_job = known.workflow_job or served or workflow_job
+    job_done = known.job_done or served is not None
     # What another user made, or may have made, is believed only from pass to pass (choose_hf_job).
     hf_job_id = hf_job.id if hf_job and hf_job.foreign is False else known.hf_job_id
     # One new track at most: a pass makes ten thousand of them.
@@ -502,8 +510,10 @@ def _join(
         taken_at,
         alone_since,
         alone_at,
+        gone_at,
         still_doubtful,
         its_job,
+        job_done,
         hf_job_id,
     ) != (
         track.phase,
@@ -512,8 +522,10 @@ def _join(
         track.taken_at,
         track.alone_since,
         track.alone_at,
+        track.gone_at,
         track.doubtful,
         track.workflow_job,
+        track.job_done,
         track.hf_job_id,
     ):
         track = Track(
@@ -523,9 +535,11 @@ def _join(
             taken_at=taken_at,
             alone_since=alone_since,
             alone_at=alone_at,
+            gone_at=gone_at,
             doubtful=still_doubtful,
             unproven_end=known.unproven_end,
             workflow_job=its_job,
+            job_done=job_done,
             hf_job_id=hf_job_id,
             retry_at=known.retry_at,
             refusals=known.refusals,

@@ -587,6 +587,8 @@ class Observation(Generic[T]):
         server_time: Epoch seconds on the answering server's clock (its ``Date`` header), for ages.
         failure: Why the newest try failed. ``items`` are then those of the last good one and prove nothing.
         answered: Some try has succeeded; False while all have failed, so that there are no times to rely on either.
+        oldest_part_at: Monotonic seconds when the oldest request was sent that some of the items may come from, where parts are
+            read at a pace of their own; minus infinity where one was never read. None where all came with this try.
     """
 
     items: tuple[T, ...] = ()
@@ -594,6 +596,7 @@ class Observation(Generic[T]):
     server_time: float
     failure: Failure | None = None
     answered: bool = True
+    oldest_part_at: float | None = None
 
     @property
     def complete(self) -> bool:

@@ -11,7 +11,7 @@ from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, can_launch, name_jobs
 from controller.core.drained import is_drained
-from controller.core.gc import LEFT_ALONE, Retire, retire_reason
+from controller.core.gc import LEFT_ALONE, Retire, has_no_job, retire_reason
 from controller.core.groups import missing_group, names_a_group
 from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.labels import nearest
@@ -348,11 +348,14 @@ class PoolPass:
     def _may_retire(self, runner: Runner) -> bool:
         """Return whether ending a runner could be tried now.
 
-        The lists must show its registration, or prove that there is none. A list that lags lacks it, and so does one of another
-        place, from which the pool has moved: looked for there it would seem to be gone, and the HF Job would be cancelled
-        although its runner has a job, or leave a registration behind that nobody collects.
+        The lists must show its registration, so that GitHub can be asked, or prove that there is none and that no job runs. A list
+        that lags lacks it, and so does one of another place, from which the pool has moved: looked for there it would seem to
+        be gone, and the HF Job would be cancelled although its runner has a job, or leave a registration behind that nobody
+        collects.
         """
-        placed = runner.registration is not None or runner.track.lacks_other_half
+        placed = runner.registration is not None or (
+            runner.track.lacks_other_half and has_no_job(runner, self.given.snapshot)
+        )
         return runner.fresh and placed and self.given.now >= self._tracks[runner.name].retry_at
 
     def _note_surplus(self, since: float | None) -> None:

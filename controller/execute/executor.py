@@ -14,10 +14,12 @@ that comes late can serve. Neither is ever sent again.
 
 A retirement:
 
-1. deregister at GitHub; "busy" ends it here (invariant 2);
-2. cancel the HF Job, which can take no job any more.
+1. deregister at GitHub; "busy" ends it here (invariant 2), and so does "not found": the record of a runner may go when its job
+   starts, and planning finds out whether one runs;
+2. cancel the HF Job, which has no job and can take none any more.
 
-Killed between: an HF Job whose Listener notices that it was deregistered and exits; garbage collection cancels it if not.
+A runner whose registration is proved to be gone, and that is proved to have no job, is looked up by name instead of 1, since the
+lists may have missed it. Killed between 1 and 2: an HF Job whose Listener notices that it was deregistered and exits.
 """
 
 from __future__ import annotations
@@ -50,7 +52,17 @@ from controller.core.retry import Answer, Rerun, RerunResult
 from controller.execute.intents import IntentLog
 from controller.execute.rerun import run_again
 from controller.execute.spec import RunnerVersion, launch_spec
-from controller.ports import Clock, Connections, Fenced, GitHub, Hub, JitConfig, Leadership, UpstreamError
+from controller.ports import (
+    Clock,
+    Connections,
+    Fenced,
+    GitHub,
+    Hub,
+    JitConfig,
+    Leadership,
+    Removal,
+    UpstreamError,
+)
 
 T = TypeVar("T")
 
@@ -418,7 +430,7 @@ class Executor:
             registration = jit.registration if jit else await _sent(github.find(pool.scope, name))
             if registration is not None:
                 self._may_act()
-                if await _sent(github.deregister(pool.scope, registration.id)):
+                if await _sent(github.deregister(pool.scope, registration.id)) is not Removal.BUSY:
                     self._left.discard(name)
         except UpstreamError as error:
             log.warning(
@@ -434,8 +446,11 @@ class Executor:
             runner_id = found.id if found else None
         if runner_id is not None:
             self._may_act()
-            if not await _sent(github.deregister(action.scope.scope, runner_id)):
-                raise _Busy
+            match await _sent(github.deregister(action.scope.scope, runner_id)):
+                case Removal.BUSY:
+                    raise _Busy
+                case Removal.GONE:
+                    return
         if action.hf_job_id is not None and action.account is not None:
             self._may_act()
             await _sent(self._connections.hub(action.account).cancel(action.hf_job_id))

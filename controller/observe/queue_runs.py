@@ -191,6 +191,7 @@ class RepositoryRuns:
             items=tuple(sorted(jobs, key=lambda job: (job.created_at, job.id))),
             asked_at=asked_at,
             server_time=server_time,
+            oldest_part_at=min([known.asked_at for known in self._known.values()], default=self._listed_at),
         )
 
     def take_completed(self) -> Sequence[WorkflowJob]:

@@ -743,38 +743,14 @@ class TestOrphans:
             now=NOW + 6,
         )
         at = NOW + 10 + LIST_LAG
-        for failing, retired in ((OUTAGE, {}), (None, {name_of(p): Reason.OrphanedHFJob})):
+        for failing, proved in ((OUTAGE, False), (None, True)):
             asked_at = NOW + 5 if failing else at
             view = snapshot(
-                jobs=seen(at=at),
                 hf_jobs=seen([started(p)], at=at),
                 registrations=seen(at=asked_at, failure=failing),
             )
-            assert retirements(run_plan([p], view, memory=second.memory, now=at + 1)) == retired
-
-    def orphaned_hf_job(self, jobs: object) -> Plan:
-        p, memory, at = pool(), Memory(), NOW
-        done = run_plan([p], snapshot(hf_jobs=[started(p)]))
-        for _ in range(4):
-            memory, at = done.memory, at + 30
-            view = snapshot(
-                jobs=jobs,  # type: ignore[arg-type]
-                registrations=seen(at=at - 1),
-                hf_jobs=seen([started(p)], at=at - 1),
-            )
-            done = run_plan([p], view, memory=memory, now=at)
-        return done
-
-    def test_an_hf_job_without_registration_is_cancelled(self) -> None:
-        assert retirements(self.orphaned_hf_job(seen(at=NOW + 120))) == {
-            name_of(pool()): Reason.OrphanedHFJob
-        }
-
-    def test_an_hf_job_without_registration_is_left_while_a_repository_cannot_be_read(self) -> None:
-        assert retirements(self.orphaned_hf_job(seen(at=NOW, failure=OUTAGE))) == {}
-
-    def test_an_hf_job_without_registration_whose_workflow_job_is_in_progress_is_left(self) -> None:
-        assert retirements(self.orphaned_hf_job([running(1, name_of(pool()))])) == {}
+            third = run_plan([p], view, memory=second.memory, now=at + 1)
+            assert (third.reports[p.uid].runners[0].phase is Phase.ORPHANED) is proved
 
     def test_a_runner_that_was_online_has_time_to_end_by_itself(self) -> None:
         p = pool()
@@ -787,6 +763,7 @@ class TestOrphans:
                 online_at=0.0,
                 taken_at=0.0,
                 alone_since=NOW - ago,
+                job_done=True,
             )
             assert retirements(run_plan([p], view, memory=memory)) == expected
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from controller.ports import UpstreamError
+from controller.ports import Removal, UpstreamError
 from controller.sim.github.model import JobSpec
 from tests.adapters.github.scene import ACME, LABELS, LIB, Scene, virtual
 from tests.docs.pages import ROOT
@@ -44,7 +44,7 @@ async def serve_a_job(permissions: Mapping[str, str], kind: str) -> None:
     assert (await github.registrations(scope)).items
     assert await github.find(scope, "r-1") is not None
     assert await github.runner_version(scope)
-    assert await github.deregister(scope, made.registration.id)
+    assert await github.deregister(scope, made.registration.id) is Removal.DONE
 
 
 @pytest.mark.parametrize("kind", SCOPES)

@@ -28,7 +28,7 @@ from controller.core.retry import RunRecord
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
-from controller.ports import IntentsMoved, JitConfig, LaunchSpec, StoredIntents, UpstreamError
+from controller.ports import IntentsMoved, JitConfig, LaunchSpec, Removal, StoredIntents, UpstreamError
 from controller.sim.clock import LoopClock
 from tests.core.build import CONTROLLER, SERVER, name_of
 
@@ -101,6 +101,7 @@ class GitHub:
         self.registered: dict[str, int] = {}
         self.listed = True
         self.busy: set[int] = set()
+        self.gone: set[int] = set()
 
     async def register(self, scope: Any, *, name: str, labels: Sequence[str], group: str | None) -> JitConfig:
         number = len(self.script.calls) + 1
@@ -120,12 +121,14 @@ class GitHub:
             return None
         return Registration(id=self.registered[name], name=name, online=False, busy=False, labels=())
 
-    async def deregister(self, scope: Any, runner_id: int) -> bool:
+    async def deregister(self, scope: Any, runner_id: int) -> Removal:
         await self.script.play("deregister", str(runner_id))
         if runner_id in self.busy:
-            return False
+            return Removal.BUSY
+        if runner_id in self.gone:
+            return Removal.GONE
         self.registered = {name: number for name, number in self.registered.items() if number != runner_id}
-        return True
+        return Removal.DONE
 
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
         await self.script.play("run", f"{repository}/{run_id}")

@@ -295,6 +295,19 @@ class TestARetirement:
 
         play(act)
 
+    def test_a_runner_whose_registration_is_gone_may_have_a_job_and_is_left_alone(self) -> None:
+        """GitHub takes the records of some runners away when their job starts, and a list that lags still shows them."""
+
+        async def act(w: World) -> None:
+            w.github.gone.add(1)
+            w.executor.submit([retire()])
+            await w.quiet()
+            assert steps(w) == ["deregister"]
+            (result,) = w.executor.take_results()
+            assert (result.busy, result.failure) == (False, None)
+
+        play(act)
+
     @pytest.mark.parametrize("listed", [True, False])
     def test_a_registration_that_no_list_shows_is_looked_up_before_anything_is_cancelled(
         self, listed: bool

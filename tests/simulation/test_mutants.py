@@ -28,7 +28,7 @@ from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
 from controller.observe.registrations import RegistrationObserver
-from controller.ports import Leadership, UpstreamError
+from controller.ports import Leadership, Removal, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
 from controller.sim import engine
@@ -67,9 +67,9 @@ def cancel_before_deregistering(patch: pytest.MonkeyPatch) -> None:
 def take_busy_for_gone(patch: pytest.MonkeyPatch) -> None:
     true = GitHubConnection.deregister
 
-    async def deregister(self: Any, *arguments: Any) -> bool:
+    async def deregister(self: Any, *arguments: Any) -> Removal:
         await true(self, *arguments)
-        return True
+        return Removal.DONE
 
     patch.setattr(GitHubConnection, "deregister", deregister)
 

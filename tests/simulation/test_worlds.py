@@ -74,7 +74,6 @@ def warned(outcome: Outcome) -> set[str]:
 
 
 # ------------------------------------------------------------------------------------------------------------- the worst
-@fails_today("an HF Job is cancelled although the queue was not read after its runner's record was missed")
 def test_a_busy_runner_whose_record_goes_when_its_job_starts_is_left_alone() -> None:
     unbroken(
         scene(

@@ -12,7 +12,7 @@ from controller.adapters.github.errors import GitHubError, NotFoundError, Reject
 from controller.adapters.github.fields import Row, listed
 from controller.adapters.github.groups import Groups
 from controller.core.model import Observation, Registration, RunnerGroup, Scope
-from controller.ports import JitConfig, UpstreamError
+from controller.ports import JitConfig, Removal, UpstreamError
 
 WORK_FOLDER = "_work"
 """GitHub's default."""
@@ -80,11 +80,10 @@ class GitHubRunners:
                 failed = error
         raise await self._accounts.explained(scope, failed)
 
-    async def deregister(self, scope: Scope, runner_id: int) -> bool:
+    async def deregister(self, scope: Scope, runner_id: int) -> Removal:
         """Remove a registration; see :meth:`controller.ports.Runners.deregister`.
 
-        GitHub also answers 404 to who lost the right to see the scope. Taking that for "gone" would have a busy runner
-        cancelled, so a 404 counts only where the scope's list can be read.
+        GitHub also answers 404 to who lost the right to see the scope, so a 404 counts only where the scope's list can be read.
         """
         try:
             await self._client.call(
@@ -94,12 +93,12 @@ class GitHubRunners:
             pass
         except RejectedError as error:
             if error.status == 422 and _says_busy(error.github_message):
-                return False
+                return Removal.BUSY
             raise
         else:
-            return True
+            return Removal.DONE
         await self._client.call("GET", "{scope}/actions/runners?per_page=1", effect=True, scope=scope.path)
-        return True
+        return Removal.GONE
 
     async def runner_version(self, scope: Scope) -> str | None:
         """Return the newest runner version that GitHub offers for Linux, such as ``2.336.0``, or None for none.

@@ -24,7 +24,7 @@ from controller.adapters.incoming import EARLIEST, LATEST
 from controller.core.model import Failure, Observation, Registration, RunnerGroup, WorkflowJob
 from controller.core.retry import RunRecord
 from controller.core.text import text
-from controller.ports import JitConfig, Repository, Run, UpstreamError
+from controller.ports import JitConfig, Removal, Repository, Run, UpstreamError
 from controller.sim.github.keys import TEST_PRIVATE_KEY
 from controller.sim.loop import run_virtual
 from tests.adapters.github.scene import ACME, LIB, TOKEN, Script
@@ -90,7 +90,7 @@ CALLS: dict[str, tuple[Call, Any, Any]] = {
         JitConfig,
         {"total_count": 1, "runner_groups": [GROUP_ROW], "encoded_jit_config": "eyJhIjoi", "runner": RUNNER},
     ),
-    "deregister": (lambda g: g.deregister(LIB, 9), bool, None),
+    "deregister": (lambda g: g.deregister(LIB, 9), Removal, None),
     "run": (
         lambda g: g.run("acme/lib", 7),
         RunRecord | None,

@@ -19,7 +19,7 @@ from controller.adapters.incoming import PAGE_BYTES
 from controller.adapters.offloop import AT_ONCE, SMALL, Workers
 from controller.core.model import Disposition, JobStatus
 from controller.core.reasons import Reason
-from controller.ports import Run, UpstreamError
+from controller.ports import Removal, Run, UpstreamError
 from controller.sim.github.keys import TEST_PRIVATE_KEY
 from tests.adapters.github.scene import ACME, LABELS, LIB, Script, answer, runner_page, runner_rows, virtual
 
@@ -131,7 +131,7 @@ async def test_a_body_that_cannot_be_unpacked_is_malformed(body: bytes, encoding
 @virtual
 async def test_a_status_that_says_all_may_come_with_any_body() -> None:
     script = Streamed(Chunks([b"no gzip at all"]))
-    assert await script.connect().deregister(LIB, 9) is True
+    assert await script.connect().deregister(LIB, 9) is Removal.DONE
 
 
 @virtual

@@ -16,7 +16,7 @@ from controller.adapters.github.answer import redact, shown_url
 from controller.adapters.github.errors import GitHubError
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
-from controller.ports import UpstreamError
+from controller.ports import Removal, UpstreamError
 from tests.adapters.github.scene import (
     ACME,
     LABELS,
@@ -143,7 +143,7 @@ async def test_a_renamed_repository_is_followed_for_reads_and_effects() -> None:
     (job,) = (await github.jobs("acme/lib", run)).items
     assert job.repository == "acme/lib"  # as it was asked for
     made = await github.register(LIB, name="r", labels=LABELS, group=None)
-    assert await github.deregister(LIB, made.registration.id) is True
+    assert await github.deregister(LIB, made.registration.id) is Removal.DONE
     assert (await github.registrations(LIB)).items == ()
 
 

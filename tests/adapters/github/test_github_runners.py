@@ -8,7 +8,7 @@ import pytest
 
 from controller.core.model import Disposition, Failure, Scope, ScopeKind
 from controller.core.reasons import Reason
-from controller.ports import JitConfig, UpstreamError
+from controller.ports import JitConfig, Removal, UpstreamError
 from controller.sim.github.model import Scope as SimScope
 from tests.adapters.github.scene import ACME, LABELS, LIB, TOKEN, Scene, Script, answer, source, virtual
 
@@ -244,8 +244,8 @@ async def test_an_idle_runner_is_removed_and_removing_it_again_is_no_error() -> 
     made = await registered(scene)
     scene.world.listeners.connect(made.encoded)
     github = scene.connect()
-    assert await github.deregister(ACME, made.registration.id) is True
-    assert await github.deregister(ACME, made.registration.id) is True
+    assert await github.deregister(ACME, made.registration.id) is Removal.DONE
+    assert await github.deregister(ACME, made.registration.id) is Removal.GONE
     assert (await github.registrations(ACME)).items == ()
 
 
@@ -259,11 +259,21 @@ async def test_a_busy_runner_is_left_alone_whatever_its_row_says(lies: dict[str,
     job = scene.world.listeners.poll(session.token)
     assert job is not None
     github = scene.connect()
-    assert await github.deregister(ACME, made.registration.id) is False
+    assert await github.deregister(ACME, made.registration.id) is Removal.BUSY
     scene.world.listeners.finish(session.token, job.id, "success")
-    assert await github.deregister(ACME, made.registration.id) is False  # its record lingers, busy
+    assert await github.deregister(ACME, made.registration.id) is Removal.BUSY  # its record lingers
     await asyncio.sleep(15)
-    assert await github.deregister(ACME, made.registration.id) is True
+    assert await github.deregister(ACME, made.registration.id) is Removal.GONE
+
+
+@virtual
+async def test_a_busy_runner_whose_record_went_when_its_job_started_is_not_said_to_be_idle() -> None:
+    scene = Scene(record_goes_at_start=1.0)
+    made = await registered(scene)
+    session = scene.world.listeners.connect(made.encoded)
+    scene.world.workflows.queue_jobs("acme/lib", ["gpu"])
+    assert scene.world.listeners.poll(session.token) is not None
+    assert await scene.connect().deregister(ACME, made.registration.id) is Removal.GONE
 
 
 @virtual
@@ -297,7 +307,7 @@ async def test_another_422_is_not_taken_for_busy() -> None:
         await Script(answer(422, said)).connect().deregister(ACME, 7)
     assert caught.value.failure.reason is Reason.GitHubRejected
     old = {"message": 'Bad request - Runner "r" is still running a job"'}
-    assert await Script(answer(422, old)).connect().deregister(ACME, 7) is False
+    assert await Script(answer(422, old)).connect().deregister(ACME, 7) is Removal.BUSY
 
 
 @pytest.mark.parametrize("rule", [{"kind": "lost_answer"}, {"kind": "status", "status": 502}], ids=named)
@@ -310,7 +320,7 @@ async def test_a_removal_without_an_answer_is_in_doubt_and_may_be_repeated(rule:
     with pytest.raises(UpstreamError) as caught:
         await github.deregister(ACME, made.registration.id)
     assert caught.value.failure.in_doubt
-    assert await github.deregister(ACME, made.registration.id) is True
+    assert await github.deregister(ACME, made.registration.id) is not Removal.BUSY
 
 
 # -------------------------------------------------------------------------------------------------------------- finding
