@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -42,6 +42,7 @@ from controller.core.model import (
     HFJob,
     HubAccount,
     Pool,
+    SecretRef,
 )
 from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
@@ -151,6 +152,10 @@ class Executor:
         )
         if not self._tasks:
             self._gates.clear()
+
+    def hold(self, secrets: Collection[SecretRef]) -> None:
+        """See :class:`controller.ports.Connections`: what these held last ends what pools that leave have launched."""
+        self._connections.hold(secrets)
 
     def take_results(self) -> Sequence[Result]:
         """Hand over how effects ended since the last call."""
