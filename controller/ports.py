@@ -365,6 +365,9 @@ class Connections(Protocol):
     async def secret(self, ref: SecretRef) -> Mapping[str, str]:
         """Read a Secret, at most some seconds old."""
 
+    def hold(self, secrets: Collection[SecretRef]) -> None:
+        """Go on using what these Secrets, and no others, held last if they can be read no more: only pools that leave name them."""
+
     async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
         """Close and forget all other clients, which are opened anew when somebody needs them. Idempotent."""
 

@@ -52,6 +52,9 @@ CLOSING = 5.0
 
 _log = logging.getLogger(__name__)
 
+_WITHHELD = frozenset({Reason.SecretMissing, Reason.KubernetesForbidden})
+"""Answers to a read of a Secret that is gone, or whose namespace's roles are."""
+
 _REFUSED = frozenset({Reason.GitHubUnauthorized, Reason.HubUnauthorized, Reason.AppNotInstalled})
 
 ClientT = TypeVar("ClientT", GitHub, Hub)
@@ -67,11 +70,21 @@ class SecretCache:
         self._read: dict[SecretRef, tuple[float, Mapping[str, str]]] = {}
         self._locks: dict[SecretRef, asyncio.Lock] = {}
         self._used: dict[SecretRef, float] = {}
+        self._held: frozenset[SecretRef] = frozenset()
+
+    def hold(self, refs: Collection[SecretRef]) -> None:
+        """Say which Secrets only pools name that are leaving: what these held last is used to end what was launched.
+
+        1. Somebody deletes a namespace.  2. Its Secrets and roles go at once.  3. Its pools wait for their runners to end, and to end
+        them takes the credentials that were there a moment ago. A pool that is to serve on gets none that were taken away.
+        """
+        self._held = frozenset(refs)
 
     async def read(self, ref: SecretRef) -> Mapping[str, str]:
         """Return a Secret's data; a failure is not kept, so that the next call asks again.
 
-        While Kubernetes is out of reach, what was read last goes on being used: a running pool must not stop for it.
+        While Kubernetes is out of reach, what was read last goes on being used: a running pool must not stop for it. So it does
+        where a Secret is gone that :meth:`hold` names.
         """
         self._used[ref] = self._clock.mono()
         self._forget()
@@ -82,7 +95,9 @@ class SecretCache:
             try:
                 data = await self._secrets.read(ref)
             except UpstreamError as error:
-                if known is not None and error.failure.reason is Reason.KubernetesUnavailable:
+                reason = error.failure.reason
+                held = ref in self._held and reason in _WITHHELD
+                if known is not None and (held or reason is Reason.KubernetesUnavailable):
                     return known[1]
                 raise
             self._read[ref] = (self._clock.mono(), data)
@@ -328,6 +343,10 @@ class SecretConnections:
     async def secret(self, ref: SecretRef) -> Mapping[str, str]:
         """Read a Secret."""
         return await self._cache.read(ref)
+
+    def hold(self, secrets: Collection[SecretRef]) -> None:
+        """See :class:`controller.ports.Connections`."""
+        self._cache.hold(secrets)
 
     async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
         """See :class:`controller.ports.Connections`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from controller.api.address import github_target
 from controller.api.duration import seconds
 from controller.api.runnerpool import DRAIN_ANNOTATION, RunnerPool
 from controller.api.spec import GitHub, RunnerPoolSpec
-from controller.api.status import Interruption, Place, StatusPart, timestamp
+from controller.api.status import Interruption, LaunchedPlace, Place, StatusPart, timestamp
 from controller.core import model
 from controller.core.intents import MOST_INTENTS, Intent, Term, Written
 from controller.core.labels import full_pattern, normalized
@@ -83,6 +83,37 @@ def from_model(obj: RunnerPool) -> model.Pool:
     )
 
 
+def stand_in(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> model.Pool | None:
+    """Return a pool that launches nothing, for an object whose spec cannot be read; None if its status tells of no place.
+
+    It is enough to find what was launched, to end it, and to see that nothing is left.
+
+    Args:
+        metadata: Of the object, as the API server shows it.
+        status: Likewise.
+    """
+    namespace = metadata.get("namespace", "default")
+    known = footprints(status, namespace=namespace)
+    known += tuple(intent.place for intent in written(status, namespace=namespace).intents)
+    if not known:
+        return None
+    scope, hub = known[0].registrations, known[0].account
+    return model.Pool(
+        key=model.PoolKey(namespace, metadata["name"]),
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        created_at=_moment(str(metadata.get("creationTimestamp"))) or 0.0,
+        url="",
+        source=scope.source,
+        scope=scope.scope,
+        labels=(),
+        hub=hub,
+        flavors=("unknown",),
+        max_runners=0,
+        paused=True,
+    )
+
+
 def _patterns(github: GitHub, scope: model.Scope) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return include and exclude as lower-case patterns over ``owner/repo``."""
     chosen = github.repositories
@@ -124,7 +155,7 @@ def _epoch(time: datetime | None) -> float:
 
 # ------------------------------------------------------------------------------------------- what status brings back
 def places(footprints: Iterable[model.Footprint]) -> list[Place]:
-    """Return footprints as ``status.places`` keeps them. Their Secrets are in the pool's namespace."""
+    """Return footprints as ``status.intents`` keeps them. Their Secrets are in the pool's namespace."""
     return [
         Place(
             api_url=one.registrations.source.api_url,
@@ -138,6 +169,34 @@ def places(footprints: Iterable[model.Footprint]) -> list[Place]:
     ]
 
 
+def bounds(
+    status: Mapping[str, Any], *, namespace: str, ends_by: Callable[[float], float]
+) -> tuple[tuple[model.Place, float], ...]:
+    """Return by when everything has ended that was launched to the places that a stored status tells of.
+
+    A version before told only when its newest launch was, to whichever place.
+
+    Args:
+        status: ``status`` of an object from the API server.
+        namespace: Of the pool.
+        ends_by: Returns by when a launch at a time has ended, both in epoch seconds.
+    """
+    found: dict[model.Place, float] = {}
+    newest = last_launch_at(status)
+    for told in (_read(LaunchedPlace, one) for one in _entries(status.get("places"))):
+        if told is None or not _KIND.match(told.scope):
+            continue
+        by = _moment(told.ends_by) if told.ends_by is not None else None
+        if by is None and newest is not None:
+            by = ends_by(newest)
+        if by is not None:
+            found[_footprint(told, namespace).place] = by
+    for intent in written(status, namespace=namespace).intents:
+        place = intent.place.place
+        found[place] = max(found.get(place, 0.0), ends_by(intent.at))
+    return tuple(found.items())
+
+
 def footprints(status: Mapping[str, Any], *, namespace: str) -> tuple[model.Footprint, ...]:
     """Return the footprints that a stored status tells of, in its order; what cannot be read is left out (:func:`written`).
 
@@ -145,7 +204,7 @@ def footprints(status: Mapping[str, Any], *, namespace: str) -> tuple[model.Foot
         status: ``status`` of an object from the API server.
         namespace: Of the pool.
     """
-    told = (_read(Place, one) for one in _entries(status.get("places")))
+    told = (_read(LaunchedPlace, one) for one in _entries(status.get("places")))
     return tuple(_footprint(one, namespace) for one in told if one is not None and _KIND.match(one.scope))
 
 

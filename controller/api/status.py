@@ -1,7 +1,7 @@
 """``RunnerPool.status``: what the controller tells people about a pool.
 
 It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``, which tell
-where runners of an edited or broken pool may still be, ``interruptions``, which it may have to follow up, and ``intents`` with
+where runners of an edited or broken pool may still be and for how long, ``interruptions``, which it may have to follow up, and ``intents`` with
 their ``term``, the launches that an earlier process decided on, and that only after a restart, or when another process has
 written them (:mod:`controller.api.convert`). Amounts of money are strings of
 decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 4 and kstatus trip over them).
@@ -194,6 +194,16 @@ class Place(StatusPart):
     token_secret: Annotated[str, Field(max_length=253)] = Field(description="Secret with the Hub's token.")
 
 
+class LaunchedPlace(Place):
+    """Where something was launched for the pool."""
+
+    ends_by: Time | None = Field(
+        default=None,
+        description="When everything that was launched there has met the Hub's timeout at the latest: for so long it is waited for "
+        "if it cannot be read any more.",
+    )
+
+
 class Intent(StatusPart):
     """One launch that was decided on."""
 
@@ -274,9 +284,9 @@ class RunnerPoolStatus(StatusPart):
         default=None,
         description="When the newest runner was launched; tells how long one may live on if credentials vanish.",
     )
-    places: Annotated[list[Place], Field(max_length=MAX_PLACES)] | None = Field(
+    places: Annotated[list[LaunchedPlace], Field(max_length=MAX_PLACES)] | None = Field(
         default=None,
-        description="Where the pool has runners, or had: an edited pool is tidied up at its former places too.",
+        description="Where something was launched for the pool: one that was edited is tidied up at its former places too.",
     )
     intents: Annotated[list[Intents], Field(max_length=MAX_PLACES)] | None = Field(
         default=None,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
-from controller.core.evidence import LIST_LAG, shows_all_before, shows_all_parts_before
+from controller.core.evidence import shows_all_before, shows_all_parts_before
 from controller.core.lifecycle import CAN_TAKE_A_JOB, COPY, Marked, Phase, Runner, Track
 from controller.core.model import (
     Footprint,
@@ -28,7 +28,6 @@ from controller.core.model import (
     Stage,
     WorkflowJob,
 )
-from controller.core.money import timeout_seconds
 from controller.core.naming import LABEL_RUNNER, LABEL_SPEC, digest, label_value
 from controller.core.reasons import Reason
 
@@ -164,37 +163,6 @@ def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float) -> Re
     if runner.phase is Phase.SCHEDULING:
         return Reason.SchedulingDeadline if runner.age > deadlines.scheduling else None
     return Reason.RegistrationDeadline if runner.age > deadlines.registration else None
-
-
-def is_left(
-    pool: Pool,
-    place: Footprint,
-    runners: Sequence[Runner],
-    snapshot: Snapshot,
-    *,
-    moved_at: float,
-    now: float,
-) -> bool:
-    """Return whether nothing of a pool is left at a place from which it has moved, by lists younger than the move.
-
-    While a former place is kept, what no list of the *other* places shows may be there. So one whose credentials are gone must
-    not be kept for ever: each half of a runner would seem to have its other half there, and take a place in ``maxRunners``. It is
-    left once everything that was launched there has met the Hub's own timeout.
-
-    Args:
-        pool: Whose.
-        place: A former one.
-        runners: Of the pool.
-        snapshot: The lists.
-        moved_at: Monotonic seconds when this process first saw the pool away from there.
-        now: Monotonic seconds.
-    """
-    registrations = snapshot.registrations.get(place.registrations)
-    hf_jobs = snapshot.hf_jobs.get(place.account)
-    if shows_all_before(registrations, moved_at) and shows_all_before(hf_jobs, moved_at):
-        return not any(runner.footprint.place == place.place for runner in runners)
-    readable = all(seen is not None and seen.complete for seen in (registrations, hf_jobs))
-    return not readable and now - moved_at > timeout_seconds(pool.deadlines) + LIST_LAG
 
 
 @dataclass(slots=True)

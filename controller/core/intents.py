@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from controller.core.evidence import LIST_LAG, shows_all_before
 from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import Failure, Footprint, Pool, Snapshot
+from controller.core.model import Failure, Footprint, Place, Pool, Snapshot
 
 MOST_INTENTS = 1_000
 """Launches under way that a pool's status has room for: a hundred kilobytes of it, of one and a half megabytes that etcd takes."""
@@ -94,12 +94,14 @@ class PoolIntents:
 
     Attributes:
         open: Names of launches of which no evidence says yet that they are there, or will never be.
+        places: Where these are launched to.
         lists_after: Nothing is launched before lists that were asked for after this moment, in monotonic seconds: somebody has
             launched for the pool without writing it down. None if nobody has.
         blocked: No intent could be written lately.
     """
 
     open: frozenset[str] = frozenset()
+    places: frozenset[Place] = frozenset()
     lists_after: float | None = None
     blocked: Blocked | None = None
 

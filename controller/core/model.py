@@ -197,6 +197,10 @@ class Place:
     endpoint: str
     namespace: str
 
+    def __str__(self) -> str:
+        """For people: both services."""
+        return f"{self.scope} at {self.api_url} with namespace {self.namespace} at {self.endpoint}"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Footprint:
@@ -301,6 +305,8 @@ class Pool:
         draining: Somebody does ask (:func:`controller.core.plan.plan` says so).
         former: Older footprints that may still hold runners of this pool.
         last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None if it never launched.
+        ends_by: For each place where something was launched, or was seen alive, epoch seconds by which all of it has met the Hub's
+            timeout. A place that is not named never had anything of the pool.
         interruptions: Workflow jobs that were lost lately, as the pool's status tells.
         footprint: Where runners that this spec launches leave their two halves.
     """
@@ -330,6 +336,7 @@ class Pool:
     draining: bool = False
     former: tuple[Footprint, ...] = ()
     last_launch_at: float | None = None
+    ends_by: tuple[tuple[Place, float], ...] = ()
     interruptions: tuple[Interruption, ...] = field(default=(), compare=False)
     footprint: Footprint = field(init=False, repr=False, compare=False)
 
@@ -341,6 +348,10 @@ class Pool:
     def footprints(self) -> tuple[Footprint, ...]:
         """Everywhere the pool may have runners: where it launches now, then its former places."""
         return (self.footprint, *self.former)
+
+    def bound(self, place: Place) -> float | None:
+        """Return epoch seconds by which all that was launched to a place has ended; None if nothing ever was."""
+        return next((ends_by for known, ends_by in self.ends_by if known == place), None)
 
     def through(self, known: Footprint) -> Footprint:
         """Return a place as the pool's credentials see it now: its Secrets may have changed since something was launched there."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from controller.core import backoff as backoffs
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, can_launch, name_jobs
-from controller.core.drained import is_drained
+from controller.core.drained import Awaited, note_empty, what_is_awaited
 from controller.core.gc import LEFT_ALONE, Retire, has_no_job, retire_reason
 from controller.core.groups import missing_group, names_a_group
 from controller.core.intents import MOST_INTENTS, PoolIntents
@@ -538,7 +538,14 @@ class PoolPass:
     # -------------------------------------------------------------------------------------------------------- the report
     def remember(self) -> None:
         """Put down what the next pass needs to know."""
-        self.memory = replace(self.memory, backoffs=self.backoffs, tracks=self._tracks)
+        empty = note_empty(
+            self.pool,
+            self.given.snapshot,
+            runners=self.runners,
+            open_places=self.intents.places,
+            known=self.memory.empty_since,
+        )
+        self.memory = replace(self.memory, backoffs=self.backoffs, tracks=self._tracks, empty_since=empty)
 
     def report(self) -> PoolReport:
         """Sum the pass up."""
@@ -546,6 +553,7 @@ class PoolPass:
         failures = [failure for failure in found if failure is not None]
         github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
         rate, worst = self._money()
+        awaited = self._what_is_awaited()
         return PoolReport(
             pool=self.pool,
             demand=self.demand,
@@ -560,15 +568,8 @@ class PoolPass:
             github_seen_at=_seen_at(self.github_view),
             hub_seen_at=_seen_at(self.hub_view),
             observed=self._observed(),
-            drained=is_drained(
-                self.pool,
-                self.given.snapshot,
-                since=self.memory.draining_since,
-                runners=self.runners,
-                launches_open=bool(self.intents.open) or self._unlisted(),
-                now=self.given.now,
-                wall=self.given.wall,
-            ),
+            drained=self._since_when_it_leaves() is not None and not awaited,
+            awaited=awaited,
             usd_per_hour=rate,
             worst_case_usd=worst,
             memory=self.memory,
@@ -581,6 +582,26 @@ class PoolPass:
         queue = self.demand.complete or bool(self.demand.unreadable)
         where = self.pool.footprint.registrations
         return lists and queue and (not names_a_group(self.pool) or where in self.given.snapshot.groups)
+
+    def _since_when_it_leaves(self) -> float | None:
+        return self.memory.draining_since if self.pool.leaving else None
+
+    def _what_is_awaited(self) -> Sequence[Awaited]:
+        """Return the places that keep the pool from going, if it is to go."""
+        since = self._since_when_it_leaves()
+        if since is None:
+            return ()
+        return what_is_awaited(
+            self.pool,
+            self.given.snapshot,
+            since=since,
+            runners=self.runners,
+            open_places=self.intents.places,
+            unlisted=self._unlisted(),
+            empty_since=self.memory.empty_since,
+            now=self.given.now,
+            wall=self.given.wall,
+        )
 
     def _money(self) -> tuple[float, float]:
         """Return dollars per hour now, and the most that what exists or is on its way can still cost.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand
+from controller.core.drained import Awaited
 from controller.core.gc import Retire, StrayKey
 from controller.core.intents import Blocked, PoolIntents
 from controller.core.lifecycle import (
@@ -20,6 +21,7 @@ from controller.core.model import (
     Failure,
     HFJob,
     Observation,
+    Place,
     Pool,
     Snapshot,
     WorkflowJob,
@@ -87,6 +89,8 @@ class PoolMemory:
         losses: Workflow jobs whose HF Job ended under them.
         tracks: By runner.
         copies: Ids of HF Jobs that carry the name of a runner of ours and are not the one that we made.
+        empty_since: By place, monotonic seconds of the first of the complete lists that have shown nothing there, one after the
+            other.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -102,6 +106,7 @@ class PoolMemory:
     losses: Losses = field(default_factory=Losses)
     tracks: Mapping[str, Track] = field(default_factory=dict)
     copies: frozenset[str] = frozenset()
+    empty_since: Mapping[Place, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +173,7 @@ class PoolReport:
         hub_seen_at: Likewise for the Hub.
         observed: Everything that the pool needs was seen at least once.
         drained: The pool is being deleted or drained, and has nothing left anywhere.
+        awaited: The places that keep a pool from going that is being deleted or drained.
         usd_per_hour: What its billed runners cost now.
         worst_case_usd: What its runners can still cost if the controller never looks again.
         memory: What was accounted so far.
@@ -189,6 +195,7 @@ class PoolReport:
     hub_seen_at: float | None
     observed: bool
     drained: bool
+    awaited: Sequence[Awaited]
     usd_per_hour: float
     worst_case_usd: float
     memory: PoolMemory

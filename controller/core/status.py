@@ -111,9 +111,8 @@ def build_status(
         "flavors": [_flavor(name, report, usd_per_second, start) for name in pool.flavors],
         **_pool_backoff(report, start),
         **_cost(report, usd_per_second),
-        "places": [_place(f) for f in pool.footprints][:MOST_PLACES],
         **_interruptions(report),
-        **({"lastLaunchAt": iso(pool.last_launch_at)} if pool.last_launch_at is not None else {}),
+        **_what_was_launched(pool),
     }
 
 
@@ -128,6 +127,8 @@ class _Aspect:
 
 def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> list[_Aspect]:
     stalled = _what_needs_a_person(report)
+    if stalled is not None and report.pool.leaving:
+        stalled = (stalled[0], stalled[1] + _goes_without(report))
     return [
         _ready(report, stalled, now),
         _reconciling(report, stalled),
@@ -187,11 +188,28 @@ def _progress(report: PoolReport) -> tuple[Reason, str]:
         return _fine(Reason.Drained)
     if report.pool.leaving:
         busy = report.count(Phase.BUSY)
-        waits = (
-            f" {busy} running workflow jobs are waited for, each up to deadlines.lifetime." if busy else ""
-        )
-        return Reason.Draining, Reason.Draining.meaning + waits
+        jobs = "1 running workflow job is" if busy == 1 else f"{busy} running workflow jobs are"
+        waits = f" {jobs} waited for, each up to deadlines.lifetime." if busy else ""
+        return Reason.Draining, Reason.Draining.meaning + waits + _unreadable_places(report)
     return _fine(Reason.UpToDate if report.observed else Reason.Pending)
+
+
+def _goes_without(report: PoolReport) -> str:
+    """Return what a pool that leaves needs of the person who is told to mend something: nothing but time."""
+    until = [one.until for one in report.awaited if one.until is not None]
+    when = f", by {iso(max(until))} at the latest" if until else ""
+    return f" The pool goes without it too{when}."
+
+
+def _unreadable_places(report: PoolReport) -> str:
+    """Return for which places a pool waits because they cannot be read, why, and until when at the latest."""
+    waits = [
+        f" {one.place} cannot be read ({_told(one.failure)[1] if one.failure else 'no answer has come'}), so it is waited for "
+        f"until all that was launched there has met its timeout: {iso(one.until)}."
+        for one in report.awaited
+        if one.until is not None
+    ]
+    return "".join(waits)
 
 
 def _ready(report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant) -> _Aspect:
@@ -299,12 +317,33 @@ _OTHERS = ("conditions", "observedGeneration", "intents", "term")
 
 
 def rejected_status(
-    *, generation: int, message: str, previous: Mapping[str, Any], deleting: bool, wall: float
+    *,
+    generation: int,
+    message: str,
+    previous: Mapping[str, Any],
+    deleting: bool,
+    wall: float,
+    report: PoolReport | None = None,
 ) -> dict[str, Any]:
-    """Return the status of an object whose spec cannot be followed; what it said of its runners stays."""
-    return _halted_status(
+    """Return the status of an object whose spec cannot be followed; what it said of its runners stays.
+
+    Args:
+        generation: Of the spec.
+        message: What is wrong with it.
+        previous: The status before.
+        deleting: It is being deleted.
+        wall: Epoch seconds.
+        report: Of the pool by its newest valid spec, or by its status, where it is planned for all the same.
+    """
+    status = _halted_status(
         Reason.InvalidSpec, message, generation=generation, previous=previous, deleting=deleting, wall=wall
     )
+    if report is None:
+        return status
+    if report.pool.leaving:
+        by_type = {condition["type"]: condition for condition in status["conditions"]}
+        by_type["Reconciling"]["message"] = text(_progress(report)[1], MOST_MESSAGE)
+    return {**status, **_what_was_launched(report.pool)}
 
 
 def faulted_status(pool: Pool, *, previous: Mapping[str, Any], wall: float) -> dict[str, Any]:
@@ -468,7 +507,14 @@ def _link(url: str) -> str:
     return url if text(url, MOST_LINK) == url else ""
 
 
-def _place(place: Footprint) -> dict[str, Any]:
+def _what_was_launched(pool: Pool) -> dict[str, Any]:
+    """Return what tells a later process where runners may be, and for how long."""
+    places = [_place(footprint, by) for footprint in pool.footprints if (by := pool.bound(footprint.place))]
+    shown: dict[str, Any] = {"places": places[:MOST_PLACES]}
+    return shown if pool.last_launch_at is None else {**shown, "lastLaunchAt": iso(pool.last_launch_at)}
+
+
+def _place(place: Footprint, ends_by: float) -> dict[str, Any]:
     source, scope, account = place.registrations.source, place.registrations.scope, place.account
     return {
         "apiUrl": source.api_url,
@@ -477,4 +523,5 @@ def _place(place: Footprint) -> dict[str, Any]:
         "endpoint": account.endpoint,
         "namespace": account.namespace,
         "tokenSecret": account.secret.name,
+        "endsBy": iso(ends_by),
     }

@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -44,6 +44,7 @@ from controller.core.model import (
     HFJob,
     HubAccount,
     Pool,
+    SecretRef,
 )
 from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
@@ -163,6 +164,10 @@ class Executor:
         )
         if not self._tasks:
             self._gates.clear()
+
+    def hold(self, secrets: Collection[SecretRef]) -> None:
+        """See :class:`controller.ports.Connections`: what these held last ends what pools that leave have launched."""
+        self._connections.hold(secrets)
 
     def take_results(self) -> Sequence[Result]:
         """Hand over how effects ended since the last call."""
@@ -450,7 +455,9 @@ class Executor:
                 case Removal.BUSY:
                     raise _Busy
                 case Removal.GONE:
-                    return
+                    return  # it may have gone because its job started: the lists decide
+                case Removal.DONE:
+                    pass
         if action.hf_job_id is not None and action.account is not None:
             self._may_act()
             await _sent(self._connections.hub(action.account).cancel(action.hf_job_id))

@@ -207,7 +207,12 @@ class IntentLog:
     def for_plan(self) -> Mapping[str, PoolIntents]:
         """Return what the plan must know, by pool uid."""
         return {
-            uid: PoolIntents(open=frozenset(page.open), lists_after=page.lists_after, blocked=page.blocked)
+            uid: PoolIntents(
+                open=frozenset(page.open),
+                places=frozenset(entry.intent.place.place for entry in page.open.values()),
+                lists_after=page.lists_after,
+                blocked=page.blocked,
+            )
             for uid, page in self._pages.items()
         }
 

@@ -6,12 +6,23 @@ The registry is a cache of what Kubernetes holds: it may be filled late, twice o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
-from controller.api.convert import footprints, interruptions, last_launch_at, said, to_pool, written
+from controller.api.convert import (
+    bounds,
+    footprints,
+    interruptions,
+    last_launch_at,
+    said,
+    stand_in,
+    to_pool,
+    written,
+)
 from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
+from controller.core.drained import ends_by
 from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.reasons import Reason
@@ -29,7 +40,8 @@ class Rejected:
         generation: Of the bad spec.
         message: All mistakes, each with its path.
         deleting: It is being deleted.
-        follows: The newest valid spec of the same object, which goes on being served.
+        follows: The newest valid spec of the same object, which goes on being served; where this process never saw one, and the
+            object is to go, what its status tells (:func:`~controller.api.convert.stand_in`).
     """
 
     key: PoolKey
@@ -101,19 +113,8 @@ class PoolRegistry:
             log.exception("RunnerPool not read", extra={"pool": str(key), "reason": "InternalError"})
             self._reject(key, uid, metadata, Reason.InternalError.meaning, known)
             return
-        if known is not None:
-            former, launched = (*known.former, known.footprint), known.last_launch_at
-        else:
-            former, launched = footprints(status, namespace=key.namespace), last_launch_at(status)
-            former += tuple(intent.place for intent in written(status, namespace=key.namespace).intents)
-        # Where only the credentials changed, the new ones see what the old ones left.
-        former = tuple(known for known in dict.fromkeys(former) if known.place != pool.footprint.place)
-        pool = replace(
-            pool,
-            former=former,
-            last_launch_at=launched,
-            interruptions=interruptions(said(body.get("status"))),
-        )
+        pool = _remembering(pool, status) if known is None else _following(pool, known)
+        pool = replace(pool, interruptions=interruptions(said(body.get("status"))))
         healed = self._rejected.pop(key, None) is not None
         self._pools[key] = pool
         if pool != known or healed:
@@ -122,9 +123,16 @@ class PoolRegistry:
     def _reject(
         self, key: PoolKey, uid: str, metadata: Mapping[str, Any], message: str, known: Pool | None
     ) -> None:
-        """Go on serving the newest valid spec, and only take over whether the object is being deleted."""
+        """Go on serving the newest valid spec, and only take over whether the object is being deleted.
+
+        Where this process never saw a valid one, nothing is served. But what an earlier process launched must be ended before the
+        object may go, and the status tells where that is.
+        """
         deleting = "deletionTimestamp" in metadata
         request = (metadata.get("annotations") or {}).get(DRAIN_ANNOTATION, "")
+        if known is None and (deleting or request):
+            known = stand_in(metadata, self._statuses[uid])
+            known = known and _remembering(known, self._statuses[uid])
         follows = replace(known, deleting=deleting, drain_request=request) if known else None
         if follows is None:
             self._pools.pop(key, None)
@@ -221,12 +229,23 @@ class PoolRegistry:
         ]
 
     def note_launch(self, uid: str, wall: float) -> None:
-        """Remember when a pool last launched; its status keeps it beyond this process."""
-        self._replace(uid, lambda pool: replace(pool, last_launch_at=wall))
+        """Remember when a pool last launched, and where; its status keeps both beyond this process."""
+        self._replace(uid, lambda pool: _launched(replace(pool, last_launch_at=wall), pool.footprint, wall))
+
+    def note_life(self, uid: str, place: Footprint, wall: float) -> None:
+        """Remember that something of a pool was seen at a place where nobody knows of a launch."""
+        self._replace(uid, lambda pool: _launched(pool, place, wall))
 
     def leave_footprint(self, uid: str, place: Footprint) -> None:
-        """Forget an older footprint that lists have shown to be empty."""
-        self._replace(uid, lambda pool: replace(pool, former=tuple(f for f in pool.former if f != place)))
+        """Forget an older footprint where nothing is left."""
+        self._replace(
+            uid,
+            lambda pool: replace(
+                pool,
+                former=tuple(f for f in pool.former if f != place),
+                ends_by=tuple(known for known in pool.ends_by if known[0] != place.place),
+            ),
+        )
 
     def _replace(self, uid: str, change: Callable[[Pool], Pool]) -> None:
         for key, pool in self._pools.items():
@@ -243,4 +262,45 @@ class PoolRegistry:
         if uid in self._drained:
             return True
         rejected = self._rejected.get(key)
-        return rejected is not None and rejected.uid == uid and rejected.follows is None
+        if rejected is None or rejected.uid != uid or rejected.follows is not None:
+            return False
+        return not bounds(self._statuses.get(uid, {}), namespace=key.namespace, ends_by=lambda at: at)
+
+
+def _remembering(pool: Pool, status: Mapping[str, Any]) -> Pool:
+    """Return a pool with what its status tells of the places where earlier processes have launched for it."""
+    namespace = pool.key.namespace
+    told = footprints(status, namespace=namespace)
+    told += tuple(intent.place for intent in written(status, namespace=namespace).intents)
+    known = replace(
+        pool,
+        last_launch_at=last_launch_at(status),
+        ends_by=bounds(status, namespace=namespace, ends_by=partial(ends_by, pool)),
+    )
+    return _with_former(known, told)
+
+
+def _following(pool: Pool, known: Pool) -> Pool:
+    """Return a pool with what this process knows of it."""
+    now = replace(pool, last_launch_at=known.last_launch_at, ends_by=known.ends_by)
+    return _with_former(now, (*known.former, known.footprint))
+
+
+def _with_former(pool: Pool, places: Iterable[Footprint]) -> Pool:
+    """Return a pool with those former places where something of it was launched.
+
+    Where only the credentials changed, the new ones see what the old ones left.
+    """
+    former = (
+        known
+        for known in dict.fromkeys(places)
+        if known.place != pool.footprint.place and pool.bound(known.place) is not None
+    )
+    return replace(pool, former=tuple(former))
+
+
+def _launched(pool: Pool, where: Footprint, wall: float) -> Pool:
+    """Return a pool for which something was launched, or seen alive, at a place; an earlier launch may end later."""
+    known = dict(pool.ends_by)
+    known[where.place] = max(known.get(where.place, 0.0), ends_by(pool, wall))
+    return replace(pool, ends_by=tuple(known.items()))

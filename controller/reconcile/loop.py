@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from controller.core.gc import is_left
+from controller.core.drained import is_left
 from controller.core.lifecycle import find_shown, is_of_pool
 from controller.core.measure import Chronicle, Fact, Seen
 from controller.core.model import (
@@ -17,6 +17,7 @@ from controller.core.model import (
     HubAccount,
     Pool,
     PoolKey,
+    SecretRef,
     Snapshot,
 )
 from controller.core.money import prices
@@ -190,6 +191,7 @@ class Reconciler:
             if isinstance(action, Launch):
                 self._registry.note_launch(action.pool.uid, self._clock.wall())
         self._note_endings(done, snapshot)
+        self._executor.hold(_secrets_of_pools_that_leave(self._registry.pools, done))
         others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
@@ -247,6 +249,9 @@ class Reconciler:
         }
         for uid, report in done.reports.items():
             self._registry.mark_drained(uid, drained=report.drained)
+            for place in dict.fromkeys(runner.footprint for runner in report.runners):
+                if report.pool.bound(place.place) is None:
+                    self._registry.note_life(uid, place, self._clock.wall())
             for place in report.pool.former:
                 if self._left(report, place, snapshot):
                     self._registry.leave_footprint(uid, place)
@@ -261,10 +266,12 @@ class Reconciler:
         return not (under_way or self._intents.reaches(uid, place)) and is_left(
             report.pool,
             place,
-            report.runners,
             snapshot,
+            runners=report.runners,
+            empty_since=report.memory.empty_since,
             moved_at=self._moved_at[uid, place],
             now=self._clock.mono(),
+            wall=self._clock.wall(),
         )
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
@@ -319,6 +326,7 @@ class Reconciler:
                     previous=previous,
                     deleting=rejected.deleting,
                     wall=now.wall,
+                    report=done.reports.get(rejected.uid),
                 ),
             )
         stands = {
@@ -375,6 +383,18 @@ def _unaccounted(done: Plan, snapshot: Snapshot, pools: Sequence[Pool]) -> set[t
         for job in snapshot.ended.get(account, ())
         if is_of_pool(job, pool.uid)
     }
+
+
+def _secrets_of_pools_that_leave(pools: Sequence[Pool], done: Plan) -> set[SecretRef]:
+    """Return the Secrets that pools name which leave, and no others name."""
+    needed: dict[bool, set[SecretRef]] = {True: set(), False: set()}
+    for pool in pools:
+        report = done.reports.get(pool.uid)
+        mine = needed[pool.deleting or (report is not None and report.pool.leaving)]
+        mine.update(variable.secret for variable in pool.template.secret_env)
+        for place in pool.footprints:
+            mine.update((place.registrations.source.secret, place.account.secret))
+    return needed[True] - needed[False]
 
 
 def _busy_places(done: Plan) -> Mapping[Footprint, bool]:

@@ -27,6 +27,7 @@ class World:
     good: set[str] = field(default_factory=lambda: {"old"})
     now: float = 0.0
     reads: int = 0
+    withheld: Reason | None = None
     used: list[str] = field(default_factory=list)
 
     def wall(self) -> float:
@@ -37,6 +38,8 @@ class World:
 
     async def read(self, ref: SecretRef) -> Mapping[str, str]:
         self.reads += 1
+        if self.withheld is not None:
+            raise UpstreamError(Failure(reason=self.withheld, message="no"))
         return {"token": self.token}
 
 
@@ -164,3 +167,46 @@ async def test_a_secret_that_nobody_reads_any_more_is_forgotten(world: World) ->
     await cache.read(REF)
     assert "of-a-pool-that-is-gone" not in repr(vars(cache))
     assert "another" in repr(vars(cache))
+
+
+class TestASecretThatIsGone:
+    """It is deleted, or the right to read it is."""
+
+    gone = pytest.mark.parametrize("how", [Reason.SecretMissing, Reason.KubernetesForbidden])
+
+    @gone
+    async def test_is_used_no_more_while_some_pool_serves_with_it(self, world: World, how: Reason) -> None:
+        cache = SecretCache(secrets=world, clock=world)
+        await cache.read(REF)
+        world.now, world.withheld = FRESH_FOR, how
+        with pytest.raises(UpstreamError):
+            await cache.read(REF)
+
+    @gone
+    async def test_is_used_while_only_pools_that_leave_name_it(self, world: World, how: Reason) -> None:
+        cache = SecretCache(secrets=world, clock=world)
+        await cache.read(REF)
+        world.now, world.withheld = FRESH_FOR, how
+        with pytest.raises(UpstreamError):  # the Secret goes a moment before its pool does
+            await cache.read(REF)
+        cache.hold({REF})
+        assert await cache.read(REF) == {"token": "old"}
+        cache.hold(())
+        with pytest.raises(UpstreamError):
+            await cache.read(REF)
+
+    async def test_is_read_anew_when_it_is_there_again(self, world: World) -> None:
+        cache = SecretCache(secrets=world, clock=world)
+        await cache.read(REF)
+        world.now, world.withheld = FRESH_FOR, Reason.SecretMissing
+        cache.hold({REF})
+        await cache.read(REF)
+        world.withheld, world.token = None, "new"
+        assert await cache.read(REF) == {"token": "new"}
+
+    async def test_cannot_be_used_by_a_process_that_never_read_it(self, world: World) -> None:
+        world.withheld = Reason.SecretMissing
+        cache = SecretCache(secrets=world, clock=world)
+        cache.hold({REF})
+        with pytest.raises(UpstreamError):
+            await cache.read(REF)

@@ -19,6 +19,7 @@ from controller.api.status import (
     Intent,
     Intents,
     Interruption,
+    LaunchedPlace,
     Place,
     Runner,
     RunnerPoolStatus,
@@ -192,13 +193,14 @@ FULL_STATUS = RunnerPoolStatus(
     backoff=BACKOFF,
     last_launch_at=NOW,
     places=[
-        Place(
+        LaunchedPlace(
             api_url="https://api.github.com",
             scope="repos/acme/lib",
             credentials_secret="github-app",
             endpoint="https://huggingface.co",
             namespace="acme",
             token_secret="hf-token",
+            ends_by=NOW,
         )
     ],
     interruptions=[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from controller.api.address import github_target, is_loopback
 from controller.api.convert import (
+    bounds,
     footprints,
     interruptions,
     last_launch_at,
@@ -21,7 +23,7 @@ from controller.api.convert import (
     written,
 )
 from controller.api.runnerpool import InvalidPool
-from controller.api.status import RunnerPoolStatus, dollars, timestamp
+from controller.api.status import LaunchedPlace, RunnerPoolStatus, dollars, timestamp
 from controller.core.demand import reach
 from controller.core.intents import MOST_INTENTS, MOST_TERMS, Intent, Term, Written
 from controller.core.model import (
@@ -228,6 +230,12 @@ def footprint(scope: Scope, *, enterprise: bool = False) -> Footprint:
     )
 
 
+def kept(*where: Footprint, **more: str) -> Mapping[str, Any]:
+    """A status that tells of places."""
+    told = [LaunchedPlace(**one.model_dump(), **more) for one in places(where)]
+    return RunnerPoolStatus(places=told).to_object()
+
+
 def test_places_survive_the_way_through_status() -> None:
     """Else runners of an edited pool are orphaned by a restart."""
     known = (
@@ -235,14 +243,46 @@ def test_places_survive_the_way_through_status() -> None:
         footprint(Scope(kind=ScopeKind.ORGANIZATION, owner="acme")),
         footprint(Scope(kind=ScopeKind.ENTERPRISE, owner="big"), enterprise=True),
     )
-    stored = RunnerPoolStatus(places=places(known)).to_object()
-    assert footprints(stored, namespace="runners") == known
+    assert footprints(kept(*known), namespace="runners") == known
 
 
 def test_the_place_of_a_pool_is_its_footprint() -> None:
     made = pool({"github": github()})
-    stored = RunnerPoolStatus(places=places([made.footprint])).to_object()
-    assert footprints(stored, namespace="default") == (made.footprint,)
+    assert footprints(kept(made.footprint), namespace="default") == (made.footprint,)
+
+
+ORGANIZATION = footprint(Scope(kind=ScopeKind.ORGANIZATION, owner="acme"))
+
+
+@pytest.mark.parametrize(
+    ("status", "bound"),
+    [
+        (kept(ORGANIZATION, ends_by="2026-11-21T10:00:00Z"), 1_795_255_200.0),
+        (
+            {**kept(ORGANIZATION, ends_by="2026-11-21T10:00:00Z"), "lastLaunchAt": "2026-11-22T10:00:00Z"},
+            1_795_255_200.0,
+        ),
+        ({**kept(ORGANIZATION), "lastLaunchAt": "2026-11-21T10:00:00Z"}, 1_795_255_300.0),
+        ({**kept(ORGANIZATION, ends_by="soon"), "lastLaunchAt": "2026-11-21T10:00:00Z"}, 1_795_255_300.0),
+        (kept(ORGANIZATION), None),
+        ({}, None),
+    ],
+    ids=["told", "told, and older", "by an older version", "cannot be read", "never launched", "nothing"],
+)
+def test_by_when_everything_has_ended_at_a_place_is_read_back(
+    status: Mapping[str, Any], bound: float | None
+) -> None:
+    found = dict(bounds(status, namespace="runners", ends_by=lambda at: at + 100))
+    assert found.get(ORGANIZATION.place) == bound
+
+
+def test_an_intent_moves_the_end_at_its_place_back_but_never_forth() -> None:
+    told = kept(ORGANIZATION, ends_by="2026-11-21T10:00:00Z")
+    for at, bound in ((1_795_255_000.0, 1_795_255_200.0), (1_795_255_150.0, 1_795_255_250.0)):
+        one = Intent(name="t4-hfr-1", flavor="t4-small", at=at, place=ORGANIZATION)
+        status = {**told, **write_down(Written(term=Term(number=1, holder="a"), intents=(one,)))}
+        found = bounds(status, namespace="runners", ends_by=lambda at: at + 100)
+        assert dict(found) == {ORGANIZATION.place: bound}
 
 
 def test_a_status_that_says_nothing_brings_nothing_back() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from controller.core.drained import ends_by
 from controller.core.intents import PoolIntents
 from controller.core.lifecycle import Effect, InFlight, Track
 from controller.core.model import (
@@ -184,7 +185,7 @@ def run_plan(
             results=tuple(results),
             memory=memory or Memory(),
             now=now,
-            wall=SERVER,
+            wall=SERVER + now - NOW,
             controller_id=CONTROLLER,
             entropy=entropy,
         )
@@ -208,6 +209,14 @@ def remembering(name: str, *, of: Pool | None = None, **track: Any) -> Memory:
     """Memory that knows one runner, of the pool that most tests have."""
     uid = (of or pool()).uid
     return Memory(pools={uid: PoolMemory(tracks={name: Track(**track)})})
+
+
+def launched(of: Pool, at: float | None) -> Pool:
+    """A pool that launched at all of its places at a moment in epoch seconds, or never."""
+    if at is None:
+        return of
+    by = ends_by(of, at)
+    return replace(of, last_launch_at=at, ends_by=tuple((where.place, by) for where in of.footprints))
 
 
 def elsewhere(of: Pool) -> Footprint:

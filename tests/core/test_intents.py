@@ -178,7 +178,7 @@ class TestThePlan:
         ("told", "drained"),
         [
             (PoolIntents(), True),
-            (PoolIntents(open=frozenset({"t4-hfr-1"})), False),
+            (PoolIntents(open=frozenset({"t4-hfr-1"}), places=frozenset({pool().footprint.place})), False),
             (PoolIntents(lists_after=NOW), False),
         ],
         ids=["no intent", "an intent that nothing has ended", "an older version launched lately"],

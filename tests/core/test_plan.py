@@ -29,6 +29,7 @@ from .build import (
     elsewhere,
     hf_job,
     job,
+    launched,
     launching,
     name_of,
     pool,
@@ -643,7 +644,7 @@ class TestDeletedPools:
     ) -> None:
         view = snapshot(registrations=None, hf_jobs=seen(failure=REFUSED))
         for launched_at, drained in ((None, True), (SERVER - 60, False), (SERVER - 90_000, True)):
-            p = pool(deleting=True, last_launch_at=launched_at)
+            p = launched(pool(deleting=True), launched_at)
             done = run_plan([p], view)
             assert done.reports[p.uid].drained is drained
 
@@ -651,7 +652,7 @@ class TestDeletedPools:
         self,
     ) -> None:
         for launched_at, drained in ((SERVER - 60, False), (SERVER - 90_000, True)):
-            p = pool(deleting=True, former=(elsewhere(pool()),), last_launch_at=launched_at)
+            p = launched(pool(deleting=True, former=(elsewhere(pool()),)), launched_at)
             first = run_plan([p], snapshot())
             view = snapshot(registrations=seen(at=NOW + 5), hf_jobs=seen(at=NOW + 5))
             view = replace(view, hf_jobs={**view.hf_jobs, elsewhere(p).account: seen(failure=REFUSED)})
@@ -659,7 +660,7 @@ class TestDeletedPools:
             assert done.reports[p.uid].drained is drained
 
     def test_a_host_that_never_answers_again_keeps_it_no_longer_than_what_it_launched_can_live(self) -> None:
-        p = pool(deleting=True, last_launch_at=SERVER - 90_000)
+        p = launched(pool(deleting=True), SERVER)
         first = run_plan([p], snapshot())
         failing = snapshot(hf_jobs=seen(failure=OUTAGE))
         for later, drained in ((3600, False), (90_000, True)):

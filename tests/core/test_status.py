@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator
 
 from controller.api.crd import crd
 from controller.core.backoff import POOL, Backoff
+from controller.core.drained import ends_by
 from controller.core.lifecycle import Phase
 from controller.core.model import (
     Failure,
@@ -26,9 +27,9 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.reasons import Reason
-from controller.core.report import Waiting
+from controller.core.report import Memory, PoolMemory, Waiting
 from controller.core.retry import Losses, Watched
-from controller.core.status import CONDITIONS, Instant, build_status, rejected_status
+from controller.core.status import CONDITIONS, Instant, build_status, iso, rejected_status
 from controller.core.text import text
 from tests.core.build import (
     NOW,
@@ -36,9 +37,12 @@ from tests.core.build import (
     REFUSED,
     SERVER,
     SOURCE,
+    elsewhere,
     hf_job,
     job,
+    launched,
     pool,
+    registration,
     run_plan,
     running,
     seen,
@@ -221,6 +225,55 @@ def test_an_api_server_takes_the_status_whatever_the_services_told(draw: st.Data
 def test_a_spec_that_cannot_be_followed_is_told_within_bounds(message: str) -> None:
     status = rejected_status(generation=1, message=message, previous={}, deleting=False, wall=SERVER)
     assert [error.message for error in Draft7Validator(schema()).iter_errors(status)] == []
+
+
+def told(of: Pool, view: Snapshot, *, leaving_for: float) -> dict[str, str]:
+    """What each condition says of a pool that has been leaving for a while."""
+    memory = Memory(pools={of.uid: PoolMemory(draining_since=NOW - leaving_for)})
+    report = run_plan([of], view, memory=memory).reports[of.uid]
+    now = Instant(mono=NOW, wall=SERVER)
+    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    return {known["type"]: known["message"] for known in status["conditions"]}
+
+
+def test_a_pool_that_waits_for_a_place_that_cannot_be_read_says_which_why_and_until_when() -> None:
+    leaving = launched(pool(deleting=True), SERVER - 60)
+    until = iso(ends_by(leaving, SERVER - 60))
+    found = told(leaving, snapshot(registrations=seen(failure=REFUSED)), leaving_for=100)
+    for said in (found["Ready"], found["Reconciling"]):
+        assert "repos/acme/lib at https://api.github.com" in said
+        assert REFUSED.message in said
+        assert until in said
+    assert REFUSED.message in found["Stalled"]
+    assert f"The pool goes without it too, by {until} at the latest." in found["Stalled"]
+
+
+def test_a_pool_whose_places_can_be_read_names_none_of_them() -> None:
+    leaving = launched(pool(deleting=True), SERVER - 60)
+    found = told(leaving, snapshot(registrations=[registration(leaving)]), leaving_for=100)
+    assert found["Reconciling"] == Reason.Draining.meaning
+
+
+def test_status_keeps_the_places_where_something_was_launched_and_no_others() -> None:
+    former = elsewhere(pool())
+    moved = pool(former=(former,), ends_by=((former.place, SERVER),))
+    report = run_plan([moved], snapshot()).reports[moved.uid]
+    now = Instant(mono=NOW, wall=SERVER)
+    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    assert [(one["namespace"], one["endsBy"]) for one in status["places"]] == [("elsewhere", iso(SERVER))]
+
+
+def test_a_spec_that_cannot_be_followed_keeps_what_was_launched_up_to_date() -> None:
+    serving = launched(pool(deleting=True), SERVER)
+    report = run_plan([serving], snapshot()).reports[serving.uid]
+    old = {"lastLaunchAt": iso(SERVER - 9_000), "places": [], "counts": {"queued": 1}}
+    status = rejected_status(
+        generation=2, message="bad", previous=old, deleting=True, wall=SERVER, report=report
+    )
+    assert status["lastLaunchAt"] == iso(SERVER)
+    assert [one["endsBy"] for one in status["places"]] == [iso(ends_by(serving, SERVER))]
+    assert status["counts"] == {"queued": 1}
+    assert Draft7Validator(schema()).is_valid(status)
 
 
 def test_an_address_that_is_too_long_is_left_out_and_not_cut() -> None:

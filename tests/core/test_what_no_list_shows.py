@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 from controller.core.evidence import LIST_LAG
-from controller.core.gc import is_left
 from controller.core.lifecycle import Phase
-from controller.core.money import timeout_seconds
 
 from .build import (
     NOW,
-    REFUSED,
-    elsewhere,
     hf_job,
     name_of,
     pool,
     registration,
     remembering,
     run_plan,
-    seen,
     snapshot,
     started,
 )
@@ -46,34 +38,3 @@ def test_surplus_is_given_back_only_where_the_registration_shows() -> None:
         registrations=[registration(p, "listed")], hf_jobs=[hf_job(p, "listed"), hf_job(p, "unlisted")]
     )
     assert [action.name for action in run_plan([p], view).actions] == [name_of(p, "listed")]
-
-
-class TestAFormerPlace:
-    """A place from which a pool has moved, at :data:`NOW`."""
-
-    def left(self, *, registrations: Any, hf_jobs: Any, seconds: float, runners: Any = ()) -> bool:
-        here = pool()
-        there = elsewhere(here)
-        view = snapshot(registrations=registrations, hf_jobs=None)
-        view = replace(view, hf_jobs={there.account: hf_jobs})
-        return is_left(here, there, runners, view, moved_at=NOW, now=NOW + seconds)
-
-    def test_it_is_left_once_lists_that_are_a_lag_younger_show_nothing(self) -> None:
-        for later, left in ((LIST_LAG - 1, False), (LIST_LAG + 1, True)):
-            lists = {"registrations": seen(at=NOW + later), "hf_jobs": seen(at=NOW + later)}
-            assert self.left(**lists, seconds=later + 1) is left
-
-    def test_it_is_not_left_while_a_runner_is_there(self) -> None:
-        moved = replace(pool("moved"), hub=elsewhere(pool()).account)
-        view = snapshot(registrations=[registration(moved)], hf_jobs={})
-        runners = run_plan([moved], view).reports[moved.uid].runners
-        lists = {"registrations": seen(at=NOW + 99), "hf_jobs": seen(at=NOW + 99)}
-        assert not self.left(**lists, seconds=100, runners=runners)
-
-    def test_where_nothing_can_be_read_any_more_it_is_left_when_all_that_was_launched_there_has_timed_out(
-        self,
-    ) -> None:
-        whole = timeout_seconds(pool().deadlines) + LIST_LAG
-        for seconds, left in ((3600, False), (whole + 1, True)):
-            gone = {"registrations": seen(at=NOW + seconds - 1), "hf_jobs": seen(failure=REFUSED)}
-            assert self.left(**gone, seconds=seconds) is left

@@ -309,5 +309,8 @@ class _Connections:
         await self._world.script.play("secret")
         return self._world.secrets[ref]
 
+    def hold(self, secrets: object) -> None:
+        """Nothing is taken away."""
+
     async def keep(self, sources: object, accounts: object) -> None:
         """Nothing is closed."""

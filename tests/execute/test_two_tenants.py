@@ -32,6 +32,9 @@ class Hosts:
     def hub(self, account: HubAccount) -> Any:
         return Hub(self.scripts[account])
 
+    def hold(self, secrets: object) -> None:
+        """Nothing is taken away."""
+
     async def keep(self, sources: object, accounts: object) -> None:
         """Nothing is closed."""
 

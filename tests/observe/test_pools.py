@@ -5,14 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from controller.api.convert import write_down
+from controller.api.runnerpool import DRAIN_ANNOTATION
+from controller.core.drained import ends_by
+from controller.core.evidence import LIST_LAG
 from controller.core.intents import Intent, Term, Written
-from controller.core.model import Footprint, PoolKey
+from controller.core.model import Footprint, Pool, PoolKey
+from controller.core.money import timeout_seconds
+from controller.core.status import Instant, build_status
 from controller.observe.pools import PoolRegistry
+from tests.core.build import NOW, SERVER, run_plan, snapshot
 
 BODY: dict[str, Any] = {
     "apiVersion": "hfrunners.dev/v1alpha1",
@@ -43,6 +49,13 @@ def body(**changes: Any) -> dict[str, Any]:
             at = at.setdefault(parent, {})
         at[last] = value
     return found
+
+
+def status_of(of: Pool) -> dict[str, Any]:
+    """The status of a pool, as a process would write it."""
+    moment = Instant(mono=NOW, wall=SERVER)
+    report = run_plan([of], snapshot()).reports[of.uid]
+    return build_status(report, previous={}, overlaps=(), usd_per_second={}, start=moment, now=moment)
 
 
 class Registry(PoolRegistry):
@@ -173,14 +186,32 @@ def test_a_pool_that_moves_keeps_its_former_place_until_it_is_left() -> None:
     registry = Registry()
     registry.upsert(body())
     old = registry.pools[0].footprint
+    registry.note_launch("uid-1", 5.0)
     registry.upsert(body(spec__github__url="https://github.com/acme/other", metadata__generation=2))
     assert registry.pools[0].former == (old,)
+    registry.note_launch("uid-1", 6.0)
     registry.upsert(body(metadata__generation=3))  # and back again: where it is now is no former place
     (pool,) = registry.pools
     assert pool.footprint == old
     assert [place.registrations.scope.repository for place in pool.former] == ["other"]
     registry.leave_footprint("uid-1", pool.former[0])
     assert registry.pools[0].former == ()
+
+
+def test_a_place_where_nothing_was_launched_is_forgotten_by_the_edit_that_corrects_it() -> None:
+    registry = Registry()
+    registry.upsert(body(spec__github__url="https://gihub.com/acme/lib"))
+    registry.upsert(body(metadata__generation=2))
+    assert registry.pools[0].former == ()
+
+
+def test_a_place_where_something_was_seen_alive_is_kept_though_nobody_knows_of_a_launch() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    old = registry.pools[0].footprint
+    registry.note_life("uid-1", old, 5.0)
+    registry.upsert(body(spec__github__url="https://github.com/acme/other", metadata__generation=2))
+    assert registry.pools[0].former == (old,)
 
 
 def test_what_the_status_says_at_first_sight_is_what_an_earlier_process_intended() -> None:
@@ -224,6 +255,80 @@ def test_former_places_and_the_last_launch_come_back_from_the_status_after_a_res
     (pool,) = second.pools
     assert pool.former == (old,)
     assert pool.last_launch_at is not None
+
+
+def test_by_when_everything_has_ended_comes_back_from_the_status_place_by_place() -> None:
+    first = Registry()
+    first.upsert(body())
+    first.note_launch("uid-1", 1_795_255_200.0)
+    old = first.pools[0]
+    told = status_of(old)
+    second = Registry()
+    second.upsert(body(spec__github__url="https://github.com/acme/other", status=told))
+    (pool,) = second.pools
+    assert pool.former == (old.footprint,)
+    assert pool.bound(old.footprint.place) == 1_795_255_200.0 + timeout_seconds(old.deadlines) + LIST_LAG
+    assert pool.bound(pool.footprint.place) is None
+
+
+def test_an_intent_counts_as_a_launch_to_its_place() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    (pool,) = registry.pools
+    one = Intent(name="t4-hfr-1", flavor="t4-small", at=5.0, place=pool.footprint)
+    again = Registry()
+    again.upsert(body(status=write_down(Written(term=Term(number=4, holder="a"), intents=(one,)))))
+    assert again.pools[0].bound(pool.footprint.place) == ends_by(pool, 5.0)
+
+
+class TestABadSpecAfterARestart:
+    """The spec turned bad, and then the process began anew: it has never seen a good one."""
+
+    bad: ClassVar = {"spec__flavors": [], "metadata__generation": 2}
+    going: ClassVar = {**bad, "metadata__deletionTimestamp": "2026-11-21T09:00:00Z"}
+
+    @staticmethod
+    def status() -> dict[str, Any]:
+        before = Registry()
+        before.upsert(body())
+        before.note_launch("uid-1", 1_795_255_200.0)
+        return status_of(before.pools[0])
+
+    def test_its_finalizer_stays_as_its_status_tells_of_launches(self) -> None:
+        registry = Registry()
+        registry.upsert(body(status=self.status(), **self.bad))
+        assert registry.pools == []
+        assert not registry.may_go(KEY, "uid-1")
+
+    @pytest.mark.parametrize("asked", ["deletion", "drain"])
+    def test_what_its_status_tells_of_is_drained_when_it_is_to_go(self, asked: str) -> None:
+        drain = {**self.bad, "metadata__annotations": {DRAIN_ANNOTATION: "1"}}
+        registry = Registry()
+        registry.upsert(body(status=self.status(), **(self.going if asked == "deletion" else drain)))
+        (pool,) = registry.pools
+        good = Registry()
+        good.upsert(body())
+        assert pool.footprint == good.pools[0].footprint
+        assert (pool.deleting, pool.paused, pool.max_runners) == (asked == "deletion", True, 0)
+        assert pool.bound(pool.footprint.place) is not None
+        assert not registry.may_go(KEY, "uid-1")
+        registry.mark_drained("uid-1", drained=True)
+        assert registry.may_go(KEY, "uid-1")
+
+    def test_one_of_which_only_an_intent_was_written_is_drained_too(self) -> None:
+        good = Registry()
+        good.upsert(body())
+        one = Intent(name="t4-hfr-1", flavor="t4-small", at=5.0, place=good.pools[0].footprint)
+        said = write_down(Written(term=Term(number=4, holder="a"), intents=(one,)))
+        registry = Registry()
+        registry.upsert(body(status=said, **self.going))
+        assert [pool.footprint for pool in registry.pools] == [one.place]
+        assert not registry.may_go(KEY, "uid-1")
+
+    def test_one_that_never_launched_may_go_at_once(self) -> None:
+        registry = Registry()
+        registry.upsert(body(status={"observedGeneration": 1, "places": []}, **self.going))
+        assert registry.may_go(KEY, "uid-1")
 
 
 @pytest.mark.parametrize(

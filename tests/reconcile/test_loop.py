@@ -375,6 +375,7 @@ class TestAPoolThatMoved:
     @staticmethod
     async def move(scene: Scene) -> Footprint:
         await scene.step()
+        scene.registry.note_launch("uid-ci-t4", SERVER)
         before = scene.pool("ci/t4").footprint
         scene.registry.upsert(described("t4", spec__huggingface__namespace="other", metadata__generation=2))
         assert scene.pool("ci/t4").former == (before,)

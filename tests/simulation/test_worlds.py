@@ -284,7 +284,6 @@ def test_a_cheaper_pool_of_another_namespace_that_may_launch_nothing_takes_no_jo
     unbroken(scene(job(5.0), pools=(POOL, idle)))
 
 
-@fails_today("without its Secrets a pool is kept until the longest deadline is over")
 @pytest.mark.parametrize("secrets_first", [True, False])
 def test_a_namespace_that_is_deleted_takes_its_pools_with_it(secrets_first: bool) -> None:
     share = 0.0 if secrets_first else 0.9
