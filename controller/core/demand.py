@@ -101,7 +101,7 @@ def blocked_by(place: Footprint, snapshot: Snapshot) -> Failure | None:
 
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     """Return whether nothing that a person decided or must mend keeps the pool from launching."""
-    return not (pool.paused or pool.leaving or blocked_by(pool.footprint, snapshot))
+    return not (pool.held or pool.leaving or blocked_by(pool.footprint, snapshot))
 
 
 @dataclass(slots=True, kw_only=True)
