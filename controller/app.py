@@ -35,6 +35,7 @@ from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.schema import served_schema
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
+from controller.adapters.kube.stop_switch import KubernetesStopSwitch, SwitchName
 from controller.api.crd import missing_fields
 from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.naming import label_value
@@ -43,6 +44,7 @@ from controller.execute.spec import RunnerVersion
 from controller.metrics.recorder import Metrics
 from controller.observe.freshness import Freshness
 from controller.observe.pools import PoolRegistry
+from controller.observe.stop_switch import SwitchObserver
 from controller.operator.handlers import Watch, quiet_logging
 from controller.ports import GitHub, Hub, Leader, Meter, Release, UpstreamError
 from controller.reconcile.assembly import Settings, assemble
@@ -155,6 +157,7 @@ class Options:
         web_port: Likewise; 0 takes a free one.
         points_per_minute: GitHub's secondary limit per credential; 0 means none, None what the host documents.
         election: For one of several replicas; None for a process that runs alone.
+        stop_switch: Where people stop all launches; None where nobody can.
         debug_plan: Serve ``/debug/plan``.
     """
 
@@ -166,6 +169,7 @@ class Options:
     web_port: int = 8080
     points_per_minute: int | None = None
     election: LeaderElection | None = None
+    stop_switch: SwitchName | None = None
     debug_plan: bool = False
 
 
@@ -276,7 +280,8 @@ async def _lead(
     async with AsyncExitStack() as stack:
         # 1. The controller, over clients for whatever the pools name.
         controller_id = options.settings.controller_id or await _own_id(kube, options)
-        connections = _connections(options, clock, kube, term, metrics)
+        switch = await _switch(options, stack)
+        connections = _connections(options, clock, kube, term=term, meter=metrics, switch=switch)
         stack.push_async_callback(connections.close)
         intents = KubernetesIntents(client=kube)
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
@@ -290,6 +295,7 @@ async def _lead(
             leadership=term.leadership,
             token=_token,
             recorder=metrics,
+            switch=switch,
         )
         registry, reconciler = controller.registry, controller.reconciler
         metrics.lead(term.leadership, controller.observatory)
@@ -310,10 +316,12 @@ async def _lead(
         # 2. Every pool once, so that no runner looks like a stray; then the loops, and kopf.
         await _list_first(kube, registry, options.namespaces)
         await _require_fields(kube, installed=True)
+        await switch.first_look()
         log.info("serving", extra={"controller_id": controller_id, "pools": len(registry.pools)})
         passes = asyncio.create_task(reconciler.run(), name="passes")
         others = [
             asyncio.create_task(events.run(), name="events"),
+            asyncio.create_task(switch.run(), name="stop switch"),
             asyncio.create_task(
                 _compare_for_ever(kube, registry, options.namespaces, freshness), name="compare"
             ),
@@ -347,6 +355,16 @@ async def _lead(
             log.info("stopped")
         for task in failing & ended:
             task.result()  # what ended by itself has failed: let the process end with its error, and be started again
+
+
+async def _switch(options: Options, stack: AsyncExitStack) -> SwitchObserver:
+    """Return who looks at the stop switch, with a client of its own: it must not wait behind a thousand statuses."""
+    if options.stop_switch is None:
+        log.info("no stop switch: --stop-switch names none")
+        return SwitchObserver()
+    client = await connect(kubeconfig=options.kubeconfig, context=options.context)
+    stack.push_async_callback(client.close)
+    return SwitchObserver(KubernetesStopSwitch(client=client, switch=options.stop_switch))
 
 
 def _overdue(age: float, what: str) -> str | None:
@@ -484,11 +502,11 @@ def _release(runner: RunnerVersion) -> Release:
 
 
 def _connections(
-    options: Options, clock: SystemClock, kube: Client, term: Term, meter: Meter
+    options: Options, clock: SystemClock, kube: Client, *, term: Term, meter: Meter, switch: SwitchObserver
 ) -> SecretConnections:
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
     shares = Shares()  # of GitHub's limits, between Secrets that lead to one installation
-    before_send = fence(term.leadership, identity=term.identity)
+    before_send = fence(term.leadership, identity=term.identity, stopped=switch.stops_for)
     session = open_session(before_send=before_send)
 
     def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:

@@ -29,6 +29,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.retry import RunRecord
+from controller.core.stop_switch import Stop, Stopped
 
 
 class UpstreamError(Exception):
@@ -316,6 +317,25 @@ class Events(Protocol):
 
 class Fenced(Exception):  # noqa: N818 - not a failure: somebody else leads now
     """This process may not act any more; nothing was sent."""
+
+
+class LaunchStopped(Fenced):
+    """The stop switch is on; nothing was sent.
+
+    Args:
+        stopped: Why.
+    """
+
+    def __init__(self, stopped: Stopped) -> None:
+        super().__init__(stopped.message)
+        self.stopped = stopped
+
+
+class StopSwitches(Protocol):
+    """Where the stop switch is kept."""
+
+    async def read(self) -> Sequence[Stop]:
+        """Return what is stopped now; nothing where nobody ever stopped anything."""
 
 
 class Leadership(Protocol):

@@ -14,6 +14,7 @@ from controller.cli.demo import demo_command
 from controller.cli.drain import drain_command
 from controller.cli.init import init_command
 from controller.cli.logs_command import logs_command
+from controller.cli.pause import pause_command, resume_command
 from controller.cli.run import run_command
 from controller.cli.runners import runners_command
 from controller.cli.sim import sim_command
@@ -37,3 +38,5 @@ main.add_command(sim_command)
 main.add_command(simulate_command)
 main.add_command(demo_command)
 main.add_command(drain_command)
+main.add_command(pause_command)
+main.add_command(resume_command)

@@ -16,7 +16,7 @@ from rich.text import Text
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.client import Client, connect
 from controller.app import SystemClock
-from controller.cli.checks.cluster import check_crd, check_rights
+from controller.cli.checks.cluster import check_crd, check_rights, check_switches
 from controller.cli.checks.findings import Finding, Findings, Severity
 from controller.cli.checks.github import GitHubCheck
 from controller.cli.checks.hub import check_account, check_flavors, read_flavors
@@ -77,7 +77,7 @@ def check_command(
     that they need not have; every repository (at most 50 of a pool); the runner group and which repositories it leaves out;
     public repositories, whose pull requests could run on the runners; GitHub's quota and what polling takes of it; the Hub's
     token and its right to run Jobs in the namespace; flavors and their prices; the image, by its name alone; the Secrets of
-    secretEnv; labels that two pools share; in a cluster whether its CRD is of this version, and with --service-account the controller's
+    secretEnv; labels that two pools share; in a cluster whether its CRD is of this version, whether launches are stopped, and with --service-account the controller's
     rights.
 
     Nothing is changed anywhere. For a fine-grained GitHub token, whose permissions GitHub does not tell, a registration that
@@ -136,6 +136,7 @@ async def _check(
         await _check_pools(inputs.subjects, secrets, found, allow_http=allow_http)
         if client is not None:
             await check_crd(client, found)
+            await check_switches(client, found)
             in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and not (
                 kubeconfig or os.environ.get("KUBECONFIG")
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import click
 from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION
 from controller.adapters.kube.election import LeadershipLost, Timing
+from controller.adapters.kube.stop_switch import SwitchName
 from controller.adapters.names import Loop
 from controller.app import LeaderElection, Options, run
 from controller.cli.logs import configure_logging
@@ -22,6 +24,9 @@ from controller.ports import UpstreamError
 from controller.reconcile.assembly import Settings
 
 log = logging.getLogger(__name__)
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A DNS label (RFC 1123), as the API server asks of a namespace."""
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -38,11 +43,24 @@ def _checksums(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) ->
     return found
 
 
-def _own_namespace() -> str:
+def _own_namespace(needed: str) -> str:
     try:
         return _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise click.UsageError("--leader-elect outside of a pod needs --lease-namespace") from error
+        raise click.UsageError(needed) from error
+
+
+def _namespaces(
+    _: click.Context, parameter: click.Parameter, given: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Refuse what can be no namespace's name: a controller that watches it would run, and serve nobody."""
+    for name in (given,) if isinstance(given, str) else given or ():
+        if not _NAMESPACE.fullmatch(name):
+            raise click.BadParameter(
+                f"{name!r} is no name of a namespace: write up to 63 lower-case letters, digits and hyphens, such as ci",
+                param=parameter,
+            )
+    return given
 
 
 @click.command("run")
@@ -53,6 +71,7 @@ def _own_namespace() -> str:
     "namespaces",
     metavar="NAME",
     multiple=True,
+    callback=_namespaces,
     help="Watch only this; may be repeated. Default: all.",
 )
 @click.option(
@@ -130,7 +149,12 @@ def _own_namespace() -> str:
     show_default=True,
     help="The Lease. Controllers with different ids in one namespace need different ones.",
 )
-@click.option("--lease-namespace", metavar="NAME", help="Where the Lease is. Default: the pod's namespace.")
+@click.option(
+    "--lease-namespace",
+    metavar="NAME",
+    callback=_namespaces,
+    help="Where the Lease is. Default: the pod's namespace.",
+)
 @click.option(
     "--lease-duration",
     metavar="SECONDS",
@@ -154,6 +178,18 @@ def _own_namespace() -> str:
     default=Timing().retry,
     show_default=True,
     help="Between two renewals.",
+)
+@click.option(
+    "--stop-switch",
+    metavar="NAME",
+    help="ConfigMap by which people stop all launches (`pause`, `resume`); NAME-values is read too, for the chart. While it was "
+    "never read, nothing is launched. Needs get on both. Default: no switch.",
+)
+@click.option(
+    "--stop-switch-namespace",
+    metavar="NAME",
+    callback=_namespaces,
+    help="Where it is. Default: the Lease's namespace, or the pod's.",
 )
 @click.option(
     "--debug-plan",
@@ -193,6 +229,8 @@ def run_command(
     lease_duration: float,
     lease_renew_deadline: float,
     lease_retry_period: float,
+    stop_switch: str | None,
+    stop_switch_namespace: str | None,
     debug_plan: bool,
     log_format: str,
     log_level: str,
@@ -220,7 +258,17 @@ def run_command(
         except ValueError as error:
             raise click.UsageError(f"--lease-…: {error}") from error
         election = LeaderElection(
-            namespace=lease_namespace or _own_namespace(), name=lease_name, timing=timing
+            namespace=lease_namespace
+            or _own_namespace("--leader-elect outside of a pod needs --lease-namespace"),
+            name=lease_name,
+            timing=timing,
+        )
+    switch = None
+    if stop_switch:
+        where = stop_switch_namespace or (election.namespace if election else None)
+        switch = SwitchName(
+            namespace=where or _own_namespace("--stop-switch outside of a pod needs --stop-switch-namespace"),
+            name=stop_switch,
         )
     configure_logging(log_format, log_level)
     options = Options(
@@ -243,6 +291,7 @@ def run_command(
         web_port=web_port,
         points_per_minute=github_points_per_minute,
         election=election,
+        stop_switch=switch,
         debug_plan=debug_plan,
     )
     try:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,9 @@ REFRESH = 2.0
 
 WIDEST = 1_000
 """Columns of a table that no terminal bounds."""
+
+MOST_NAMED = 5
+"""Pools that one line names."""
 
 BILLED = frozenset({Phase.STARTING, Phase.IDLE, Phase.BUSY})
 STYLES = {
@@ -84,11 +87,13 @@ class Fleet:
         rows: Runners by pool; a status holds the newest twenty of its pool.
         unshown: Live HF Jobs by pool that its status does not list.
         pools: All of them, ``namespace/name``.
+        stopped: What lets pools launch nothing (the stop switch, ``spec.paused``), by pool.
     """
 
     rows: Sequence[Row]
     unshown: Mapping[str, int]
     pools: Sequence[str]
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def origins(self) -> set[str]:
@@ -105,6 +110,7 @@ class Fleet:
         return {
             "runners": [row.to_json() for row in self.rows],
             "unshown": dict(self.unshown),
+            "stopped": dict(self.stopped),
             "usdPerHour": round(self.usd_per_hour, 4),
         }
 
@@ -113,11 +119,14 @@ def read_fleet(pools: Sequence[Mapping[str, Any]]) -> Fleet:
     """Read RunnerPools as the API server holds them."""
     rows: list[Row] = []
     unshown: dict[str, int] = {}
+    stopped: dict[str, str] = {}
     names = []
     for pool in sorted(pools, key=lambda one: (one["metadata"]["namespace"], one["metadata"]["name"])):
         namespace, name = pool["metadata"]["namespace"], pool["metadata"]["name"]
         names.append(f"{namespace}/{name}")
         status = pool.get("status") or {}
+        if why := _why_stopped(status):
+            stopped[names[-1]] = why
         prices = {one["name"]: one.get("usdPerHour") for one in status.get("flavors") or []}
         origins = _http_origins(pool.get("spec") or {})
         mine = [_row(namespace, name, runner, prices, origins) for runner in status.get("runners") or []]
@@ -126,7 +135,14 @@ def read_fleet(pools: Sequence[Mapping[str, Any]]) -> Fleet:
         more = live - sum(row.phase not in (Phase.FINISHED, Phase.LOST, Phase.REGISTERED) for row in mine)
         if more > 0:
             unshown[names[-1]] = more
-    return Fleet(rows=rows, unshown=unshown, pools=names)
+    return Fleet(rows=rows, unshown=unshown, pools=names, stopped=stopped)
+
+
+def _why_stopped(status: Mapping[str, Any]) -> str:
+    for one in status.get("conditions") or ():
+        if one.get("type") == "LaunchesAllowed" and one.get("status") == "False":
+            return f"{one.get('reason')}: {one.get('message')}"
+    return ""
 
 
 def _http_origins(spec: Mapping[str, Any]) -> frozenset[str]:
@@ -186,6 +202,12 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
         )
     words = [f"{pool}: {count} more, not in its status" for pool, count in fleet.unshown.items()]
     idle = len(fleet.pools) - len({f"{row.namespace}/{row.pool}" for row in fleet.rows})
+    for why in dict.fromkeys(fleet.stopped.values()):
+        of = [pool for pool, said in fleet.stopped.items() if said == why]
+        whose = ", ".join(of[:MOST_NAMED]) + (
+            f" and {len(of) - MOST_NAMED} more" if len(of) > MOST_NAMED else ""
+        )
+        words.append(f"nothing is launched for {whose}: {why}")
     words.append(
         f"{_count(len(fleet.rows), 'runner')} in {_count(len(fleet.pools), 'pool')}, {idle} without any; "
         f"${fleet.usd_per_hour:.2f} per hour"

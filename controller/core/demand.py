@@ -103,7 +103,7 @@ def blocked_by(place: Footprint, snapshot: Snapshot) -> Failure | None:
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     """Return whether nothing that a person decided or must mend keeps the pool from launching."""
     blocked = blocked_by(pool.footprint, snapshot) or missing_group(pool, snapshot)
-    return not (pool.paused or pool.leaving or blocked)
+    return not (pool.held or pool.leaving or blocked)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -88,6 +88,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "maxRunners": pool.max_runners,
         "minIdle": pool.min_idle,
         "paused": pool.paused,
+        "stopped": pool.stopped and pool.stopped.message,
         "deleting": pool.deleting,
     }
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from controller.core.reasons import Reason
+from controller.core.stop_switch import Stopped
 
 T = TypeVar("T")
 
@@ -300,6 +301,7 @@ class Pool:
         deadlines: Seconds.
         retry_interrupted: The last attempt of a run whose failed jobs are run again after an interruption; 0 for never.
         paused: Launch nothing.
+        stopped: Why the stop switch lets it launch nothing; None while it is off (:func:`controller.core.plan.plan` says so).
         deleting: ``metadata.deletionTimestamp`` is set.
         drain_request: Who asks for draining writes something new here again and again; empty when nobody does.
         draining: Somebody does ask (:func:`controller.core.plan.plan` says so).
@@ -331,6 +333,7 @@ class Pool:
     deadlines: Deadlines = field(default_factory=Deadlines)
     retry_interrupted: int = 0
     paused: bool = False
+    stopped: Stopped | None = field(default=None, compare=False)
     deleting: bool = False
     drain_request: str = ""
     draining: bool = False
@@ -361,6 +364,11 @@ class Pool:
     def leaving(self) -> bool:
         """Whether the pool launches nothing and lets its runners end, as it is being deleted or drained."""
         return self.deleting or self.draining
+
+    @property
+    def held(self) -> bool:
+        """Whether a person wants nothing launched: by ``spec.paused``, or by the stop switch."""
+        return self.paused or self.stopped is not None
 
 
 # ---------------------------------------------------------------------------------------------------------------- GitHub

@@ -82,6 +82,7 @@ def plan(given: PlanInput) -> Plan:
         memory=Memory(pools=memories, strays=strays),
         faults=faults,
         strays_fault=strays_fault,
+        switch=given.switch,
     )
 
 
@@ -108,6 +109,7 @@ class _Shared:
         """Return a pool's pass, with its runners joined from its own lists."""
         given = self.given
         memory = given.memory.pools.get(pool.uid) or first_memory(given, pool)
+        pool = replace(pool, stopped=given.switch.stops_for(pool.hub.namespace))
         pool, memory = _heed_drain_request(pool, memory, given.now)
         halves = halves_of(pool, self.marked)
         running, served = _of_own_sources(pool, self.running), self._completed_of(pool)

@@ -61,6 +61,9 @@ _NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen})
 _REPEATS = frozenset({Reason.RunnerVersionRefused, Reason.PlatformCancelled})
 """Ends that will meet the next runner too, although this one came online."""
 
+_NOT_TRIED = frozenset({Reason.IntentsBlocked, Reason.StopSwitchOn, Reason.StopSwitchUnread})
+"""Failures of launches of which nothing was tried; each is looked at anew in every pass."""
+
 _WHATEVER_IT_DID = frozenset({Reason.PlatformCancelled, Reason.TimedOut})
 """Ends by the Hub, which mean the same with a workflow job and without."""
 
@@ -301,8 +304,8 @@ class PoolPass:
                 self._succeeded(runner.flavor)
         for result in results:
             if result.effect is Effect.LAUNCH and result.failure is not None:
-                if result.failure.reason is Reason.IntentsBlocked:
-                    continue  # nothing was tried, and the write has a pause of its own
+                if result.failure.reason in _NOT_TRIED:
+                    continue
                 self._remember_failure(result.failure, result.flavor)
             elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
                 self._postpone(result.name)
@@ -441,7 +444,7 @@ class PoolPass:
         started sees a runner busy for the first time, and cannot know whether its job is among those that were read. In
         doubt nothing more is launched, and nothing is given back; the next look at the queue tells.
         """
-        wanted = len(self.demand.queued) + self.pool.min_idle
+        wanted = len(self.demand.queued) + self._warm
         capacity = sum(1 for r in self.capacity if r.hf_job is not None and r.registration is not None)
         return max(capacity - wanted, self.staying - self.pool.max_runners)
 
@@ -456,7 +459,12 @@ class PoolPass:
 
     # --------------------------------------------------------------------------------------------------- what to launch
     def _want(self) -> int:
-        return self.waiting + self.pool.min_idle
+        return self.waiting + self._warm
+
+    @property
+    def _warm(self) -> int:
+        """How many runners are wanted beyond the queue; none where nothing is to be launched, so that those end when idle."""
+        return 0 if self.pool.held else self.pool.min_idle
 
     def _ready_to_launch(self) -> bool:
         """Return whether the pool may launch and what exists is known, so that nothing is launched twice.
@@ -665,6 +673,8 @@ class PoolPass:
     def _why_not_served(self, count: int, failures: Sequence[Failure]) -> Waiting:
         if self.pool.leaving:
             return _waiting(Reason.Draining, count)
+        if self.pool.stopped is not None:
+            return Waiting(reason=self.pool.stopped.reason, count=count, message=self.pool.stopped.message)
         if self.pool.paused:
             return _waiting(Reason.Paused, count)
         blocking = [*failures, _failure_of(self.hub_view), _failure_of(self.github_view)]

@@ -26,6 +26,15 @@ class Reason(Enum):
     # --- a pool on its way in or out
     Pending = "The controller has not looked at everything that this pool needs yet; wait a few seconds."
     Paused = "spec.paused is true: no runner is launched; set it to false to go on."
+    LaunchesAllowed = "Nobody has paused the pool or stopped its launches."
+    StopSwitchOn = (
+        "Somebody stopped launches with the stop switch: no runner is launched until it is off again (`hf-runner-controller "
+        "resume`); running workflow jobs go on."
+    )
+    StopSwitchUnread = (
+        "The stop switch could not be read since this controller began, so it may be on: nothing is launched until it can be "
+        "read. See that the controller may get its ConfigMaps."
+    )
     Draining = "The pool is being deleted or drained and waits for its runners to end; nothing is launched."
     Drained = "Nothing of the pool is left at GitHub or on Hugging Face. It serves again a minute after nobody asks to drain it."
 

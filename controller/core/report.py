@@ -28,6 +28,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.retry import Losses, Rerun, RerunResult
+from controller.core.stop_switch import NO_SWITCH, StopSwitch
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,7 @@ class PlanInput:
         memory: From the last pass.
         now: Monotonic seconds.
         wall: Epoch seconds; used only to compare with a pool's own ``last_launch_at``.
+        switch: The stop switch as it was read last.
         controller_id: Who we are.
         entropy: Text that no other pass has or had: from it come the names of this pass's runners.
     """
@@ -232,6 +234,7 @@ class PlanInput:
     results: Sequence[Result] = ()
     reruns: Sequence[RerunResult] = ()
     memory: Memory = field(default_factory=Memory)
+    switch: StopSwitch = NO_SWITCH
     now: float
     wall: float
     controller_id: str
@@ -250,6 +253,7 @@ class Plan:
         faults: Mistakes of ours, by the uid of the pool that each is about. Such a pool has no report, its memory is that of
             the last pass, and nothing is done for it.
         strays_fault: A mistake of ours about runners that no pool claims; nothing is done for them.
+        switch: The stop switch by which it was planned.
     """
 
     actions: Sequence[Action]
@@ -258,3 +262,4 @@ class Plan:
     memory: Memory
     faults: Mapping[str, Exception] = field(default_factory=dict)
     strays_fault: Exception | None = None
+    switch: StopSwitch = NO_SWITCH

@@ -44,6 +44,7 @@ CONDITIONS = (
     "Ready",
     "Reconciling",
     "Stalled",
+    "LaunchesAllowed",
     "GitHubReachable",
     "HubReachable",
     "RepositoriesReadable",
@@ -133,6 +134,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _ready(report, stalled, now),
         _reconciling(report, stalled),
         _Aspect("Stalled", stalled is not None, *(stalled or _fine(Reason.Serving))),
+        _allowed(report.pool),
         _reachable("GitHubReachable", report.github, seen=report.observed),
         _reachable("HubReachable", report.hub, seen=report.observed),
         _repositories(report),
@@ -213,6 +215,26 @@ def _unreadable_places(report: PoolReport) -> str:
 
 
 def _ready(report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant) -> _Aspect:
+    """Sum up. A pool that people stopped is as they want it, so it stays ready, or an upgrade that stops it would never end."""
+    own, stopped = _ready_but_for_the_switch(report, stalled, now), report.pool.stopped
+    if stopped is None:
+        return own
+    if own.holds:
+        return _Aspect("Ready", stopped.reason is Reason.StopSwitchOn, stopped.reason, stopped.message)
+    return replace(own, message=f"{stopped.message} Besides: {own.message}")
+
+
+def _allowed(pool: Pool) -> _Aspect:
+    if pool.stopped is not None:
+        return _Aspect("LaunchesAllowed", False, pool.stopped.reason, pool.stopped.message)
+    return _Aspect(
+        "LaunchesAllowed", not pool.paused, *_fine(Reason.Paused if pool.paused else Reason.LaunchesAllowed)
+    )
+
+
+def _ready_but_for_the_switch(
+    report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant
+) -> _Aspect:
     if report.pool.leaving:
         return _Aspect("Ready", False, *_progress(report))
     if stalled is not None:

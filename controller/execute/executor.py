@@ -50,6 +50,7 @@ from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
 from controller.core.report import Action, Launch, Result
 from controller.core.retry import Answer, Rerun, RerunResult
+from controller.core.stop_switch import Stopped
 from controller.execute.intents import IntentLog
 from controller.execute.rerun import run_again
 from controller.execute.spec import RunnerVersion, launch_spec
@@ -60,6 +61,7 @@ from controller.ports import (
     GitHub,
     Hub,
     JitConfig,
+    LaunchStopped,
     Leadership,
     Removal,
     UpstreamError,
@@ -68,6 +70,9 @@ from controller.ports import (
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+_NO_FAILURE = frozenset({Reason.Pending, Reason.StopSwitchOn, Reason.StopSwitchUnread})
+"""Another replica leads, or people have stopped launches: the first is logged by itself, the second where the switch is read."""
 
 EFFECT_TIMEOUT = 180.0
 """Seconds for one whole effect. Every call has its own shorter timeout; this one catches what they miss."""
@@ -88,6 +93,7 @@ class Executor:
         offer: Callable[[str, str], Flavor | None],
         launched: Callable[[HubAccount, HFJob], None],
         settled: Callable[[], None],
+        stopped: Callable[[str], Stopped | None] = lambda _: None,
         allow_http: bool = False,
         parallel: int = 16,
     ) -> None:
@@ -103,6 +109,8 @@ class Executor:
             offer: Flavor by endpoint and name, None while unknown.
             launched: Called with each HF Job that was launched.
             settled: Called when an effect ended, so that the next pass comes soon.
+            stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; asked before each step of a
+                launch, since the switch may be turned after it was planned.
             allow_http: Runners may download their archive over plain http, from a simulator.
             parallel: Effects under way at once per credential and kind.
         """
@@ -115,6 +123,7 @@ class Executor:
         self._offer = offer
         self._launched = launched
         self._settled = settled
+        self._stopped = stopped
         self._allow_http = allow_http
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
@@ -307,6 +316,8 @@ class Executor:
                 return await work(), None
         except _Busy:
             raise
+        except LaunchStopped as kept_back:
+            return None, Failure(reason=kept_back.stopped.reason, message=kept_back.stopped.message)
         except Fenced:
             return None, Failure(reason=Reason.Pending, message="another replica leads now")
         except UpstreamError as error:
@@ -356,12 +367,18 @@ class Executor:
         if not self._leadership.holds():
             raise Fenced
 
+    def _may_launch(self, pool: Pool) -> None:
+        """Raise :class:`Fenced` unless a launch may go on at this instant: this process leads, and nobody has stopped launches."""
+        self._may_act()
+        if (why := self._stopped(pool.hub.namespace)) is not None:
+            raise LaunchStopped(why)
+
     async def _launch(self, name: str, pool: Pool, flavor: str) -> HFJob:
         github, hub = self._connections.github(pool.source), self._connections.hub(pool.hub)
         secret_env = await self._secret_env(
             pool
         )  # before any effect: a missing Secret must leave nothing to undo
-        self._may_act()
+        self._may_launch(pool)
         self._left.add(name)
         try:
             jit = await _sent(
@@ -390,7 +407,11 @@ class Executor:
             allow_http=self._allow_http,
         )
         try:
+            self._may_launch(pool)
             hf_job = await _sent(hub.launch(spec))
+        except LaunchStopped:
+            await self._undo_registration(github, pool, name, jit)
+            raise
         except UpstreamError as error:
             found = await self._look_for_launched(github, hub, pool, jit, error)
             if found is None:
@@ -497,7 +518,7 @@ def _log_end(
     if failure is None:
         done = "launched" if isinstance(action, Launch) else "left a busy runner" if busy else "retired"
         log.info(done, extra={key: str(value or "") for key, value in about.items()})
-    elif failure.reason is not Reason.Pending:  # that is no failure: another replica leads
+    elif failure.reason not in _NO_FAILURE:
         about |= {"reason": failure.reason, "detail": failure.message, "request_id": failure.request_id}
         log.warning("%s failed", effect.effect, extra={key: str(value or "") for key, value in about.items()})
 

@@ -243,6 +243,18 @@ LIST_AGE = _gauge(
 LEADER = _gauge(
     "leader", (), "1 while this replica leads, 0 while it follows. Exactly one replica should lead."
 )
+STOPPED = _gauge(
+    "launches_stopped",
+    ("account",),
+    "1 for each Hugging Face namespace whose launches the stop switch stops; account is * where it stops all. Absent while "
+    "it stops nothing.",
+)
+SWITCH_READ = _gauge(
+    "stop_switch_readable",
+    (),
+    "1 if the stop switch could be read at the last look, or there is none; else 0: what was read before stays in force, and "
+    "nothing is launched where it was never read.",
+)
 PASS_DURATION = _histogram("pass_duration", (), PASS_BUCKETS, "Duration of planning passes.")
 LAST_PASS = _gauge(
     "last_pass_timestamp_seconds",
@@ -297,7 +309,17 @@ SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
     ("Hub", (HUB_REQUESTS, HUB_ERRORS, LIST_AGE)),
     (
         "Controller",
-        (LEADER, LAST_PASS, PASS_DURATION, RECONCILE_ERRORS, POOL_ERRORS, BUILD_INFO, VERSION_AGE),
+        (
+            LEADER,
+            STOPPED,
+            SWITCH_READ,
+            LAST_PASS,
+            PASS_DURATION,
+            RECONCILE_ERRORS,
+            POOL_ERRORS,
+            BUILD_INFO,
+            VERSION_AGE,
+        ),
     ),
 )
 """All of them, as the reference shows them."""

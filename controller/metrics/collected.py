@@ -22,6 +22,7 @@ from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.reasons import Reason
 from controller.core.report import Plan, PoolReport
 from controller.core.status import CONDITIONS
+from controller.core.stop_switch import StopSwitch
 from controller.core.text import text
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec
@@ -106,6 +107,7 @@ class Newest(Collector):
             found.add(catalog.VERSION_AGE, (self._release.version,), age)
         if leads and self.plan is not None:
             found.add(catalog.LAST_PASS, (), self.plan_at)
+            _add_switch(found, self.plan.switch)
             for report in self.plan.reports.values():
                 try:
                     _add_pool(found, report)
@@ -120,6 +122,12 @@ class Newest(Collector):
             _add_sources(found, self._sources)
             _add_accounts(found, self._accounts)
         yield from found.all()
+
+
+def _add_switch(found: _Families, switch: StopSwitch) -> None:
+    found.add(catalog.SWITCH_READ, (), float(switch.known and not switch.trouble))
+    for account in sorted({stop.account for stop in switch.stops}):
+        found.add(catalog.STOPPED, (account or "*",), 1.0)
 
 
 def _add_pool(found: _Families, report: PoolReport) -> None:

@@ -16,6 +16,7 @@ from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL, Observatory
 from controller.observe.pools import PoolRegistry
+from controller.observe.stop_switch import SwitchObserver
 from controller.ports import Clock, Connections, Events, Intents, Leader, StatusWriter
 from controller.reconcile.loop import Reconciler, Recorder
 from controller.reconcile.publish import Publisher
@@ -44,12 +45,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller:
-    """One controller; feed ``registry``, and run ``reconciler``."""
+    """One controller; feed ``registry``, and run ``reconciler`` and ``switch``."""
 
     registry: PoolRegistry
     observatory: Observatory
     executor: Executor
     reconciler: Reconciler
+    switch: SwitchObserver
 
     async def close(self, grace: float) -> None:
         """Let effects under way end for ``grace`` seconds, then stop observing."""
@@ -68,6 +70,7 @@ def assemble(
     leadership: Leader,
     token: Callable[[], str],
     recorder: Recorder,
+    switch: SwitchObserver | None = None,
 ) -> Controller:
     """Wire one controller; nothing runs yet.
 
@@ -81,8 +84,11 @@ def assemble(
         leadership: Asked before every effect.
         token: Returns text that nobody had before, each time; the names of one pass's runners come from it.
         recorder: Where passes are measured.
+        switch: Where people stop all launches; None where there is no such place.
     """
     wake = asyncio.Event()
+    switch = switch or SwitchObserver()
+    switch.on_change(wake.set)
     # What is known: pools, and what the services show.
     registry = PoolRegistry(allow_http=settings.allow_http, changed=wake.set)
     observatory = Observatory(
@@ -117,6 +123,7 @@ def assemble(
         offer=lambda endpoint, name: _offer(observatory, endpoint, name),
         launched=observatory.launched,
         settled=wake.set,
+        stopped=switch.stops_for,
         allow_http=settings.allow_http,
         parallel=settings.parallel,
     )
@@ -134,8 +141,15 @@ def assemble(
         token=token,
         recorder=recorder,
         wake=wake,
+        switch=lambda: switch.state,
     )
-    return Controller(registry=registry, observatory=observatory, executor=executor, reconciler=reconciler)
+    return Controller(
+        registry=registry,
+        observatory=observatory,
+        executor=executor,
+        reconciler=reconciler,
+        switch=switch,
+    )
 
 
 def _offer(observatory: Observatory, endpoint: str, name: str) -> Flavor | None:

@@ -25,6 +25,7 @@ from controller.core.overlap import Overlap, find_overlaps
 from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
 from controller.core.status import Instant, build_status, faulted_status, rejected_status
+from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
@@ -101,8 +102,10 @@ class Reconciler:
         token: Callable[[], str],
         recorder: Recorder,
         wake: asyncio.Event,
+        switch: Callable[[], StopSwitch] = lambda: NO_SWITCH,
     ) -> None:
         self._registry = registry
+        self._switch = switch
         self._observatory = observatory
         self._executor = executor
         self._intents = intents
@@ -167,6 +170,7 @@ class Reconciler:
             results=self._executor.take_results(),
             reruns=self._executor.take_reruns(),
             memory=self._memory,
+            switch=self._switch(),
             now=began,
             wall=self._clock.wall(),
             controller_id=self._controller_id,

@@ -27,7 +27,8 @@ from controller.core.measure import Fact
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.report import Plan
 from controller.execute.spec import RunnerVersion
-from controller.ports import Clock, GitHub, Hub, Leader, Leadership, Meter, Unmetered
+from controller.observe.stop_switch import SwitchObserver
+from controller.ports import Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered
 from controller.reconcile.assembly import Controller, Settings, assemble
 from controller.reconcile.loop import Recorder, Statuses
 from controller.sim.clock import EPOCH, LoopClock
@@ -114,6 +115,11 @@ class Process:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
+async def _look(switch: SwitchObserver) -> None:
+    await switch.first_look()
+    await switch.run()
+
+
 class Simulation:
     """Both services, a cluster, and a controller that can crash and start again. Make it inside a running loop."""
 
@@ -131,6 +137,7 @@ class Simulation:
         latency: Latency | None = None,
         connects_in: Callable[[str, str], float] = lambda _method, _path: 0.0,
         wrap: Callable[[Site], Site] = lambda site: site,
+        stop_switch: StopSwitches | None = None,
     ) -> None:
         """Build it.
 
@@ -146,6 +153,7 @@ class Simulation:
             latency: Time on the way to both services.
             connects_in: Seconds until the connection for a request with an effect stands, by method and path.
             wrap: Put between the exchanges and each service, to watch what is asked.
+            stop_switch: Where launches are stopped; None for controllers without such a switch.
         """
         loop = asyncio.get_running_loop()
         self.seed = seed
@@ -168,6 +176,7 @@ class Simulation:
         self.replicas: list[Process] = []
         self._intervals = (github_interval, hub_interval)
         self._connects_in = connects_in
+        self._stop_switch = stop_switch
         self._names = 0
         self._starts = 0
         self._time = loop.create_task(drive(self.hub.platform), name="hub-time")
@@ -269,7 +278,8 @@ class Simulation:
         self._starts += 1
         incarnation = Incarnation(name=f"controller-{self._starts}", connects_in=self._connects_in)
         leadership = leadership or AlwaysLeads(incarnation.name)
-        connections = self._connections(incarnation, clock, leadership, meter or Unmetered())
+        switch = SwitchObserver(self._stop_switch)
+        connections = self._connections(incarnation, clock, leadership, meter or Unmetered(), switch)
         controller = assemble(
             Settings(
                 controller_id="sim",
@@ -286,12 +296,15 @@ class Simulation:
             leadership=leadership,
             token=self._token,
             recorder=recorder or NoRecorder(),
+            switch=switch,
         )
         process = Process(
             controller=controller, incarnation=incarnation, connections=connections, clock=clock
         )
         controller.registry.replace_all(list(self.cluster.pools.values()))
+        looks = [loop.create_task(_look(switch), name=f"{incarnation.name}-switch")] * bool(self._stop_switch)
         process.tasks = [
+            *looks,
             loop.create_task(controller.reconciler.run(), name=f"{incarnation.name}-passes"),
             loop.create_task(self._finalize(controller), name=f"{incarnation.name}-finalizer"),
         ]
@@ -304,9 +317,14 @@ class Simulation:
         return blake2b(f"{self.seed}|{self._names}".encode(), digest_size=5).hexdigest()
 
     def _connections(
-        self, incarnation: Incarnation, clock: Clock, leadership: Leadership, meter: Meter
+        self,
+        incarnation: Incarnation,
+        clock: Clock,
+        leadership: Leadership,
+        meter: Meter,
+        switch: SwitchObserver,
     ) -> SecretConnections:
-        before_send = fence(leadership)
+        before_send = fence(leadership, stopped=switch.stops_for)
         transport = SimTransport2(self.hub_exchange, incarnation=incarnation)
         session = open_session(transport=transport, before_send=before_send)
         shares = Shares()

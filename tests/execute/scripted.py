@@ -25,6 +25,7 @@ from controller.core.model import (
 from controller.core.reasons import Reason
 from controller.core.report import Launch
 from controller.core.retry import RunRecord
+from controller.core.stop_switch import NO_SWITCH, Stopped
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
@@ -233,6 +234,7 @@ class World:
         self.leads = leads or Leads()
         self.took: list[tuple[PoolKey, float]] = []
         self.wakes = 0
+        self.switch = NO_SWITCH
         self.launched: list[str] = []
         self.secrets: dict[SecretRef, dict[str, str]] = {}
         self.log = IntentLog(
@@ -253,11 +255,15 @@ class World:
             offer=lambda endpoint, name: None,
             launched=lambda account, job: self.launched.append(job.id),
             settled=self._wake,
+            stopped=self._stopped,
             parallel=parallel,
         )
 
     def _adopt(self, uid: str, found: Sequence[Intent]) -> None:
         self.executor.take_over(uid, found)
+
+    def _stopped(self, account: str) -> Stopped | None:
+        return self.switch.stops_for(account)
 
     def _wake(self) -> None:
         self.wakes += 1

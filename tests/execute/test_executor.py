@@ -23,6 +23,7 @@ from controller.core.model import (
 from controller.core.reasons import Reason
 from controller.core.report import Result
 from controller.core.retry import Rerun
+from controller.core.stop_switch import NEVER_READ
 from controller.execute.executor import EFFECT_TIMEOUT
 from controller.ports import Fenced
 from controller.sim.loop import run_virtual
@@ -111,6 +112,26 @@ class TestALaunch:
             failure = only(list(w.executor.take_results()))
             assert failure.reason is Reason.SecretMalformed
             assert steps(w) == []
+            assert w.log.for_plan()[P.uid].open == frozenset()
+
+        play(act)
+
+    def test_one_that_was_planned_before_the_stop_switch_was_turned_is_not_begun(self) -> None:
+        async def act(w: World) -> None:
+            w.switch = NEVER_READ
+            assert only(await launched(w)).reason is Reason.StopSwitchUnread
+            assert steps(w) == []
+            assert in_flight(w) is None
+            assert w.log.for_plan()[P.uid].open == frozenset()
+
+        play(act)
+
+    def test_one_that_registered_before_the_stop_switch_was_turned_takes_its_registration_back(self) -> None:
+        async def act(w: World) -> None:
+            w.script.after["register"] = lambda: setattr(w, "switch", NEVER_READ)
+            assert only(await launched(w)).reason is Reason.StopSwitchUnread
+            assert steps(w) == ["register", "deregister"]
+            assert (w.github.registered, in_flight(w)) == ({}, None)
             assert w.log.for_plan()[P.uid].open == frozenset()
 
         play(act)

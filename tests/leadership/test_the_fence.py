@@ -12,7 +12,9 @@ import pytest
 
 from controller.adapters.fence import fence
 from controller.adapters.huggingface.session import open_session
-from controller.ports import Fenced
+from controller.core.reasons import Reason
+from controller.core.stop_switch import Stopped
+from controller.ports import Fenced, LaunchStopped
 
 
 class Lead:
@@ -96,3 +98,35 @@ async def test_reads_and_tokens_need_no_leadership(which: int) -> None:
         await client.get(url)
         await client.post(f"{url}/app/installations/7/access_tokens")
     assert len(server.received) == 2
+
+
+async def test_a_launch_is_kept_back_when_the_stop_switch_is_turned_while_the_connection_is_made() -> None:
+    """1. The executor asks: nothing is stopped. 2. The connection is opened. 3. The switch is turned. 4. Nothing may be written."""
+    asked: list[str] = []
+
+    def stopped(account: str) -> Stopped | None:
+        asked.append(account)
+        return Stopped(reason=Reason.StopSwitchOn, message="why") if len(asked) > 1 else None
+
+    async with (
+        served() as (server, url),
+        open_session(before_send=fence(Lead(), stopped=stopped)) as client,
+    ):
+        with pytest.raises(LaunchStopped, match="why"):
+            await client.post(f"{url}/api/jobs/ac%C3%A9me")
+    assert asked == ["ac\N{LATIN SMALL LETTER E WITH ACUTE}me"] * 2
+    assert server.received == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/jobs/acme/6b019cd5fd44eefd778d23c3/cancel", "/repos/acme/lib/actions"]
+)
+async def test_the_stop_switch_keeps_nothing_back_that_launches_nothing(path: str) -> None:
+    async with (
+        served() as (server, url),
+        open_session(
+            before_send=fence(Lead(), stopped=lambda _: Stopped(reason=Reason.StopSwitchOn, message="why"))
+        ) as client,
+    ):
+        await client.post(f"{url}{path}")
+    assert len(server.received) == 1

@@ -77,6 +77,11 @@ annotations:
 {{- mul (regexFind "^[0-9]+" . | int) (index (dict "s" 1 "m" 60 "h" 3600) (regexFind "[smh]$" .)) -}}
 {{- end -}}
 
+{{/* The ConfigMap by which people stop all launches. */}}
+{{- define "hfrc.stopSwitch" -}}
+{{- printf "%s-pause" (include "hfrc.fullname" .) -}}
+{{- end -}}
+
 {{/* What the controller needs where RunnerPools are; docs/reference/rbac.md. */}}
 {{- define "hfrc.poolRules" -}}
 - apiGroups: [hfrunners.dev]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from controller.adapters.kube.client import GROUP, PLURAL, Client
+from controller.adapters.kube.stop_switch import OF_VALUES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,16 @@ def for_leases(namespace: str, name: str) -> Sequence[Right]:
     return (
         *_verbs(*lease, "create", namespace=namespace, optional=optional),
         *_verbs(*lease, "get", "update", name=name, namespace=namespace, optional=optional),
+    )
+
+
+def for_switch(namespace: str, name: str) -> Sequence[Right]:
+    """Return the rights to read a stop switch (``run --stop-switch``)."""
+    optional = "it runs without --stop-switch, or with another one"
+    return tuple(
+        right
+        for one in (name, f"{name}{OF_VALUES}")
+        for right in _verbs("", "configmaps", "get", name=one, namespace=namespace, optional=optional)
     )
 
 

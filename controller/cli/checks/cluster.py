@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from controller.adapters.kube.client import Client
-from controller.adapters.kube.rights import IN_CLUSTER, IN_EACH_NAMESPACE, Right, for_leases, may
+from controller.adapters.kube.rights import IN_CLUSTER, IN_EACH_NAMESPACE, Right, for_leases, for_switch, may
 from controller.adapters.kube.schema import served_schema
+from controller.adapters.kube.stop_switch import DEFAULT_SWITCH, KubernetesStopSwitch, find_switches
 from controller.api.crd import missing_fields
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.core.reasons import Reason
@@ -33,6 +34,22 @@ async def check_crd(client: Client, found: Findings) -> None:
         found.add(Severity.ERROR, reason, subject, f"It lacks {some(missing)}. {reason.meaning}")
 
 
+async def check_switches(client: Client, found: Findings) -> None:
+    """Say which launches the cluster's stop switches stop, as far as they may be read."""
+    subject = "the stop switch"
+    try:
+        for switch in await find_switches(client, None):
+            subject = f"the stop switch {switch}"
+            for stop in await KubernetesStopSwitch(client=client, switch=switch).read():
+                message = f"Launches are stopped for {stop}. {stop.undo}"
+                found.add(Severity.WARNING, Reason.StopSwitchOn, subject, message)
+    except UpstreamError as error:
+        message = (
+            f"Each pool's condition LaunchesAllowed tells whether it is on; here: {error.failure.message}"
+        )
+        found.add(Severity.NOTE, Reason.NotChecked, subject, message)
+
+
 async def check_rights(
     client: Client, *, namespaces: Iterable[str], account: tuple[str, str] | None, found: Findings
 ) -> None:
@@ -40,7 +57,8 @@ async def check_rights(
     subject = f"ServiceAccount {'/'.join(account)}" if account else "the ServiceAccount of this pod"
     lacking: defaultdict[Right, list[str]] = defaultdict(list)
     wanted = [(right, namespace) for namespace in sorted(set(namespaces)) for right in IN_EACH_NAMESPACE]
-    wanted += [(right, "") for right in (*IN_CLUSTER, *(for_leases(account[0], LEASE) if account else ()))]
+    own = (*for_leases(account[0], LEASE), *for_switch(account[0], DEFAULT_SWITCH)) if account else ()
+    wanted += [(right, "") for right in (*IN_CLUSTER, *own)]
     try:
         for right, namespace in wanted:
             if not await may(client, right, namespace=namespace, account=account):
