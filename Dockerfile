@@ -1,5 +1,6 @@
-# Any image with Python 3.11 or newer, venv and pip; name one by digest for a release.
-ARG BASE=docker.io/library/python:3.13-slim-bookworm
+# Any image with Python 3.11 or newer, venv and pip will do. A release is built on this one only: `make pin-base` writes the digest,
+# and the release workflow asks the registry whether it is right and fresh.
+ARG BASE=docker.io/library/python:3.13-slim-trixie@sha256:70729b46c69b4f1e97c4822c1af3df53a1476cf5ddc6c087c0c10bc3a5678c2f
 
 FROM ${BASE} AS build
 ARG SOURCE_DATE_EPOCH=0

@@ -133,6 +133,28 @@ lock: $(STAMP) ## Write requirements/ from pyproject.toml; UPGRADE=1 takes the n
 	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
+	$(COMPILE) --group audit -o requirements/audit.txt
+
+# An environment of its own: what it needs shall not narrow what we need. --strict: a package that could not be looked up is no good one.
+AUDIT := .venv/audit
+.PHONY: audit
+audit: python ## Ask which packages of requirements/ have known vulnerabilities; asks the package index
+	@test -x $(AUDIT)/bin/python || '$(PYTHON)' -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/audit.txt
+	@$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		$(foreach file,$(wildcard requirements/*.txt),--requirement $(file))
+
+.PHONY: pin-base
+pin-base: python ## Pin the base image that its tag names now, by digest, in the Dockerfile; asks the registry
+	@$(PYTHON) -m tools.pins base
+
+.PHONY: pin-runner
+pin-runner: python ## Pin the newest actions/runner with GitHub's own checksums; asks GitHub
+	@$(PYTHON) -m tools.pins runner
+
+.PHONY: pins
+pins: python ## Check that both pins are right and not older than 30 days; asks the registry and GitHub
+	@$(PYTHON) -m tools.pins check
 
 .PHONY: image
 image: python ## Build the image IMAGE with docker, podman or buildah; BASE=NAME, BUILDER=NAME, BUILDFLAGS="..."

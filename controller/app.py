@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from controller.adapters.fence import fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.github.limits import POINTS_PER_MINUTE, Shares
-from controller.adapters.huggingface.bootstrap import RUNNER_PUBLISHED, RUNNER_VERSION
+from controller.adapters.huggingface.bootstrap import RUNNER_NEWEST_ON, RUNNER_SERVED, RUNNER_VERSION
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
@@ -497,8 +498,11 @@ def _points(api_url: str, chosen: int | None) -> int | None:
 
 
 def _release(runner: RunnerVersion) -> Release:
-    known = runner.version == RUNNER_VERSION
-    return Release(version=runner.version, published_at=RUNNER_PUBLISHED.timestamp() if known else None)
+    """Return until when a release is served: a successor may have come out on the day after it was last known to be the newest."""
+    if runner.version != RUNNER_VERSION:
+        return Release(version=runner.version, served_until=None)
+    newest_at = datetime.combine(RUNNER_NEWEST_ON, datetime.min.time(), UTC)
+    return Release(version=runner.version, served_until=(newest_at + RUNNER_SERVED).timestamp())
 
 
 def _connections(

@@ -448,7 +448,12 @@ class Sights(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A release of actions/runner; ``published_at`` is epoch seconds, None where it is not known."""
+    """A release of actions/runner.
+
+    Attributes:
+        version: Without a ``v``.
+        served_until: Epoch seconds until which GitHub gives jobs to it, at least; None where nothing is known of it.
+    """
 
     version: str
-    published_at: float | None
+    served_until: float | None

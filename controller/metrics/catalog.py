@@ -273,11 +273,12 @@ POOL_ERRORS = _counter(
     "status or measure. Other pools are not touched by it.",
 )
 BUILD_INFO = _gauge("build_info", ("version",), "1; the label names the controller's version.")
-VERSION_AGE = _gauge(
-    "runner_version_age_seconds",
+VERSION_SERVED_UNTIL = _gauge(
+    "runner_version_served_until_timestamp_seconds",
     ("version",),
-    "Seconds since the publication of the actions/runner release that images without a runner download; absent for a release "
-    "whose date the controller does not know. GitHub refuses a release some weeks after its successor.",
+    "Until when GitHub gives jobs to the actions/runner release that images without a runner download, at least, in seconds since "
+    "the epoch: 63 days, the shortest time that was seen between a release's successor and its end, after the last day on which "
+    "it was known to be the newest. Absent for another release that --runner-version names.",
 )
 
 SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
@@ -318,7 +319,7 @@ SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
             RECONCILE_ERRORS,
             POOL_ERRORS,
             BUILD_INFO,
-            VERSION_AGE,
+            VERSION_SERVED_UNTIL,
         ),
     ),
 )

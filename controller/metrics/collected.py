@@ -102,9 +102,8 @@ class Newest(Collector):
         leads = self.leadership is not None and self.leadership.holds()
         found.add(catalog.LEADER, (), float(leads))
         found.add(catalog.BUILD_INFO, (__version__,), 1.0)
-        if self._release is not None and self._release.published_at is not None:
-            age = self._clock.wall() - self._release.published_at
-            found.add(catalog.VERSION_AGE, (self._release.version,), age)
+        if self._release is not None and self._release.served_until is not None:
+            found.add(catalog.VERSION_SERVED_UNTIL, (self._release.version,), self._release.served_until)
         if leads and self.plan is not None:
             found.add(catalog.LAST_PASS, (), self.plan_at)
             _add_switch(found, self.plan.switch)

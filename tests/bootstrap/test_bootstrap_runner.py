@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
 from tests.bootstrap.bootstrap_box import STANDIN, Box
 
 NOBODY = 65534
@@ -130,7 +131,7 @@ def test_an_archive_on_a_volume_is_verified_and_unpacked(box: Box, good: bool) -
     box.image.mkdir()
     machine = os.uname().machine
     arch = "arm64" if machine in {"aarch64", "arm64"} else "x64"
-    sha256 = _archive(box.image / f"actions-runner-linux-{arch}-2.337.0.tar.gz")
+    sha256 = _archive(box.image / f"actions-runner-linux-{arch}-{RUNNER_VERSION}.tar.gz")
     pinned = sha256 if good else "0" * 64
     end = box.run("listen succeed", HFRUNNER_RUNNER_SHA256_X64=pinned, HFRUNNER_RUNNER_SHA256_ARM64=pinned)
     assert end.outcome == ("JobCompleted" if good else "ChecksumMismatch")
@@ -144,7 +145,7 @@ def test_a_runner_is_downloaded_with_what_the_image_has(box: Box, releases: Rele
     box.commands(*{"curl", "wget", "python3"} - {tool})
     end = box.run("listen succeed")
     assert end.outcome == "JobCompleted"
-    assert releases.requests[0].startswith("/v2.337.0/actions-runner-linux-")
+    assert releases.requests[0].startswith(f"/v{RUNNER_VERSION}/actions-runner-linux-")
     assert "actions/runner 2.337.0, downloaded)" in box.traces("hook")
     assert not list((box.home / ".hfrunner").glob("*.tar.gz"))
 

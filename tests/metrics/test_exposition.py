@@ -39,7 +39,7 @@ BOUNDED = {
 def fresh() -> Metrics:
     return Metrics(
         clock=LoopClock(time=lambda: 100.0, epoch=EPOCH),
-        release=Release(version="2.337.0", published_at=EPOCH),
+        release=Release(version="2.337.0", served_until=EPOCH),
     )
 
 
@@ -73,7 +73,9 @@ def test_names_are_unique() -> None:
 def test_a_process_that_has_done_nothing_shows_a_page_that_parses() -> None:
     families = {family.name: family for family in text_string_to_metric_families(fresh().text().decode())}
     assert families["hfrunners_leader"].samples[0].value == 0
-    assert families["hfrunners_runner_version_age_seconds"].samples[0].labels == {"version": "2.337.0"}
+    assert families["hfrunners_runner_version_served_until_timestamp_seconds"].samples[0].labels == {
+        "version": "2.337.0"
+    }
     assert "hfrunners_last_pass_timestamp_seconds" not in families
 
 

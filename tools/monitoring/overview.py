@@ -568,14 +568,14 @@ CONTROLLER = Row(
             name_only=True,
         ),
         Panel(
-            title="Age of the runner release",
-            about="How old the actions/runner release is that images without a runner download. GitHub refuses it 30 days after a newer one.",
+            title="Runner release is served for",
+            about="For how long GitHub gives jobs to the actions/runner release that images without a runner download, at least. Negative: it may have stopped.",
             kind=Kind.STAT,
             unit="s",
-            queries=(Query("max(hfrunners_runner_version_age_seconds{@job})"),),
+            queries=(Query("min(hfrunners_runner_version_served_until_timestamp_seconds{@job}) - time()"),),
             width=4,
             height=4,
-            steps=((None, GREEN), (30 * 86_400, YELLOW), (45 * 86_400, RED)),
+            steps=((None, RED), (0, YELLOW), (7 * 86_400, GREEN)),
             alerts=("HFRunnersRunnerVersionAgeing", "HFRunnersRunnerVersionRefused"),
         ),
         Panel(

@@ -8,24 +8,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
-RUNNER_VERSION = "2.337.0"
-"""The actions/runner release that images without a runner download; GitHub refuses versions that are months old."""
+RUNNER_VERSION = "2.338.0"
+"""The actions/runner release that images without a runner download. ``make pin-runner`` writes this and the next two values."""
 
-RUNNER_PUBLISHED = datetime(2026, 8, 26, 14, 33, 29, tzinfo=UTC)
-"""When that release was published (``published_at`` of the releases API); GitHub counts its age from the successor's day."""
+RUNNER_NEWEST_ON = date(2026, 10, 6)
+"""A day on which GitHub had no newer release, the last one that is known: GitHub counts a release's end from its successor's day."""
 
 RUNNER_SHA256: Mapping[str, str] = MappingProxyType(
     {
-        "x64": "70920811a4f8ad4328818682bca5c6469c1c942fab52448868071d0063816613",
-        "arm64": "9b1dc70626422526e3c94767cf024896beb15da5342a3f4819bf2feac13e0393",
+        "x64": "af4b794c1bc41d73d40535e3fe092a39f9679cd8d965954c2aca25a05ca41d32",
+        "arm64": "628b4a7258487b80c1d3c221095a7ded349f5ae0175fd3dfab708d07428f041b",
     }
 )
-"""Checksums of that release's Linux archives, as its release notes have them."""
+"""Checksums of that release's Linux archives. No controller is released before GitHub's own ``digest`` of them was compared."""
+
+RUNNER_SERVED = timedelta(days=63)
+"""For how long, at least, GitHub goes on giving jobs to a release after its successor came out.
+
+The least of ten ends that were announced until 2026-09-29 at ``GET .../actions/runners/deprecations/{version}``, 63 to 71 days
+after the successor. GitHub's documentation asks for an update within 30 days.
+"""
 
 EXIT_CODES: Mapping[int, str] = MappingProxyType(
     {
