@@ -154,7 +154,7 @@ class Options:
         context: Of the kubeconfig.
         namespaces: To watch; empty for the whole cluster.
         settings: Of the controller itself; an empty ``controller_id`` is derived from the cluster.
-        web_host: Where probes and metrics are served.
+        web_host: Where probes and metrics are served; empty for all addresses, of IPv4 and of IPv6.
         web_port: Likewise; 0 takes a free one.
         points_per_minute: GitHub's secondary limit per credential; 0 means none, None what the host documents.
         election: For one of several replicas; None for a process that runs alone.
@@ -166,7 +166,7 @@ class Options:
     context: str | None = None
     namespaces: tuple[str, ...] = ()
     settings: Settings = field(default_factory=lambda: Settings(controller_id="", runner=RunnerVersion()))
-    web_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
+    web_host: str = ""
     web_port: int = 8080
     points_per_minute: int | None = None
     election: LeaderElection | None = None

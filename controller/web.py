@@ -9,6 +9,7 @@ kopf's own ``/healthz`` proves only that a loop turns (kopf.md §0.6); these say
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -146,7 +147,7 @@ async def serving(
     """Serve ``/livez``, ``/readyz``, ``/metrics`` and perhaps ``/debug/plan`` while the context is open.
 
     Args:
-        host: Address to bind.
+        host: Address to bind; empty for all of this machine's, of IPv4 and of IPv6.
         port: 0 takes a free one.
         health: What the probes say.
         metrics: The page for Prometheus.
@@ -185,8 +186,38 @@ async def serving(
     runner = web.AppRunner(site, access_log=None)
     await runner.setup()
     try:
-        listener = web.TCPSite(runner, host, port)
-        await listener.start()
-        yield runner.addresses[0][1]
+        yield await _listen(runner, host, port)
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
+    """Listen, on both families where no address is given, and return the port.
+
+    A cluster with IPv6 alone asks the pod at an IPv6 address, one with IPv4 alone may have a kernel without IPv6. One socket for
+    both (``IPV6_V6ONLY`` off) would do where there is IPv6, but asyncio switches that off; so there are two, of one port.
+
+    Raises:
+        OSError: Nothing can be bound, or the given address cannot.
+    """
+    if host:
+        await web.TCPSite(runner, host, port).start()
+        return int(runner.addresses[0][1])
+    failed: OSError | None = None
+    for anything in ("0.0.0.0", "::"):  # noqa: S104 - probes and metrics are for others to ask
+        try:
+            await web.TCPSite(runner, anything, port).start()
+        except OSError as error:
+            if error.errno not in _NO_SUCH_FAMILY:
+                raise
+            failed = error
+        else:
+            port = int(runner.addresses[0][1])
+    if not runner.addresses:
+        assert failed is not None
+        raise failed
+    return port
+
+
+_NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
+"""What a kernel says that has no IPv6, or no IPv4."""

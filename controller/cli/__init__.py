@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from controller import __version__
+from controller.adapters.proxies import Proxies
 from controller.cli.apply import apply_command
 from controller.cli.check import check_command
 from controller.cli.demo import demo_command
@@ -26,6 +27,8 @@ from controller.cli.terminal import Program
 @click.version_option(__version__, prog_name="hf-runner-controller")
 def main() -> None:
     """Ephemeral GitHub Actions runners on Hugging Face Jobs, as a Kubernetes operator."""
+    if wrong := Proxies().unusable():
+        raise click.ClickException(wrong)
 
 
 main.add_command(run_command)

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from controller.adapters.kube.client import Client, KubernetesError, connect, pools_path
+from controller.adapters.kube.client import Client, KubernetesError, connect, path_of, pools_path
 from controller.adapters.kube.pools import list_pools
 from controller.api.duration import seconds
 from controller.api.runnerpool import DRAIN_ANNOTATION, FINALIZER
@@ -80,6 +80,14 @@ def _why(status: Mapping[str, Any]) -> str:
     return "; ".join([", ".join(runners)] * bool(runners) + said) or "nothing is known of it"
 
 
+class UnknownPools(Exception):  # noqa: N818 - a mistake of whoever asks
+    """Names were given that no pool of the namespace has."""
+
+    def __init__(self, namespace: str, missing: Sequence[str], there: Sequence[str]) -> None:
+        which = f"those of {namespace} are: {', '.join(there)}" if there else f"{namespace} has none"
+        super().__init__(f"There is no RunnerPool {' and no '.join(missing)}; {which}.")
+
+
 class Drain:
     """One run of the command.
 
@@ -100,12 +108,15 @@ class Drain:
 
         Raises:
             UpstreamError: The pools cannot be listed or annotated; a failure that passes is waited for.
+            UnknownPools: There are none of some names.
         """
-        began, empty_before, told = time.monotonic(), False, ""
+        began, empty_before, told, named = time.monotonic(), False, "", False
         while True:
             passed = time.monotonic() - began
             try:
                 pools = await self._pools()
+                if not named:  # later on, who has gone meanwhile is no mistake
+                    pools, named = await self._require_named(pools), True
                 await self._ask(pools)
             except KubernetesError as error:
                 if error.status == 404:  # the type itself is gone, and every pool with it
@@ -127,10 +138,37 @@ class Drain:
             await asyncio.sleep(RENEWAL if left else 1.0)
 
     async def _pools(self) -> list[Mapping[str, Any]]:
+        found = await self._all()
+        return [pool for pool in found if not self._names or pool["metadata"]["name"] in self._names]
+
+    async def _all(self) -> list[Mapping[str, Any]]:
+        """Return the pools of the namespaces; one that is gone has none.
+
+        A controller of single namespaces has its rights by a RoleBinding in each of them, and those go with the namespace: it is
+        refused where nothing is.
+        """
         found: list[Mapping[str, Any]] = []
         for namespace in self._namespaces or (None,):
-            found += await list_pools(self._kube, namespace=namespace)
-        return [pool for pool in found if not self._names or pool["metadata"]["name"] in self._names]
+            try:
+                found += await list_pools(self._kube, namespace=namespace)
+            except KubernetesError as error:
+                if namespace is None or error.status != 403 or not await self._is_gone(namespace):
+                    raise
+        return found
+
+    async def _is_gone(self, namespace: str) -> bool:
+        try:
+            await self._kube.request_json("GET", path_of("api", "v1", "namespaces", namespace))
+        except KubernetesError as error:
+            return error.status == 404
+        return False
+
+    async def _require_named(self, pools: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        missing = sorted(set(self._names) - {pool["metadata"]["name"] for pool in pools})
+        if missing:
+            there = sorted(pool["metadata"]["name"] for pool in await self._all())
+            raise UnknownPools(self._namespaces[0], missing, there)
+        return pools
 
     async def _ask(self, pools: Sequence[Mapping[str, Any]]) -> None:
         """Change each pool's annotation; one that is gone meanwhile needs no asking."""
@@ -196,6 +234,8 @@ def drain_command(
         raise click.UsageError("to name pools, name their one namespace too: --namespace NAME")
     try:
         left = asyncio.run(_drain(names, namespaces, patience, kubeconfig, context))
+    except UnknownPools as error:
+        raise click.UsageError(str(error)) from error
     except UpstreamError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:

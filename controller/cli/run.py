@@ -84,9 +84,8 @@ def _namespaces(
 @click.option(
     "--web-host",
     metavar="ADDRESS",
-    default="0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
-    show_default=True,
-    help="Where probes and metrics are served.",
+    default="",
+    help="Where probes and metrics are served. Default: all addresses, of IPv4 and of IPv6.",
 )
 @click.option("--web-port", metavar="PORT", type=click.IntRange(0, 65_535), default=8080, show_default=True)
 @click.option(

@@ -118,6 +118,7 @@ def build_handlers(
             token=known.token or None,
             certificate_path=known.certificate_path,
             private_key_path=known.private_key_path,
+            proxy_url=known.proxy,
         )
 
     @kopf.on.startup(registry=handlers)

@@ -37,6 +37,24 @@ async def test_probes_answer_with_every_reason_and_who_is_not_live_is_not_ready(
         )
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_without_an_address_both_families_are_served(address: str) -> None:
+    """A kubelet asks a pod at the address that it has, and in a cluster of IPv6 alone that is no other."""
+    async with (
+        serving(host="", port=0, health=Health(), metrics=page) as port,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{address}:{port}/livez") as answer,
+    ):
+        assert answer.status == 200
+
+
+async def test_a_port_that_is_taken_is_an_error() -> None:
+    async with serving(host="", port=0, health=Health(), metrics=page) as port:
+        with pytest.raises(OSError, match="in use"):
+            async with serving(host="", port=port, health=Health(), metrics=page):
+                pass
+
+
 @pytest.mark.parametrize("shown", [False, True])
 async def test_the_plan_is_shown_only_where_somebody_asked_for_it(shown: bool) -> None:
     plan = (lambda: {"pools": []}) if shown else None

@@ -24,6 +24,7 @@ from controller.adapters.github.errors import transport_error
 from controller.adapters.github.fields import FieldError
 from controller.adapters.incoming import PAGE_BYTES, UnreadableError, parse_json
 from controller.adapters.offloop import SMALL, Workers
+from controller.adapters.proxies import Proxies, Routes
 from controller.adapters.unpack import ACCEPTED, EncodingError, unpacked
 from controller.ports import Clock
 
@@ -95,12 +96,17 @@ class Wire:
         self._clock = clock
         self._workers = workers
         self._meter = meter
+        limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+        verify = tls if tls is not None else True
+
+        def through(proxy: str | None) -> httpx.AsyncHTTPTransport:
+            return httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy)
+
         self._http = httpx.AsyncClient(
-            transport=transport,
-            verify=tls if tls is not None else True,
+            transport=transport if transport is not None else Routes(Proxies(), through),
+            trust_env=False,  # proxies are chosen by the rule that all our clients share
             timeout=TIMEOUT,
             event_hooks={"request": [before_send] if before_send else []},
-            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
             # The REST API needs none, and one that is kept would go out with another token.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={

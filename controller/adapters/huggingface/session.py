@@ -36,6 +36,7 @@ from controller.adapters.huggingface.errors import (
 )
 from controller.adapters.huggingface.values import JSON, words
 from controller.adapters.offloop import AT_ONCE, SHARED, Workers
+from controller.adapters.proxies import Proxies, Routes2
 from controller.adapters.shares import NoTurnError, Share, Shares
 from controller.adapters.unpack import ACCEPTED, EncodingError
 from controller.core.model import Disposition, Failure, HubAccount
@@ -89,9 +90,10 @@ def open_session(
 ) -> Session:
     """Make the HTTP session that all accounts share; the caller closes it.
 
-    Requests go through huggingface_hub's own hook, so that offline mode holds here too, and proxies and certificates are taken
-    from the environment as it takes them. Otherwise it is our own:
+    Requests go through huggingface_hub's own hook, so that offline mode holds here too, and certificates are taken from the
+    environment as it takes them. Otherwise it is our own:
 
+    - proxies are chosen by the rule that all our clients share;
     - timeouts, and no redirects, which would carry a launch's secrets to another host;
     - no cookies, which would carry one account's identity into another's request;
     - no hook that reads a refusal whole, however large it is;
@@ -104,14 +106,18 @@ def open_session(
     hooks = [] if transport is not None else list(get_async_session().event_hooks["request"])
     if before_send is not None:
         hooks.append(before_send)
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+
+    def through(proxy: str | None) -> httpx2.AsyncHTTPTransport:
+        return httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy)
+
     session = Session(
-        transport=transport,
+        transport=transport if transport is not None else Routes2(Proxies(), through),
         timeout=TIMEOUTS,
-        trust_env=transport is None,
+        trust_env=False,
         follow_redirects=False,
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         event_hooks={"request": hooks},
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
     )
     session.shares = Shares()
     session.workers = SHARED if transport is None else AT_ONCE  # virtual time has no threads

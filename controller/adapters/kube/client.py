@@ -21,6 +21,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from yaml import YAMLError
 
 from controller import __version__
+from controller.adapters.proxies import Proxies
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
@@ -58,6 +59,7 @@ class Identity:
         certificate_path: File of a client certificate, if any.
         private_key_path: File of its key.
         insecure: The server's certificate is not checked.
+        proxy: URL of the proxy on the way there, None without one.
     """
 
     server: str
@@ -67,6 +69,7 @@ class Identity:
     certificate_path: str | None
     private_key_path: str | None
     insecure: bool
+    proxy: str | None = field(default=None, repr=False)
 
 
 class Client(ApiClient):
@@ -171,6 +174,7 @@ class Client(ApiClient):
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
             insecure=not configuration.verify_ssl,
+            proxy=configuration.proxy,
         )
 
     async def _fresh_credentials(self) -> None:
@@ -210,6 +214,9 @@ async def connect(*, kubeconfig: str | None = None, context: str | None = None) 
             disposition=Disposition.PERSON,
         )
         raise KubernetesError(failure) from error
+    # What a kubeconfig says goes first. Otherwise the rule is the one of all our clients, and not the library's.
+    configuration.proxy = configuration.proxy or Proxies().of(configuration.host)
+    configuration.client_session_kwargs = {"trust_env": False}
     return Client(configuration=configuration, reload=reload)
 
 
