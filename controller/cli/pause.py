@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,15 +20,13 @@ from controller.adapters.kube.stop_switch import (
     SwitchName,
     find_switches,
 )
+from controller.api.duration import seconds
 from controller.cli.exits import INTERRUPTED
 from controller.cli.terminal import say
 from controller.core.reasons import Reason
 from controller.core.stop_switch import MOST_ACCOUNT, Stop
 from controller.core.text import text
 from controller.ports import UpstreamError
-
-HEARD_WITHIN = 30.0
-"""Seconds for the controller to say in every pool that it has heard; it looks every two, and writes a status within two more."""
 
 LOOK = 1.0
 
@@ -91,10 +89,14 @@ class Turn:
         kube: Needs what :class:`KubernetesStopSwitch` needs to write, and ``list`` on runnerpools to see whether it was heard.
         namespace: Of the controller; None to look for it.
         switch: Name of the switch; None to look for it.
+        patience: Seconds for the controller to say in every pool that it has heard; it looks every two, and writes a status
+            within two more.
     """
 
-    def __init__(self, *, kube: Client, namespace: str | None, switch: str | None) -> None:
-        self._kube, self._namespace, self._switch = kube, namespace, switch
+    def __init__(
+        self, *, kube: Client, namespace: str | None, switch: str | None, patience: float = 30.0
+    ) -> None:
+        self._kube, self._namespace, self._switch, self.patience = kube, namespace, switch, patience
 
     async def find(self) -> SwitchName:
         """Return the one switch that is meant.
@@ -143,15 +145,13 @@ class Turn:
                 name = "somebody"
         return text(name, MOST_WHO)
 
-    async def wait(
-        self, where: SwitchName, *, account: str, stopped: bool, patience: float = HEARD_WITHIN
-    ) -> Heard:
-        """Wait until every pool of the switch's controller says what was asked for, but no longer than ``patience`` seconds.
+    async def wait(self, where: SwitchName, *, account: str, stopped: bool) -> Heard:
+        """Wait until every pool of the switch's controller says what was asked for, as long as there is patience.
 
         Raises:
             UpstreamError: The pools cannot be listed.
         """
-        until = time.monotonic() + patience
+        until = time.monotonic() + self.patience
         while True:
             pools: list[Mapping[str, Any]] = []
             for namespace in where.watched or (None,):
@@ -187,7 +187,7 @@ async def pause(turn: Turn, *, account: str, reason: str) -> None:
         return
     if heard.waiting:
         raise click.ClickException(
-            f"the switch is on, but {_count(heard.waiting)} not said within {HEARD_WITHIN:g} s that nothing is launched: "
+            f"the switch is on, but {_count(heard.waiting)} not said within {turn.patience:g} s that nothing is launched: "
             f"{_some(heard.waiting)}. See whether the controller runs, leads, and reads this ConfigMap (--stop-switch): "
             "kubectl describe runnerpool has its words, its log too."
         )
@@ -221,7 +221,7 @@ async def resume(turn: Turn, *, account: str) -> None:
         return
     if heard.waiting:
         raise click.ClickException(
-            f"the switch is off, but {_count(heard.waiting)} not said within {HEARD_WITHIN:g} s that launches go on: "
+            f"the switch is off, but {_count(heard.waiting)} not said within {turn.patience:g} s that launches go on: "
             f"{_some(heard.waiting)}. See whether the controller runs and leads: kubectl describe runnerpool has its words."
         )
     say(f"{heard.pools} pools launch again" if heard.pools != 1 else "1 pool launches again")
@@ -268,6 +268,13 @@ _NAMESPACE = click.option(
     "--namespace", "-n", metavar="NAME", help="Where the controller is installed. Default: it is looked for."
 )
 _SWITCH = click.option("--switch", metavar="NAME", help="Its --stop-switch. Default: it is looked for.")
+_TIMEOUT = click.option(
+    "--timeout",
+    default="30s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long to wait until the controller has heard.",
+)
 _KUBECONFIG = click.option("--kubeconfig", metavar="FILE", help="Instead of kubectl's default.")
 _CONTEXT = click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
 
@@ -278,6 +285,7 @@ _CONTEXT = click.option("--context", metavar="NAME", help="Context of the kubeco
 @click.option("--reason", metavar="TEXT", default="", help="Shown in every pool's status, with who and when.")
 @_NAMESPACE
 @_SWITCH
+@_TIMEOUT
 @_KUBECONFIG
 @_CONTEXT
 def pause_command(
@@ -287,6 +295,7 @@ def pause_command(
     reason: str,
     namespace: str | None,
     switch: str | None,
+    timeout: str,
     kubeconfig: str | None,
     context: str | None,
 ) -> None:
@@ -299,7 +308,14 @@ def pause_command(
     Exit codes: 0 every pool says so, 1 one does not or Kubernetes cannot be used, 2 wrong arguments, 130 Ctrl-C.
     """
     chosen = _chosen(everything, account)
-    _run(_pause(chosen, reason, namespace, switch, kubeconfig=kubeconfig, context=context))
+    _run(
+        lambda turn: pause(turn, account=chosen, reason=reason),
+        namespace=namespace,
+        switch=switch,
+        timeout=timeout,
+        kubeconfig=kubeconfig,
+        context=context,
+    )
 
 
 @click.command("resume")
@@ -307,6 +323,7 @@ def pause_command(
 @_ACCOUNT
 @_NAMESPACE
 @_SWITCH
+@_TIMEOUT
 @_KUBECONFIG
 @_CONTEXT
 def resume_command(
@@ -315,6 +332,7 @@ def resume_command(
     account: str | None,
     namespace: str | None,
     switch: str | None,
+    timeout: str,
     kubeconfig: str | None,
     context: str | None,
 ) -> None:
@@ -325,33 +343,37 @@ def resume_command(
     Exit codes: 0 launches go on, 1 something still stops them or Kubernetes cannot be used, 2 wrong arguments, 130 Ctrl-C.
     """
     chosen = _chosen(everything, account)
-    _run(_resume(chosen, namespace, switch, kubeconfig=kubeconfig, context=context))
+    _run(
+        lambda turn: resume(turn, account=chosen),
+        namespace=namespace,
+        switch=switch,
+        timeout=timeout,
+        kubeconfig=kubeconfig,
+        context=context,
+    )
 
 
-async def _pause(
-    account: str,
-    reason: str,
+def _run(
+    work: Callable[[Turn], Awaitable[None]],
+    *,
     namespace: str | None,
     switch: str | None,
-    *,
+    timeout: str,
     kubeconfig: str | None,
     context: str | None,
 ) -> None:
-    async with await connect(kubeconfig=kubeconfig, context=context) as kube:
-        await pause(Turn(kube=kube, namespace=namespace, switch=switch), account=account, reason=reason)
-
-
-async def _resume(
-    account: str, namespace: str | None, switch: str | None, *, kubeconfig: str | None, context: str | None
-) -> None:
-    async with await connect(kubeconfig=kubeconfig, context=context) as kube:
-        await resume(Turn(kube=kube, namespace=namespace, switch=switch), account=account)
-
-
-def _run(work: Any) -> None:  # noqa: ANN401 - a coroutine
     try:
-        asyncio.run(work)
+        patience = seconds(timeout)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--timeout") from error
+
+    async def turn() -> None:
+        async with await connect(kubeconfig=kubeconfig, context=context) as kube:
+            await work(Turn(kube=kube, namespace=namespace, switch=switch, patience=patience))
+
+    try:
+        asyncio.run(turn())
     except UpstreamError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(f"{error.failure.reason}: {error.failure.message}") from error
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

@@ -112,8 +112,8 @@ async def operator(
 
 
 def leads(obj: Body) -> bool:
-    """Return whether an object of rbac.yaml is for the election of a leader."""
-    return bool(obj["metadata"]["name"].endswith("-leader"))
+    """Return whether an object of rbac.yaml is for the controller's own namespace: the election of a leader, the stop switch."""
+    return bool(obj["metadata"]["name"].endswith(("-leader", "-stop-switch")))
 
 
 async def make_lease(kubeconfig: Path) -> None:
