@@ -31,7 +31,9 @@ from controller.core.model import (
 from controller.core.money import cheapest
 
 QUEUE_CAP_SECONDS = 24 * 3600.0
-"""GitHub itself fails a job that waits longer (github.md §2.5); an older one is a zombie and no demand."""
+"""GitHub itself ends a job that was queued for longer; one that it lists all the same is a leftover that no runner ever gets.
+https://docs.github.com/actions/reference/limits
+"""
 
 GONE_AFTER = 600.0
 """Seconds for which a repository must have answered that it is gone or forbidden before that is believed: GitHub says so in
@@ -46,6 +48,7 @@ class Demand:
         queued: Jobs that this pool serves, oldest first.
         group_only: Jobs without labels in repositories of this pool, which names a group but ignores such jobs.
         unmatched: Jobs that no pool matches and that this pool is nearest to.
+        too_old: Jobs that this pool matches, and that GitHub should have ended long ago.
         lent: Jobs that this pool matches too, and that another pool of its namespace serves.
         unreadable: Repositories whose queue could not be read, with the failure.
         complete: Every repository of the pool was read, so that absence of demand means something.
@@ -59,6 +62,7 @@ class Demand:
     queued: list[WorkflowJob] = field(default_factory=list)
     group_only: list[WorkflowJob] = field(default_factory=list)
     unmatched: list[WorkflowJob] = field(default_factory=list)
+    too_old: list[WorkflowJob] = field(default_factory=list)
     lent: list[WorkflowJob] = field(default_factory=list)
     unreadable: list[tuple[str, Failure]] = field(default_factory=list)
     complete: bool = True
@@ -72,7 +76,7 @@ class Demand:
         """Return for how many seconds the oldest of these has been queued, on GitHub's clock; 0 without any."""
         if self.server_ahead is None:
             return 0.0
-        return max((now + self.server_ahead - job.created_at for job in jobs), default=0.0)
+        return max((now + self.server_ahead - job.waits_since for job in jobs), default=0.0)
 
 
 def reach(pool: Pool, snapshot: Snapshot) -> tuple[str, ...]:
@@ -184,11 +188,13 @@ def match_demand(
         ),
     )
     jobs = _with_matching(list(_queued_jobs(ranked, demand, snapshot)))
-    jobs.sort(key=lambda each: (each[0].job.created_at, each[0].job.id))
+    jobs.sort(key=lambda each: (each[0].job.waits_since, each[0].job.id))
     contested = {pool.uid: pool for _, matching in jobs if len(matching) > 1 for pool in matching}
     rooms = {uid: room(pool) for uid, pool in contested.items()}
     for entry, matching in jobs:
-        if matching:
+        if matching and is_too_old(entry.job, entry.seen.server_time):
+            demand[matching[0].uid].too_old.append(entry.job)
+        elif matching:
             _assign(entry, _choose(entry, matching, rooms), matching, demand)
         else:
             _leave_unserved(entry.job, entry.candidates, demand)
@@ -222,7 +228,7 @@ def _queued_jobs(
         if seen is None or not seen.complete:
             continue
         for job in seen.items:
-            if job.status is not queued or _zombie(job, seen):
+            if job.status is not queued:
                 continue
             known = found.get((view[0].api_url, job.id))
             if known is None:
@@ -278,15 +284,25 @@ def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | N
             mine.complete = False
 
 
-def _zombie(job: WorkflowJob, seen: Observation[WorkflowJob]) -> bool:
-    return seen.server_time - job.created_at > QUEUE_CAP_SECONDS
+def is_too_old(job: WorkflowJob, server_time: float) -> bool:
+    """Return whether GitHub should have ended a queued job by now; only what was seen counts.
+
+    Not its creation: it may have been approved a moment ago. Nor is a job dropped whose queueing began unseen, before this process
+    did: served in vain it costs a few starts, dropped in error it is never done.
+
+    Args:
+        job: The job.
+        server_time: Epoch seconds on GitHub's clock.
+    """
+    since = job.seen_queued_at
+    return job.status is JobStatus.QUEUED and since is not None and server_time - since > QUEUE_CAP_SECONDS
 
 
 def _assign(entry: _Queued, chosen: Pool, matching: Sequence[Pool], demand: Mapping[str, Demand]) -> None:
     mine, job, seen = demand[chosen.uid], entry.job, entry.seen
     mine.queued.append(job)
     mine.asked_at = min(mine.asked_at, seen.asked_at)
-    mine.oldest_wait = max(mine.oldest_wait, seen.server_time - job.created_at)
+    mine.oldest_wait = max(mine.oldest_wait, seen.server_time - job.waits_since)
     for other in matching:
         if other is not chosen:
             demand[other.uid].lent.append(job)

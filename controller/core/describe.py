@@ -52,6 +52,7 @@ def _report(report: PoolReport, age: float) -> dict[str, Any]:
             "queued": _jobs(demand.queued),
             "groupOnly": _jobs(demand.group_only),
             "unmatched": _jobs(demand.unmatched),
+            "tooOld": _jobs(demand.too_old),
             "unreadable": [
                 {"repository": repository, **(_failure(failure) or {})}
                 for repository, failure in demand.unreadable

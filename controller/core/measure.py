@@ -253,11 +253,11 @@ class Chronicle:
         if not self._once(life, Measure.QUEUE_TO_START, at=started_at):
             return
         key = report.pool.key
-        waited = max(0.0, job.started_at - job.created_at)
+        waited = max(0.0, job.started_at - job.waits_since)
         online_at = started_at if life.online_at is None else life.online_at
         seen.facts += [
             Fact(Measure.QUEUE_TO_START, waited, key),
-            Fact(Measure.QUEUE_TO_ONLINE, max(0.0, online_at - (job.created_at - ahead)), key),
+            Fact(Measure.QUEUE_TO_ONLINE, max(0.0, online_at - (job.waits_since - ahead)), key),
         ]
         seen.starts.append(
             Start(pool=key, runner=name, hf_job_id=life.hf_job_id, workflow_job=job, waited=waited)

@@ -395,7 +395,12 @@ class WorkflowJob:
         name: As shown by GitHub.
         labels: Lower-case, sorted; empty when the job names only a group.
         status: GitHub's word.
-        created_at: Epoch seconds on GitHub's clock; queue age counts from here (github.md §2.1).
+        created_at: Epoch seconds on GitHub's clock. A job may wait for a reviewer, a timer or its concurrency group for weeks before it
+            is queued, and GitHub does not tell when that was: ``started_at`` of a queued job is its ``created_at``.
+        queued_at: Epoch seconds on GitHub's clock since when it counts as queued: when it was seen to become so; of a job that was
+            queued when it was first seen, its ``created_at``, or that first sight where GitHub would have ended it since. None where
+            it was never seen queued.
+        seen_queued_at: Epoch seconds on GitHub's clock of the first look that showed it queued: it has been so at least since then.
         started_at: Epoch seconds on GitHub's clock; meaningful once a runner took the job.
         runner_name: Who runs it, or None.
         runner_id: GitHub's id of the runner that has it, None where it does not tell.
@@ -411,11 +416,18 @@ class WorkflowJob:
     labels: tuple[str, ...]
     status: JobStatus
     created_at: float
+    queued_at: float | None = None
+    seen_queued_at: float | None = None
     started_at: float | None = None
     runner_name: str | None = None
     runner_id: int | None = None
     repository_id: int | None = None
     html_url: str = ""
+
+    @property
+    def waits_since(self) -> float:
+        """Epoch seconds on GitHub's clock from which its wait counts; its creation where nothing better was seen."""
+        return self.created_at if self.queued_at is None else self.queued_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

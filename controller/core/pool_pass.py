@@ -660,6 +660,11 @@ class PoolPass:
                 _waiting(Reason.NoMatchingPool, len(demand.unmatched), name_jobs(demand.unmatched)),
                 demand.unmatched,
             )
+        if demand.too_old:
+            add(
+                _waiting(Reason.TooOldForGitHub, len(demand.too_old), name_jobs(demand.too_old)),
+                demand.too_old,
+            )
         for repository, failure in self.demand.unreadable[:5]:
             found.append(
                 Waiting(reason=Reason.QueueUnknown, count=0, message=f"{repository}: {failure.message}")

@@ -156,6 +156,10 @@ class Reason(Enum):
         "The job names only a runner group, which GitHub's REST API does not show; give it a label, "
         "or set github.groupOnlyJobs: Serve on the one pool that serves the group."
     )
+    TooOldForGitHub = (
+        "GitHub ends a workflow job that was queued for 24 hours, and lists this one as queued for longer: it is a leftover that no "
+        "runner is given. Cancel its run, or delete it."
+    )
     QueueUnknown = "The repository's queue could not be read; the message says why."
     NotPickedUp = (
         "Runners are online and idle, yet GitHub gives them no job: check that the runner group allows this repository "

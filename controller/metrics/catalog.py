@@ -77,8 +77,8 @@ QUEUE_JOBS = _gauge(
 QUEUE_OLDEST_WAIT = _gauge(
     "queue_oldest_wait_seconds",
     (*POOL, "reason"),
-    "Age of the oldest queued workflow job that waits for this reason: GitHub's time now less the job's created_at, both on "
-    "GitHub's clock. 0 when no job waits.",
+    "Age of the oldest queued workflow job that waits for this reason, on GitHub's clock: since the look that saw it become queued "
+    "(approved, for instance), or since its created_at where it was queued when it was first seen. 0 when no job waits.",
 )
 RUNNERS = _gauge("runners", (*POOL, "phase"), "Runners of the pool by phase, in the newest pass.")
 MAX_RUNNERS = _gauge("pool_max_runners", POOL, "spec.maxRunners of the pool.")
@@ -104,7 +104,7 @@ QUEUE_TO_ONLINE = _histogram(
     "job_queue_to_online",
     POOL,
     WAIT_BUCKETS,
-    "Seconds from a workflow job's created_at (GitHub's clock) until the runner that took it was online: its first list of "
+    "Seconds from the moment when a workflow job was queued (see hfrunners_queue_oldest_wait_seconds) until the runner that took it was online: its first list of "
     "runners that showed it online, which may be one polling interval late, or the job's start if that was earlier. 0 if the "
     "runner was online before the job was queued. Observed once per job that a runner of the pool started; jobs that never "
     "start are in hfrunners_queue_oldest_wait_seconds only.",
@@ -113,7 +113,8 @@ QUEUE_TO_START = _histogram(
     "job_queue_to_start",
     POOL,
     WAIT_BUCKETS,
-    "Seconds from a workflow job's created_at to its started_at, both on GitHub's clock, in whole seconds. Observed once per "
+    "Seconds from the moment when a workflow job was queued (see hfrunners_queue_oldest_wait_seconds) to its started_at, both on "
+    "GitHub's clock, in whole seconds. Observed once per "
     "job that a runner of the pool started, when the controller sees it; jobs that started before this process began are "
     "left to the one before.",
 )

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from controller.core.demand import QUEUE_CAP_SECONDS, is_too_old
 from controller.core.model import Disposition, Failure, JobStatus, Observation, WorkflowJob
 from controller.core.naming import origin
 from controller.observe.queue_schedule import ALL_STATUSES
 from controller.ports import Run
-
-QUEUE_CAP = 24 * 3_600.0
-"""Seconds after which GitHub ends a queued job by itself; one that is older is a leftover (github.md §2.5)."""
 
 REREAD = 30.0
 """Seconds after which the jobs of a run without queued ones are read again although its row did not change."""
@@ -69,8 +67,13 @@ class _Known:
     told: set[int] = field(default_factory=set)
 
     @property
+    def active(self) -> Iterable[WorkflowJob]:
+        """Its jobs but for those that GitHub should have ended: these are shown, and worth no look."""
+        return (job for job in self.jobs if not is_too_old(job, self.server_time))
+
+    @property
     def queued(self) -> bool:
-        return any(job.status is JobStatus.QUEUED for job in self.jobs)
+        return any(job.status is JobStatus.QUEUED for job in self.active)
 
     def is_due(self, now: float) -> bool:
         if self.changed and not self.failures:
@@ -134,17 +137,19 @@ class RepositoryRuns:
         known = self._known.get(run.id)
         if known is None:
             return
-        known.jobs = tuple(j for j in seen.items if _waits_or_works(j, seen.server_time))
-        for job in seen.items:
+        before = {job.id: job for job in known.jobs}
+        dated = [_dated(job, before.get(job.id), known.server_time, seen.server_time) for job in seen.items]
+        known.jobs = tuple(job for job in dated if job.status is not JobStatus.COMPLETED)
+        for job in dated:
             if job.status is JobStatus.COMPLETED and job.id not in known.told and _by_ours(job):
                 known.told.add(job.id)
                 self._completed.append(job)
         known.asked_at, known.server_time = seen.asked_at, seen.server_time
         known.changed, known.failures, known.failure = False, 0, None
-        if known.missed and not known.jobs:
+        if known.missed and not any(known.active):
             del self._known[run.id]
             return
-        known.barren = 0 if known.jobs else known.barren + 1
+        known.barren = 0 if any(known.active) else known.barren + 1
         known.look_at = now
         if known.barren > 1:
             known.look_at += min(BARREN_RETRY_AT_MOST, BARREN_RETRY * 2.0 ** min(known.barren - 2, 16))
@@ -188,7 +193,7 @@ class RepositoryRuns:
         asked_at, server_time = min([*views, (self._listed_at, self._server_time)])
         jobs = [job for known in shown for job in known.jobs]
         return Observation(
-            items=tuple(sorted(jobs, key=lambda job: (job.created_at, job.id))),
+            items=tuple(sorted(jobs, key=lambda job: (job.waits_since, job.id))),
             asked_at=asked_at,
             server_time=server_time,
             oldest_part_at=min([known.asked_at for known in self._known.values()], default=self._listed_at),
@@ -203,14 +208,14 @@ class RepositoryRuns:
     def at_work(self) -> bool:
         """Some job is queued, held back for a moment or running, or a new run may have one any moment."""
         return any(
-            known.barren <= BARREN_PATIENCE if not known.jobs else _any_active(known.jobs)
+            _any_active(known.active) if any(known.active) else known.barren <= BARREN_PATIENCE
             for known in self._known.values()
         )
 
     @property
     def waits(self) -> bool:
         """Some job waits for a person."""
-        return any(known.jobs for known in self._known.values())
+        return any(any(known.active) for known in self._known.values())
 
     @property
     def barren(self) -> int:
@@ -231,7 +236,26 @@ def _by_ours(job: WorkflowJob) -> bool:
     return job.runner_name is not None and origin(job.runner_name) is not None
 
 
-def _waits_or_works(job: WorkflowJob, server_time: float) -> bool:
-    if job.status is JobStatus.COMPLETED:
-        return False
-    return not (job.status is JobStatus.QUEUED and server_time - job.created_at > QUEUE_CAP)
+_HELD_BACK = frozenset({JobStatus.WAITING, JobStatus.PENDING, JobStatus.REQUESTED})
+"""What a job may be before it is queued, for weeks: until somebody approves it, its timer ends, or its group has room."""
+
+
+def _dated(job: WorkflowJob, before: WorkflowJob | None, last_time: float, server_time: float) -> WorkflowJob:
+    """Return a job with the moment from which it counts as queued, as far as looks have shown it.
+
+    Args:
+        job: As listed now.
+        before: As the last look showed it, None if that did not.
+        last_time: GitHub's clock at that look.
+        server_time: GitHub's clock now.
+    """
+    if job.status in _HELD_BACK:
+        return job
+    if before is not None and before.seen_queued_at is not None:
+        return replace(job, queued_at=before.queued_at, seen_queued_at=before.seen_queued_at)
+    held_back = before is not None and before.status in _HELD_BACK
+    if job.status is JobStatus.QUEUED:
+        made = job.created_at if server_time - job.created_at <= QUEUE_CAP_SECONDS else server_time
+        return replace(job, queued_at=server_time if held_back else made, seen_queued_at=server_time)
+    # It was queued and taken between two looks.
+    return replace(job, queued_at=last_time) if held_back else job

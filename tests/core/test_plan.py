@@ -141,9 +141,34 @@ class TestLaunching:
         assert launches(done) == []
         assert Reason.QueueUnknown in waits(done)
 
-    def test_a_job_that_waits_longer_than_github_allows_is_a_zombie_and_no_demand(self) -> None:
-        old = job(created_at=SERVER - 25 * 3600)
-        assert launches(run_plan([pool()], snapshot(jobs=[old]))) == []
+    def test_a_job_that_was_seen_queued_for_longer_than_github_allows_is_no_demand_and_named(self) -> None:
+        old = job(seen_queued_at=SERVER - 25 * 3600)
+        done = run_plan([pool()], snapshot(jobs=[old]))
+        assert launches(done) == []
+        assert waits(done) == {Reason.TooOldForGitHub: 1}
+
+    def test_a_job_that_was_made_more_than_a_day_ago_is_served_as_it_may_have_been_approved_since(
+        self,
+    ) -> None:
+        held_back = job(created_at=SERVER - 900 * 3600)
+        assert launches(run_plan([pool()], snapshot(jobs=[held_back]))) == ["t4-small"]
+
+    def test_a_wait_counts_from_when_the_job_became_queued(self) -> None:
+        approved = job(created_at=SERVER - 900 * 3600, queued_at=SERVER - 40)
+        demand = run_plan([pool()], snapshot(jobs=[approved])).reports[pool().uid].demand
+        assert demand.oldest_wait == 40
+
+    def test_the_job_that_has_waited_longest_is_named_first_however_old_the_others_are(self) -> None:
+        approved, plain = (
+            job(1, created_at=SERVER - 9_000, queued_at=SERVER - 10),
+            job(2, created_at=SERVER - 60),
+        )
+        demand = run_plan([pool()], snapshot(jobs=[approved, plain])).reports[pool().uid].demand
+        assert [one.id for one in demand.queued] == [2, 1]
+
+    def test_a_job_that_is_too_old_and_that_no_pool_matches_is_named_as_such(self) -> None:
+        old = job(seen_queued_at=SERVER - 25 * 3600, labels=("hf-t4", "cuda-99"))
+        assert waits(run_plan([pool()], snapshot(jobs=[old]))) == {Reason.NoMatchingPool: 1}
 
     def test_a_paused_pool_launches_nothing_and_says_so(self) -> None:
         done = run_plan([pool(paused=True)], snapshot(jobs=[job()]))

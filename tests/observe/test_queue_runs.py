@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controller.core.demand import QUEUE_CAP_SECONDS, is_too_old
 from controller.core.model import Disposition, Failure, JobStatus, Observation, WorkflowJob
 from controller.core.reasons import Reason
-from controller.observe.queue_runs import BARREN_PATIENCE, QUEUE_CAP, READS_PER_LOOK, REREAD, RepositoryRuns
+from controller.observe.queue_runs import BARREN_PATIENCE, READS_PER_LOOK, REREAD, RepositoryRuns
 from controller.observe.queue_schedule import ALL_STATUSES
 from controller.ports import Run
 
@@ -138,13 +139,56 @@ def test_a_barren_run_that_gets_a_job_is_demand_again() -> None:
     assert look.shown() == [(1, JobStatus.QUEUED)]
 
 
-def test_a_job_queued_for_more_than_a_day_is_no_demand_by_githubs_own_clock() -> None:
+def test_a_job_counts_as_queued_since_the_look_that_saw_it_become_so() -> None:
+    look, week = Look(), 7 * QUEUE_CAP_SECONDS
+    look.lists(0.0, run())
+    look.read(0.0, run(), job(status=JobStatus.WAITING, age=week))
+    look.read(100.0, run(), job(age=week))
+    look.read(200.0, run(), job(age=week))
+    (found,) = look.runs.observation().items
+    assert (found.waits_since, found.seen_queued_at) == (SERVER + 100.0, SERVER + 100.0)
+    look.read(300.0, run(), job(age=week, status=JobStatus.IN_PROGRESS))
+    (found,) = look.runs.observation().items
+    assert found.waits_since == SERVER + 100.0
+
+
+def test_a_job_that_was_approved_and_taken_between_two_looks_has_waited_since_the_first_of_them() -> None:
     look = Look()
     look.lists(0.0, run())
-    look.read(0.0, run(), job(number=1, age=QUEUE_CAP - 1), job(number=2, age=QUEUE_CAP + 1))
-    assert [j.id for j in look.runs.observation().items] == [101]
-    look.read(0.0, run(), job(number=3, age=3 * QUEUE_CAP, status=JobStatus.IN_PROGRESS))
-    assert [j.id for j in look.runs.observation().items] == [103]  # a job may run for five days
+    look.read(50.0, run(), job(status=JobStatus.PENDING, age=9_000.0))
+    look.read(62.0, run(), job(status=JobStatus.IN_PROGRESS, age=9_000.0))
+    assert [one.waits_since for one in look.runs.observation().items] == [SERVER + 50.0]
+
+
+def test_a_job_that_was_queued_when_it_was_first_seen_has_waited_since_it_was_made() -> None:
+    look = Look()
+    look.lists(0.0, run())
+    look.read(0.0, run(), job(age=600.0))
+    assert [one.waits_since for one in look.runs.observation().items] == [SERVER - 600.0]
+
+
+def test_a_job_that_is_older_than_github_lets_one_queue_became_queued_later_than_it_was_made() -> None:
+    look = Look()
+    look.lists(0.0, run())
+    look.read(0.0, run(), job(age=QUEUE_CAP_SECONDS + 1))
+    (found,) = look.runs.observation().items
+    assert found.waits_since == SERVER
+    assert not is_too_old(found, SERVER)
+
+
+def test_a_job_that_was_seen_queued_for_more_than_a_day_is_shown_and_worth_no_look() -> None:
+    look = Look()
+    look.lists(0.0, run())
+    look.read(0.0, run(), job(age=5.0))
+    later = QUEUE_CAP_SECONDS + 1
+    for n in range(BARREN_PATIENCE + 1):
+        look.read(later + n, run(), job(age=5.0))
+    seen = look.runs.observation()
+    assert [is_too_old(one, SERVER + later) for one in seen.items] == [True]
+    assert not look.runs.at_work
+    assert look.due(later + BARREN_PATIENCE + 1) == []
+    look.read(later + 200.0, run(), job(age=5.0, status=JobStatus.IN_PROGRESS))  # a job may run for five days
+    assert look.runs.at_work
 
 
 def test_a_run_that_ended_is_forgotten_when_its_jobs_say_so() -> None:
