@@ -223,7 +223,7 @@ class Hub(Protocol):
         """List live HF Jobs that carry all the labels, to the last page; labels are checked on our side too."""
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
-        """Return HF Jobs of any stage that carry all the labels: for launches whose answer was lost."""
+        """Return HF Jobs of any stage that carry all the labels: for launches of which it is not known what became of them."""
 
     async def inspect(self, job_id: str) -> HFJob | None:
         """Return one HF Job, or None when the Hub knows it no more."""

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.core.evidence import LIST_LAG, shows_all_before
-from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import Failure, Footprint, Place, Pool, Snapshot
+from controller.core.lifecycle import COPY, Effect, InFlight
+from controller.core.model import Failure, Footprint, HFJob, HubAccount, Place, Pool, Snapshot
+from controller.core.naming import LABEL_RUNNER
 
 MOST_INTENTS = 1_000
 """Launches under way that a pool's status has room for: a hundred kilobytes of it, of one and a half megabytes that etcd takes."""
@@ -164,6 +165,48 @@ def ended_intents(
         if intent.name in shown or (seen is not None and shows_all_before(seen, settled_at)):
             ended.append(intent.name)
     return ended
+
+
+def unseen_launches(
+    in_flight: Mapping[str, InFlight], snapshot: Snapshot, pools: Sequence[Pool]
+) -> dict[str, HubAccount]:
+    """Return the launches of earlier processes whose HF Job a younger list lacks, with the account that it would be in.
+
+    It may have ended before this process began, and then no list of live ones ever shows it; or it may not show yet, or never
+    come. The Hub can be asked which (:func:`came_and_ended`).
+
+    Args:
+        in_flight: Effects that the lists need not show yet; those that they show are forgotten already
+            (:func:`~controller.core.lifecycle.find_shown`).
+        snapshot: The lists.
+        pools: All of them.
+    """
+    by_uid = {pool.uid: pool for pool in pools} if in_flight else {}
+    found = {}
+    for name, effect in in_flight.items():
+        pool = by_uid.get(effect.pool_uid)
+        if not effect.inherited or effect.settled_at is None or effect.footprint is None or pool is None:
+            continue
+        account = pool.through(effect.footprint).account
+        seen = snapshot.hf_jobs.get(account)
+        if seen is not None and seen.complete and seen.asked_at >= effect.settled_at:
+            found[name] = account
+    return found
+
+
+def came_and_ended(name: str, found: Iterable[HFJob]) -> bool:
+    """Return whether a runner's launch is over: its HF Job was made, and has ended.
+
+    A name is launched once, so nothing can follow. Nothing found proves nothing, since lists lag. Nor does the end of a copy that
+    somebody else made: ours may be alive, and not show yet.
+
+    Args:
+        name: The runner.
+        found: HF Jobs of any stage that carry its name.
+    """
+    jobs = [job for job in found if job.labels.get(LABEL_RUNNER) == name]
+    ours = [job for job in jobs if job.foreign is False and job.initiator != COPY]
+    return bool(ours) and all(job.ended for job in ours)
 
 
 def served_by(pool: Pool, snapshot: Snapshot) -> set[str]:

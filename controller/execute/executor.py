@@ -51,6 +51,7 @@ from controller.core.reasons import Reason
 from controller.core.report import Action, Launch, Result
 from controller.core.retry import Answer, Rerun, RerunResult
 from controller.core.stop_switch import Stopped
+from controller.execute.inherited import Inherited
 from controller.execute.intents import IntentLog
 from controller.execute.rerun import run_again
 from controller.execute.spec import RunnerVersion, launch_spec
@@ -125,6 +126,9 @@ class Executor:
         self._settled = settled
         self._stopped = stopped
         self._allow_http = allow_http
+        self._inherited = Inherited(
+            connections=connections, clock=clock, controller_id=controller_id, changed=settled
+        )
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
         self._left: set[str] = set()
@@ -158,6 +162,14 @@ class Executor:
                     inherited=True,
                 ),
             )
+
+    def look_for(self, unseen: Mapping[str, HubAccount]) -> None:
+        """Ask what became of launches of other processes that no list shows, and drop those that are over. Idempotent.
+
+        Args:
+            unseen: The account of each (:func:`controller.core.intents.unseen_launches`).
+        """
+        self.forget(self._inherited.follow(unseen))
 
     def forget(self, names: Sequence[str]) -> None:
         """Drop effects that the lists show by now."""
@@ -217,13 +229,17 @@ class Executor:
             self._start_launches(of_one_pool)
 
     async def close(self, grace: float) -> None:
-        """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off."""
+        """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off.
+
+        Intents that have ended are taken out of the statuses afterwards, for as long at most.
+        """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._intents.close()
+        await self._inherited.close()
+        await self._intents.close(grace)
 
     # ------------------------------------------------------------------------------------------------------- the effects
     def _start_launches(self, launches: Sequence[Launch]) -> None:

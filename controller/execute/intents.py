@@ -290,9 +290,19 @@ class IntentLog:
             if due:
                 self._start(uid, page)
 
-    async def close(self) -> None:
-        """Write nothing any more."""
+    async def close(self, grace: float) -> None:
+        """Write nothing any more, but what ended since the last write: who acts next need not find out what became of it.
+
+        Args:
+            grace: Seconds for that. What is cut off then was written or not, and either is safe.
+        """
+        if grace > 0 and self._leader.holds():
+            for uid, page in self._pages.items():
+                if page.untidy and page.blocked is None:
+                    self._start(uid, page)
         tasks = [page.task for page in self._pages.values() if page.task is not None]
+        if tasks and grace > 0:
+            await asyncio.wait(tasks, timeout=grace)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from controller.core.drained import is_left
+from controller.core.intents import unseen_launches
 from controller.core.lifecycle import find_shown, is_of_pool
 from controller.core.measure import Chronicle, Fact, Seen
 from controller.core.model import (
@@ -160,6 +161,7 @@ class Reconciler:
         self._intents.begin(self._registry.terms)
         self._intents.keep(pools, self._registry.written_at_first_sight)
         self._executor.forget(find_shown(self._executor.in_flight, snapshot, pools))
+        self._executor.look_for(unseen_launches(self._executor.in_flight, snapshot, pools))
         self._executor.forget(self._intents.review(self._executor.in_flight, snapshot))
         self._intents.tidy()
         given = PlanInput(

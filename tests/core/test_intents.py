@@ -16,12 +16,14 @@ from controller.core.intents import (
     PoolIntents,
     Term,
     Written,
+    came_and_ended,
     ended_intents,
     next_term,
     outlived,
+    unseen_launches,
     wrote_nothing_down,
 )
-from controller.core.model import Failure, Snapshot
+from controller.core.model import Failure, HFJob, Observation, SecretRef, Snapshot, Stage
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 from controller.core.status import Instant, build_status, rejected_status
@@ -111,6 +113,76 @@ class TestEvidence:
     @pytest.mark.parametrize(("age", "over"), [(100 + LIST_LAG, False), (101 + LIST_LAG, True)])
     def test_nothing_outlives_the_hubs_own_timeout(self, age: float, over: bool) -> None:
         assert outlived(self.ONE, timeout=100.0, wall=SERVER + age) is over
+
+
+class TestWhatIsAskedFor:
+    P = pool()
+
+    def unseen(self, listed: Observation[HFJob] | None, **flight: object) -> bool:
+        flying = launching(self.P, **{"settled_at": NOW, "inherited": True, **flight})
+        found = unseen_launches(flying, snapshot(hf_jobs=listed), [self.P])
+        assert found in ({}, {name_of(self.P): self.P.hub})
+        return bool(found)
+
+    def test_a_launch_of_an_earlier_process_that_a_younger_list_lacks(self) -> None:
+        assert self.unseen(seen(at=NOW + 1))
+
+    @pytest.mark.parametrize("listed", [None, seen(at=NOW - 1), seen(at=NOW + 1, failure=OUTAGE)])
+    def test_not_before_a_whole_list_that_is_younger_has_come(
+        self, listed: Observation[HFJob] | None
+    ) -> None:
+        assert not self.unseen(listed)
+
+    def test_not_a_launch_of_our_own(self) -> None:
+        assert not self.unseen(seen(at=NOW + 1), inherited=False)
+
+    def test_not_that_of_a_pool_which_is_gone(self) -> None:
+        assert unseen_launches(launching(self.P, settled_at=NOW, inherited=True), snapshot(), []) == {}
+
+    def test_at_the_account_as_the_pools_secret_of_today_sees_it(self) -> None:
+        today = replace(self.P, hub=replace(self.P.hub, secret=SecretRef("ci", "new-token")))
+        view = Snapshot(hf_jobs={today.hub: seen(at=NOW + 1)})
+        flying = launching(self.P, settled_at=NOW, inherited=True)
+        assert unseen_launches(flying, view, [today]) == {name_of(self.P): today.hub}
+
+
+class TestWhatTheHubSays:
+    P = pool()
+    OVER = hf_job(P, stage=Stage.COMPLETED)
+    LIVE = hf_job(P)
+    FAILED = hf_job(P, stage=Stage.ERROR)
+
+    @pytest.mark.parametrize(
+        ("found", "over"),
+        [
+            ([], False),
+            ([LIVE], False),
+            ([OVER], True),
+            ([FAILED], True),
+            ([OVER, replace(LIVE, id="again")], False),
+            ([replace(OVER, foreign=True)], False),
+            ([replace(OVER, foreign=None)], False),
+            ([replace(OVER, initiator="duplicated-job")], False),
+            ([OVER, replace(LIVE, id="copy", foreign=True)], True),
+            ([hf_job(P, "bbbb", stage=Stage.COMPLETED)], False),
+        ],
+        ids=[
+            "nothing, which may come yet",
+            "one that lives",
+            "one that ended well",
+            "one that failed",
+            "one that ended beside one that lives",
+            "one of another user",
+            "one of nobody knows whom",
+            "a copy",
+            "ours beside a copy that lives",
+            "another runner's",
+        ],
+    )
+    def test_a_launch_is_over_when_the_hf_job_that_we_made_has_ended(
+        self, found: list[HFJob], over: bool
+    ) -> None:
+        assert came_and_ended(name_of(self.P), found) is over
 
 
 class TestThePlan:

@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 
 from controller.core.evidence import LIST_LAG
-from controller.core.intents import MOST_INTENTS, MOST_TERMS, Term, Written
+from controller.core.intents import MOST_INTENTS, MOST_TERMS, Term, Written, unseen_launches
+from controller.core.model import Failure, Stage
 from controller.core.reasons import Reason
+from controller.execute.inherited import ASK_EVERY, AT_ONCE, MOST_QUESTIONS, TIMES
 from controller.execute.intents import RETRY_DELAYS, TIDY_EVERY, TRIES, WRITE_TIMEOUT
 from controller.sim.loop import run_virtual
-from tests.core.build import REFUSED, SERVER, name_of, pool, registration, seen, snapshot
+from tests.core.build import REFUSED, SERVER, hf_job, name_of, pool, registration, seen, snapshot
 from tests.execute.scripted import DOWN, Leads, World, intent
 
 P = pool()
@@ -591,5 +593,130 @@ class TestAnEarlierProcess:
             await w.quiet()
             assert w.script.count("register") == 0
             assert w.executor.in_flight == {}
+
+        play(act)
+
+
+class TestWhatBecameOfThem:
+    """What the Hub says of an earlier process's launches; the lists show none of them."""
+
+    NAME = name_of(P, "aaaa")
+
+    def begin(self, w: World, *tokens: str) -> None:
+        intents = tuple(intent(P, token) for token in tokens or ("aaaa",))
+        w.know(P, written={P.uid: Written(term=OTHER, intents=intents)})
+
+    async def ask(self, w: World) -> None:
+        """Make a pass, and let the answers come."""
+        listed = snapshot(hf_jobs=seen(at=w.clock.mono() + 1))
+        for _ in range(2):
+            w.executor.look_for(unseen_launches(w.executor.in_flight, listed, [P]))
+            await w.quiet(1)
+
+    def test_one_whose_hf_job_has_ended_counts_no_more(self) -> None:
+        async def act(w: World) -> None:
+            self.begin(w)
+            w.hub.made["old"] = hf_job(P, "aaaa", stage=Stage.COMPLETED)
+            await self.ask(w)
+            assert w.executor.in_flight == {}
+            assert w.wakes
+
+        play(act)
+
+    def test_its_intent_stays_until_the_registration_is_proved_to_be_gone(self) -> None:
+        async def act(w: World) -> None:
+            self.begin(w)
+            w.hub.made["old"] = hf_job(P, "aaaa", stage=Stage.COMPLETED)
+            await self.ask(w)
+            assert w.log.for_plan()[P.uid].open == {self.NAME}
+
+        play(act)
+
+    def test_one_of_which_nothing_shows_counts_and_is_asked_for_again_now_and_then(self) -> None:
+        async def act(w: World) -> None:
+            self.begin(w)
+            for _ in range(20):
+                await self.ask(w)
+                await w.quiet(3)
+            assert set(w.executor.in_flight) == {self.NAME}
+            assert w.script.count("find-hf-job") == TIMES
+
+        play(act)
+
+    @pytest.mark.parametrize("error", [DOWN, ValueError("an answer that nobody foresaw")])
+    def test_a_question_that_fails_is_asked_again(self, error: Failure | Exception) -> None:
+        async def act(w: World) -> None:
+            self.begin(w)
+            w.hub.made["old"] = hf_job(P, "aaaa", stage=Stage.COMPLETED)
+            w.script.fail("find-hf-job", error)
+            await self.ask(w)
+            assert set(w.executor.in_flight) == {self.NAME}
+            await w.quiet(ASK_EVERY)
+            await self.ask(w)
+            assert w.executor.in_flight == {}
+
+        play(act)
+
+    def test_a_thousand_of_them_are_not_asked_for_at_once_nor_all(self) -> None:
+        async def act(w: World) -> None:
+            self.begin(w, *(f"{number:04d}" for number in range(1000)))
+            for _ in range(60):
+                await self.ask(w)
+            assert w.script.count("find-hf-job") == MOST_QUESTIONS
+            assert w.script.most["find-hf-job"] == AT_ONCE
+
+        play(act)
+
+    def test_a_question_under_way_ends_with_the_process(self) -> None:
+        async def act(w: World) -> None:
+            self.begin(w)
+            w.script.gates["find-hf-job"] = asyncio.Event()
+            await self.ask(w)
+            assert w.script.under_way["find-hf-job"] == 1
+            await w.executor.close(0.0)
+            assert w.script.under_way["find-hf-job"] == 0
+
+        play(act)
+
+
+class TestTheEnd:
+    def test_what_has_ended_is_taken_out_of_the_status_in_good_time(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.executor.forget([name_of(P)])
+            w.review(snapshot(registrations=seen([registration(P)], at=w.clock.mono() + 1)))
+            assert w.stored(P) == [name_of(P)]
+            await w.executor.close(1.0)
+            assert w.stored(P) == []
+
+        play(act)
+
+    @pytest.mark.parametrize("grace", [0.0, 1.0])
+    def test_not_by_a_process_that_may_not_act_any_more_or_has_no_time(self, grace: float) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.executor.forget([name_of(P)])
+            w.review(snapshot(registrations=seen([registration(P)], at=w.clock.mono() + 1)))
+            w.leads.mine = grace == 0.0
+            await w.executor.close(grace)
+            assert w.stored(P) == [name_of(P)]
+
+        play(act)
+
+    def test_an_api_server_that_hangs_holds_nobody_up(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            w.executor.forget([name_of(P)])
+            w.review(snapshot(registrations=seen([registration(P)], at=w.clock.mono() + 1)))
+            w.script.gates["write"] = asyncio.Event()
+            async with asyncio.timeout(2.0):
+                await w.executor.close(1.0)
+            assert w.script.under_way["write"] == 0
 
         play(act)

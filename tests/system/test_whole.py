@@ -701,6 +701,33 @@ def test_without_the_api_server_nothing_is_launched_and_that_is_told_once_it_is_
     play(act)
 
 
+@pytest.mark.parametrize("end", ["crash", "stop"])
+def test_a_controller_that_follows_one_whose_runners_have_ended_launches_at_once(end: str) -> None:
+    """No list ever shows those runners to it: they served short jobs, and their intents are still in the pool's status."""
+
+    async def act(scene: Scene) -> None:
+        t4(scene, maxRunners=2)
+        scene.sim.start()
+        await scene.pass_time(5)
+        scene.queue(count=2, seconds=1)
+        await scene.until(lambda: scene.conclusions()["success"] == 2, within=60)
+        await scene.pass_time(3)
+        assert not scene.live()
+        await getattr(scene.sim, end)()
+        assert len(scene.status()["intents"]) == 1, "one place, with both launches"
+        scene.sim.start()
+        scene.queue(count=2, seconds=1)
+        await scene.until(lambda: scene.conclusions()["success"] == 4, within=20)
+        await scene.until_quiet()
+
+    hurry = {
+        "scheduling_seconds": 0.5,
+        "boot_seconds": 0.2,
+        "stage_lag_seconds": 0.1,
+    }
+    play(act, boot=lambda _: Boot(seconds=0.3), hub_knobs=hurry)
+
+
 @pytest.mark.parametrize("lag", [0.0, 50.0])
 def test_a_controller_that_follows_one_that_wrote_nothing_down_waits_until_lists_must_show_all_it_did(
     lag: float,

@@ -84,14 +84,18 @@ class HubJobs:
                 jobs.update((job.id, job) for job in found)  # the later page is the newer answer
                 failure = failure or broken
                 server_time = page.server_time if server_time is None else server_time
-        live = [job for job in jobs.values() if not job.ended]
-        user = await self._whose_token() if any(job.creator for job in live) else ""
+        live = await self._judge([job for job in jobs.values() if not job.ended])
         return Observation(
-            items=tuple(_judged(job, user) for job in live),
+            items=tuple(live),
             asked_at=asked_at,
             server_time=self._clock.wall() if server_time is None else server_time,
             failure=failure,
         )
+
+    async def _judge(self, jobs: Sequence[HFJob]) -> Sequence[HFJob]:
+        """Return the jobs with whether somebody else made each of them."""
+        user = await self._whose_token() if any(job.creator for job in jobs) else ""
+        return [_judged(job, user) for job in jobs]
 
     async def _whose_token(self) -> str:
         """Return the name of the token's user, asked for once; empty while the Hub does not tell, which costs the list nothing."""
@@ -119,7 +123,7 @@ class HubJobs:
                 if broken is not None:
                     raise HubError(broken)
                 jobs.update((job.id, job) for job in found)
-        return sorted(jobs.values(), key=lambda job: (-job.created_at, job.id))
+        return await self._judge(sorted(jobs.values(), key=lambda job: (-job.created_at, job.id)))
 
     async def inspect(self, job_id: str) -> HFJob | None:
         """Return one HF Job, or None when the Hub knows it no more."""

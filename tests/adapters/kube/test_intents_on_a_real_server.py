@@ -140,7 +140,7 @@ async def log_of(cluster: Cluster, uid: str, leads: Leads) -> AsyncIterator[tupl
     try:
         yield log, mine
     finally:
-        await log.close()
+        await log.close(0.0)
 
 
 async def write(log: IntentLog, mine: Pool, what: Sequence[Intent]) -> Failure | None:
