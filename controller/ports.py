@@ -17,6 +17,7 @@ from controller.core.model import (
     GitHubSource,
     HFJob,
     HubAccount,
+    JobStatus,
     Observation,
     PoolKey,
     Registration,
@@ -127,6 +128,16 @@ class Queue(Protocol):
         """Return what the last answer said, or None before the first."""
 
 
+class Jobs(Protocol):
+    """Single workflow jobs, as one source sees them: lists may show what is so no more."""
+
+    async def job_status(self, repository: str, job_id: int) -> JobStatus:
+        """Return a job's status, read by its id. GitHub's 404 is a failure: it may also be a right that was lost."""
+
+    async def run(self, repository: str, run_id: int) -> RunRecord | None:
+        """Return a run, with the jobs of its newest attempt once it has ended; None when GitHub does not know it."""
+
+
 class Runners(Protocol):
     """Registrations as one source may change them: the executor's needs."""
 
@@ -167,7 +178,7 @@ class Runs(Protocol):
         """
 
 
-class GitHub(Queue, Runners, Runs, Protocol):
+class GitHub(Queue, Jobs, Runners, Runs, Protocol):
     """Everything that one source offers."""
 
     async def close(self) -> None:

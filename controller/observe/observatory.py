@@ -23,7 +23,9 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
+from controller.core.suspicion import Wanted
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
+from controller.observe.looks import LookObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
 from controller.observe.registrations import RegistrationObserver
@@ -76,6 +78,7 @@ class Observatory:
         self.registrations: dict[RegistrationScope, RegistrationObserver] = {}
         self.accounts: dict[HubAccount, HubObserver] = {}
         self.endpoints: dict[str, FlavorObserver] = {}
+        self.single: dict[GitHubSource, LookObserver] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._watched: tuple[object, ...] = ()
 
@@ -93,6 +96,7 @@ class Observatory:
         places = [place for pool in pools for place in pool.footprints]
         sources = sorted({pool.source for pool in pools})
         self._keep(self.queues, sources, self._open_queue)
+        self._keep(self.single, sources, self._open_single)
         patterns: dict[GitHubSource, list[Patterns]] = defaultdict(list)
         for pool in pools:
             patterns[pool.source].append(_patterns(pool))
@@ -124,6 +128,9 @@ class Observatory:
             changed=self._changed,
             cadence=self._cadence,
         )
+
+    def _open_single(self, source: GitHubSource) -> LookObserver:
+        return LookObserver(jobs=self._connections.github(source), clock=self._clock, changed=self._changed)
 
     def _open_registrations(self, where: RegistrationScope) -> RegistrationObserver:
         return RegistrationObserver(
@@ -174,6 +181,11 @@ class Observatory:
                 for source, observer in self.queues.items()
                 if (seen := observer.repositories()) is not None
             },
+            looks={
+                (source, job): look
+                for source, observer in self.single.items()
+                for job, look in observer.looks().items()
+            },
             pools_known=self._pools_known(),
         )
 
@@ -205,6 +217,11 @@ class Observatory:
         """Take in an HF Job that was just launched, so that its end is not missed between two lists."""
         if account in self.accounts:
             self.accounts[account].note(job)
+
+    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
+        """Say which workflow jobs should be read by their ids, and no others."""
+        for source, observer in self.single.items():
+            observer.want(wanted.get(source, ()))
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Say where something of ours may live or is wanted: there it pays to look more often. Hints only."""
