@@ -18,6 +18,7 @@ from controller.core.model import (
     GitHubSource,
     HFJob,
     HubAccount,
+    JobStatus,
     Observation,
     PoolKey,
     Registration,
@@ -130,6 +131,16 @@ class Queue(Protocol):
         """Return what the last answer said, or None before the first."""
 
 
+class Jobs(Protocol):
+    """Single workflow jobs, as one source sees them: lists may show what is so no more."""
+
+    async def job_status(self, repository: str, job_id: int) -> JobStatus:
+        """Return a job's status, read by its id. GitHub's 404 is a failure: it may also be a right that was lost."""
+
+    async def run(self, repository: str, run_id: int) -> RunRecord | None:
+        """Return a run, with the jobs of its newest attempt once it has ended; None when GitHub does not know it."""
+
+
 class Removal(Enum):
     """What GitHub says when a registration is to be removed."""
 
@@ -181,7 +192,7 @@ class Runs(Protocol):
         """
 
 
-class GitHub(Queue, Runners, Runs, Protocol):
+class GitHub(Queue, Jobs, Runners, Runs, Protocol):
     """Everything that one source offers."""
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from controller.core.model import (
     GitHubSource,
     HFJob,
     HubAccount,
+    JobStatus,
     Observation,
     Registration,
     RunnerGroup,
@@ -210,6 +211,10 @@ class SourceClient(GitHub):
     async def jobs(self, repository: str, run: Run) -> Observation[WorkflowJob]:
         """See :class:`controller.ports.Queue`."""
         return await self._behind.call(lambda github: github.jobs(repository, run))
+
+    async def job_status(self, repository: str, job_id: int) -> JobStatus:
+        """See :class:`controller.ports.Jobs`."""
+        return await self._behind.call(lambda github: github.job_status(repository, job_id))
 
     def quota(self) -> Quota | None:
         """See :class:`controller.ports.Queue`."""

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from controller.core.evidence import shows_all_before
 from controller.core.groups import missing_group
 from controller.core.labels import covered, hosted, is_glob, label_set
 from controller.core.model import (
@@ -55,6 +56,7 @@ class Demand:
         asked_at: Monotonic time of the oldest view that ``queued`` rests on; infinite without any view.
         oldest_wait: Seconds that the oldest queued job has waited, on GitHub's clock; 0 without one.
         server_ahead: GitHub's clock less our monotonic one, by the newest answer; None before the first.
+        suspected: How many of ``queued`` are under suspicion (:mod:`controller.core.suspicion`).
         reach: Repositories of the pool.
         shown: Of these, the ones whose queue its own credentials show.
     """
@@ -69,6 +71,7 @@ class Demand:
     asked_at: float = math.inf
     oldest_wait: float = 0.0
     server_ahead: float | None = None
+    suspected: int = 0
     reach: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
 
@@ -228,7 +231,7 @@ def _queued_jobs(
         if seen is None or not seen.complete:
             continue
         for job in seen.items:
-            if job.status is not queued:
+            if job.status is not queued or _read_otherwise(job, view[0], seen, snapshot):
                 continue
             known = found.get((view[0].api_url, job.id))
             if known is None:
@@ -296,6 +299,22 @@ def is_too_old(job: WorkflowJob, server_time: float) -> bool:
     """
     since = job.seen_queued_at
     return job.status is JobStatus.QUEUED and since is not None and server_time - since > QUEUE_CAP_SECONDS
+
+
+def _read_otherwise(
+    job: WorkflowJob, source: GitHubSource, seen: Observation[WorkflowJob], snapshot: Snapshot
+) -> bool:
+    """Return whether a job that a list shows as queued was read by its id since, and was not queued.
+
+    A job that has completed never comes back (a run that is run again has new ones). One that runs may be put back into the queue,
+    so that read counts only as long as the list may be older than it.
+    """
+    look = snapshot.looks.get((source, job.id))
+    if look is None:
+        return False
+    if look.status is JobStatus.COMPLETED:
+        return True
+    return look.status is JobStatus.IN_PROGRESS and not shows_all_before(seen, look.asked_at)
 
 
 def _assign(entry: _Queued, chosen: Pool, matching: Sequence[Pool], demand: Mapping[str, Demand]) -> None:

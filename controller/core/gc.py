@@ -76,8 +76,12 @@ class Retire:
         return Footprint(self.scope, self.account) if self.account else None
 
 
-def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now: float) -> Reason | None:
+def retire_reason(
+    pool: Pool, runner: Runner, *, demand: Demand, spec: str, now: float, warm: bool = False
+) -> Reason | None:
     """Return why a runner must end now, or None; ``spec`` is the pool's :func:`~controller.core.naming.spec_digest`.
+
+    A ``warm`` runner is one that ``minIdle`` asks for: it idles on purpose, also beside jobs that GitHub gives to nobody.
 
     The evidence rules: what shows itself (a stage, an age) counts at once; what is concluded from absence counts only
     after a while, from complete lists (:mod:`controller.core.evidence`).
@@ -88,7 +92,11 @@ def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now:
     if phase in CAN_TAKE_A_JOB:
         if pool.leaving:
             return _why_it_leaves(pool)
-        return _past_deadline(pool, runner, demand, now) if _fits(pool, runner, spec) else Reason.PoolChanged
+        return (
+            _past_deadline(pool, runner, demand, now, warm=warm)
+            if _fits(pool, runner, spec)
+            else Reason.PoolChanged
+        )
     if phase is Phase.ORPHANED:
         return _orphan(runner)
     if phase is Phase.LOST:
@@ -151,13 +159,14 @@ def _fits(pool: Pool, runner: Runner, spec: str) -> bool:
     return runner.flavor in pool.flavors and made_from in (None, spec)
 
 
-def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float) -> Reason | None:
+def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float, *, warm: bool) -> Reason | None:
     deadlines = pool.deadlines
     if runner.phase is Phase.IDLE:
         in_phase = now - runner.track.since
         if in_phase <= deadlines.idle:
             return None
-        if demand.oldest_wait > deadlines.idle:
+        only_suspected = demand.suspected == len(demand.queued)
+        if demand.oldest_wait > deadlines.idle and not (warm and only_suspected):
             return Reason.NotPickedUp
         return Reason.WarmRecycled if in_phase > deadlines.lifetime * WARM_SHARE else None
     if runner.phase is Phase.SCHEDULING:

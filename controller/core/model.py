@@ -310,6 +310,7 @@ class Pool:
         ends_by: For each place where something was launched, or was seen alive, epoch seconds by which all of it has met the Hub's
             timeout. A place that is not named never had anything of the pool.
         interruptions: Workflow jobs that were lost lately, as the pool's status tells.
+        suspicions: Jobs that nobody was given, as the pool's status tells.
         footprint: Where runners that this spec launches leave their two halves.
     """
 
@@ -341,6 +342,7 @@ class Pool:
     last_launch_at: float | None = None
     ends_by: tuple[tuple[Place, float], ...] = ()
     interruptions: tuple[Interruption, ...] = field(default=(), compare=False)
+    suspicions: tuple[PastSuspicion, ...] = field(default=(), compare=False)
     footprint: Footprint = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -440,6 +442,7 @@ class Registration:
         online: ``status`` was ``online``. A hint: live runners have been seen offline (github.md §3.4).
         busy: GitHub's ``busy``. A hint, never a proof.
         labels: Lower-case, sorted.
+        version: Of actions/runner, as its Listener told GitHub; empty before it was online, or where GitHub does not tell.
     """
 
     id: int
@@ -447,6 +450,51 @@ class Registration:
     online: bool
     busy: bool
     labels: tuple[str, ...] = ()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLook:
+    """One workflow job, read by its id.
+
+    Attributes:
+        status: GitHub's word at the newest read that succeeded; ``completed`` also where GitHub knows the job no more.
+        asked_at: Monotonic seconds when that read was sent.
+        run_ended: How its run has ended (GitHub's word), None while it goes on or was not read.
+    """
+
+    status: JobStatus
+    asked_at: float
+    run_ended: str | None = None
+
+
+class SuspicionLevel(StrEnum):
+    """What a suspicion falls on (:mod:`controller.core.suspicion`)."""
+
+    JOB = "Job"
+    REPOSITORY = "Repository"
+    POOL = "Pool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastSuspicion:
+    """A suspicion as the pool's status tells it.
+
+    Attributes:
+        level: What it falls on.
+        repository: Lower-case ``owner/repo``; empty for the pool.
+        job_id: Of the job; 0 for a repository or the pool.
+        since: Epoch seconds on the controller's clock.
+        starts: Epoch seconds of the newest starts under it.
+        rises_to: How wide a suspicion it may count for.
+    """
+
+    level: SuspicionLevel
+    repository: str = ""
+    job_id: int = 0
+    since: float
+    starts: tuple[float, ...] = ()
+    rises_to: SuspicionLevel = SuspicionLevel.POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -657,6 +705,7 @@ class Snapshot:
         repositories: Lower-case ``owner/repo`` names that a source can see; only for sources whose pools use globs.
         flavors: Hardware on offer by Hub endpoint.
         groups: Runner groups by scope; only of organizations and enterprises.
+        looks: Workflow jobs that were read by their ids, by source and id.
         pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
     """
 
@@ -668,4 +717,5 @@ class Snapshot:
     flavors: Mapping[str, Observation[Flavor]] = field(default_factory=dict)
     repositories: Mapping[GitHubSource, Observation[str]] = field(default_factory=dict)
     groups: Mapping[RegistrationScope, Observation[RunnerGroup]] = field(default_factory=dict)
+    looks: Mapping[tuple[GitHubSource, int], JobLook] = field(default_factory=dict)
     pools_known: bool = False

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from controller.core import backoff as backoffs
+from controller.core import suspicion as suspicions
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, can_launch, name_jobs
 from controller.core.drained import Awaited, note_empty, what_is_awaited
@@ -29,10 +30,11 @@ from controller.core.model import (
     Observation,
     Pool,
     Registration,
+    ScopeKind,
     WorkflowJob,
 )
 from controller.core.money import booked_seconds, timeout_seconds, worst_case
-from controller.core.naming import LABEL_RUNNER, fresh_names, spec_digest
+from controller.core.naming import LABEL_RUNNER, fresh_names, is_named_for, spec_digest
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
 from controller.core.report import (
@@ -46,6 +48,7 @@ from controller.core.report import (
     Waiting,
 )
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
+from controller.core.suspicion import Divided, Group, Span, Start, Wanted
 
 GIVE_BACK_HOLD = 20.0
 """Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
@@ -56,7 +59,7 @@ REFUSAL_DELAYS = (30.0, 60.0, 120.0, 300.0)
 """Seconds before a registration that GitHub called busy is tried again; such calls are dear to GitHub (github.md §3.4)."""
 
 _NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen})
-"""Ends that say nothing against the next launch: our own deadlines, and cancellations that we asked for."""
+"""Ends that say nothing against the image: our own deadlines, and cancellations that we asked for."""
 
 _REPEATS = frozenset({Reason.RunnerVersionRefused, Reason.PlatformCancelled})
 """Ends that will meet the next runner too, although this one came online."""
@@ -99,6 +102,10 @@ class PoolPass:
         self.notices: list[Notice] = []
         self.held_by: Backoff | None = None
         self.launched = 0
+        self.divided = Divided(trusted=())  # until the queue is shared out
+        self.to_read: Sequence[Wanted] = ()
+        self._idled: list[Span] = []
+        self._served_by: list[str] = []
         self.live = sum(runner.live for runner in runners)
         self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
         self._capacity = {
@@ -114,6 +121,7 @@ class PoolPass:
         self.hub_view = views.hf_jobs.get(pool.hub)
         self.offered, self.unknown_flavor = self._offer()
         self._tracks = {runner.name: runner.track for runner in runners}
+        self._suspicions = memory.suspicions
 
     def learn_all(self) -> None:
         """Take in what happened since the last pass."""
@@ -124,6 +132,7 @@ class PoolPass:
 
     def decide(self) -> None:
         """Decide what ends and what starts, once the pool's share of the queue is known."""
+        self.suspect()
         self.retire()
         self.launch()
         self.run_again()
@@ -135,9 +144,9 @@ class PoolPass:
         return self._capacity.values()
 
     @cached_property
-    def waiting(self) -> int:
-        """How many queued jobs wait for a runner of this pool; meaningful once the queue is shared out."""
-        return max(0, len(self.demand.queued) - _taken_unseen(self.runners, self.demand))
+    def _taken(self) -> int:
+        """How many queued jobs seem to be taken by now; meaningful once the queue is shared out."""
+        return _taken_unseen(self.runners, self.demand)
 
     def room(self) -> Room:
         """Return how many more jobs the pool can take now; the free runners of one that leaves are about to end."""
@@ -182,10 +191,12 @@ class PoolPass:
                 continue
             was_online = track is not None and track.online_at is not None
             if reason is not Reason.JobCompleted:
-                if reason not in _NO_FAILURE:
+                if reason is Reason.IdleDeadline:
+                    self._idled_out(name, track)
+                elif reason not in _NO_FAILURE:
                     self._failed(job, reason, was_online=was_online, had_a_job=self._had_a_job(job, track))
             elif registration is None or was_online or name not in self._tracks:
-                self._served(job.flavor)
+                self._served(name, job.flavor)
             else:
                 self._tracks[name] = replace(self._tracks[name], unproven_end=job.flavor)
 
@@ -202,8 +213,11 @@ class PoolPass:
             busy = busy or track.phase is Phase.BUSY
         if workflow_job is None and not busy:
             # One that was never even online says that no runner of this pool can ever serve.
-            if track is not None and track.online_at is None and not self._had_a_job(job, track):
-                self._failed(job, Reason.LifetimeDeadline, was_online=False, had_a_job=False)
+            if track is not None and not self._had_a_job(job, track):
+                if track.online_at is None:
+                    self._failed(job, Reason.LifetimeDeadline, was_online=False, had_a_job=False)
+                else:
+                    self._idled_out(job.labels.get(LABEL_RUNNER, ""), track)
             return
         whose = name_jobs([workflow_job]) if workflow_job else "a workflow job"
         self._notice(
@@ -213,6 +227,82 @@ class PoolPass:
             job=job,
             workflow_job=workflow_job,
         )
+
+    def _idled_out(self, name: str, track: Track | None) -> None:
+        """Note that a runner ended without a job although it was online; whether jobs waited is not known yet."""
+        since = track.online_at if track is not None else None
+        if since is None:
+            since = self.given.now - self.pool.deadlines.idle  # by its bootstrap's word, no list has shown it
+        self._idled.append(Span(runner=name, labels=self.pool.labels, since=since, until=self.given.now))
+
+    def suspect(self) -> None:
+        """Take in which queued jobs idle runners were not given, and what has started (:mod:`controller.core.suspicion`)."""
+        known = suspicions.clear(self.memory.suspicions, self._starts())
+        for result in self.results:
+            if result.effect is Effect.LAUNCH and result.failure is not None:
+                known = suspicions.not_started(known, result.name)
+        queues, source = self.given.snapshot.queues, self.pool.source
+        repositories = {job.repository for job in self.demand.queued}
+        found, self.to_read = suspicions.learn(
+            known,
+            jobs=self.demand.queued,
+            idle=[*self._idled, *self._idle_spans()],
+            looks={job: look for (of, job), look in self.given.snapshot.looks.items() if of == source},
+            listed_at={r: seen.asked_at for r in repositories if (seen := queues.get((source, r)))},
+            whole=self.demand.complete,
+            idle_deadline=self.pool.deadlines.idle,
+            now=self.given.now,
+        )
+        self.divided = suspicions.divide(found, self.demand.queued)
+        self.demand.suspected = len(self.demand.queued) - len(self.divided.trusted)
+        self._suspicions = found
+
+    def _idle_spans(self) -> list[Span]:
+        view = self.github_view
+        if view is None or not view.answered:
+            return []
+        return [
+            Span(
+                runner=runner.name,
+                labels=runner.registration.labels or self.pool.labels,
+                since=runner.track.since,
+                until=view.asked_at,
+            )
+            for runner in self.runners
+            if runner.phase is Phase.IDLE and runner.registration is not None
+        ]
+
+    def _starts(self) -> list[Start]:
+        """Return the workflow jobs that have started on runners of this pool since the last pass, as far as it shows."""
+        now, scope = self.given.now, self.pool.scope
+        only = f"{scope.owner}/{scope.repository}" if scope.kind is ScopeKind.REPOSITORY else ""
+        found = [Start(runner=name, at=now, repository=only) for name in self._served_by]
+        for runner in self.runners:
+            before, job = self._tracks_before.get(runner.name), runner.track.workflow_job
+            at = now
+            if before is None:  # it may have begun long ago
+                ahead = self.demand.server_ahead
+                if job is None or job.started_at is None or ahead is None:
+                    continue
+                at = min(now, job.started_at - ahead)
+            elif (job is None or before.workflow_job is not None) and (
+                runner.phase is not Phase.BUSY or before.phase is Phase.BUSY
+            ):
+                continue
+            found.append(
+                Start(
+                    runner=runner.name,
+                    at=at,
+                    repository=job.repository if job else only,
+                    job_id=job.id if job else 0,
+                )
+            )
+        found += [
+            Start(runner=name, at=now, repository=job.repository, job_id=job.id)
+            for name, job in self.completed.items()
+            if name not in self._tracks and is_named_for(name, self.pool.uid)
+        ]
+        return found
 
     def run_again(self) -> None:
         """Follow up runs that lost a workflow job with its HF Job."""
@@ -242,9 +332,10 @@ class PoolPass:
         present = {runner.name for runner in self.runners}
         for name, track in self._tracks_before.items():
             if track.unproven_end and name not in present:
-                self._served(track.unproven_end)
+                self._served(name, track.unproven_end)
 
-    def _served(self, flavor: str) -> None:
+    def _served(self, name: str, flavor: str) -> None:
+        self._served_by.append(name)
         self.memory = replace(self.memory, completed=self.memory.completed + 1)
         self._succeeded(flavor)
 
@@ -339,7 +430,8 @@ class PoolPass:
         for runner in self.runners:
             if runner.phase in LEFT_ALONE or not self._may_retire(runner):
                 continue
-            reason = retire_reason(self.pool, runner, demand=self.demand, spec=spec, now=now)
+            warm = runner.name in self._warm
+            reason = retire_reason(self.pool, runner, demand=self.demand, spec=spec, now=now, warm=warm)
             if reason is not None:
                 self._retire(runner, reason)
         if self._evidence_complete():
@@ -347,6 +439,15 @@ class PoolPass:
             self._end_idle_surplus()
         else:
             self._note_surplus(None)
+
+    @cached_property
+    def _warm(self) -> Collection[str]:
+        """The idle runners that ``minIdle`` asks for, those that have idled for the shortest."""
+        if not self.pool.min_idle:
+            return ()
+        idle = [r for r in self.capacity if r.phase is Phase.IDLE]
+        idle.sort(key=lambda r: (-r.track.since, r.name))
+        return {r.name for r in idle[: self.pool.min_idle]}
 
     def _may_retire(self, runner: Runner) -> bool:
         """Return whether ending a runner could be tried now.
@@ -385,7 +486,10 @@ class PoolPass:
         if reason in (Reason.SchedulingDeadline, Reason.RegistrationDeadline, Reason.NotPickedUp):
             where = f"HF Job {runner.hf_job.id} on {runner.flavor}" if runner.hf_job else runner.name
             failure = Failure(reason=reason, message=f"{where}: {reason.meaning}")
-            self._remember_failure(failure, runner.flavor)
+            if (
+                reason is not Reason.NotPickedUp
+            ):  # its image is good: it is the waiting jobs that are under suspicion
+                self._remember_failure(failure, runner.flavor)
             self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
         elif runner.phase is Phase.ORPHANED and runner.registration is not None and runner.track.unproven_end:
             message = f"{runner.name}: its HF Job completed, yet it never came online. {Reason.RunnerFailed.meaning}"
@@ -444,7 +548,7 @@ class PoolPass:
         started sees a runner busy for the first time, and cannot know whether its job is among those that were read. In
         doubt nothing more is launched, and nothing is given back; the next look at the queue tells.
         """
-        wanted = len(self.demand.queued) + self._warm
+        wanted = len(self.demand.queued) + self._wanted_warm
         capacity = sum(1 for r in self.capacity if r.hf_job is not None and r.registration is not None)
         return max(capacity - wanted, self.staying - self.pool.max_runners)
 
@@ -458,13 +562,16 @@ class PoolPass:
         )
 
     # --------------------------------------------------------------------------------------------------- what to launch
-    def _want(self) -> int:
-        return self.waiting + self._warm
-
     @property
-    def _warm(self) -> int:
+    def _wanted_warm(self) -> int:
         """How many runners are wanted beyond the queue; none where nothing is to be launched, so that those end when idle."""
         return 0 if self.pool.held else self.pool.min_idle
+
+    @cached_property
+    def _trusted(self) -> int:
+        """How many queued jobs wait for a runner, and are neither under suspicion nor about to be read for it."""
+        questioned = suspicions.in_question(self._suspicions, self.given.now)
+        return max(0, sum(job.id not in questioned for job in self.divided.trusted) - self._taken)
 
     def _ready_to_launch(self) -> bool:
         """Return whether the pool may launch and what exists is known, so that nothing is launched twice.
@@ -510,7 +617,8 @@ class PoolPass:
 
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
-        missing = self._want() - len(self.capacity)
+        for_trusted = max(0, self._trusted + self._wanted_warm - len(self.capacity))
+        missing = for_trusted + self._probes()
         if missing <= 0 or not self._ready_to_launch():
             return
         wanted = max(0, min(missing, self._space()))
@@ -518,9 +626,23 @@ class PoolPass:
         self.held_by = choice.held_by if len(choice.flavors) < wanted or missing > wanted else None
         self.launched = len(choice.flavors)
         names = fresh_names(self.pool, self.given.controller_id, self.given.entropy)
-        self.actions += [
+        launches = [
             Launch(self.pool, flavor, name) for flavor, name in zip(choice.flavors, names, strict=False)
         ]
+        self.actions += launches
+        if self.launched > for_trusted:
+            self._suspicions = suspicions.started(
+                self._suspicions, self.divided, launches[-1].name, self.given.now
+            )
+
+    def _probes(self) -> int:
+        """Return how many runners may be started to see whether jobs under suspicion are given out by now."""
+        return suspicions.count_starts(
+            self.divided,
+            spare=len(self.capacity) - self._trusted,
+            idle=any(runner.phase is Phase.IDLE for runner in self.capacity),
+            now=self.given.now,
+        )
 
     def _choose_flavors(self, wanted: int) -> backoffs.Choice:
         unproven = Counter(r.flavor for r in self.capacity if r.track.online_at is None)
@@ -553,7 +675,13 @@ class PoolPass:
             open_places=self.intents.places,
             known=self.memory.empty_since,
         )
-        self.memory = replace(self.memory, backoffs=self.backoffs, tracks=self._tracks, empty_since=empty)
+        self.memory = replace(
+            self.memory,
+            backoffs=self.backoffs,
+            tracks=self._tracks,
+            suspicions=self._suspicions,
+            empty_since=empty,
+        )
 
     def report(self) -> PoolReport:
         """Sum the pass up."""
@@ -583,6 +711,8 @@ class PoolPass:
             memory=self.memory,
             ended=self.ended,
             completed=self.completed,
+            suspected=self.divided.groups,
+            to_read=self.to_read,
         )
 
     def _observed(self) -> bool:
@@ -642,12 +772,14 @@ class PoolPass:
             found.append(replace(one, oldest_wait=demand.longest_wait(jobs, self.given.now)))
 
         # Which job gets which runner is GitHub's choice; it mostly takes the oldest first.
-        queued = demand.queued[len(demand.queued) - self.waiting :]
-        coming = min(self.waiting, len(self.capacity) + self.launched)
+        queued = self.divided.trusted[min(self._taken, len(self.divided.trusted)) :]
+        coming = min(len(queued), len(self.capacity) + self.launched + len(queued) - self._trusted)
         if coming:
             add(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"), queued)
         if rest := queued[coming:]:
             add(self._why_not_served(len(rest), failures), rest)
+        for group in self.divided.groups:
+            add(self._why_not_picked_up(group), group.jobs)
         if demand.group_only:
             add(
                 _waiting(Reason.GroupOnly, len(demand.group_only), name_jobs(demand.group_only)),
@@ -671,17 +803,38 @@ class PoolPass:
             )
         return found
 
+    def _why_not_picked_up(self, group: Group) -> Waiting:
+        if stopped := self._stopped(len(group.jobs)):
+            return stopped
+        here = any(runner.phase is Phase.IDLE for runner in self.capacity)
+        coming = bool(self.capacity or self.launched) and not here
+        probe = (
+            "A runner idles beside them" if here else "A runner is on its way to try again" if coming else ""
+        )
+        return Waiting(
+            reason=Reason.NotPickedUp,
+            count=len(group.jobs),
+            message=". ".join(
+                part for part in (name_jobs(group.jobs), probe, Reason.NotPickedUp.meaning) if part
+            ),
+            until=None if probe else suspicions.next_start(group.suspicion),
+        )
+
+    def _stopped(self, count: int) -> Waiting | None:
+        """Return why nothing at all is launched, where somebody has decided so."""
+        if self.pool.leaving:
+            return _waiting(Reason.Draining, count)
+        if self.pool.stopped is not None:
+            return Waiting(reason=self.pool.stopped.reason, count=count, message=self.pool.stopped.message)
+        return _waiting(Reason.Paused, count) if self.pool.paused else None
+
     def _left_to_others(self) -> Sequence[WorkflowJob]:
         """Return the jobs that this pool matches, if another one is to serve every single one of them."""
         return () if self.demand.queued else self.demand.lent
 
     def _why_not_served(self, count: int, failures: Sequence[Failure]) -> Waiting:
-        if self.pool.leaving:
-            return _waiting(Reason.Draining, count)
-        if self.pool.stopped is not None:
-            return Waiting(reason=self.pool.stopped.reason, count=count, message=self.pool.stopped.message)
-        if self.pool.paused:
-            return _waiting(Reason.Paused, count)
+        if stopped := self._stopped(count):
+            return stopped
         blocking = [*failures, _failure_of(self.hub_view), _failure_of(self.github_view)]
         for failure in blocking:
             if failure is not None and not (failure.reason is Reason.UnknownFlavor and self.offered):
@@ -733,7 +886,10 @@ class PoolPass:
 
 def first_memory(given: PlanInput, pool: Pool) -> PoolMemory:
     """Return what a process knows of a pool that it has not planned for yet."""
-    return PoolMemory(losses=recall(pool, now=given.now, wall=given.wall))
+    return PoolMemory(
+        losses=recall(pool, now=given.now, wall=given.wall),
+        suspicions=suspicions.recall(pool, now=given.now, wall=given.wall),
+    )
 
 
 def _taken_unseen(runners: Sequence[Runner], demand: Demand) -> int:

@@ -29,6 +29,7 @@ from controller.core.model import (
 from controller.core.reasons import Reason
 from controller.core.retry import Losses, Rerun, RerunResult
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
+from controller.core.suspicion import Group, Suspicions, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class PoolMemory:
         copies: Ids of HF Jobs that carry the name of a runner of ours and are not the one that we made.
         empty_since: By place, monotonic seconds of the first of the complete lists that have shown nothing there, one after the
             other.
+        suspicions: Workflow jobs that idle runners were not given.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class PoolMemory:
     tracks: Mapping[str, Track] = field(default_factory=dict)
     copies: frozenset[str] = frozenset()
     empty_since: Mapping[Place, float] = field(default_factory=dict)
+    suspicions: Suspicions = field(default_factory=Suspicions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +183,8 @@ class PoolReport:
         memory: What was accounted so far.
         ended: HF Jobs of the pool that ended since the last pass, with the newest list of the account of each.
         completed: Workflow jobs that its own source showed completed since the last pass, by runner.
+        suspected: Its queued jobs that are under suspicion.
+        to_read: Queued jobs that should be read by their ids.
     """
 
     pool: Pool
@@ -202,6 +207,8 @@ class PoolReport:
     memory: PoolMemory
     ended: Sequence[tuple[HFJob, Observation[HFJob] | None]] = ()
     completed: Mapping[str, WorkflowJob] = field(default_factory=dict)
+    suspected: Sequence[Group] = ()
+    to_read: Sequence[Wanted] = ()
 
     def count(self, *phases: Phase) -> int:
         """Return how many runners are in these phases."""

@@ -23,8 +23,10 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
+from controller.core.suspicion import Wanted
 from controller.observe.groups import GroupObserver
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
+from controller.observe.looks import LookObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
 from controller.observe.registrations import RegistrationObserver
@@ -78,6 +80,7 @@ class Observatory:
         self.groups: dict[RegistrationScope, GroupObserver] = {}
         self.accounts: dict[HubAccount, HubObserver] = {}
         self.endpoints: dict[str, FlavorObserver] = {}
+        self.single: dict[GitHubSource, LookObserver] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._watched: tuple[object, ...] = ()
 
@@ -95,6 +98,7 @@ class Observatory:
         places = [place for pool in pools for place in pool.footprints]
         sources = sorted({pool.source for pool in pools})
         self._keep(self.queues, sources, self._open_queue)
+        self._keep(self.single, sources, self._open_single)
         patterns: dict[GitHubSource, list[Patterns]] = defaultdict(list)
         for pool in pools:
             patterns[pool.source].append(_patterns(pool))
@@ -141,6 +145,9 @@ class Observatory:
             changed=self._changed,
             cadence=self._cadence,
         )
+
+    def _open_single(self, source: GitHubSource) -> LookObserver:
+        return LookObserver(jobs=self._connections.github(source), clock=self._clock, changed=self._changed)
 
     def _open_registrations(self, where: RegistrationScope) -> RegistrationObserver:
         return RegistrationObserver(
@@ -200,6 +207,11 @@ class Observatory:
                 for source, observer in self.queues.items()
                 if (seen := observer.repositories()) is not None
             },
+            looks={
+                (source, job): look
+                for source, observer in self.single.items()
+                for job, look in observer.looks().items()
+            },
             pools_known=self._pools_known(),
         )
 
@@ -231,6 +243,11 @@ class Observatory:
         """Take in an HF Job that was just launched, so that its end is not missed between two lists."""
         if account in self.accounts:
             self.accounts[account].note(job)
+
+    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
+        """Say which workflow jobs should be read by their ids, and no others."""
+        for source, observer in self.single.items():
+            observer.want(wanted.get(source, ()))
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Say where something of ours may live or is wanted: there it pays to look more often. Hints only."""

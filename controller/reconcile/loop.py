@@ -27,6 +27,7 @@ from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
 from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
+from controller.core.suspicion import Wanted
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
@@ -56,6 +57,9 @@ class Observatory(Protocol):
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Take a hint where to look more often."""
+
+    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
+        """Say which workflow jobs should be read by their ids, and no others."""
 
     def snapshot(self) -> Snapshot:
         """Return everything that is known now."""
@@ -200,6 +204,7 @@ class Reconciler:
         self._executor.hold(_secrets_of_pools_that_leave(self._registry.pools, done))
         others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(_busy_places(done), _busy_repositories(done))
+        self._observatory.look(_to_read(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
         # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
@@ -412,6 +417,15 @@ def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
         for place in pool.footprints:
             busy[place] = busy.get(place, False) or wanted
     return busy
+
+
+def _to_read(done: Plan) -> Mapping[GitHubSource, Sequence[Wanted]]:
+    """Return the workflow jobs that should be read by their ids."""
+    wanted: dict[GitHubSource, list[Wanted]] = {}
+    for report in done.reports.values():
+        if report.to_read:
+            wanted.setdefault(report.pool.source, []).extend(report.to_read)
+    return wanted
 
 
 def _busy_repositories(done: Plan) -> Mapping[GitHubSource, set[str]]:

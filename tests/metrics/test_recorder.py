@@ -21,6 +21,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.report import Plan
+from controller.core.suspicion import Wanted
 from controller.core.text import text
 from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
 from controller.ports import AccountSight, SourceSight
@@ -208,6 +209,9 @@ class Broken:
 
     def watch(self, pools: Sequence[Pool]) -> None:
         pass
+
+    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
+        """Read no job."""
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         pass

@@ -26,6 +26,7 @@ from controller.core.model import (
 )
 from controller.core.naming import hf_labels, runner_name
 from controller.core.report import Launch, Plan
+from controller.core.suspicion import Wanted
 from controller.observe.pools import PoolRegistry
 from controller.reconcile.loop import Reconciler, Statuses
 from controller.reconcile.publish import Publisher
@@ -59,6 +60,9 @@ class Sight:
         changed = [p.footprints for p in pools] != [p.footprints for p in self.pools]
         self.pools = pools
         return changed
+
+    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
+        """Read no job."""
 
     def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
         """Look no more often."""

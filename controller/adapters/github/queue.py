@@ -87,6 +87,21 @@ class GitHubQueue:
             attempt=run.attempt,
         )
 
+    async def job_status(self, repository: str, job_id: int) -> JobStatus:
+        """Return a job's status, read by its id, before other reads: launches wait for it.
+
+        Raises:
+            GitHubError: As any call; also for a 404.
+        """
+        return await self._client.value(
+            "GET",
+            "repos/{repository}/actions/jobs/{job}",
+            _status,
+            effect=True,
+            repository=repository,
+            job=job_id,
+        )
+
     def quota(self) -> Quota | None:
         """Return what the last answer said."""
         return self._client.quota()
@@ -120,6 +135,11 @@ def _run(row: Row) -> Run:
     )
 
 
+def _status(row: Row) -> JobStatus:
+    """Return a job's status. One that we do not know is no demand, and not the end either: pending is what comes closest."""
+    return _KNOWN.get(row.word("status"), JobStatus.PENDING)
+
+
 def _job(row: Row, repository: str, run: Run, api_url: str) -> WorkflowJob:
     created_at = row.time_or_none("created_at")
     return WorkflowJob(
@@ -129,8 +149,7 @@ def _job(row: Row, repository: str, run: Run, api_url: str) -> WorkflowJob:
         repository=repository,
         name=row.name(),
         labels=row.labels(),
-        # A status that we do not know is no demand, and not the end either: pending is what comes closest.
-        status=_KNOWN.get(row.word("status"), JobStatus.PENDING),
+        status=_status(row),
         created_at=run.created_at if created_at is None else created_at,
         started_at=row.time_or_none("started_at"),
         runner_name=row.name_or_none("runner_name"),
