@@ -26,7 +26,7 @@ from controller.adapters.github.limits import POINTS_PER_MINUTE, Shares
 from controller.adapters.huggingface.bootstrap import RUNNER_NEWEST_ON, RUNNER_SERVED, RUNNER_VERSION
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import open_session
+from controller.adapters.huggingface.session import Session, open_session
 from controller.adapters.kube.client import Client, connect, path_of
 from controller.adapters.kube.election import Election, LeadershipLost, Timing
 from controller.adapters.kube.events import KubernetesEvents
@@ -277,7 +277,10 @@ async def _lead(
     async with AsyncExitStack() as stack:
         # 1. The controller, over clients for whatever the pools name.
         controller_id = options.settings.controller_id or await _own_id(kube, options)
-        connections = _connections(options, clock, kube, term, metrics)
+        session = await stack.enter_async_context(
+            open_session(before_send=fence(term.leadership, identity=term.identity))
+        )
+        connections = _connections(options, clock=clock, kube=kube, term=term, meter=metrics, session=session)
         stack.push_async_callback(connections.close)
         intents = KubernetesIntents(client=kube)
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
@@ -488,12 +491,11 @@ def _release(runner: RunnerVersion) -> Release:
 
 
 def _connections(
-    options: Options, clock: SystemClock, kube: Client, term: Term, meter: Meter
+    options: Options, *, clock: SystemClock, kube: Client, term: Term, meter: Meter, session: Session
 ) -> SecretConnections:
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
     shares = Shares()  # of GitHub's limits, between Secrets that lead to one installation
     before_send = fence(term.leadership, identity=term.identity)
-    session = open_session(before_send=before_send)
 
     def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
         return GitHubConnection(
