@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 
 from controller import __version__
 from controller.adapters.connections import SecretCache, SecretConnections
-from controller.adapters.fence import fence
+from controller.adapters.fence import Hook, fence
 from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.github.limits import POINTS_PER_MINUTE, Shares
 from controller.adapters.huggingface.bootstrap import RUNNER_NEWEST_ON, RUNNER_SERVED, RUNNER_VERSION
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import open_session
+from controller.adapters.huggingface.session import Session, open_session
 from controller.adapters.kube.client import Client, connect, path_of
 from controller.adapters.kube.election import Election, LeadershipLost, Timing
 from controller.adapters.kube.events import KubernetesEvents
@@ -282,7 +282,11 @@ async def _lead(
         # 1. The controller, over clients for whatever the pools name.
         controller_id = options.settings.controller_id or await _own_id(kube, options)
         switch = await _switch(options, stack)
-        connections = _connections(options, clock, kube, term=term, meter=metrics, switch=switch)
+        before_send = fence(term.leadership, identity=term.identity, stopped=switch.stops_for)
+        session = await stack.enter_async_context(open_session(before_send=before_send))
+        connections = _connections(
+            options, clock=clock, kube=kube, before_send=before_send, meter=metrics, session=session
+        )
         stack.push_async_callback(connections.close)
         intents = KubernetesIntents(client=kube)
         events = KubernetesEvents(client=kube, clock=clock, instance=socket.gethostname())
@@ -506,12 +510,10 @@ def _release(runner: RunnerVersion) -> Release:
 
 
 def _connections(
-    options: Options, clock: SystemClock, kube: Client, *, term: Term, meter: Meter, switch: SwitchObserver
+    options: Options, *, clock: SystemClock, kube: Client, before_send: Hook, meter: Meter, session: Session
 ) -> SecretConnections:
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
     shares = Shares()  # of GitHub's limits, between Secrets that lead to one installation
-    before_send = fence(term.leadership, identity=term.identity, stopped=switch.stops_for)
-    session = open_session(before_send=before_send)
 
     def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
         return GitHubConnection(

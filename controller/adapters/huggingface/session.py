@@ -88,7 +88,7 @@ def open_session(
     transport: httpx2.AsyncBaseTransport | None = None,
     before_send: Callable[[httpx2.Request], Awaitable[None]] | None = None,
 ) -> Session:
-    """Make the HTTP session that all accounts share; the caller closes it.
+    """Make the HTTP session that all accounts share; the clients over it leave it open, and the caller closes it.
 
     Requests go through huggingface_hub's own hook, so that offline mode holds here too, and certificates are taken from the
     environment as it takes them. Otherwise it is our own:

@@ -166,7 +166,7 @@ class GitHubCheck:
         if scope.kind is ScopeKind.REPOSITORY:
             needed: list[tuple[str, ...]] = [("repo",)]
         elif scope.kind is ScopeKind.ORGANIZATION:
-            needed = [("repo", "public_repo"), ("admin:org", "manage_runners:org")]
+            needed = [("repo", "public_repo"), ("admin:org",)]
         else:
             needed = [("repo", "public_repo"), ("manage_runners:enterprise", "admin:enterprise")]
         for choice in needed:

@@ -27,17 +27,17 @@ CLASSIC_SCOPES: Mapping[str, Mapping[str, Level]] = {
     "public_repo": {"metadata": "read"},
     "admin:org": {"organization_self_hosted_runners": "write", "members": "write"},
     "read:org": {"members": "read"},
-    "manage_runners:org": {"organization_self_hosted_runners": "write"},
     "manage_runners:enterprise": {"enterprise_self_hosted_runners": "write"},
     "admin:enterprise": {"enterprise_self_hosted_runners": "write"},
 }
-"""What a classic token's scopes amount to, as far as our routes ask."""
+"""What a classic token's scopes amount to, as far as our routes ask. ``manage_runners:org`` is none of them: GitHub's description
+names it for images of hosted runners only, and ``admin:org`` for runners, their registration and their groups."""
 
 ACCEPTED_SCOPES: Mapping[str, str] = {
     "actions": "repo",
     "administration": "repo",
     "metadata": "repo",
-    "organization_self_hosted_runners": "admin:org, manage_runners:org",
+    "organization_self_hosted_runners": "admin:org",
     "enterprise_self_hosted_runners": "manage_runners:enterprise",
 }
 """``X-Accepted-OAuth-Scopes`` by the permission that a route needs."""

@@ -41,7 +41,8 @@ class Workflows:
     ) -> WorkflowRun:
         """Trigger a workflow: one run with these jobs.
 
-        A run in a concurrency group that is taken is ``pending``, without jobs, and replaces an older pending one.
+        A run in a concurrency group that is taken is ``pending``, without jobs, and replaces an older pending one: GitHub's default.
+        Groups with ``queue: max``, which keep up to 100 of them, are not simulated.
         """
         repository = self._store.repository(full_name)
         names = [spec.name for spec in specs]

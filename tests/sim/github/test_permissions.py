@@ -95,7 +95,13 @@ def test_a_classic_token_is_told_the_scopes_it_has_and_needs(scene: Scene) -> No
     refused = scene.get("/orgs/acme/actions/runners", token="ghp_1")
     assert refused.status == 403
     assert refused.headers["X-OAuth-Scopes"] == "repo, read:org"
-    assert refused.headers["X-Accepted-OAuth-Scopes"] == "admin:org, manage_runners:org"
+    assert refused.headers["X-Accepted-OAuth-Scopes"] == "admin:org"
+
+
+def test_the_scope_for_images_of_hosted_runners_opens_no_runners_of_an_organization(scene: Scene) -> None:
+    scene.world.accounts.add_user("octocat")
+    scene.world.access.add_user_token("ghp_1", "octocat", scopes=["repo", "manage_runners:org"])
+    assert scene.get("/orgs/acme/actions/runners", token="ghp_1").status == 403
 
 
 def test_an_enterprise_is_opened_by_a_classic_token_only(scene: Scene) -> None:
