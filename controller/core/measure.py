@@ -58,6 +58,7 @@ class Measure(Enum):
     STUCK = auto()
     VERSION_REFUSED = auto()
     ORPHAN = auto()
+    RETIREMENT = auto()
     NOTICE = auto()
     BILLED = auto()
     COST = auto()
@@ -136,6 +137,8 @@ _DEADLINES = {
     Reason.LifetimeDeadline: "lifetime",
 }
 _NO_LAUNCH_FAILURE = frozenset({Reason.RunnerLost, Reason.LifetimeDeadline, Reason.EndedAfterJob})
+_NOT_TRIED = frozenset({Reason.Pending, Reason.StopSwitchOn, Reason.StopSwitchUnread})
+"""Another replica leads, or somebody has stopped launches."""
 _ORPHANS = frozenset({Reason.OrphanedRegistration, Reason.OrphanedHFJob})
 
 
@@ -198,6 +201,7 @@ class Chronicle:
             seen.facts += _launched(action)
         for result in known.results:
             seen.facts += self._launch_failed(result, lives, report, given)
+            seen.facts += self._retired(result, lives, report, given)
         for notice in known.notices:
             seen.facts += self._notice(notice, lives, report, given)
 
@@ -308,12 +312,18 @@ class Chronicle:
         failure = result.failure
         if result.effect is not Effect.LAUNCH or failure is None:
             return
-        if failure.reason is Reason.Pending:
-            return  # nothing was tried: another replica leads
+        if failure.reason in _NOT_TRIED:
+            return
         life = lives.setdefault(result.name, _Life(flavor=result.flavor))
         if self._once(life, Measure.LAUNCH_FAILURE, at=given.now):
             labels = (_flavor(result.flavor, report.pool), str(failure.reason))
             yield Fact(Measure.LAUNCH_FAILURE, 1.0, report.pool.key, labels)
+
+    def _retired(self, result: Result, lives: _Lives, report: PoolReport, given: PlanInput) -> Iterator[Fact]:
+        if result.retire is None or result.failure is not None or result.busy:
+            return
+        if self._once(lives.setdefault(result.name, _Life()), Measure.RETIREMENT, at=given.now):
+            yield Fact(Measure.RETIREMENT, 1.0, report.pool.key, (str(result.retire.reason),))
 
     def _notice(self, notice: Notice, lives: _Lives, report: PoolReport, given: PlanInput) -> Iterator[Fact]:
         key, reason = report.pool.key, notice.reason

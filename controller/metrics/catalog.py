@@ -87,6 +87,11 @@ CONDITION = _gauge(
     (*POOL, "condition"),
     "Conditions in the pool's status: 1 for True, 0 for False; absent while Unknown.",
 )
+DRAINING = _gauge(
+    "pool_draining_seconds",
+    POOL,
+    "Seconds for which this process has seen the pool being deleted or drained, at the time of the scrape; absent for all others.",
+)
 USD_PER_HOUR = _gauge(
     "cost_usd_per_hour",
     POOL,
@@ -185,6 +190,12 @@ NOTICES = _counter(
 )
 VERSION_REFUSED = _counter(
     "runner_version_refused", POOL, "Runners that ended because GitHub refuses their actions/runner version."
+)
+RETIREMENTS = _counter(
+    "runners_retired",
+    (*POOL, "reason"),
+    "Runners that the controller ended itself (deregistered at GitHub, and their HF Job cancelled if there was one), by reason. "
+    "Once per runner; one that ends by itself after its workflow job is none.",
 )
 ORPHANS = _counter(
     "orphans_collected",
@@ -285,7 +296,7 @@ VERSION_SERVED_UNTIL = _gauge(
 SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
     (
         "Pools now",
-        (QUEUE_JOBS, QUEUE_OLDEST_WAIT, RUNNERS, MAX_RUNNERS, CONDITION, USD_PER_HOUR, WORST_CASE),
+        (QUEUE_JOBS, QUEUE_OLDEST_WAIT, RUNNERS, MAX_RUNNERS, CONDITION, DRAINING, USD_PER_HOUR, WORST_CASE),
     ),
     ("Service", (QUEUE_TO_ONLINE, QUEUE_TO_START, HF_SCHEDULING, RUNNER_BOOT)),
     (
@@ -299,6 +310,7 @@ SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
             LOST,
             STUCK,
             VERSION_REFUSED,
+            RETIREMENTS,
             ORPHANS,
             NOTICES,
         ),

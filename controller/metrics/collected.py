@@ -109,7 +109,7 @@ class Newest(Collector):
             _add_switch(found, self.plan.switch)
             for report in self.plan.reports.values():
                 try:
-                    _add_pool(found, report)
+                    _add_pool(found, report, now=self._clock.mono())
                 except Exception as error:  # noqa: BLE001 - told; one pool's gauges cost the others none
                     _left_out(report.pool.key, error)
             for key, status in self.statuses.values():
@@ -129,7 +129,7 @@ def _add_switch(found: _Families, switch: StopSwitch) -> None:
         found.add(catalog.STOPPED, (account or "*",), 1.0)
 
 
-def _add_pool(found: _Families, report: PoolReport) -> None:
+def _add_pool(found: _Families, report: PoolReport, *, now: float) -> None:
     pool = report.pool
     labels = (pool.key.namespace, pool.key.name)
     phases = Tally(runner.phase for runner in report.runners)
@@ -146,6 +146,8 @@ def _add_pool(found: _Families, report: PoolReport) -> None:
         found.add(catalog.QUEUE_JOBS, (*labels, reason), count)
         found.add(catalog.QUEUE_OLDEST_WAIT, (*labels, reason), oldest[reason])
     found.add(catalog.MAX_RUNNERS, labels, pool.max_runners)
+    if report.memory.draining_since is not None:
+        found.add(catalog.DRAINING, labels, max(0.0, now - report.memory.draining_since))
     found.add(catalog.USD_PER_HOUR, labels, report.usd_per_hour)
     found.add(catalog.WORST_CASE, labels, report.worst_case_usd)
 

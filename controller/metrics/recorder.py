@@ -57,6 +57,7 @@ _COUNTED: Mapping[Measure, Spec] = MappingProxyType(
         Measure.STUCK: catalog.STUCK,
         Measure.VERSION_REFUSED: catalog.VERSION_REFUSED,
         Measure.ORPHAN: catalog.ORPHANS,
+        Measure.RETIREMENT: catalog.RETIREMENTS,
         Measure.NOTICE: catalog.NOTICES,
         Measure.BILLED: catalog.BILLED_SECONDS,
         Measure.COST: catalog.COST,

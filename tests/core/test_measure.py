@@ -245,7 +245,11 @@ def test_an_orphan_is_counted_when_it_is_gone(
     )
     done = Result(name=retire.name, pool_uid=pool_uid, effect=Effect.RETIRE, retire=retire)
     told = Passes().run(snapshot(), results=(done,))
-    assert [fact.labels for fact in told.facts] == [(kind,) for kind in kinds]
+    assert [fact.labels for fact in told.facts if fact.measure is Measure.ORPHAN] == [
+        (kind,) for kind in kinds
+    ]
+    ended = [fact.labels for fact in told.facts if fact.measure is Measure.RETIREMENT]
+    assert ended == [(str(reason),)] * bool(pool_uid), "a runner without a pool is nobody's"
     for unfinished in (replace(done, busy=True), replace(done, failure=Failure(reason=reason, message="no"))):
         assert Passes().run(snapshot(), results=(unfinished,)).facts == []
 

@@ -10,10 +10,12 @@ from typing import Any
 import yaml
 
 from controller.adapters.kube.client import Client, KubernetesError, path_of, pools_path
+from controller.adapters.kube.stop_switch import KubernetesStopSwitch, SwitchName
 from tools.chaos.world import World
 
 CRD = Path(__file__).parents[2] / "crds" / "hfrunners.dev_runnerpools.yaml"
 LEASE = "hf-runner-controller"
+STOP_SWITCH = "hf-runner-controller-pause"
 APPLY = [("fieldManager", "chaos"), ("force", "true")]
 
 
@@ -64,6 +66,15 @@ class Cluster:
         """Ask for the deletion of all RunnerPools."""
         for name in await self.pools():
             await self._kube.request_json("DELETE", pools_path(self.namespace, name))
+
+    async def delete_pool(self, name: str) -> None:
+        """Ask for the deletion of one RunnerPool."""
+        await self._kube.request_json("DELETE", pools_path(self.namespace, name))
+
+    def stop_switch(self) -> KubernetesStopSwitch:
+        """Return the switch :data:`STOP_SWITCH` of the namespace."""
+        where = SwitchName(namespace=self.namespace, name=STOP_SWITCH)
+        return KubernetesStopSwitch(client=self._kube, switch=where)
 
     async def holder(self) -> str:
         """Return who holds the Lease; empty when it was released, or was never made."""

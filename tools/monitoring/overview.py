@@ -27,6 +27,7 @@ _REASONS = ("What each reason asks of you", "reference/reasons.md")
 _METRICS = ("Metrics", "reference/metrics.md")
 _SIMULATE = ("What would another maxRunners or minIdle do?", "simulate.md")
 _SLO = ("How the objective is measured", "operations/monitoring.md#the-objective")
+_STOP = ("Stop all launches, and let them go on", "operations/pause.md")
 _LOGS = ("Logs with kubectl", "operations/monitoring.md#logs")
 
 
@@ -139,20 +140,30 @@ SERVED = Row(
         ),
         Panel(
             title="Pools ready",
-            about="The condition Ready of each pool over time. A pool that drains is not ready, as it should be.",
+            about="Each pool over time: ready, ready while its last launch failed, ready while nobody wants it to launch (the stop "
+            "switch, spec.paused), or not ready. A pool that drains is not ready, as it should be.",
             kind=Kind.STATES,
             unit="short",
             queries=(
                 Query(
-                    'max by (namespace, pool) (hfrunners_pool_condition{@pool,condition="Ready"})',
+                    # 2: all is well; 1: launches fail; 3 and 4: nothing is to be launched, with and without failures before.
+                    'max by (namespace, pool) (hfrunners_pool_condition{@pool,condition="Ready"}) * (3 '
+                    '+ max by (namespace, pool) (hfrunners_pool_condition{@pool,condition="LaunchesSucceed"}) '
+                    '- 2 * max by (namespace, pool) (hfrunners_pool_condition{@pool,condition="LaunchesAllowed"}))',
                     "{{namespace}}/{{pool}}",
                 ),
             ),
             width=12,
             height=7,
-            states={1: ("ready", GREEN), 0: ("not ready", RED)},
-            alerts=("HFRunnersPoolNotReady",),
-            pages=(_REASONS,),
+            states={
+                2: ("ready", GREEN),
+                1: ("launches fail", RED),
+                3: ("stopped", YELLOW),
+                4: ("stopped", YELLOW),
+                0: ("not ready", RED),
+            },
+            alerts=("HFRunnersPoolNotReady", "HFRunnersLaunchesFailing", "HFRunnersLaunchesStopped"),
+            pages=(_REASONS, _STOP),
         ),
         Panel(
             title="Conditions that ask for a look",
@@ -162,7 +173,7 @@ SERVED = Row(
             queries=(
                 Query(
                     "max by (namespace, pool, condition) ("
-                    'hfrunners_pool_condition{@pool,condition!~"Stalled|Reconciling"} == 0 '
+                    'hfrunners_pool_condition{@pool,condition!~"Stalled|Reconciling|LaunchesAllowed"} == 0 '
                     'or hfrunners_pool_condition{@pool,condition="Stalled"} == 1)'
                 ),
             ),
@@ -321,6 +332,36 @@ WAITING = Row(
             width=8,
             alerts=("HFRunnersJobsInterrupted", "HFRunnersFlavorWithoutCapacity"),
         ),
+        Panel(
+            title="Runners that were ended, by reason",
+            about="Runners that the controller itself ended in the last 15 minutes. IdleDeadline and Surplus... are usual; PoolChanged follows an "
+            "edit, PoolDeleted and PoolDrained a deletion; the same reason again and again is worth a look.",
+            kind=Kind.STACK,
+            unit="short",
+            queries=(
+                Query(
+                    "sum by (reason) (increase(hfrunners_runners_retired_total{@pool}[15m])) > 0",
+                    "{{reason}}",
+                ),
+            ),
+            width=12,
+            pages=(_REASONS,),
+        ),
+        Panel(
+            title="Pools that leave",
+            about="For how long pools have been deleted or drained. Without a busy runner more than an hour is too long.",
+            kind=Kind.SERIES,
+            unit="s",
+            queries=(
+                Query(
+                    "max by (namespace, pool) (hfrunners_pool_draining_seconds{@pool})",
+                    "{{namespace}}/{{pool}}",
+                ),
+            ),
+            width=12,
+            alerts=("HFRunnersPoolDrainsLong",),
+            pages=(("Deleting and draining pools", "operations/drain.md"),),
+        ),
     ),
 )
 
@@ -333,7 +374,7 @@ MONEY = Row(
             kind=Kind.STAT,
             unit="currencyUSD",
             queries=(Query("sum(hfrunners_cost_usd_per_hour{@pool})"),),
-            width=6,
+            width=4,
             height=4,
         ),
         Panel(
@@ -342,7 +383,7 @@ MONEY = Row(
             kind=Kind.STAT,
             unit="currencyUSD",
             queries=(Query("sum(increase(hfrunners_cost_usd_total{@pool}[$__range]))"),),
-            width=6,
+            width=5,
             height=4,
         ),
         Panel(
@@ -351,23 +392,40 @@ MONEY = Row(
             kind=Kind.STAT,
             unit="currencyUSD",
             queries=(Query("sum(hfrunners_worst_case_usd{@pool})"),),
-            width=6,
+            width=5,
             height=4,
         ),
         Panel(
             title="Paid time that works",
-            about="Share of the billed runners that run a workflow job now. The rest starts or is idle: see minIdle and deadlines.idle.",
+            about="Share of the billed time of runners in the time range in which they ran a workflow job. The rest they started or were idle: "
+            "see minIdle and deadlines.idle. What failed is beside it.",
             kind=Kind.STAT,
             unit="percentunit",
             queries=(
                 Query(
-                    'sum(hfrunners_runners{@pool,phase="Busy"}) '
-                    '/ (sum(hfrunners_runners{@pool,phase=~"Starting|Idle|Busy"}) > 0)'
+                    'sum(sum_over_time(hfrunners_runners{@pool,phase="Busy"}[$__range])) '
+                    '/ (sum(sum_over_time(hfrunners_runners{@pool,phase=~"Starting|Idle|Busy"}[$__range])) > 0)'
                 ),
             ),
-            width=6,
+            width=5,
             height=4,
             pages=(_SIMULATE,),
+        ),
+        Panel(
+            title="Launches that worked",
+            about="Share of the launches in the time range that did not fail before a runner took a job. No data means that none was launched.",
+            kind=Kind.STAT,
+            unit="percentunit",
+            queries=(
+                Query(
+                    "clamp_min(1 - sum(increase(hfrunners_launch_failures_total{@pool}[$__range])) "
+                    "/ (sum(increase(hfrunners_launches_total{@pool}[$__range])) > 0), 0)"
+                ),
+            ),
+            width=5,
+            height=4,
+            steps=((None, RED), (0.5, YELLOW), (0.9, GREEN)),
+            alerts=("HFRunnersLaunchesFailing",),
         ),
         Panel(
             title="Cost per hour, by pool",
@@ -510,7 +568,7 @@ CONTROLLER = Row(
             kind=Kind.STAT,
             unit="short",
             queries=(Query("sum(hfrunners_leader{@job})"),),
-            width=4,
+            width=3,
             height=4,
             steps=((None, RED), (1, GREEN), (2, RED)),
             alerts=("HFRunnersNoLeader", "HFRunnersSeveralLeaders"),
@@ -522,7 +580,7 @@ CONTROLLER = Row(
             kind=Kind.STAT,
             unit="short",
             queries=(Query("count(hfrunners_leader{@job})"),),
-            width=4,
+            width=3,
             height=4,
             alerts=("HFRunnersNoLeader",),
         ),
@@ -532,7 +590,7 @@ CONTROLLER = Row(
             kind=Kind.STAT,
             unit="s",
             queries=(Query("min(time() - hfrunners_last_pass_timestamp_seconds{@job})"),),
-            width=4,
+            width=3,
             height=4,
             steps=((None, GREEN), (60, YELLOW), (120, RED)),
             alerts=("HFRunnersPassesStopped",),
@@ -577,6 +635,18 @@ CONTROLLER = Row(
             height=4,
             steps=((None, RED), (0, YELLOW), (7 * 86_400, GREEN)),
             alerts=("HFRunnersRunnerVersionAgeing", "HFRunnersRunnerVersionRefused"),
+        ),
+        Panel(
+            title="Stops",
+            about="How many stops of the stop switch are on: for all accounts, or for one each. 0 is as usual.",
+            kind=Kind.STAT,
+            unit="short",
+            queries=(Query("count(max by (account) (hfrunners_launches_stopped{@job})) or vector(0)"),),
+            width=3,
+            height=4,
+            steps=((None, GREEN), (1, YELLOW)),
+            alerts=("HFRunnersLaunchesStopped", "HFRunnersStopSwitchUnreadable"),
+            pages=(_STOP,),
         ),
         Panel(
             title="Duration of passes",

@@ -19,7 +19,7 @@ from controller.adapters.kube.client import connect
 from controller.sim.hub.job import Stage
 from controller.sim.hub.running import Run
 from controller.sim.machine import Boot
-from tools.chaos.cluster import LEASE, Cluster
+from tools.chaos.cluster import LEASE, STOP_SWITCH, Cluster
 from tools.chaos.replicas import Replica
 from tools.chaos.storm import HASTE, SHORT_LEASE
 from tools.chaos.world import OWNER, World, open_world
@@ -123,6 +123,12 @@ class Scene:
         )
         self.say("the Hub answers with errors")
         await asyncio.sleep(seconds * 0.1)
+        await self.cluster.stop_switch().put("", "a drill")
+        self.say("somebody stops all launches")
+        await asyncio.sleep(seconds * 0.05)
+        await self.cluster.stop_switch().take_back("")
+        self.say("launches go on, and a pool is deleted")
+        await self.cluster.delete_pool("h200")
         holder = await self.cluster.holder()
         for replica in self.replicas:
             if holder and f"identity={holder}" in replica.words():
@@ -184,6 +190,7 @@ async def open_scene(
             arguments = (
                 *("--namespace", NAMESPACE, "--controller-id", "scene", *HASTE, *SHORT_LEASE),
                 *("--leader-elect", "--lease-namespace", NAMESPACE, "--lease-name", LEASE),
+                *("--stop-switch", STOP_SWITCH, "--stop-switch-namespace", NAMESPACE),
                 *("--web-port", str(port)),
             )
             replica = Replica(number=number, kubeconfig=kubeconfig, directory=directory, arguments=arguments)
