@@ -129,7 +129,7 @@ def what_is_awaited(
             continue
         if place not in open_places and _was_empty(footprint, snapshot, empty_since):
             continue
-        until = _until(pool, place, began=wall - (now - since), seen=place in taken)
+        until = _until(pool, place, began=wall - (now - since), seen=last_seen_launch(runners, place, wall))
         if until is not None and wall <= until:
             found.append(Awaited(place=place, until=until, failure=failure))
     return found
@@ -169,17 +169,27 @@ def is_left(
         return False
     if _was_empty(footprint, snapshot, empty_since):
         return True
-    until = _until(pool, place, began=wall - (now - moved_at), seen=taken)
+    until = _until(pool, place, began=wall - (now - moved_at), seen=last_seen_launch(runners, place, wall))
     return until is None or wall > until
 
 
-def _until(pool: Pool, place: Place, *, began: float, seen: bool) -> float | None:
+def last_seen_launch(runners: Sequence[Runner], place: Place, wall: float) -> float | None:
+    """Return epoch seconds before which all runners that show at a place were launched, by their ages; None without any.
+
+    Args:
+        runners: Of one pool.
+        place: Which.
+        wall: Epoch seconds of the moment to which their ages belong.
+    """
+    return max((wall - runner.age for runner in runners if runner.footprint.place == place), default=None)
+
+
+def _until(pool: Pool, place: Place, *, began: float, seen: float | None) -> float | None:
     """Return epoch seconds until which something may live at a place that cannot be read; None if nothing ever did."""
     bound = pool.bound(place)
-    if bound is None and not seen:
-        return None
-    # What was seen there, and of which nobody knows when it was launched, was there before the pool left.
-    return min(ends_by(pool, began) if bound is None else bound, began + LONGEST)
+    if bound is None and seen is not None:
+        bound = ends_by(pool, seen)
+    return None if bound is None else min(bound, began + LONGEST)
 
 
 def _lists(place: Footprint, snapshot: Snapshot) -> tuple[Observation[Any] | None, Observation[Any] | None]:

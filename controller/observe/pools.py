@@ -233,7 +233,7 @@ class PoolRegistry:
         self._replace(uid, lambda pool: _launched(replace(pool, last_launch_at=wall), pool.footprint, wall))
 
     def note_life(self, uid: str, place: Footprint, wall: float) -> None:
-        """Remember that something of a pool was seen at a place where nobody knows of a launch."""
+        """Remember that something of a pool was seen at a place where nobody knows of a launch; it was before this moment."""
         self._replace(uid, lambda pool: _launched(pool, place, wall))
 
     def leave_footprint(self, uid: str, place: Footprint) -> None:

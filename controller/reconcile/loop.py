@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from controller.core.drained import is_left
+from controller.core.drained import is_left, last_seen_launch
 from controller.core.intents import unseen_launches
 from controller.core.lifecycle import find_shown, is_of_pool
 from controller.core.measure import Chronicle, Fact, Seen
@@ -261,8 +261,9 @@ class Reconciler:
         for uid, report in done.reports.items():
             self._registry.mark_drained(uid, drained=report.drained)
             for place in dict.fromkeys(runner.footprint for runner in report.runners):
-                if report.pool.bound(place.place) is None:
-                    self._registry.note_life(uid, place, self._clock.wall())
+                at = last_seen_launch(report.runners, place.place, self._clock.wall())
+                if at is not None and report.pool.bound(place.place) is None:
+                    self._registry.note_life(uid, place, at)
             for place in report.pool.former:
                 if self._left(report, place, snapshot):
                     self._registry.leave_footprint(uid, place)

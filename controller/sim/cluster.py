@@ -49,6 +49,8 @@ class MemoryCluster:
         self.events: list[Event] = []
         self.down = False
         """The API server answers nobody."""
+        self.without_roles: set[str] = set()
+        """Namespaces where the controller may do nothing any more but read and patch RunnerPools: its Role went with the others."""
         self.write_seconds = 0.0
         """How long the API server takes for a status."""
         self.trouble: Callable[[str], str] = lambda _: ""
@@ -109,6 +111,8 @@ class MemoryCluster:
     async def read(self, ref: SecretRef) -> Mapping[str, str]:
         """Return a Secret's data (``Secrets``)."""
         self.reach()
+        if ref.namespace in self.without_roles:
+            raise _refusal(403, Reason.KubernetesForbidden)
         if ref not in self._secrets:
             raise UpstreamError(
                 Failure(
@@ -124,6 +128,8 @@ class MemoryCluster:
         if self.write_seconds:
             await asyncio.sleep(self.write_seconds)
         self.reach()
+        if namespace in self.without_roles:
+            raise _refusal(403, Reason.KubernetesForbidden)
         self.written(repr(status))
         known = self.pools.get(PoolKey(namespace, name))
         if known is None or known["metadata"]["uid"] != uid:
@@ -195,6 +201,8 @@ class ApiServer:
         if pool is None:
             raise _refusal(404, Reason.KubernetesNotFound)
         if method == "PATCH":
+            if namespace in self._cluster.without_roles:
+                raise _refusal(403, Reason.KubernetesForbidden)
             assert content_type == "application/merge-patch+json"
             if trouble == "moved":
                 self._cluster.touch(key)
