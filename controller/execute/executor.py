@@ -231,7 +231,8 @@ class Executor:
     async def close(self, grace: float) -> None:
         """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off.
 
-        Intents that have ended are taken out of the statuses afterwards, for as long at most.
+        Intents that have ended, and those of launches that had not begun, are taken out of the statuses afterwards, for as long
+        at most.
         """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -269,13 +270,24 @@ class Executor:
         written: asyncio.Task[Failure | None] | None = None,
     ) -> None:
         self._in_flight[effect.name] = effect
-        _ = self._spawn(self._run(effect, action, written), name=f"{effect.effect}:{effect.name}")
+        _ = self._spawn(self._run_whole(effect, action, written), name=f"{effect.effect}:{effect.name}")
 
     def _spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _run_whole(
+        self, effect: InFlight, action: Launch | Retire, written: asyncio.Task[Failure | None] | None
+    ) -> None:
+        """Run one effect; a launch that is cut off before anything was asked of GitHub leaves nothing, so its intent ends."""
+        try:
+            await self._run(effect, action, written)
+        except asyncio.CancelledError:
+            if effect.effect is Effect.LAUNCH and effect.name not in self._left:
+                self._intents.settled(effect.pool_uid, effect.name, left=False)
+            raise
 
     async def _run(
         self, effect: InFlight, action: Launch | Retire, written: asyncio.Task[Failure | None] | None

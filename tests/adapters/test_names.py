@@ -71,7 +71,6 @@ async def servers() -> AsyncIterator[Servers]:
     made.released.set()
 
 
-@pytest.mark.timeout(30)
 async def test_names_that_nobody_answers_for_do_not_delay_one_that_was_answered(servers: Servers) -> None:
     names = Names(look_up=servers.look_up)
     await names.resolve("good", 443)
@@ -81,7 +80,6 @@ async def test_names_that_nobody_answers_for_do_not_delay_one_that_was_answered(
     assert servers.most == THREADS_FOR_OTHERS.most
 
 
-@pytest.mark.timeout(30)
 async def test_a_name_that_fell_silent_goes_on_with_its_last_addresses(servers: Servers) -> None:
     names = Names(look_up=servers.look_up, prompt=0.01)
     await names.resolve("good", 443)
@@ -91,7 +89,6 @@ async def test_a_name_that_fell_silent_goes_on_with_its_last_addresses(servers: 
     assert await names.resolve("good", 443) == ANSWER, "its servers say that they are out of reach"
 
 
-@pytest.mark.timeout(30)
 async def test_a_name_has_no_more_than_its_own_threads_whatever_its_ports(servers: Servers) -> None:
     names = Names(look_up=servers.look_up)
     tasks = [asyncio.create_task(names.resolve("silent", port)) for port in range(1, 50)]
@@ -121,7 +118,6 @@ async def test_a_name_that_does_not_exist_any_more_is_unknown(servers: Servers) 
         await names.resolve("good", 443)
 
 
-@pytest.mark.timeout(30)
 async def test_who_gives_up_before_its_turn_is_not_asked_for(servers: Servers) -> None:
     names = Names(look_up=servers.look_up)
     async with asking(names, *(f"silent{n}" for n in range(THREADS_FOR_OTHERS.most))):

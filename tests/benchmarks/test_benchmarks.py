@@ -46,7 +46,7 @@ def test_planning_and_traffic_print_a_figure_for_everything_that_they_measure() 
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=200,
         check=True,
     )
     rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")]

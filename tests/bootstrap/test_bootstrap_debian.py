@@ -19,7 +19,7 @@ SUITE = "bookworm"
 USER = 1000
 IN_ROOT = 'mount -t proc proc "$1/proc" && root=$1 && shift && exec chroot --userspec "$1:$1" --groups "" "$root" sh -c "$2"'
 
-pytestmark = [pytest.mark.debootstrap, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.debootstrap, pytest.mark.timeout(600)]
 
 
 def _mirror() -> str | None:

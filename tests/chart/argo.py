@@ -29,7 +29,7 @@ def judge(programs: Path, directory: Path, pool: Body) -> tuple[str, str]:
         "print(found.status)\nprint(found.message)\n"
     )
     done = subprocess.run(
-        [programs / "glua", script], capture_output=True, text=True, timeout=20, check=False
+        [programs / "glua", script], capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr
     status, message = done.stdout.splitlines()

@@ -31,7 +31,7 @@ class Helm:
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         command = [str(self.program), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
     def render(self, *arguments: object, release: str = "hfrc") -> list[Body]:
         """Return the objects that ``helm template`` prints, hooks included."""

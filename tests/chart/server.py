@@ -25,7 +25,7 @@ class Server:
             base_url=cluster["server"],
             verify=False,  # on the loopback interface
             headers={"Authorization": f"Bearer {known['users'][0]['user']['token']}"},
-            timeout=20,
+            timeout=200,
             trust_env=False,
         )
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}

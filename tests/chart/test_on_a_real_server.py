@@ -22,7 +22,7 @@ from tools import charttools
 from tools.controlplane import ControlPlane, present_assets
 
 # Servers of their own, so these need not wait for the tests that share one.
-pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("chart"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("chart")]
 
 CRD = CHART / "files/crds/hfrunners.dev_runnerpools.yaml"
 MATRIX = [(), *(("-f", path) for path in VALUES)]
@@ -139,7 +139,7 @@ def test_kubeconform_agrees_with_the_servers_own_schemas(
             input=yaml.safe_dump_all(docs),
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=200,
             check=False,
         )
 
@@ -423,7 +423,7 @@ def test_what_the_chart_grants_is_enough_and_a_pool_without_secrets_says_what_it
                 time.sleep(0.1)
         finally:
             operator.terminate()
-            operator.wait(timeout=30)
+            operator.wait(timeout=200)
     text = log.read_text()
     assert said, text
     assert said["Ready"]["reason"] == said["Stalled"]["reason"] == "SecretMissing"
@@ -483,7 +483,7 @@ def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_name
             "controller",
             "apply",
             "ci/t4",
-            "--timeout=50s",
+            "--timeout=200s",
             "--kubeconfig",
             str(cluster.kubeconfig),
         ],
@@ -491,7 +491,7 @@ def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_name
         text=True,
     ) as waiting:
         empty.install_types(CRD)
-        told, _ = waiting.communicate(timeout=60)
+        told, _ = waiting.communicate(timeout=200)
     assert waiting.returncode == 0
     assert "applied: RunnerPool ci/t4" in told
 

@@ -174,7 +174,7 @@ def test_a_file_without_a_certificate_keeps_the_pod_from_starting(programs: Path
         .replace("/tmp/", f"{tmp_path}/")
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode != 0
     assert not (tmp_path / "authorities.crt").exists()

@@ -120,7 +120,7 @@ def test_the_readme_is_what_the_values_say(programs: Path, tmp_path: Path) -> No
     for name in ("Chart.yaml", "values.yaml", "README.md.gotmpl"):
         (copy / name).write_bytes((CHART / name).read_bytes())
     command = [programs / "helm-docs", "-c", copy, "-t", "README.md.gotmpl", "--sort-values-order", "file"]
-    subprocess.run(command, check=True, capture_output=True, timeout=50)
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
     assert (copy / "README.md").read_text() == (CHART / "README.md").read_text(), "run make chart-docs"
 
 
@@ -135,7 +135,7 @@ def test_the_units_of_the_chart_pass(programs: Path) -> None:
         [programs / "helm-unittest", "--strict", "--color=false", "-f", "tests/*_test.yaml", CHART],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout

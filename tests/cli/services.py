@@ -29,12 +29,12 @@ class Services:
 
     def change(self, path: str, body: object, *, hub: bool = False) -> Any:
         """Change a simulated world."""
-        answer = httpx.post(f"{self.hub if hub else self.github}/_sim/{path}", json=body, timeout=10)
+        answer = httpx.post(f"{self.hub if hub else self.github}/_sim/{path}", json=body, timeout=120)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
     def ask(self, path: str, *, hub: bool = False) -> Any:
-        return httpx.get(f"{self.hub if hub else self.github}/_sim/{path}", timeout=10).json()
+        return httpx.get(f"{self.hub if hub else self.github}/_sim/{path}", timeout=120).json()
 
     def grant(self, **permissions: str) -> None:
         """Give the App's installation exactly these permissions."""

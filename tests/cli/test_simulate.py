@@ -123,7 +123,7 @@ def test_ctrl_c_prints_the_report_so_far() -> None:
     assert "Ctrl-C" in process.stderr.readline()
     time.sleep(3)  # real: so that something has happened; the end is far
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=40)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     report = json.loads(out)
     assert report["interrupted"] is True

@@ -60,6 +60,7 @@ def test_what_people_read_of_a_log(line: str, in_a_file: list[str], on_a_termina
     assert lines_of_log(line, colors=True) == on_a_terminal
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "odd", ["\x9d" * 200_000, "\x1b]" * 100_000, "\x1b[" + "0" * 200_000, "\x1b" * 200_000]
 )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from click.testing import CliRunner
 
 from controller.cli import main
 from tests.docs.pages import ROOT, blocks
 
 
-@pytest.mark.timeout(120)
 def test_what_simulate_prints_is_what_its_page_shows() -> None:
     scenario = "examples/scenarios/plain-burst.yaml"
     texts = [block.text for block in blocks(ROOT / "docs" / "simulate.md")]

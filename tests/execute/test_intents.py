@@ -693,6 +693,20 @@ class TestTheEnd:
 
         play(act)
 
+    def test_so_is_a_launch_that_was_cut_off_before_it_began_and_no_other(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.gates["register"] = asyncio.Event()
+            w.launch(P, *(f"n{number:02}" for number in range(17)))
+            await w.quiet(1)
+            begun = [call.split()[1] for call in w.script.calls if call.startswith("register ")]
+            assert len(begun) == 16, "one waits for its turn"
+            assert len(w.stored(P)) == 17
+            await w.executor.close(1.0)
+            assert w.stored(P) == sorted(begun)
+
+        play(act)
+
     @pytest.mark.parametrize("grace", [0.0, 1.0])
     def test_not_by_a_process_that_may_not_act_any_more_or_has_no_time(self, grace: float) -> None:
         async def act(w: World) -> None:

@@ -27,7 +27,7 @@ def promtool() -> Promtool:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=200,
             check=False,
         )
 

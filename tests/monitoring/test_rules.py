@@ -35,7 +35,6 @@ def test_prometheus_accepts_the_rules(promtool: Promtool) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_alerts_fire_where_they_must_and_only_there(promtool: Promtool, case: Path) -> None:
     done = promtool("test", "rules", case)

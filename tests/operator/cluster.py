@@ -16,7 +16,7 @@ from tests.operator.cloud import Account
 
 Body = dict[str, Any]
 APPLY = [("fieldManager", "kubectl"), ("force", "true")]
-PATIENCE = 30.0
+PATIENCE = 150.0
 """Seconds for what should take two or three: the machine may be slow."""
 
 

@@ -90,7 +90,7 @@ class OperatorProcess:
         assert self._process is not None
         self._process.terminate()
 
-    async def ended(self, patience: float = 30.0) -> int:
+    async def ended(self, patience: float = 150.0) -> int:
         """Wait until it has ended, and return its exit code."""
         assert self._process is not None
         async with asyncio.timeout(patience):

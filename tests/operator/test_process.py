@@ -121,7 +121,7 @@ async def test_a_watch_that_is_forbidden_is_told(alone: OperatorProcess, namespa
 
 
 # ----------------------------------------------------------------------------------------------------------- start and stop
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_what_a_stopped_operator_began_is_whole_and_its_successor_ends_it(
     alone: OperatorProcess, namespace: Namespace
 ) -> None:

@@ -29,7 +29,7 @@ for number in map(int, sys.argv[1:]):
 def digests(*numbers: int, hash_seed: str) -> dict[str, str]:
     command = [sys.executable, "-c", PRINT, *map(str, numbers)]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=250)
     return dict(line.split() for line in done.stdout.splitlines())
 
 

@@ -33,7 +33,7 @@ def test_without_go_the_command_that_installs_it_is_named(tmp_path: Path) -> Non
         env={"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": str(bin_), "HOME": os.environ["HOME"]},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 1

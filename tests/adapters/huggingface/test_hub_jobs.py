@@ -317,6 +317,17 @@ async def test_a_launch_in_doubt_is_found_in_any_stage_newest_first(hub: Scripte
     assert str(hub.requests[0].url) == "https://hub.example/api/jobs/acme?label=runner%3Dr1"
 
 
+@pytest.mark.parametrize(("user", "foreign"), [("bot", False), ("somebody", True), (None, None)])
+async def test_who_made_what_is_found_is_told(
+    hub: ScriptedHub, jobs: HubJobs, user: str | None, foreign: bool | None
+) -> None:
+    made = job("a", "COMPLETED", createdBy={"id": "u", "name": "bot"})
+    whose = reply({"name": user}) if user else reply({"error": "down"}, status=400)
+    hub.answer(page([made]), whose)
+    (found,) = await jobs.find({"runner": "r1"})
+    assert found.foreign is foreign
+
+
 async def test_only_the_last_label_is_asked_for_and_the_others_are_checked_here(
     hub: ScriptedHub, jobs: HubJobs
 ) -> None:
@@ -503,6 +514,6 @@ def test_importing_the_adapter_switches_telemetry_and_body_logging_off_and_loads
     )
     env = {**os.environ, "HF_DEBUG": "1", "HF_HUB_DISABLE_TELEMETRY": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -50,11 +50,11 @@ class Lab:
     job_id: str = ""
 
     async def read(self, *, follow: bool = True, tail: int | None = None) -> list[str]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             return [line.text async for line in self.hub.lines(self.job_id, follow=follow, tail=tail)]
 
     async def running(self) -> Run:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not self.runs:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return self.runs[0]

@@ -25,7 +25,7 @@ from tests.sim.hub.conftest import QUICK, SETUP, TOKEN
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-PATIENCE = 30
+PATIENCE = 150
 
 
 class Shop:
@@ -249,7 +249,7 @@ async def test_however_the_simulator_ends_its_jobs_end(tmp_path: Path, end: sign
         origins = dict(simulator.stdout.readline().split() for _ in range(2))
         assert sorted(origins) == ["github", "hub"]
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=origins["hub"], headers=headers, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=origins["hub"], headers=headers, timeout=120) as client:
             await client.post("/_sim/setup", json=SETUP)
             await client.post("/_sim/knobs", json={"scheduling_seconds": 0, "boot_seconds": 0})
             spec = {

@@ -206,7 +206,7 @@ def test_words_may_be_odd_while_ids_stages_and_times_stay_true(hub: ServedHub, s
         "/api/jobs/acme",
         json={"dockerImage": "ubuntu", "command": ["work", "0", "7"], "flavor": "cpu-basic"},
     ).json()
-    ended = hub.api.wait_for_job(made["id"], namespace="acme", timeout=20, poll_interval=0.05)
+    ended = hub.api.wait_for_job(made["id"], namespace="acme", timeout=150, poll_interval=0.05)
     assert ended.status.stage == "ERROR"
     answer = hub.http.get(f"/api/jobs/acme/{made['id']}")
     shown = json.loads(answer.text)
