@@ -31,7 +31,7 @@ SECRET_KEY = r"[-._a-zA-Z0-9]+"  # noqa: S105 - a pattern
 # Printable ASCII without a comma: `runs-on: "a,b"` is one label to GitHub, and lower-casing beyond ASCII is nobody's promise.
 LABEL = r"[!-+\--~](?:[ -+\--~]*[!-+\--~])?"
 # What GitHub's own machines answer to: the planner never takes a job with such a label for demand.
-HOSTED_LABEL = rf"(?:{HOSTED.pattern}|macos-.*)"
+HOSTED_LABEL = rf"(?:{HOSTED.pattern})"
 REPOSITORY_GLOB = r"(?:[A-Za-z0-9_*?-]+/)?[A-Za-z0-9._*?-]+"
 HF_NAMESPACE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 FLAVOR = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"

@@ -245,6 +245,10 @@ class Interruption(StatusPart):
         "it succeeded, or somebody cancelled it. Refused: GitHub said no, or a day went by. Off: spec.retry.interrupted did "
         "not ask for it."
     )
+    note: Annotated[str, Field(max_length=512)] = Field(
+        default="",
+        description="What GitHub does not tell about the run, such as who cancelled one of its jobs, and what was made of that.",
+    )
 
 
 class RunnerPoolStatus(StatusPart):

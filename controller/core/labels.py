@@ -12,9 +12,15 @@ from difflib import get_close_matches
 from fnmatch import translate
 from functools import lru_cache
 
-# Labels of GitHub-hosted images: jobs that ask for them are GitHub's, never ours.
+# Labels of GitHub's own machines, in the forms of its tables: jobs that ask for nothing else are GitHub's, never ours. A label that
+# merely begins like one (ubuntu-22.04-gpu) is whatever somebody made of it.
 # https://docs.github.com/actions/reference/runners/github-hosted-runners
-HOSTED = re.compile(r"(ubuntu|windows|macos)-(latest|slim|[0-9][0-9a-z.-]*)(-[a-z0-9.-]+)?")
+# https://docs.github.com/actions/reference/runners/larger-runners
+HOSTED = re.compile(
+    r"ubuntu-(latest|slim|[0-9]{2}[.][0-9]{2}(-arm)?)"
+    r"|windows-(latest|[0-9]{4}(-vs[0-9]{4})?|[0-9]{2}-arm)"
+    r"|macos-(latest|[0-9]{2})(-(intel|large|xlarge))?"
+)
 
 
 def normalized(labels: Iterable[str]) -> tuple[str, ...]:
@@ -29,12 +35,12 @@ def label_set(labels: tuple[str, ...]) -> frozenset[str]:
 
 
 def hosted(labels: Sequence[str]) -> bool:
-    """Return whether a job asks for a GitHub-hosted image.
+    """Return whether a job asks for a machine of GitHub's own.
 
-    A runner must have all labels of a job, and no machine of GitHub's own has ``self-hosted``: with it, the job is nobody's but
-    ours, whatever its other labels are called.
+    A runner must have all labels of a job, and GitHub's machines have those of its tables alone: with any other one beside it, such as
+    ``self-hosted`` or ``gpu``, the job is not GitHub's, whatever its first label is called.
     """
-    return "self-hosted" not in labels and any(HOSTED.fullmatch(label) for label in labels)
+    return bool(labels) and all(HOSTED.fullmatch(label) for label in labels)
 
 
 def nearest(word: str, known: Iterable[str], *, limit: int = 3) -> list[str]:

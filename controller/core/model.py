@@ -554,6 +554,7 @@ class Interruption:
         job_url: Its page.
         at: Epoch seconds on the controller's clock.
         rerun: What becomes of the run.
+        note: What GitHub did not tell about the run, and what was made of that; mostly empty.
     """
 
     repository: str
@@ -564,6 +565,7 @@ class Interruption:
     job_url: str = ""
     at: float
     rerun: RerunState = RerunState.OFF
+    note: str = ""
 
 
 # ------------------------------------------------------------------------------------------------------------------- Hub

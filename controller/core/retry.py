@@ -5,6 +5,9 @@ the whole run has ended (github.md §6, live-facts.md 1 and 3). So a loss is rem
 is looked at now and then until it has ended. GitHub's own count of attempts is the guard: the failed jobs are run again only
 while the run is still in the attempt that lost the job, and only if that attempt is within ``spec.retry.interrupted``. Hence
 neither a restart nor a lost answer nor a second pool can run anything twice: whoever comes late finds a later attempt.
+
+What is decided here rests on ids, attempts, times and conclusions. Names of jobs and workflows are whatever somebody wrote, and say
+nothing. Where GitHub does not tell who cancelled a job, the pool's own word (``spec.retry.interrupted``) decides, and people are told.
 """
 
 from __future__ import annotations
@@ -43,6 +46,15 @@ TOLD = 3600.0
 NAMED_WITHIN = 900.0
 """Seconds for which the queue may still name the job of a dead runner: GitHub's lease, and room."""
 
+FAIL_FAST_WITHIN = 600.0
+"""Seconds after a job failed within which ``strategy.fail-fast`` may have ended another one: GitHub gives a job that is cancelled five
+minutes before it is ended by force, and the rest is room.
+https://docs.github.com/en/actions/reference/workflow-cancellation-reference
+"""
+
+SAME_MOMENT = 5.0
+"""Seconds by which GitHub's times of one moment, written in whole seconds by several services, may differ."""
+
 MOST_WATCHED = 256
 
 _NOT_AGAIN = frozenset({Reason.TimedOut, Reason.EndedUnseen})
@@ -51,11 +63,17 @@ _NOT_AGAIN = frozenset({Reason.TimedOut, Reason.EndedUnseen})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """A workflow job as its run's attempt lists it; ``conclusion`` is None until it has ended."""
+    """A workflow job as its run's attempt lists it.
+
+    Attributes:
+        id: Job id.
+        conclusion: None until it has ended.
+        completed_at: Epoch seconds on GitHub's clock, None where GitHub does not tell.
+    """
 
     id: int
-    name: str
     conclusion: str | None
+    completed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +113,14 @@ class Rerun:
         return _name(self.lost)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a look at a run led to, and what GitHub did not tell about it."""
+
+    answer: Answer
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerunResult:
     """How a :class:`Rerun` ended, told by the executor once; ``failure`` is set when it got no answer."""
@@ -102,32 +128,59 @@ class RerunResult:
     pool_uid: str
     name: str
     answer: Answer = Answer.LATER
+    note: str = ""
     failure: Failure | None = None
 
 
-def judge(lost: Interruption, run: RunRecord) -> Answer | None:
-    """Return what stands against running a run's failed jobs again, or None when nothing does.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What stands against running a run's failed jobs again, None when nothing does; and what GitHub does not tell."""
 
-    Run and job records disagree at times (live-facts.md 6), so both must have ended. What a person cancelled is never run
-    again: neither a cancelled run, nor a lost job that was cancelled before its lease was over, nor a run with a cancelled
-    job that fail-fast does not explain. Fail-fast cancels only the other jobs of the same matrix.
+    against: Answer | None
+    note: str = ""
+
+
+def judge(lost: Interruption, run: RunRecord) -> Judgement:
+    """Return whether a run's failed jobs are to be run again.
+
+    Run and job records disagree at times, so both must have ended. What a person cancelled is never run
+    again: neither a cancelled run, nor a lost job that was cancelled before its lease was over, nor a run with a job that was
+    cancelled when fail-fast could not have done it. GitHub tells neither who cancelled a job nor which jobs are one matrix, so a job
+    that was cancelled in the minutes after another one failed may be either's work: then ``spec.retry.interrupted`` decides.
     """
     if run.attempt != lost.attempt:
-        return Answer.MOVED
+        return Judgement(Answer.MOVED)
     if run.conclusion is None or any(job.conclusion is None for job in run.jobs):
-        return Answer.LATER
+        return Judgement(Answer.LATER)
     mine = next((job for job in run.jobs if job.id == lost.job_id), None)
     if mine is None:
-        return Answer.LATER
-    matrices = {_matrix(job.name) for job in run.jobs if job.conclusion == "failure"}
-    by_hand = any(job.conclusion == "cancelled" and _matrix(job.name) not in matrices for job in run.jobs)
-    wanted = run.conclusion == "failure" and mine.conclusion == "failure" and not by_hand
-    return None if wanted else Answer.NOT_NEEDED
+        return Judgement(Answer.LATER)
+    if run.conclusion != "failure" or mine.conclusion != "failure":
+        return Judgement(Answer.NOT_NEEDED)
+    failed = [job.completed_at for job in run.jobs if job.conclusion == "failure"]
+    cancelled = [job for job in run.jobs if job.conclusion == "cancelled"]
+    by_hand = sum(not _may_be_fail_fast(job.completed_at, failed) for job in cancelled)
+    if by_hand:
+        return Judgement(Answer.NOT_NEEDED, _CANCELLED_BY_SOMEBODY.format(_jobs(by_hand)))
+    return Judgement(None, _CANCELLED_BY_WHOM.format(_jobs(len(cancelled))) if cancelled else "")
 
 
-def _matrix(name: str) -> str:
-    """Return what the jobs of one matrix have in common: ``test (3.11, t4)`` is of ``test``."""
-    return name.rpartition(" (")[0] or name
+_CANCELLED_BY_SOMEBODY = "{} of the run ended as cancelled when no other had just failed, so it was not fail-fast: somebody meant it"
+_CANCELLED_BY_WHOM = (
+    "{} of the run ended as cancelled just after another had failed; GitHub does not tell whether fail-fast or a person did that, so "
+    "spec.retry.interrupted decides"
+)
+
+
+def _jobs(count: int) -> str:
+    return "one job" if count == 1 else f"{count} jobs"
+
+
+def _may_be_fail_fast(ended_at: float | None, failed: Iterable[float | None]) -> bool:
+    """Return whether a job that was cancelled at this time may have been so since another one had failed; in doubt, it may."""
+    return ended_at is None or any(
+        at is None or at - SAME_MOMENT <= ended_at <= at + FAIL_FAST_WITHIN for at in failed
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- what is remembered
@@ -282,8 +335,8 @@ def _watch(job: WorkflowJob, reason: Reason, pool: Pool, *, since: float, wall: 
     return Watched(lost=lost, since=since, due_at=since + LOOK_AFTER)
 
 
-def _became(one: Watched, state: RerunState) -> Watched:
-    return replace(one, lost=replace(one.lost, rerun=state))
+def _became(one: Watched, state: RerunState, note: str = "") -> Watched:
+    return replace(one, lost=replace(one.lost, rerun=state, note=note))
 
 
 def _look(one: Watched, pool: Pool, now: float, actions: list[Rerun], told: list[Told]) -> Watched:
@@ -305,14 +358,16 @@ def _learn(one: Watched, result: RerunResult, now: float, told: list[Told]) -> W
         return _failed(one, result.failure, now, told)
     match result.answer:
         case Answer.DONE:
-            told.append(_again(one))
-            return _became(one, RerunState.DONE)
+            told.append(_again(one, result.note))
+            return _became(one, RerunState.DONE, result.note)
         case Answer.MOVED:
             if one.in_doubt:
                 told.append(_again(one))
             return _became(one, RerunState.DONE)
         case Answer.NOT_NEEDED:
-            return _became(one, RerunState.NOT_NEEDED)
+            if result.note:
+                told.append(replace(_refused(one, result.note), warning=False))
+            return _became(one, RerunState.NOT_NEEDED, result.note)
         case _:
             return replace(one, failure=None)
 
@@ -337,10 +392,11 @@ def _whose(one: Watched) -> str:
     return f'{one.lost.repository} "{one.lost.job_name}"{page} of run {one.lost.run_id}'
 
 
-def _again(one: Watched) -> Told:
+def _again(one: Watched, note: str = "") -> Told:
+    unclear = f" {note[:1].upper()}{note[1:]}." if note else ""
     return Told(
         Reason.JobsRerun,
-        f"{_whose(one)} goes into attempt {one.lost.attempt + 1}. {Reason.JobsRerun.meaning}",
+        f"{_whose(one)} goes into attempt {one.lost.attempt + 1}. {Reason.JobsRerun.meaning}{unclear}",
     )
 
 

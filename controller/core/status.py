@@ -28,6 +28,7 @@ MOST_INTERRUPTIONS = 32
 MOST_MESSAGE = 1024
 MOST_NAME = 1024
 MOST_LINK = 1024
+MOST_NOTE = 512
 MOST_REPOSITORY = 256
 MOST_REQUEST_ID = 256
 MOST_RUNNER = MOST_HF_JOB = 64
@@ -516,6 +517,7 @@ def _interruptions(report: PoolReport) -> dict[str, Any]:
             "jobUrl": _link(lost.job_url),
             "at": iso(lost.at),
             "rerun": str(lost.rerun),
+            **({"note": text(lost.note, MOST_NOTE)} if lost.note else {}),
         }
         for lost in watched
         # Its repository is read back after a restart: half a name would be another repository's.

@@ -49,7 +49,7 @@ from controller.core.model import (
 from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
 from controller.core.report import Action, Launch, Result
-from controller.core.retry import Answer, Rerun, RerunResult
+from controller.core.retry import Answer, Outcome, Rerun, RerunResult
 from controller.core.stop_switch import Stopped
 from controller.execute.inherited import Inherited
 from controller.execute.intents import IntentLog
@@ -323,14 +323,19 @@ class Executor:
         """Look at one run; planning spaces the looks, and :attr:`_looking` keeps them apart where one takes long."""
         source = action.pool.source
 
-        async def look() -> Answer:
+        async def look() -> Outcome:
             return await run_again(self._connections.github(source), action, self._may_act)
 
-        answer, failure = await self._guarded(("rerun", source), look, effect="rerun", run=action.name)
+        outcome, failure = await self._guarded(("rerun", source), look, effect="rerun", run=action.name)
+        led_to = outcome or Outcome(Answer.LATER)
         self._looking.discard((source, action.name))
         self._looked.append(
             RerunResult(
-                pool_uid=action.pool.uid, name=action.name, answer=answer or Answer.LATER, failure=failure
+                pool_uid=action.pool.uid,
+                name=action.name,
+                answer=led_to.answer,
+                note=led_to.note,
+                failure=failure,
             )
         )
         self._settled()

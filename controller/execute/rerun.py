@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, Rerun, judge
+from controller.core.retry import Answer, Outcome, Rerun, judge
 from controller.ports import Runs, UpstreamError
 
 
-async def run_again(github: Runs, action: Rerun, may_act: Callable[[], None]) -> Answer:
+async def run_again(github: Runs, action: Rerun, may_act: Callable[[], None]) -> Outcome:
     """Carry one look out.
 
     Args:
@@ -34,8 +34,9 @@ async def run_again(github: Runs, action: Rerun, may_act: Callable[[], None]) ->
         raise UpstreamError(
             Failure(reason=Reason.GitHubNotFound, message=message, disposition=Disposition.GONE)
         )
-    against = judge(lost, run)
-    if against is not None:
-        return against
+    judged = judge(lost, run)
+    if judged.against is not None:
+        return Outcome(judged.against, judged.note)
     may_act()
-    return Answer.DONE if await github.rerun_failed(lost.repository, lost.run_id) else Answer.LATER
+    done = await github.rerun_failed(lost.repository, lost.run_id)
+    return Outcome(Answer.DONE, judged.note) if done else Outcome(Answer.LATER)

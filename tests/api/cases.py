@@ -89,6 +89,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "colon in a label": {"labels": ["hf-jobs-t4-small:cuda13", "self-hosted", "Linux", "gpu x2"]},
     "longest label": {"labels": ["x" * 256]},
     "almost a hosted label": {"labels": ["ubuntu", "windowsy", "my-ubuntu-latest"]},
+    "beginning like a hosted label": {
+        "labels": ["self-hosted", "ubuntu-22.04-gpu", "macos-14-mlx", "ubuntu-latest-8-cores"]
+    },
     "hundred labels": {"labels": [f"label-{i}" for i in range(100)]},
     "flavors": {"flavors": ["rtx-pro-6000x2", "h200x8", "cpu-basic"]},
     "image by digest": {"image": f"ghcr.io/acme/CI_image@sha256:{'0' * 64}"},
@@ -227,7 +230,7 @@ BAD: dict[str, Bad] = {
             "ubuntu-24.04-arm",
             "windows-2025",
             "macos-15-xlarge",
-            "macos-x",
+            "macos-26-intel",
         )
     },
     "too many labels": Bad(

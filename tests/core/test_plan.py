@@ -1049,6 +1049,14 @@ class TestUnserved:
         )
         assert waits(done) == {}
 
+    @pytest.mark.parametrize(
+        "labels", [("gpu", "ubuntu-22.04"), ("ubuntu-22.04-gpu",), ("gpu", "self-hosted")]
+    )
+    def test_a_job_that_asks_for_more_than_a_machine_of_githubs_is_named(
+        self, labels: tuple[str, ...]
+    ) -> None:
+        assert waits(run_plan([pool()], snapshot(jobs=[job(labels=labels)]))) == {Reason.NoMatchingPool: 1}
+
     def test_a_job_that_names_only_a_group_is_counted_and_not_launched_for(self) -> None:
         done = run_plan([pool()], snapshot(jobs=[job(labels=())]))
         assert launches(done) == []

@@ -312,15 +312,21 @@ def test_the_condition_holds_again_an_hour_after_the_last_loss() -> None:
 LOST = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=7, at=SERVER)
 
 
-def run(
-    conclusion: str | None, *jobs: str | None, attempt: int = 1, names: tuple[str, ...] = ()
-) -> RunRecord:
-    """A run; its first job is the lost one."""
-    records = [
-        JobRecord(id=7 + n, name=names[n] if names else f"job {n}", conclusion=job)
-        for n, job in enumerate(jobs)
-    ]
+def run(conclusion: str | None, *jobs: str | None, attempt: int = 1) -> RunRecord:
+    """A run; its first job is the lost one, and no job tells when it ended."""
+    records = [JobRecord(id=7 + n, conclusion=job) for n, job in enumerate(jobs)]
     return RunRecord(attempt=attempt, conclusion=conclusion, jobs=records)
+
+
+def ended_at(**jobs: float | None) -> RunRecord:
+    """A failed run whose jobs ended so (``failure``, ``cancelled``, ``failure_2``) at these seconds; the first is the lost one."""
+    records = [
+        JobRecord(
+            id=7 + n, conclusion=how.partition("_")[0], completed_at=None if at is None else SERVER + at
+        )
+        for n, (how, at) in enumerate(jobs.items())
+    ]
+    return RunRecord(attempt=1, conclusion="failure", jobs=records)
 
 
 @pytest.mark.parametrize(
@@ -339,9 +345,6 @@ def run(
         (run("cancelled", "failure"), Answer.NOT_NEEDED),
         (run("cancelled", "cancelled"), Answer.NOT_NEEDED),
         (run("failure", "cancelled", "failure"), Answer.NOT_NEEDED),
-        (run("failure", "failure", "cancelled"), Answer.NOT_NEEDED),
-        (run("failure", "failure", "cancelled", names=("test (t4)", "test (l4)")), None),
-        (run("failure", "failure", "cancelled", names=("test (t4)", "lint (l4)")), Answer.NOT_NEEDED),
         (run("failure", "failure", attempt=2), Answer.MOVED),
         (run(None, attempt=2), Answer.MOVED),
     ],
@@ -349,7 +352,55 @@ def run(
 def test_run_and_job_must_both_have_failed_in_the_attempt_that_lost_the_job(
     seen: RunRecord, answer: Answer | None
 ) -> None:
-    assert judge(LOST, seen) is answer
+    assert judge(LOST, seen).against is answer
+
+
+@pytest.mark.parametrize(
+    ("seen", "answer"),
+    [
+        (ended_at(failure=600, cancelled=601), None),
+        (ended_at(failure=600, cancelled=600), None),
+        (ended_at(failure=600, cancelled=596), None),  # two services' seconds
+        (ended_at(failure=600, cancelled=1_200), None),
+        (ended_at(failure=600, cancelled=590), Answer.NOT_NEEDED),
+        (ended_at(failure=600, cancelled=1_201), Answer.NOT_NEEDED),
+        (ended_at(failure=600, cancelled=1_201, failure_2=1_190), None),
+        (ended_at(failure=600, cancelled=620, cancelled_2=10), Answer.NOT_NEEDED),
+        (ended_at(failure=600, cancelled=None), None),
+        (ended_at(failure=None, cancelled=620), None),
+    ],
+)
+def test_a_job_that_was_cancelled_when_none_had_just_failed_was_cancelled_by_somebody(
+    seen: RunRecord, answer: Answer | None
+) -> None:
+    assert judge(LOST, seen).against is answer
+
+
+def test_what_github_does_not_tell_is_said() -> None:
+    assert judge(LOST, ended_at(failure=600)).note == ""
+    assert "GitHub does not tell" in judge(LOST, ended_at(failure=600, cancelled=620)).note
+    assert "somebody meant it" in judge(LOST, ended_at(failure=600, cancelled=10)).note
+
+
+def test_a_doubt_is_told_with_the_request_and_kept_in_the_status() -> None:
+    passes = Passes()
+    passes.lose()
+    note = judge(LOST, ended_at(failure=600, cancelled=620)).note
+    passes.looks(2 * LOOK_AFTER, replace(passes.answered(Answer.DONE), note=note))
+    assert "GitHub does not tell" in passes.notices[-1].message
+    (told,) = passes.status(120)["interruptions"]
+    assert (told["rerun"], told["note"]) == ("Done", note)
+
+
+def test_a_run_that_is_left_alone_for_a_job_that_somebody_cancelled_is_told() -> None:
+    passes = Passes()
+    passes.lose()
+    note = judge(LOST, ended_at(failure=600, cancelled=10)).note
+    passes.looks(2 * LOOK_AFTER, replace(passes.answered(Answer.NOT_NEEDED), note=note))
+    assert passes.reasons() == [Reason.RunnerLost, Reason.RerunRefused]
+    assert not passes.notices[-1].warning
+    assert note in passes.notices[-1].message
+    assert passes.state(120) == ["NotNeeded"]
 
 
 # ----------------------------------------------------------------------------------------------- losses that nobody saw

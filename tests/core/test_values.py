@@ -43,19 +43,52 @@ def test_normalized_labels_are_sorted_unique_and_lower_case(labels: list[str]) -
 
 
 @pytest.mark.parametrize(
-    "label", ["ubuntu-latest", "ubuntu-24.04", "ubuntu-24.04-arm", "windows-2025", "macos-15-xlarge"]
+    "label",
+    [
+        "ubuntu-latest",
+        "ubuntu-24.04",
+        "ubuntu-24.04-arm",
+        "windows-2025",
+        "macos-15-xlarge",
+        "macos-latest-large",
+        "ubuntu-slim",
+        "windows-11-arm",
+        "windows-2025-vs2026",
+        "macos-26-intel",
+    ],
 )
 def test_githubs_own_images_are_known(label: str) -> None:
     assert hosted([label])
 
 
-@pytest.mark.parametrize("label", ["hf-ubuntu", "self-hosted", "linux", "gpu", "ubuntu", "t4-ubuntu-24"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "hf-ubuntu",
+        "self-hosted",
+        "linux",
+        "gpu",
+        "ubuntu",
+        "t4-ubuntu-24",
+        "ubuntu-22.04-gpu",
+        "ubuntu-latest-8-cores",
+        "macos-14-mlx",
+        "windows-gpu",
+        "ubuntu-22",
+    ],
+)
 def test_other_labels_are_not_githubs(label: str) -> None:
     assert not hosted([label])
 
 
 def test_a_job_that_asks_for_self_hosted_is_never_githubs_own() -> None:
     assert not hosted(["gpu", "linux", "self-hosted", "ubuntu-22.04", "x64"])
+
+
+def test_a_job_is_classified_by_all_its_labels() -> None:
+    assert not hosted(["gpu", "ubuntu-22.04"])
+    assert not hosted([])
+    assert hosted(["ubuntu-24.04", "ubuntu-latest"])
 
 
 def test_repositories_are_chosen_by_globs_and_exact_names_need_no_list() -> None:

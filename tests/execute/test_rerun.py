@@ -12,9 +12,7 @@ from controller.ports import Fenced, UpstreamError
 from tests.core.build import pool
 
 LOST = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=70, at=0.0, rerun=RerunState.PENDING)
-FAILED = RunRecord(
-    attempt=1, conclusion="failure", jobs=[JobRecord(id=70, name="train", conclusion="failure")]
-)
+FAILED = RunRecord(attempt=1, conclusion="failure", jobs=[JobRecord(id=70, conclusion="failure")])
 
 
 class Runs:
@@ -38,7 +36,7 @@ class Runs:
 
 
 async def look(github: Runs) -> Answer:
-    return await run_again(github, Rerun(pool(), LOST), github.may_act)
+    return (await run_again(github, Rerun(pool(), LOST), github.may_act)).answer
 
 
 async def test_a_run_that_has_failed_is_read_and_then_run_again() -> None:

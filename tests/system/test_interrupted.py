@@ -138,25 +138,49 @@ def test_a_run_that_a_person_cancels_after_the_loss_is_left_alone(force: bool) -
     interrupted(act)
 
 
-def test_a_run_whose_other_job_a_person_cancels_is_left_alone_though_its_record_says_failure() -> None:
+def cancelling_the_rest(after: float, then: Callable[[Scene], None]) -> None:
+    """Somebody cancels a run, of which a job was lost, so many seconds after GitHub has failed that job."""
+
     async def act(scene: Scene) -> None:
         workflows = scene.sim.github.workflows
         here, elsewhere = ("hf-t4",), ("somebody-elses",)
+        names = ("train (t4)", "any name (that people choose)")  # they mean nothing
         run = workflows.queue_run(
             "acme/lib",
             [
-                JobSpec(name="train", labels=here, seconds=3000),
-                JobSpec(name="deploy", labels=elsewhere, seconds=3000),
+                JobSpec(name=n, labels=ls, seconds=3000)
+                for n, ls in zip(names, (here, elsewhere), strict=True)
             ],
         )
         await kill_in_mid_job(scene)
         await until_failed(scene, 1)
+        await scene.pass_time(after)
         workflows.cancel_run(run.id)
         assert workflows.run(run.id).conclusion == "failure"
         await scene.pass_time(1800)
-        assert reruns(scene) == 0
+        then(scene)
 
     interrupted(act)
+
+
+def test_a_run_that_a_person_cancels_later_is_left_alone_though_its_record_says_failure() -> None:
+    def then(scene: Scene) -> None:
+        assert reruns(scene) == 0
+        (told,) = scene.status()["interruptions"]
+        assert told["rerun"] == "NotNeeded"
+        assert "somebody meant it" in told["note"]
+
+    cancelling_the_rest(900, then)
+
+
+def test_a_job_that_was_cancelled_just_after_another_failed_leaves_the_choice_to_the_pool() -> None:
+    def then(scene: Scene) -> None:
+        assert reruns(scene) == 1
+        (told,) = [one for one in scene.status()["interruptions"] if one["attempt"] == 1]
+        assert told["rerun"] == "Done"
+        assert "GitHub does not tell" in told["note"]
+
+    cancelling_the_rest(30, then)
 
 
 def test_a_run_is_run_again_only_when_its_other_jobs_have_ended() -> None:

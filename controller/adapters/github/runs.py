@@ -68,7 +68,7 @@ def _run(found: Row) -> RunRecord:
 
 
 def _job(row: Row) -> JobRecord:
-    return JobRecord(id=row.id(), name=row.name(), conclusion=_conclusion(row))
+    return JobRecord(id=row.id(), conclusion=_conclusion(row), completed_at=row.time_or_none("completed_at"))
 
 
 def _conclusion(row: Row) -> str | None:

@@ -15,11 +15,19 @@ JobStatus = Literal["queued", "in_progress", "completed", "waiting", "pending", 
 
 HOSTED_LABELS = frozenset(
     {
-        "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04", "ubuntu-24.04-arm", "ubuntu-22.04-arm",
-        "windows-latest", "windows-2025", "windows-2022", "macos-latest", "macos-15", "macos-14",
+        "ubuntu-latest", "ubuntu-26.04", "ubuntu-24.04", "ubuntu-22.04", "ubuntu-slim",
+        "ubuntu-26.04-arm", "ubuntu-24.04-arm", "ubuntu-22.04-arm",
+        "windows-latest", "windows-2025", "windows-2025-vs2026", "windows-2022", "windows-11-arm",
+        "macos-latest", "macos-26", "macos-15", "macos-14", "macos-26-intel", "macos-15-intel",
+        "macos-latest-large", "macos-26-large", "macos-15-large", "macos-14-large",
+        "macos-latest-xlarge", "macos-26-xlarge", "macos-15-xlarge", "macos-14-xlarge",
     }
 )  # fmt: skip
-"""Labels of GitHub's own machines: a job that asks for one is never given to a self-hosted runner here."""
+"""Labels of GitHub's own machines, standard and larger: a job that asks for these alone is never given to a self-hosted runner here.
+
+https://docs.github.com/en/actions/reference/runners/github-hosted-runners
+https://docs.github.com/en/actions/reference/runners/larger-runners
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +266,9 @@ class WorkflowJob:
 
     @property
     def hosted(self) -> bool:
-        """The job runs on GitHub's own machines: never one that asks for ``self-hosted`` too, since no machine has all its labels."""
+        """The job runs on GitHub's own machines: a runner must have all its labels, and these machines have no others."""
         labels = {label.lower() for label in self.spec.labels}
-        return "self-hosted" not in labels and not labels.isdisjoint(HOSTED_LABELS)
+        return bool(labels) and labels <= HOSTED_LABELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

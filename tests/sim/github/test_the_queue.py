@@ -161,6 +161,17 @@ def test_hosted_jobs_run_on_githubs_own_machines(scene: Scene) -> None:
     assert runner.take().spec.name == "gpu"
 
 
+@pytest.mark.parametrize(
+    "labels", [("gpu", "ubuntu-22.04"), ("ubuntu-22.04-gpu",), ("self-hosted", "ubuntu-22.04")]
+)
+def test_a_job_with_a_label_beside_githubs_own_is_for_whoever_has_both(
+    scene: Scene, labels: tuple[str, ...]
+) -> None:
+    job = scene.queue(*labels)
+    scene.wait(60)
+    assert scene.runner(labels=labels).connect().take().id == job.id
+
+
 # -- what is odd about it ---------------------------------------------------------------------------------------------
 
 
