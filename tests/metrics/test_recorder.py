@@ -209,7 +209,12 @@ class Broken:
     def watch(self, pools: Sequence[Pool]) -> None:
         pass
 
-    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+    def heat(
+        self,
+        busy: Mapping[Footprint, bool],
+        repositories: Mapping[GitHubSource, set[str]],
+        runs: Mapping[GitHubSource, set[int]],
+    ) -> None:
         pass
 
     def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:

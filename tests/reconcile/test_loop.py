@@ -60,7 +60,12 @@ class Sight:
         self.pools = pools
         return changed
 
-    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+    def heat(
+        self,
+        busy: Mapping[Footprint, bool],
+        repositories: Mapping[GitHubSource, set[str]],
+        runs: Mapping[GitHubSource, set[int]],
+    ) -> None:
         """Look no more often."""
 
     def seen(self, items: Iterable[Any]) -> Observation[Any]:
