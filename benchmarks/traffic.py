@@ -1,6 +1,7 @@
-"""How many requests watching idle repositories costs: an hour in virtual time, in seconds.
+"""How many requests watching costs, with idle repositories and with jobs: an hour in virtual time, in seconds.
 
-The whole controller less kopf, with its real clients, against the simulated services (``controller/sim/engine.py``).
+The whole controller less kopf, with its real clients, against the simulated services (``controller/sim/engine.py``); GitHub's
+with the limits of github.com.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from controller.sim.loop import run_virtual
 HOUR = 3_600.0
 SETTLING = 600.0
 """Seconds before it: every repository has been read, and has its place in the interval."""
+
+LONG = 4 * HOUR
+"""Seconds that a workflow job works: longer than anybody looks."""
+
+JOBS = {10: 1_000.0, 50: 1_500.0, 200: 3_500.0}
+"""The most requests per hour for so many workflow jobs that wait, or run, each in a run of its own."""
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:
@@ -39,6 +46,34 @@ def figures(*, quick: bool) -> Iterator[Figure]:
             values=[hub.total()],
             note=f"{hub['200']} answered 200",
         )
+
+    for jobs, aim in {2: None}.items() if quick else JOBS.items():
+        for state, most in (("waiting, no hardware", jobs), ("waiting, maxRunners 0", 0), ("running", jobs)):
+            github = run_virtual(_second_hour(jobs, max_runners=most, hardware=state == "running"))
+            yield Figure(
+                what=f"GitHub requests, {jobs} jobs {state}",
+                unit="/h",
+                values=[github.total()],
+                aim=aim,
+                note=f"{github.total() - github['304']} charged; one repository, a run for each job",
+            )
+
+
+async def _second_hour(jobs: int, *, max_runners: int, hardware: bool) -> Counter[str]:
+    """Return GitHub's answers by status in the second hour after so many jobs were queued."""
+    simulation = Simulation(hub_knobs=None if hardware else {"capacity": {"t4-small": 0}})
+    simulation.set_up(["acme/lib"])
+    simulation.pool("t4", url="acme/lib", labels=["hf-t4"], maxRunners=max_runners)
+    try:
+        simulation.start()
+        await asyncio.sleep(SETTLING)
+        simulation.github.workflows.queue_jobs("acme/lib", ["hf-t4"], count=jobs, seconds=LONG)
+        await asyncio.sleep(HOUR)
+        before = _answers(simulation.github_exchange)
+        await asyncio.sleep(HOUR)
+        return _answers(simulation.github_exchange) - before
+    finally:
+        await simulation.close()
 
 
 async def _hour(repositories: int) -> tuple[Counter[str], Counter[str]]:

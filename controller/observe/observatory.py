@@ -249,8 +249,21 @@ class Observatory:
         for source, observer in self.single.items():
             observer.want(wanted.get(source, ()))
 
-    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
-        """Say where something of ours may live or is wanted: there it pays to look more often. Hints only."""
+    def heat(
+        self,
+        busy: Mapping[Footprint, bool],
+        repositories: Mapping[GitHubSource, set[str]],
+        runs: Mapping[GitHubSource, set[int]],
+    ) -> None:
+        """Say where something of ours may live or is wanted: there it pays to look more often. Hints only.
+
+        Args:
+            busy: Whether something lives or is wanted, by place.
+            repositories: Those where something waits for us or runs on our runners, by source.
+            runs: Ids of runs whose queued jobs a runner that is there, or comes, may take, by source.
+        """
+        for source, queue in self.queues.items():
+            queue.follow(runs.get(source, ()))
         for source, names in repositories.items():
             if source in self.queues:
                 self.queues[source].keep_hot(sorted(names))

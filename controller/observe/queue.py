@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from controller.core.reasons import Reason
 from controller.observe.queue_runs import RepositoryRuns
 from controller.observe.queue_schedule import (
     ALL_STATUSES,
+    IN_PROGRESS,
     SOURCE_WIDE,
     Cadence,
     Gate,
@@ -84,6 +85,8 @@ class _Repository:
     watch: Watch
     runs: RepositoryRuns
     seen: Observation[WorkflowJob] | None = None
+    looked_at: float | None = None
+    """When the newest complete look was begun, monotonic: what was seen of single jobs may be older."""
 
 
 class QueueObserver:
@@ -126,6 +129,7 @@ class QueueObserver:
         self._looks = 0
         self._began = clock.mono()
         self._completed: dict[int, WorkflowJob] = {}
+        self._followed: Collection[int] = ()
         self._server_ahead = (
             clock.wall() - clock.mono()
         )  # GitHub's clock, as far as we know, less our monotonic one
@@ -153,6 +157,10 @@ class QueueObserver:
                 self._heat(known.watch, now)
                 if was is not Heat.HOT:
                     self._hurry(known.watch, now)
+
+    def follow(self, runs: Collection[int]) -> None:
+        """Say which runs have queued jobs for which a runner of ours is there, or may come: there it pays to read often."""
+        self._followed = runs
 
     def nudge(self, repository: str) -> bool:
         """Look at a repository soon: a hint that work has come. Returns whether it is watched."""
@@ -203,7 +211,7 @@ class QueueObserver:
         """Return figures."""
         now = self._clock.mono()
         heats = Counter(known.watch.heat(now) for known in self._repositories.values())
-        views = [known.seen.asked_at for known in self._repositories.values() if known.seen is not None]
+        views = [known.looked_at for known in self._repositories.values() if known.looked_at is not None]
         return QueueStats(
             repositories={heat: heats[heat] for heat in Heat},
             calls=dict(sorted(self._calls.items())),
@@ -233,9 +241,9 @@ class QueueObserver:
         """
         now = self._clock.mono()
         looks = [
-            (known.watch.heat(now) is Heat.HOT, known.seen.asked_at)
+            (known.watch.heat(now) is Heat.HOT, known.looked_at)
             for known in self._repositories.values()
-            if known.seen is not None and known.seen.answered
+            if known.looked_at is not None
         ]
         hot = [asked_at for is_hot, asked_at in looks if is_hot]
         return now - (min(hot) if hot else max((at for _, at in looks), default=self._began))
@@ -331,14 +339,19 @@ class QueueObserver:
         if asked_for == ALL_STATUSES:
             watch.swept_at = started
         lists = {status: await self._runs(watch.name, status) for status in asked_for}
+        if IN_PROGRESS not in lists and runs.lacks(lists):
+            lists[IN_PROGRESS] = await self._runs(watch.name, IN_PROGRESS)
+        if IN_PROGRESS in lists:
+            watch.running_at = started
         watch.sweep_next = runs.listed(lists, self._clock.mono())
-        reading, more = runs.to_read(self._clock.mono())
+        reading, more = runs.to_read(self._clock.mono(), self._followed)
         async with asyncio.TaskGroup() as jobs:
             for run in reading:
                 jobs.create_task(self._read(known, run))
         blocked = runs.blocked()
         if blocked is not None:
             raise UpstreamError(blocked)
+        known.looked_at = started
         self._succeeded(known, more=more)
 
     async def _runs(self, repository: str, status: str) -> Observation[Run]:

@@ -3,22 +3,40 @@
 GitHub lists runs by status and jobs by run, at different moments. So a run can slip from one status to another between two
 lists, be listed before its jobs are, stay listed without any, or leave its jobs "queued" when it is over (github.md §1.2,
 §1.3). Demand is jobs, never runs; a run that yields no jobs is asked ever less often.
+
+Jobs are read when the row of their run has changed, and otherwise every five minutes: 200 jobs that wait would cost 45,000
+requests an hour if each was read at every look. That is sound where the row tells of every change. GitHub documents neither
+that ``updated_at`` follows the jobs nor when ``status`` does, so rows are believed until one is caught
+(:meth:`RepositoryRuns.read`), and where several jobs of a run are unfinished they are read more often anyway
+(:meth:`RepositoryRuns._pause`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.core.demand import QUEUE_CAP_SECONDS, is_too_old
+from controller.core.evidence import LIST_LAG
 from controller.core.model import Disposition, Failure, JobStatus, Observation, WorkflowJob
 from controller.core.naming import origin
-from controller.observe.queue_schedule import ALL_STATUSES
+from controller.observe.queue_schedule import ALL_STATUSES, IN_PROGRESS, QUEUED
 from controller.ports import Run
 
+SAFETY = 300.0
+"""Seconds after which the jobs of a run are read again at the latest, although its row did not change."""
+
 REREAD = 30.0
-"""Seconds after which the jobs of a run without queued ones are read again although its row did not change."""
+"""Seconds between reads of a run without queued jobs while its row is no help: it changed a moment ago, or rows are not
+believed."""
+
+QUIET_SHARE = 0.1
+"""A run with several unfinished jobs is read again after this share of the time for which nothing about it has changed: at
+every look while its jobs come and go, and every :data:`SAFETY` seconds once it has waited for 50 minutes."""
+
+DISBELIEF = 3_600.0
+"""Seconds for which no row of a repository is believed after one of them kept silent about a change."""
 
 BARREN_RETRY, BARREN_RETRY_AT_MOST = 15.0, 3_600.0
 """Seconds between looks at a run that has no jobs, doubled each time. The second look comes at once: a new run is listed
@@ -50,6 +68,9 @@ class _Known:
         failures: Reads in a row that failed.
         failure: Why the last of them did.
         changed: The row is another than at the last read.
+        altered_at: When the row, or a job, was last seen to be different, monotonic.
+        states: Status of every job at the last read, by id; the finished ones too.
+        silent: The last read showed a change that the row had not told.
         missed: Looks in a row whose lists lacked it although they had its status.
         told: Ids of jobs whose end was handed over.
     """
@@ -63,6 +84,9 @@ class _Known:
     failures: int = 0
     failure: Failure | None = None
     changed: bool = True
+    altered_at: float
+    states: Mapping[int, JobStatus] = field(default_factory=dict)
+    silent: bool = False
     missed: int = 0
     told: set[int] = field(default_factory=set)
 
@@ -75,12 +99,10 @@ class _Known:
     def queued(self) -> bool:
         return any(job.status is JobStatus.QUEUED for job in self.active)
 
-    def is_due(self, now: float) -> bool:
-        if self.changed and not self.failures:
-            return True
-        if now < self.look_at:
-            return False
-        return self.queued or bool(self.barren or self.failures) or now - self.asked_at >= REREAD
+    @property
+    def quiet(self) -> float:
+        """Seconds between the last change and the last read."""
+        return self.asked_at - self.altered_at
 
 
 class RepositoryRuns:
@@ -88,14 +110,19 @@ class RepositoryRuns:
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
-        self._listed_at = -math.inf
-        self._server_time = 0.0
+        self._lists: dict[str, tuple[float, float]] = {}
+        self._caught_at = -math.inf
         self._completed: list[WorkflowJob] = []
 
     # ----------------------------------------------------------------------------------------------------------- asking
     def statuses(self) -> list[str]:
         """Return the statuses of the runs that matter."""
         return sorted({k.run.status for k in self._known.values() if k.barren <= BARREN_PATIENCE})
+
+    def lacks(self, lists: Mapping[str, Observation[Run]]) -> bool:
+        """Return whether some run has left the list of its status, though it may be in another one that was not asked for."""
+        shown = {run.id for seen in lists.values() for run in seen.items}
+        return any(i not in shown and known.run.status in lists for i, known in self._known.items())
 
     def listed(self, lists: Mapping[str, Observation[Run]], now: float) -> bool:
         """Take in the runs of some statuses; return whether a run is missing.
@@ -105,13 +132,16 @@ class RepositoryRuns:
         every status. Lacking then too, it is over, whatever its jobs say: one that stays "queued" is no demand.
         """
         rows = {run.id: run for seen in lists.values() for run in seen.items}
-        first = min(lists.values(), key=lambda seen: seen.asked_at)
-        self._listed_at, self._server_time = first.asked_at, first.server_time
+        self._lists |= {status: (seen.asked_at, seen.server_time) for status, seen in lists.items()}
         for run in rows.values():
-            known = self._known.setdefault(run.id, _Known(run=run))
+            known = self._known.setdefault(run.id, _Known(run=run, altered_at=now))
             known.missed = 0
             if known.run != run:
                 known.run, known.changed, known.failures = run, True, 0
+                known.altered_at = now
+            elif known.silent:
+                self._caught_at = now
+            known.silent = False
         if not all(seen.complete for seen in lists.values()):
             return False
         everywhere = set(lists) >= set(ALL_STATUSES)
@@ -124,19 +154,64 @@ class RepositoryRuns:
                 known.changed, known.look_at = True, now
         return any(known.missed for known in self._known.values())
 
-    def to_read(self, now: float) -> tuple[Sequence[Run], bool]:
-        """Return the runs whose jobs to read now, longest unread first, and whether more are waiting."""
+    def to_read(self, now: float, followed: Collection[int] = ()) -> tuple[Sequence[Run], bool]:
+        """Return the runs whose jobs to read now, longest unread first, and whether more are waiting.
+
+        Args:
+            now: Monotonic seconds.
+            followed: Ids of runs that have queued jobs for which a runner of ours may be there, or come.
+        """
         ready = sorted(
-            (k for k in self._known.values() if k.is_due(now)), key=lambda k: (k.asked_at, k.run.id)
+            (k for k in self._known.values() if self._is_due(k, now, followed)),
+            key=lambda k: (k.asked_at, k.run.id),
         )
         return [k.run for k in ready[:READS_PER_LOOK]], len(ready) > READS_PER_LOOK
 
+    def _is_due(self, known: _Known, now: float, followed: Collection[int]) -> bool:
+        if known.changed and not known.failures:
+            return True
+        if now < known.look_at:
+            return False
+        if known.barren or known.failures:
+            return True
+        return now - known.asked_at >= self._pause(known, now, followed=known.run.id in followed)
+
+    def _pause(self, known: _Known, now: float, *, followed: bool) -> float:
+        """Return for how many seconds after a read a run is left alone while its row stays as it is.
+
+        A change of the row may be seen before the jobs that it tells of, since both lists lag, and a row tells whole seconds:
+        so the jobs are read until one read is a lag younger than the change.
+
+        After that the row tells, if only one job is unfinished: GitHub derives a run's ``status`` from its jobs, ``queued``
+        before ``in_progress``. Of several, one can start or end without that word changing.
+        """
+        if known.quiet <= LIST_LAG:
+            return 0.0 if known.queued else REREAD
+        if known.queued and not followed:
+            return SAFETY
+        if now - self._caught_at < DISBELIEF:
+            return 0.0 if known.queued else REREAD
+        if known.queued and len(known.jobs) > 1:
+            return min(SAFETY, QUIET_SHARE * known.quiet)
+        return SAFETY
+
     # ---------------------------------------------------------------------------------------------------------- reading
     def read(self, run: Run, seen: Observation[WorkflowJob], now: float) -> None:
-        """Take in the jobs of a run."""
+        """Take in the jobs of a run.
+
+        Jobs that changed although the row did not, a lag and more after its own last change, are a witness against all rows
+        of the repository, unless the next list shows that the row has followed:
+
+        1. Runs are listed: R's row is as it was.  2. A job of R starts.  3. R's jobs are read: one is running. The row was true.
+        """
         known = self._known.get(run.id)
         if known is None:
             return
+        states = {job.id: job.status for job in seen.items}
+        if known.states != states:
+            known.silent = bool(known.states) and not known.changed and known.quiet > LIST_LAG
+            known.altered_at = now
+        known.states = states
         before = {job.id: job for job in known.jobs}
         dated = [_dated(job, before.get(job.id), known.server_time, seen.server_time) for job in seen.items]
         known.jobs = tuple(job for job in dated if job.status is not JobStatus.COMPLETED)
@@ -185,18 +260,19 @@ class RepositoryRuns:
     def observation(self) -> Observation[WorkflowJob]:
         """Return the unfinished jobs, oldest first.
 
-        It is as old as its oldest view of a queued job. Jobs that run may have been read up to :data:`REREAD` seconds
-        before.
+        It is as old as its oldest view of an unfinished job, up to :data:`SAFETY` seconds, even where the row of the run has not
+        changed since: somebody's job is at stake where it is taken for proof that nothing runs on a runner.
         """
         shown = [known for known in self._known.values() if known.failures < UNREADABLE_AFTER]
-        views = [(known.asked_at, known.server_time) for known in shown if known.queued]
-        asked_at, server_time = min([*views, (self._listed_at, self._server_time)])
+        views = [(known.asked_at, known.server_time) for known in shown if any(known.active)]
+        lists = [self._lists[status] for status in (QUEUED, IN_PROGRESS) if status in self._lists]
+        asked_at, server_time = min([*views, *lists])
         jobs = [job for known in shown for job in known.jobs]
         return Observation(
             items=tuple(sorted(jobs, key=lambda job: (job.waits_since, job.id))),
             asked_at=asked_at,
             server_time=server_time,
-            oldest_part_at=min([known.asked_at for known in self._known.values()], default=self._listed_at),
+            oldest_part_at=min([asked_at, *(known.asked_at for known in self._known.values())]),
         )
 
     def take_completed(self) -> Sequence[WorkflowJob]:

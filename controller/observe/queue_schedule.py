@@ -23,7 +23,7 @@ ALL_STATUSES = ("requested", "waiting", PENDING, QUEUED, IN_PROGRESS)
 that moves on meanwhile."""
 
 LISTS = 2
-"""Lists of runs that a look takes: queued and in_progress."""
+"""Lists of runs that a look takes at most as a rule: queued and in_progress."""
 
 SOURCE_WIDE = frozenset(
     {
@@ -71,6 +71,8 @@ class Cadence:
         hot_for: After the last sign of work.
         warm_for: After the last sign of work.
         pending_every: Looks, of which one asks for pending runs too.
+        running_every: Least time between two lists of runs in progress while some run is known to be unfinished.
+        idle_every: The same while none is, and none was for :attr:`hot_for`.
         sweep: Between two looks for runs of every status.
         cold_sweep: The same for a cold repository.
         discovery: Between two lists of repositories.
@@ -89,6 +91,8 @@ class Cadence:
     hot_for: float = 600.0
     warm_for: float = 6 * 3_600.0
     pending_every: int = 4
+    running_every: float = 18.0
+    idle_every: float = 42.0
     sweep: float = 600.0
     cold_sweep: float = 3_600.0
     discovery: float = 300.0
@@ -111,6 +115,7 @@ class Watch:
         looks: How often it was looked at.
         looked_at: When last.
         swept_at: When last for runs of every status.
+        running_at: When last for runs in progress.
         sweep_next: The next look must be for every status: a run is missing.
         failures: In a row.
         failure: Why the last look failed.
@@ -125,6 +130,7 @@ class Watch:
     looks: int = 0
     looked_at: float = -math.inf
     swept_at: float = -math.inf
+    running_at: float = -math.inf
     sweep_next: bool = False
     failures: int = 0
     failure: Failure | None = None
@@ -157,16 +163,30 @@ def pressure(quota: Quota | None, server_now: float) -> Pressure:
 def statuses(watch: Watch, now: float, cadence: Cadence, known: Iterable[str]) -> tuple[str, ...]:
     """Return the statuses to ask for, one request each.
 
-    Queued runs hold the demand and in_progress ones the running jobs, and each may hold the other's (github.md §1.2). A
-    status that a known run has is always asked for, so that no run is lost from sight by changing from one to another.
+    Queued runs hold the demand and in_progress ones the running jobs, and each may hold the other's (github.md §1.2). The list
+    of queued runs is asked for at every look, and tells nearly all: a run with a queued job reads ``queued`` whatever its other
+    jobs do, in every sample that we have. That is no promise of GitHub's, so runs in progress are listed too, two to four
+    times less often; and at once where a known run has left the lists that were asked for (:meth:`.RepositoryRuns.lacks`), so
+    that none is lost from sight by changing from one status to another. Between two jobs of a workflow no run need be known:
+    a repository that was at work a moment ago is asked for both at every look.
     """
     period = cadence.cold_sweep if watch.heat(now) is Heat.COLD else cadence.sweep
     if watch.sweep_next or now - watch.swept_at >= period:
         return ALL_STATUSES
-    wanted = {QUEUED, IN_PROGRESS, *known}
+    statuses_known = set(known)
+    wanted = {QUEUED, *statuses_known} - {IN_PROGRESS}
+    if now - watch.running_at >= _running_every(watch, now, cadence, known=bool(statuses_known)):
+        wanted.add(IN_PROGRESS)
     if watch.looks % cadence.pending_every == 0:
         wanted.add(PENDING)
     return tuple(s for s in ALL_STATUSES if s in wanted)
+
+
+def _running_every(watch: Watch, now: float, cadence: Cadence, *, known: bool) -> float:
+    """Return the least seconds between two lists of runs in progress."""
+    if known:
+        return cadence.running_every
+    return 0.0 if watch.heat(now) is Heat.HOT else cadence.idle_every
 
 
 def interval(watch: Watch, now: float, cadence: Cadence, *, of: int, under: Pressure) -> float:
@@ -203,7 +223,10 @@ def base_interval(heat: Heat, cadence: Cadence, *, of: int) -> float:
 
 def requests_per_hour(repositories: int, heat: Heat) -> float:
     """Return how many lists of runs so many repositories take, if all are as hot; lists of jobs come on top."""
-    return LISTS * repositories * 3_600.0 / base_interval(heat, Cadence(), of=repositories)
+    cadence = Cadence()
+    between = base_interval(heat, cadence, of=repositories)
+    running = between if heat is Heat.HOT else between * math.ceil(cadence.idle_every / between)
+    return repositories * 3_600.0 * (1 / between + 1 / running)
 
 
 def back_off(watch: Watch, failure: Failure, cadence: Cadence) -> float:

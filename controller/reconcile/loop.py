@@ -18,6 +18,7 @@ from controller.core.model import (
     HubAccount,
     Pool,
     PoolKey,
+    ScopeKind,
     SecretRef,
     Snapshot,
 )
@@ -55,7 +56,12 @@ class Observatory(Protocol):
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed."""
 
-    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+    def heat(
+        self,
+        busy: Mapping[Footprint, bool],
+        repositories: Mapping[GitHubSource, set[str]],
+        runs: Mapping[GitHubSource, set[int]],
+    ) -> None:
         """Take a hint where to look more often."""
 
     def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
@@ -203,7 +209,7 @@ class Reconciler:
         self._note_endings(done, snapshot)
         self._executor.hold(_secrets_of_pools_that_leave(self._registry.pools, done))
         others = self._observatory.watch(self._registry.pools)
-        self._observatory.heat(_busy_places(done), _busy_repositories(done))
+        self._observatory.heat(_busy_places(done), _busy_repositories(done), _served_runs(done))
         self._observatory.look(_to_read(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
@@ -414,7 +420,8 @@ def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
     busy: dict[Footprint, bool] = {}
     for report in done.reports.values():
         pool = report.pool
-        wanted = bool(report.runners or report.demand.queued or pool.min_idle or pool.leaving)
+        launches = pool.max_runners > 0 and not pool.paused and (report.demand.queued or pool.min_idle)
+        wanted = bool(report.runners or launches or pool.leaving)
         for place in pool.footprints:
             busy[place] = busy.get(place, False) or wanted
     return busy
@@ -435,6 +442,17 @@ def _busy_repositories(done: Plan) -> Mapping[GitHubSource, set[str]]:
     for report in done.reports.values():
         names = {job.repository for job in report.demand.queued}
         names |= {runner.workflow_job.repository for runner in report.runners if runner.workflow_job}
+        if report.runners and report.pool.scope.kind is ScopeKind.REPOSITORY:
+            names.add(f"{report.pool.scope.owner}/{report.pool.scope.repository}".lower())
         if names:
             busy.setdefault(report.pool.source, set()).update(names)
     return busy
+
+
+def _served_runs(done: Plan) -> Mapping[GitHubSource, set[int]]:
+    """Return the runs whose queued jobs may be taken any moment: those of pools that have runners, or launch some."""
+    served: dict[GitHubSource, set[int]] = {}
+    for report in done.reports.values():
+        if report.demand.queued and (report.runners or report.launching):
+            served.setdefault(report.pool.source, set()).update(job.run_id for job in report.demand.queued)
+    return served

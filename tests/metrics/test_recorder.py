@@ -213,7 +213,12 @@ class Broken:
     def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
         """Read no job."""
 
-    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+    def heat(
+        self,
+        busy: Mapping[Footprint, bool],
+        repositories: Mapping[GitHubSource, set[str]],
+        runs: Mapping[GitHubSource, set[int]],
+    ) -> None:
         pass
 
     def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:

@@ -221,8 +221,45 @@ async def test_a_job_is_followed_from_queued_to_running_to_its_end() -> None:
             JobStatus.IN_PROGRESS
         ]
         github.set(run, JobStatus.COMPLETED)
-        await asyncio.sleep(15)
+        await asyncio.sleep(30)
         assert watched.observer.observations()["acme/lib"].items == ()
+
+
+@virtual
+async def test_a_job_that_starts_is_seen_at_the_next_look() -> None:
+    github = FakeGitHub()
+    run = github.queue("acme/lib")
+    async with Watched(github, "acme/lib") as watched:
+        await asyncio.sleep(600)
+        for _ in range(10):
+            github.set(run, JobStatus.IN_PROGRESS)
+            await asyncio.sleep(15)
+            (seen,) = watched.observer.observations()["acme/lib"].items
+            assert seen.status is JobStatus.IN_PROGRESS
+            github.set(run, JobStatus.QUEUED)
+            await asyncio.sleep(15)
+            assert watched.queued("acme/lib") == 1
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.IN_PROGRESS])
+@virtual
+async def test_what_neither_starts_nor_ends_costs_a_dozen_reads_an_hour_and_the_view_stays_complete(
+    status: JobStatus,
+) -> None:
+    github = FakeGitHub()
+    for _ in range(50):
+        github.queue("acme/lib", status=status)
+    async with Watched(github, "acme/lib") as watched:
+        await asyncio.sleep(3_600)
+        assert github.count("acme/lib", since=0.0, kind="jobs") <= 50 * 20
+        since = github.clock.mono()
+        await asyncio.sleep(3_600)
+        assert github.count("acme/lib", since=since, kind="jobs") <= 50 * 12
+        seen = watched.observer.observations()["acme/lib"]
+        assert len(seen.items) == 50
+        assert seen.complete
+        assert github.clock.mono() - seen.asked_at <= 320
+        assert watched.observer.poll_age() < 15
 
 
 @virtual

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
+
+import pytest
 
 from controller.core.demand import QUEUE_CAP_SECONDS, is_too_old
+from controller.core.evidence import LIST_LAG
 from controller.core.model import Disposition, Failure, JobStatus, Observation, WorkflowJob
 from controller.core.reasons import Reason
-from controller.observe.queue_runs import BARREN_PATIENCE, READS_PER_LOOK, REREAD, RepositoryRuns
+from controller.observe.queue_runs import (
+    BARREN_PATIENCE,
+    DISBELIEF,
+    READS_PER_LOOK,
+    REREAD,
+    SAFETY,
+    RepositoryRuns,
+)
 from controller.observe.queue_schedule import ALL_STATUSES
 from controller.ports import Run
 
@@ -34,6 +45,20 @@ def job(
     )
 
 
+def _lists(
+    *rows: Run, asked: tuple[str, ...] = BASIC, now: float = 0.0, failure: Failure | None = None
+) -> Mapping[str, Observation[Run]]:
+    return {
+        status: Observation(
+            items=tuple(r for r in rows if r.status == status),
+            asked_at=now + n / 10,
+            server_time=SERVER + now,
+            failure=failure,
+        )
+        for n, status in enumerate(asked)
+    }
+
+
 class Look:
     """Feeds one repository's lists to it."""
 
@@ -42,19 +67,30 @@ class Look:
 
     def lists(self, now: float, *rows: Run, asked: tuple[str, ...] = BASIC, moved: bool = False) -> bool:
         failure = Failure(reason=Reason.GitHubListMoved, message="moved") if moved else None
-        lists: Mapping[str, Observation[Run]] = {
-            status: Observation(
-                items=tuple(r for r in rows if r.status == status),
-                asked_at=now + n / 10,
-                server_time=SERVER + now,
-                failure=failure,
-            )
-            for n, status in enumerate(asked)
-        }
-        return self.runs.listed(lists, now)
+        return self.runs.listed(_lists(*rows, asked=asked, now=now, failure=failure), now)
 
-    def due(self, now: float) -> list[int]:
-        return [r.id for r in self.runs.to_read(now)[0]]
+    def due(self, now: float, followed: tuple[int, ...] = ()) -> list[int]:
+        return [r.id for r in self.runs.to_read(now, followed)[0]]
+
+    def reads(
+        self,
+        until: float,
+        one: Run,
+        jobs: Callable[[float], list[WorkflowJob]],
+        *,
+        since: float = 0.0,
+        followed: bool = True,
+        row: Callable[[float], Run] | None = None,
+    ) -> list[float]:
+        """Look every dozen seconds and return when the jobs of a run were read."""
+        found = []
+        for now in range(int(since), int(until), 12):
+            listed = row(now) if row else one
+            self.lists(float(now), listed)
+            if self.due(now, (one.id,) if followed else ()):
+                self.read(float(now), listed, *jobs(now))
+                found.append(float(now))
+        return found
 
     def read(self, now: float, one: Run, *jobs: WorkflowJob) -> None:
         self.runs.read(one, Observation(items=jobs, asked_at=now, server_time=SERVER + now), now)
@@ -80,16 +116,88 @@ def test_completed_jobs_are_no_news() -> None:
     assert look.shown() == [(1, JobStatus.QUEUED), (1, JobStatus.WAITING)]
 
 
-def test_queued_jobs_are_read_at_every_look_and_running_ones_now_and_then() -> None:
+QUEUED, RUNNING = JobStatus.QUEUED, JobStatus.IN_PROGRESS
+
+
+@pytest.mark.parametrize("status", [QUEUED, RUNNING])
+def test_a_run_whose_row_stays_the_same_is_read_for_as_long_as_lists_lag_and_then_every_five_minutes(
+    status: JobStatus,
+) -> None:
+    reads = Look().reads(3_600, run(status=status.value), lambda _: [job(status=status)])
+    settled = [at for at in reads if at > LIST_LAG]
+    assert settled[0] <= LIST_LAG + REREAD
+    assert all(SAFETY <= later - at < SAFETY + 12 for at, later in itertools.pairwise(settled))
+    assert len(reads) - len(settled) == (6 if status is QUEUED else 2)
+
+
+def test_a_row_that_changes_is_read_until_the_list_of_jobs_cannot_lag_behind_it_any_more() -> None:
+    look, started = Look(), 1_200
+    look.reads(started, run(), lambda _: [job()])
+    reads = look.reads(
+        started + 600,
+        run(status="in_progress", updated="u1"),
+        lambda now: [job(status=RUNNING if now >= started + 30 else QUEUED)],  # jobs half a minute late
+        since=started,
+    )
+    assert reads[:4] == [started, started + 12, started + 24, started + 36]
+    assert look.shown() == [(1, RUNNING)]
+
+
+def test_a_run_with_several_unfinished_jobs_is_read_at_every_look_while_they_come_and_go() -> None:
+    def matrix(now: float) -> list[WorkflowJob]:
+        started = int(now // 120)
+        return [job(number=n, status=RUNNING if n < started else QUEUED) for n in range(20)]
+
+    reads = Look().reads(1_200, run(), matrix, row=lambda now: run(updated=f"u{now // 120}"))
+    assert len(reads) == 100
+
+
+def test_a_run_with_several_jobs_of_which_none_moves_is_read_ever_less_often() -> None:
+    reads = Look().reads(7_200, run(), lambda _: [job(number=n) for n in range(20)])
+    gaps = [later - at for at, later in itertools.pairwise(reads)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] == 12
+    assert SAFETY <= gaps[-1] < SAFETY + 12
+    assert len(reads) < 70
+
+
+def test_several_jobs_that_no_runner_of_ours_may_take_are_read_every_five_minutes() -> None:
+    reads = Look().reads(3_600, run(), lambda _: [job(number=n) for n in range(20)], followed=False)
+    assert len([at for at in reads if at > LIST_LAG + 12]) <= 12
+
+
+def test_a_row_that_keeps_silent_about_a_new_job_is_caught_and_no_row_is_believed_for_an_hour() -> None:
+    look, frozen = Look(), run(status="in_progress")
+    look.reads(590, frozen, lambda _: [job(status=RUNNING)])
+    changed = look.reads(1_000, frozen, lambda _: [job(number=1)], since=600)
+    assert changed[0] <= 600 + SAFETY
+    later = look.reads(1_500, frozen, lambda _: [job(number=1)], since=1_008)
+    assert len(later) == 41  # at every look
+    believed = look.reads(8_000, frozen, lambda _: [job(number=1)], since=1_512)
+    assert len([at for at in believed if at > changed[0] + DISBELIEF + 24]) in range(7, 13)
+
+
+def test_a_row_that_follows_its_jobs_at_the_next_list_is_believed() -> None:
     look = Look()
-    rows = [run(1), run(2, "in_progress")]
-    look.lists(0.0, *rows)
-    assert look.due(0.0) == [1, 2]
-    look.read(0.0, rows[0], job(1))
-    look.read(0.0, rows[1], job(2, JobStatus.IN_PROGRESS))
-    look.lists(12.0, *rows)
-    assert look.due(12.0) == [1]
-    assert look.due(REREAD) == [1, 2]
+    look.reads(590, run(), lambda _: [job(number=n) for n in range(2)])
+    # The first job starts after the list of runs and before that of jobs.
+    look.reads(612, run(), lambda _: [job(number=0, status=RUNNING), job(number=1)], since=600)
+    reads = look.reads(
+        3_000,
+        run(updated="u1"),
+        lambda _: [job(number=0, status=RUNNING), job(number=1)],
+        since=612,
+        followed=False,
+    )
+    assert len([at for at in reads if at > 612 + LIST_LAG + 12]) <= 8
+
+
+def test_a_run_that_left_the_list_of_its_status_may_be_in_another_one() -> None:
+    look = Look()
+    look.lists(0.0, run(1), run(2, "in_progress"))
+    assert not look.runs.lacks(_lists(run(1), asked=("queued",)))
+    assert look.runs.lacks(_lists(asked=("queued",)))
+    assert look.runs.lacks(_lists(run(1)))
 
 
 def test_a_row_that_changed_is_read_at_once() -> None:
@@ -285,15 +393,24 @@ def test_one_repository_reads_a_bounded_number_of_job_lists_and_those_longest_un
     assert [r.id for r in reading[:50]] == list(range(READS_PER_LOOK + 1, READS_PER_LOOK + 51))
 
 
-def test_the_view_is_as_old_as_its_oldest_queued_job() -> None:
+def test_the_view_is_as_old_as_its_oldest_unfinished_job() -> None:
     look = Look()
     look.lists(0.0, run(1), run(2, "in_progress"))
     look.read(1.0, run(1), job(1))
-    look.read(1.0, run(2, "in_progress"), job(2, JobStatus.IN_PROGRESS))
+    look.read(2.0, run(2, "in_progress"), job(2, JobStatus.IN_PROGRESS))
     look.lists(20.0, run(1), run(2, "in_progress"))
     assert (look.runs.observation().asked_at, look.runs.observation().server_time) == (1.0, SERVER + 1)
     look.read(21.0, run(1), job(1))
+    assert (look.runs.observation().asked_at, look.runs.observation().server_time) == (2.0, SERVER + 2)
+    look.read(21.0, run(2, "in_progress"), job(2, JobStatus.IN_PROGRESS))
     assert (look.runs.observation().asked_at, look.runs.observation().server_time) == (20.0, SERVER + 20)
+
+
+def test_the_view_is_no_younger_than_the_older_of_the_two_lists_that_name_running_jobs() -> None:
+    look = Look()
+    look.lists(0.0)
+    look.lists(12.0, asked=("queued",))
+    assert look.runs.observation().asked_at == pytest.approx(0.1)  # the list of runs in progress
 
 
 # -------------------------------------------------------------------------------------------------------- unreadable runs

@@ -105,6 +105,26 @@ def test_every_status_is_asked_for_now_and_then_and_for_cold_ones_seldom() -> No
     assert statuses(watch(looks=1, sweep_next=True), 1.0, C, ()) == ALL_STATUSES
 
 
+def test_where_nothing_is_queued_one_list_tells_and_runs_in_progress_are_listed_less_often() -> None:
+    def asked(heat: Heat, known: list[str]) -> list[bool]:
+        one, found = watch(heat=heat, looks=1), []
+        for now in range(0, 480, 12):
+            found.append("in_progress" in statuses(one, float(now), C, known))
+            if found[-1]:
+                one.running_at = float(now)
+        return found
+
+    assert sum(asked(Heat.HOT, [])) == 40
+    assert sum(asked(Heat.HOT, ["in_progress"])) == 20
+    assert sum(asked(Heat.HOT, ["queued"])) == 20
+    assert sum(asked(Heat.COLD, [])) == 10
+    assert sum(asked(Heat.WARM, [])) == 10
+
+
+def test_seldom_looks_ask_for_both_lists() -> None:
+    assert "in_progress" in statuses(watch(looks=1, running_at=0.0), 60.0, C, [])
+
+
 def test_the_status_of_a_known_run_is_always_asked_for() -> None:
     assert statuses(watch(looks=1), 1.0, C, ["waiting"]) == ("waiting", "queued", "in_progress")
 

@@ -64,7 +64,12 @@ class Sight:
     def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
         """Read no job."""
 
-    def heat(self, busy: Mapping[Footprint, bool], repositories: Mapping[GitHubSource, set[str]]) -> None:
+    def heat(
+        self,
+        busy: Mapping[Footprint, bool],
+        repositories: Mapping[GitHubSource, set[str]],
+        runs: Mapping[GitHubSource, set[int]],
+    ) -> None:
         """Look no more often."""
 
     def seen(self, items: Iterable[Any]) -> Observation[Any]:
