@@ -57,6 +57,7 @@ class Result:
         flavor: Of a launch.
         failure: Why it failed, None when it succeeded.
         busy: A retirement met a busy runner and left it.
+        deregistered: GitHub agreed to a retirement, whatever came of it afterwards.
         retire: The retirement that this was.
     """
 
@@ -66,6 +67,7 @@ class Result:
     flavor: str = ""
     failure: Failure | None = None
     busy: bool = False
+    deregistered: bool = False
     retire: Retire | None = None
 
 

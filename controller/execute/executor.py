@@ -118,6 +118,7 @@ class Executor:
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
         self._left: set[str] = set()
+        self._deregistered: set[str] = set()
         self._looking: set[tuple[GitHubSource, str]] = set()
         self._looked: list[RerunResult] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -341,9 +342,11 @@ class Executor:
                 flavor=effect.flavor,
                 failure=failure,
                 busy=busy,
+                deregistered=effect.name in self._deregistered,
                 retire=action if isinstance(action, Retire) else None,
             )
         )
+        self._deregistered.discard(effect.name)
         self._settled()
 
     def _may_act(self) -> None:
@@ -451,6 +454,8 @@ class Executor:
                     raise _Busy
                 case Removal.GONE:
                     return
+                case Removal.DONE:
+                    self._deregistered.add(action.name)
         if action.hf_job_id is not None and action.account is not None:
             self._may_act()
             await _sent(self._connections.hub(action.account).cancel(action.hf_job_id))
