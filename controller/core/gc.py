@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
-from controller.core.evidence import shows_all_before, shows_all_parts_before
+from controller.core.evidence import LIST_LAG, shows_all_before, shows_all_parts_before
 from controller.core.lifecycle import CAN_TAKE_A_JOB, COPY, Marked, Phase, Runner, Track
 from controller.core.model import (
     Footprint,
@@ -33,6 +33,10 @@ from controller.core.reasons import Reason
 
 ENDING_GRACE = 300.0
 """Seconds for a runner that finished its job to end by itself: upload of logs, the container's stop, slow lists."""
+
+LOST_GRACE = 900.0
+"""Seconds until GitHub has failed the workflow job of a runner that died: about ten minutes, and room. It refuses to remove such
+a runner before."""
 
 STRAY_GRACE = 300.0
 """Seconds for which a runner without a pool is watched before it is retired."""
@@ -77,7 +81,14 @@ class Retire:
 
 
 def retire_reason(
-    pool: Pool, runner: Runner, *, demand: Demand, spec: str, now: float, warm: bool = False
+    pool: Pool,
+    runner: Runner,
+    *,
+    demand: Demand,
+    snapshot: Snapshot,
+    spec: str,
+    now: float,
+    warm: bool = False,
 ) -> Reason | None:
     """Return why a runner must end now, or None; ``spec`` is the pool's :func:`~controller.core.naming.spec_digest`.
 
@@ -92,18 +103,21 @@ def retire_reason(
     if phase in CAN_TAKE_A_JOB:
         if pool.leaving:
             return _why_it_leaves(pool)
-        return (
-            _past_deadline(pool, runner, demand, now, warm=warm)
-            if _fits(pool, runner, spec)
-            else Reason.PoolChanged
-        )
+        if not _fits(pool, runner, spec):
+            return Reason.PoolChanged
+        return _past_deadline(pool, runner, demand, snapshot, now, warm=warm)
     if phase is Phase.ORPHANED:
         return _orphan(runner)
+    in_phase = now - runner.track.since
     if phase is Phase.LOST:
-        return Reason.OrphanedRegistration  # GitHub refuses with 422 until the dead runner's lease is over
-    if pool.leaving:
+        return Reason.OrphanedRegistration if in_phase > LOST_GRACE else None
+    if runner.hf_job is None:
+        return None  # GitHub removes its record by itself; if not, it is orphaned by the next lists
+    if pool.leaving and in_phase > LIST_LAG:
         return _why_it_leaves(pool)
-    return Reason.EndedUnseen if now - runner.track.since > ENDING_GRACE else None
+    return (
+        Reason.EndedUnseen if in_phase > (LIST_LAG if runner.track.deregistered else ENDING_GRACE) else None
+    )
 
 
 def _why_it_leaves(pool: Pool) -> Reason:
@@ -121,7 +135,7 @@ def has_no_job(runner: Runner, snapshot: Snapshot) -> bool:
 
     GitHub takes the records of some runners away when their job starts, so a missing one proves nothing. What does:
 
-    * GitHub has shown its workflow job completed; a runner never gets another one.
+    * GitHub agreed to remove its registration, or has shown its workflow job completed; a runner never gets another one.
     * The Hub shows, in a list that is a lag younger than the gap, that its container has not even started.
     * It serves one repository alone, whose whole queue, read a lag after the gap, names no job of it. For organizations and
       enterprises there is no such proof: a job may run in any repository, also in one that the credentials do not show.
@@ -129,7 +143,7 @@ def has_no_job(runner: Runner, snapshot: Snapshot) -> bool:
     All others end by the deadlines inside their container, which ask nobody's lists.
     """
     track = runner.track
-    if track.job_done:
+    if track.job_done or track.deregistered:
         return True
     if track.gone_at is None:
         return False
@@ -159,10 +173,18 @@ def _fits(pool: Pool, runner: Runner, spec: str) -> bool:
     return runner.flavor in pool.flavors and made_from in (None, spec)
 
 
-def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float, *, warm: bool) -> Reason | None:
+def _past_deadline(
+    pool: Pool, runner: Runner, demand: Demand, snapshot: Snapshot, now: float, *, warm: bool
+) -> Reason | None:
+    """Return which deadline is over, by lists that show the world after it: one that is older, or not complete, says nothing."""
     deadlines = pool.deadlines
+    registrations = snapshot.registrations.get(runner.footprint.registrations)
+    hf_jobs = snapshot.hf_jobs.get(runner.footprint.account)
     if runner.phase is Phase.IDLE:
         in_phase = now - runner.track.since
+        idle_at = runner.track.since + deadlines.idle
+        if registrations is None or not registrations.complete or registrations.asked_at < idle_at:
+            return None
         if in_phase <= deadlines.idle:
             return None
         only_suspected = demand.suspected == len(demand.queued)
@@ -170,8 +192,13 @@ def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float, *, wa
             return Reason.NotPickedUp
         return Reason.WarmRecycled if in_phase > deadlines.lifetime * WARM_SHARE else None
     if runner.phase is Phase.SCHEDULING:
-        return Reason.SchedulingDeadline if runner.age > deadlines.scheduling else None
-    return Reason.RegistrationDeadline if runner.age > deadlines.registration else None
+        if hf_jobs is None or not hf_jobs.complete:
+            return None
+        waited = runner.age - (now - hf_jobs.asked_at)
+        return Reason.SchedulingDeadline if waited > deadlines.scheduling else None
+    # "Not online" is an absence: a list that lags misses a runner that has come online since.
+    late_at = now - runner.age + deadlines.registration
+    return Reason.RegistrationDeadline if shows_all_before(registrations, late_at) else None
 
 
 @dataclass(slots=True)

@@ -38,6 +38,8 @@ from controller.core.naming import (
     label_value,
     origin,
 )
+from controller.core.outcomes import REPORTED, ended_because
+from controller.core.reasons import Reason
 
 
 class Phase(StrEnum):
@@ -103,11 +105,15 @@ class Track:
         alone_since: When the first list was asked for that would show its other half, and lacked it.
         alone_at: When the newest such list was asked for: nothing younger says that the other half is missing.
         gone_at: When the first list was asked for that proved it to be gone; None while nothing proves it.
+        ended_at: When its HF Job was seen in a final stage; None while it lives, or while nobody knows.
+        end: Why its HF Job ended.
         doubtful: Its launch failed without an answer, and no HF Job came of it so far.
         unproven_end: Its HF Job ended well, yet its registration was still listed and nobody had seen it online. Whether it
             served shows when the registration goes (a JIT runner's record goes with its job) or stays.
         workflow_job: The job that it was first seen with, as the queue named it; it never has another.
         job_done: GitHub has shown that its workflow job is completed.
+        asked_to_end: We asked for its end: whatever its HF Job ends with is our doing.
+        deregistered: GitHub agreed to remove its registration, so it has no job and can take none any more.
         hf_job_id: The Hub's id of the HF Job that we made for it, empty while unknown; any other of its name is a copy.
         retry_at: No retirement is tried before; GitHub said that it was busy.
         refusals: How often GitHub said so.
@@ -120,10 +126,14 @@ class Track:
     alone_since: float | None = None
     alone_at: float | None = None
     gone_at: float | None = None
+    ended_at: float | None = None
+    end: Reason | None = None
     doubtful: bool = False
     unproven_end: str = ""
     workflow_job: WorkflowJob | None = None
     job_done: bool = False
+    asked_to_end: bool = False
+    deregistered: bool = False
     hf_job_id: str = ""
     retry_at: float = 0.0
     refusals: int = 0
@@ -142,6 +152,7 @@ class Track:
 
 
 _NOTHING_KNOWN = Track(phase=Phase.REGISTERED, since=0.0)
+_NONE_ENDED: Mapping[str, HFJob] = {}
 
 
 class Runner(NamedTuple):
@@ -159,7 +170,7 @@ class Runner(NamedTuple):
         flavor: Hardware, empty when unknown.
         age: Seconds that the HF Job has been in its stage, on the Hub's clock where it tells.
         track: Since when.
-        retiring: The executor is ending it.
+        retiring: The executor is ending it, or has deregistered it.
         fresh: The lists that this rests on are complete and newer than our last effect on it.
         doubtful: Its launch failed without an answer, may yet come true, and nothing shows that it did: no HF Job, and
             nobody online under its name. It counts against ``maxRunners``, and no job waits for it.
@@ -325,6 +336,7 @@ def join_runners(
     running: Mapping[str, WorkflowJob],
     served: Mapping[str, WorkflowJob],
     tracks: Mapping[str, Track],
+    ended: Mapping[str, HFJob] = _NONE_ENDED,
     copies: frozenset[str] = frozenset(),
     now: float,
 ) -> list[Runner]:
@@ -338,6 +350,7 @@ def join_runners(
         served: Workflow jobs that were seen completed since the last pass, by runner. It takes no other one, although lists
             of runners and HF Jobs that are older may still show it free.
         tracks: What is known from before.
+        ended: HF Jobs that ended since the last pass, by runner.
         copies: Ids of HF Jobs that were found to be copies.
         now: Monotonic seconds.
 
@@ -366,6 +379,7 @@ def join_runners(
                 workflow_job=_its_own(running.get(name), halves.registration),
                 served=_its_own(served.get(name), halves.registration),
                 track=track,
+                ended=ended.get(name),
                 now=now,
             )
         )
@@ -408,6 +422,12 @@ class _Views:
     def no_hf_job(self) -> float | None:
         """Since when (asked at) the lists prove that a name which they lack has no live HF Job; None when they don't."""
         return absent_since([self._snapshot.hf_jobs.get(f.account) for f in self._footprints])
+
+    def shows_runners_after(self, scope: RegistrationScope | None, moment: float | None) -> bool:
+        """Return whether the list that shows a registration shows the world after a moment, too."""
+        if scope is None or moment is None:
+            return False
+        return shows_all_before(self._snapshot.registrations.get(scope), moment)
 
     def place(
         self, scope: RegistrationScope | None, account: HubAccount | None, home: Footprint
@@ -458,16 +478,28 @@ def _join(
     workflow_job: WorkflowJob | None,
     served: WorkflowJob | None,
     track: Track | None,
+    ended: HFJob | None,
     now: float,
 ) -> Runner:
     effect = halves.in_flight
     registration = halves.registration
     account, hf_job = ours or (None, None)
-    if hf_job is None and effect is not None and effect.hf_job is not None and effect.effect is Effect.LAUNCH:
+    known = track or _NOTHING_KNOWN
+    ended_at, end = known.ended_at, known.end
+    if hf_job is not None:
+        ended_at = end = None  # what shows itself counts
+    elif ended is not None and ended_at is None and _has_ended(ended):
+        ended_at, end = now, ended_because(ended)
+    if (
+        hf_job is None
+        and ended_at is None
+        and effect is not None
+        and effect.hf_job is not None
+        and effect.effect is Effect.LAUNCH
+    ):
         hf_job = effect.hf_job  # acknowledged, and not listed yet
     home = views.through(effect.footprint) if effect and effect.footprint else views.home
 
-    known = track or _NOTHING_KNOWN
     alone_since = alone_at = None
     if (registration is None) is not (hf_job is None):
         alone_since, alone_at = _alone(
@@ -479,15 +511,19 @@ def _join(
     if proves_absence(alone_since, alone_at):
         gone_at = alone_at if known.gone_at is None else known.gone_at
     launching = effect is not None and effect.effect is Effect.LAUNCH
+    was_online = known.online_at is not None or known.taken_at is not None or served is not None
     phase = _phase(
         registration=registration,
         hf_job=hf_job,
         workflow_job=workflow_job,
-        was_online=known.online_at is not None or known.taken_at is not None or served is not None,
+        was_online=was_online,
         had_its_job=known.workflow_job is not None or served is not None,
         launching=launching,
         alone=alone_since is not None,
         lacks_other_half=gone_at is not None,
+        end=end,
+        outlived=views.shows_runners_after(halves.scope, ended_at),
+        deregistered=known.deregistered,
     )
     online = _online(registration)
     # Most launches of an earlier process have succeeded, so jobs may wait for them.
@@ -496,6 +532,9 @@ def _join(
     since = track.since if track is not None and track.phase is phase else now
     online_at = now if online and known.online_at is None else known.online_at
     took_one = phase in TOOK_A_JOB or served is not None
+    if phase is Phase.FINISHED and served is None:
+        # One that never came online took none, unless its HF Job says that it did.
+        took_one = (was_online and not known.deregistered) or end is Reason.JobCompleted
     taken_at = now if took_one and known.taken_at is None else known.taken_at
     still_doubtful = doubtful or (known.doubtful and hf_job is None)
     its_job = known.workflow_job or served or workflow_job
@@ -511,6 +550,7 @@ def _join(
         alone_since,
         alone_at,
         gone_at,
+        ended_at,
         still_doubtful,
         its_job,
         job_done,
@@ -523,6 +563,7 @@ def _join(
         track.alone_since,
         track.alone_at,
         track.gone_at,
+        track.ended_at,
         track.doubtful,
         track.workflow_job,
         track.job_done,
@@ -536,10 +577,14 @@ def _join(
             alone_since=alone_since,
             alone_at=alone_at,
             gone_at=gone_at,
+            ended_at=ended_at,
+            end=end,
             doubtful=still_doubtful,
             unproven_end=known.unproven_end,
             workflow_job=its_job,
             job_done=job_done,
+            asked_to_end=known.asked_to_end,
+            deregistered=known.deregistered,
             hf_job_id=hf_job_id,
             retry_at=known.retry_at,
             refusals=known.refusals,
@@ -555,7 +600,7 @@ def _join(
         flavor=hf_job.flavor if hf_job else effect.flavor if effect else "",
         age=views.age(account, hf_job, now) if account and hf_job else now - track.since,
         track=track,
-        retiring=effect is not None and effect.effect is Effect.RETIRE,
+        retiring=known.deregistered or (effect is not None and effect.effect is Effect.RETIRE),
         fresh=effect is None,
         doubtful=doubtful,
     )
@@ -586,26 +631,52 @@ def _phase(
     launching: bool,
     alone: bool,
     lacks_other_half: bool,
+    end: Reason | None,
+    outlived: bool,
+    deregistered: bool,
 ) -> Phase:
+    busy = workflow_job is not None or (registration is not None and registration.busy)
     if hf_job is None:
+        if end is not None:
+            return _phase_after(end, outlived=outlived, busy=busy)
         if launching or not alone or registration is None:
             return Phase.REGISTERED
-        if workflow_job is not None or registration.busy:
-            return Phase.LOST
-        if lacks_other_half:
-            return Phase.ORPHANED
+        if busy or lacks_other_half:
+            return Phase.LOST if busy else Phase.ORPHANED
         return Phase.FINISHED if was_online else Phase.REGISTERED
-    if workflow_job is not None or (registration is not None and registration.busy):
+    if busy:
         return Phase.BUSY
-    if registration is not None and registration.online and not had_its_job:
+    if registration is not None and registration.online and not had_its_job and not deregistered:
         return Phase.IDLE
     # A runner that was online and shows offline, or not at all, is ending, or is working unseen (github.md §3.4, §3.2):
-    # it is no capacity either way.
-    if was_online:
+    # it is no capacity either way. Nor is one that was deregistered.
+    if was_online or deregistered:
         return Phase.FINISHED
     if registration is None and lacks_other_half:
         return Phase.ORPHANED
     return Phase.SCHEDULING if hf_job.stage is Stage.SCHEDULING else Phase.STARTING
+
+
+def _phase_after(end: Reason, *, outlived: bool, busy: bool) -> Phase:
+    """Return the phase of a runner whose HF Job has ended, and whose registration is still listed.
+
+    Lists that were asked for a moment later, or that lag, still show what it was before its end, and GitHub removes the record of
+    a runner whose job is over within seconds. So it is finished, until a list that is a lag younger shows it all the same. One
+    that ended without a word to GitHub is lost as soon as a job of it shows.
+
+    Args:
+        end: Why its HF Job ended.
+        outlived: A list of registrations that is a lag younger than the end shows it.
+        busy: Lists say that it has a job.
+    """
+    if busy and (outlived or end not in REPORTED):
+        return Phase.LOST
+    return Phase.ORPHANED if outlived else Phase.FINISHED
+
+
+def _has_ended(job: HFJob) -> bool:
+    """Return whether the Hub has shown an HF Job in a final stage. Of one that it only knows no more, lists must prove it."""
+    return job.ended and job.stage is not Stage.DELETED
 
 
 def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown: bool) -> bool:

@@ -43,6 +43,10 @@ EXIT_REASONS = {
 """The bootstrap's exit codes (``docs/bootstrap.md``); 0 is a workflow job that ran to its end."""
 
 
+REPORTED = frozenset({Reason.JobCompleted, Reason.LifetimeDeadline, Reason.IdleDeadline})
+"""Ends that the bootstrap tells once GitHub has heard of the runner's end: whatever lists still say, no workflow job was lost."""
+
+
 def exit_code(job: HFJob) -> int | None:
     """Return the exit code that the Hub's message names (hf-jobs.md §1.2), 0 for COMPLETED, None when it tells none.
 

@@ -113,6 +113,7 @@ class _Shared:
         pool, memory = _heed_drain_request(pool, memory, given.now)
         halves = halves_of(pool, self.marked)
         running, served = _of_own_sources(pool, self.running), self._completed_of(pool)
+        ended = self._ended_of(pool, memory)
         runners = join_runners(
             pool,
             halves,
@@ -120,6 +121,7 @@ class _Shared:
             running=running,
             served=served,
             tracks=memory.tracks,
+            ended={job.labels[LABEL_RUNNER]: job for job, _ in ended},
             copies=memory.copies,
             now=given.now,
         )
@@ -130,7 +132,7 @@ class _Shared:
             runners=runners,
             running=running,
             completed=served,
-            ended=self._ended_of(pool, memory),
+            ended=ended,
             copies=find_copies(halves, runners),
             results=self._results.get(pool.uid, ()),
             usd=self.usd.get(pool.hub.endpoint, {}),

@@ -12,6 +12,7 @@ from controller.core import suspicion as suspicions
 from controller.core.backoff import Backoff
 from controller.core.demand import Demand, Room, can_launch, name_jobs
 from controller.core.drained import Awaited, note_empty, what_is_awaited
+from controller.core.evidence import LIST_LAG
 from controller.core.gc import LEFT_ALONE, Retire, has_no_job, retire_reason
 from controller.core.groups import missing_group, names_a_group
 from controller.core.intents import MOST_INTENTS, PoolIntents
@@ -172,6 +173,7 @@ class PoolPass:
             self._book(job, view)
         self._price()
         registrations = {r.name: r.registration for r in self.runners} if ended else {}
+        retired = self._retired() if ended else {}
         for job, _ in ended:
             name = job.labels.get(LABEL_RUNNER, "")
             track = self._tracks_before.get(name)
@@ -179,6 +181,8 @@ class PoolPass:
             registration = registrations.get(name)
             reason = ended_because(job)
             busy = workflow_job is not None or (registration is not None and registration.busy)
+            if name in retired and reason is not Reason.JobCompleted and not (busy and not retired[name]):
+                continue  # what we asked for is no failure, however it ends
             if reason is Reason.LifetimeDeadline:
                 self._out_of_time(job, track, workflow_job, busy=busy)
                 continue
@@ -199,6 +203,19 @@ class PoolPass:
                 self._served(name, job.flavor)
             else:
                 self._tracks[name] = replace(self._tracks[name], unproven_end=job.flavor)
+
+    def _retired(self) -> Mapping[str, bool]:
+        """Return the runners whose end we asked for, and whether GitHub agreed: only then they had no job, whatever lists say."""
+        asked = {
+            name: track.deregistered for name, track in self._tracks_before.items() if track.asked_to_end
+        }
+        for name, effect in self.given.in_flight.items():
+            if effect.effect is Effect.RETIRE and effect.pool_uid == self.pool.uid:
+                asked.setdefault(name, False)
+        for result in self.results:
+            if _asked_to_end(result):
+                asked[result.name] = result.deregistered or asked.get(result.name, False)
+        return asked
 
     def _out_of_time(
         self, job: HFJob, track: Track | None, workflow_job: WorkflowJob | None, *, busy: bool
@@ -398,8 +415,21 @@ class PoolPass:
                 if result.failure.reason in _NOT_TRIED:
                     continue
                 self._remember_failure(result.failure, result.flavor)
-            elif result.effect is Effect.RETIRE and (result.busy or result.failure is not None):
-                self._postpone(result.name)
+            elif result.effect is Effect.RETIRE:
+                self._learn_of_retirement(result)
+
+    def _learn_of_retirement(self, result: Result) -> None:
+        track = self._tracks.get(result.name)
+        if track is not None and _asked_to_end(result):
+            # Nothing is asked again before lists have had the time to show it.
+            self._tracks[result.name] = replace(
+                track,
+                asked_to_end=True,
+                deregistered=track.deregistered or result.deregistered,
+                retry_at=self.given.now + LIST_LAG,
+            )
+        if result.busy or result.failure is not None:
+            self._postpone(result.name)
 
     def _postpone(self, name: str) -> None:
         track = self._tracks.get(name)
@@ -430,8 +460,15 @@ class PoolPass:
         for runner in self.runners:
             if runner.phase in LEFT_ALONE or not self._may_retire(runner):
                 continue
-            warm = runner.name in self._warm
-            reason = retire_reason(self.pool, runner, demand=self.demand, spec=spec, now=now, warm=warm)
+            reason = retire_reason(
+                self.pool,
+                runner,
+                demand=self.demand,
+                snapshot=self.given.snapshot,
+                spec=spec,
+                now=now,
+                warm=runner.name in self._warm,
+            )
             if reason is not None:
                 self._retire(runner, reason)
         if self._evidence_complete():
@@ -475,7 +512,9 @@ class PoolPass:
                 name=runner.name,
                 scope=runner.footprint.registrations,
                 account=runner.footprint.account,
-                registration_id=runner.registration.id if runner.registration else None,
+                registration_id=(
+                    runner.registration.id if runner.registration and not runner.track.deregistered else None
+                ),
                 # What another user made may be a copy: without its registration ours ends by itself, a copy is not ours to end.
                 hf_job_id=runner.hf_job.id if runner.hf_job and not runner.hf_job.foreign else None,
                 flavor=runner.flavor,
@@ -907,6 +946,13 @@ def _taken_unseen(runners: Sequence[Runner], demand: Demand) -> int:
         and runner.track.taken_at > demand.asked_at
         for runner in runners
     )
+
+
+def _asked_to_end(result: Result) -> bool:
+    """Return whether a retirement may have had an effect."""
+    if result.effect is not Effect.RETIRE or result.busy:
+        return False
+    return result.deregistered or result.failure is None or result.failure.in_doubt
 
 
 def _failure_of(view: Observation[Registration] | Observation[HFJob] | None) -> Failure | None:

@@ -61,6 +61,7 @@ class Result:
         flavor: Of a launch.
         failure: Why it failed, None when it succeeded.
         busy: A retirement met a busy runner and left it.
+        deregistered: GitHub agreed to a retirement, whatever came of it afterwards.
         retire: The retirement that this was.
     """
 
@@ -70,6 +71,7 @@ class Result:
     flavor: str = ""
     failure: Failure | None = None
     busy: bool = False
+    deregistered: bool = False
     retire: Retire | None = None
 
 

@@ -27,6 +27,7 @@ from controller.core.model import (
     Snapshot,
     WorkflowJob,
 )
+from controller.core.outcomes import REPORTED
 from controller.core.reasons import Reason
 
 LOOK_AFTER = 60.0
@@ -192,27 +193,30 @@ class Loss:
         runner: The runner.
         reason: Why the HF Job ended; ``RunnerLost`` where nobody saw.
         workflow_job: What ran on it; None while the queue has not named it.
+        told: People have heard of it as the HF Job's end.
     """
 
     runner: str
     reason: Reason
     workflow_job: WorkflowJob | None
+    told: bool = True
 
 
 def lost_unwatched(pool: Pool, runners: Iterable[Runner], snapshot: Snapshot) -> list[Loss]:
-    """Return losses that happened while no controller watched, so that no end of an HF Job told of them.
+    """Return losses that no end of an HF Job told of: nobody watched, or no list had named the workflow job by then.
 
-    The evidence: lists that would show the HF Job lack it, and GitHub's queue, read a while later, still says that the
-    workflow job runs on it. A runner that ended well, or that this process saw at work before, is none of these.
+    The evidence: the HF Job has ended, or lists that would show it lack it, and GitHub's queue, read a while later, still says
+    that the workflow job runs on it. A runner that ended well, or that was seen at work before, is none of these.
     """
     found = []
     for runner in runners:
-        job = runner.workflow_job
-        if runner.phase is not Phase.LOST or job is None or runner.track.taken_at != runner.track.since:
+        job, track = runner.workflow_job, runner.track
+        if runner.phase is not Phase.LOST or job is None or track.end in REPORTED:
             continue
-        seen = snapshot.queues.get((pool.source, job.repository))
-        if shows_all_before(seen, runner.track.since):
-            found.append(Loss(runner=runner.name, reason=Reason.RunnerLost, workflow_job=job))
+        untold = track.taken_at == track.since if track.ended_at is None else track.since > track.ended_at
+        if untold and shows_all_before(snapshot.queues.get((pool.source, job.repository)), track.since):
+            reason = track.end or Reason.RunnerLost
+            found.append(Loss(runner=runner.name, reason=reason, workflow_job=job, told=False))
     return found
 
 
@@ -301,7 +305,7 @@ def follow_up(
         job = loss.workflow_job or running.get(loss.runner)
         if job is not None:
             one = _watch(job, loss.reason, pool, since=since, wall=wall - (now - since))
-            if loss.reason is Reason.RunnerLost and _name(one.lost) not in watched:
+            if not loss.told and _name(one.lost) not in watched:
                 told.append(Told(Reason.RunnerLost, f"{_whose(one)}: {Reason.RunnerLost.meaning}", True))
             watched.setdefault(_name(one.lost), one)
         elif now - since < NAMED_WITHIN:

@@ -132,6 +132,7 @@ class Executor:
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
         self._left: set[str] = set()
+        self._deregistered: set[str] = set()
         self._looking: set[tuple[GitHubSource, str]] = set()
         self._looked: list[RerunResult] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -390,9 +391,11 @@ class Executor:
                 flavor=effect.flavor,
                 failure=failure,
                 busy=busy,
+                deregistered=effect.name in self._deregistered,
                 retire=action if isinstance(action, Retire) else None,
             )
         )
+        self._deregistered.discard(effect.name)
         self._settled()
 
     def _may_act(self) -> None:
@@ -511,7 +514,7 @@ class Executor:
                 case Removal.GONE:
                     return  # it may have gone because its job started: the lists decide
                 case Removal.DONE:
-                    pass
+                    self._deregistered.add(action.name)
         if action.hf_job_id is not None and action.account is not None:
             self._may_act()
             await _sent(self._connections.hub(action.account).cancel(action.hf_job_id))

@@ -324,7 +324,7 @@ class TestRetiring:
 
     def test_a_runner_that_never_comes_online_is_given_up(self) -> None:
         p = pool()
-        view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[started(p, seconds_ago=301)])
+        view = snapshot(jobs=[job()], registrations=[registration(p)], hf_jobs=[started(p, seconds_ago=361)])
         assert retirements(run_plan([p], view)) == {name_of(p): Reason.RegistrationDeadline}
 
     def test_an_idle_runner_waits_for_the_idle_deadline_and_is_then_ended(self) -> None:

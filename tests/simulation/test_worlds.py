@@ -171,13 +171,11 @@ def test_labels_with_capitals_are_the_same_labels(labels: tuple[str, ...]) -> No
     unbroken(scene(replace(job(5.0), labels=labels), pools=(capitals,)))
 
 
-@fails_today("a runner whose HF Job ended is taken for lost until its registration is gone")
 def test_the_normal_end_of_a_job_costs_no_request_that_is_refused() -> None:
     outcome = unbroken(scene(job(5.0), job(8.0), github=github(linger_seconds=30.0), intervals=(6.0, 5.0)))
     assert {mark for mark in outcome.marks if mark in ("deregister 404", "deregister 422")} == set()
 
 
-@fails_today("a list that is not complete is believed to show that a runner is not online")
 def test_an_outage_of_github_while_runners_start_is_no_failed_launch() -> None:
     jobs = tuple(job(5.0 + n, seconds=200.0) for n in range(4))
     down = happens("github_down", at=25.0, seconds=400.0)
@@ -185,9 +183,6 @@ def test_an_outage_of_github_while_runners_start_is_no_failed_launch() -> None:
     assert warned(outcome) == set()
 
 
-@fails_today(
-    "a runner that was given back while it started, and that the Hub is slow to cancel, counts as a failed launch"
-)
 def test_what_was_given_back_is_no_failed_launch_however_slowly_it_is_cancelled() -> None:
     jobs = tuple(job(5.0 + 60 * n, cancel_after=20.0) for n in range(4))
     slow = hub(cancel_seconds=60.0, boot_seconds=20.0)
