@@ -12,7 +12,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml | cksum | tr ' ' '-')
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+PYTEST := $(BIN)/pytest -n $(WORKERS)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 WORKFLOWS = $(abspath $(wildcard .github/workflows/*.yml examples/*/*.yml))

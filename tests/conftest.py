@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tools.controlplane import ControlPlane, present_assets
 
@@ -18,11 +19,30 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that share the API server to one worker of ``-n 2 --dist loadgroup``, so there is one."""
-    for item in items:
-        if item.get_closest_marker("controlplane") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("controlplane"))
+class ModulesTogether(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
+    """Gives all tests of a module that needs the API server to one worker, and the others to whoever is free.
+
+    So what such a module starts is started once, and replicas that fight for a Lease do not fight another pair for the processor.
+    pytest-xdist's own mark for that, ``xdist_group``, does nothing here: version 3.8 writes the group into a field of its items that
+    pytest 9.2 has no more, and each test is sent anywhere.
+    """
+
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        super().__init__(config, log)
+        self._together: dict[str, bool] = {}
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        if module not in self._together:
+            text = (self.config.rootpath / module).read_text(encoding="utf-8")
+            self._together[module] = "mark.controlplane" in text
+        return module if self._together[module] else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ModulesTogether:
+    """Share tests out in our way where pytest is given several workers."""
+    return ModulesTogether(config, log)
 
 
 @pytest.fixture(scope="session")

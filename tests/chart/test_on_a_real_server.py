@@ -22,7 +22,7 @@ from tools import charttools
 from tools.controlplane import ControlPlane, present_assets
 
 # Servers of their own, so these need not wait for the tests that share one.
-pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("chart")]
+pytestmark = [pytest.mark.controlplane]
 
 CRD = CHART / "files/crds/hfrunners.dev_runnerpools.yaml"
 MATRIX = [(), *(("-f", path) for path in VALUES)]

@@ -156,7 +156,8 @@ class Answer:
         found = self.headers.get("x-oauth-scopes")
         if found is None:
             return None
-        return tuple(scope.strip() for scope in text(found, LONGEST_HEADER).split(",") if scope.strip())
+        scopes = (scope.strip() for scope in text(found, LONGEST_HEADER).split(","))
+        return tuple(text(scope, LONGEST_WORD) for scope in scopes if scope)
 
     @property
     def token_expires(self) -> str:

@@ -30,6 +30,12 @@ async def test_a_classic_token_shows_its_scopes_and_a_fine_grained_one_shows_not
     assert (fine.scopes, fine.permissions) == (None, None)
 
 
+@virtual
+async def test_a_scope_of_any_length_is_a_word() -> None:
+    script = Script(answer(200, {}, x_oauth_scopes="repo, " + 2_000 * "9"))
+    assert (await script.connect().grant()).scopes == ("repo", 127 * "9" + "…")
+
+
 @pytest.mark.parametrize(
     ("text", "epoch"),
     [
