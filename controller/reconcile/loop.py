@@ -405,10 +405,11 @@ def _unaccounted(done: Plan, snapshot: Snapshot, pools: Sequence[Pool]) -> set[t
 
 def _secrets_of_pools_that_leave(pools: Sequence[Pool], done: Plan) -> set[SecretRef]:
     """Return the Secrets that pools name which leave, and no others name."""
+    leaving = {uid for uid, report in done.reports.items() if report.pool.leaving}
+    leaving |= {pool.uid for pool in pools if pool.deleting}
     needed: dict[bool, set[SecretRef]] = {True: set(), False: set()}
-    for pool in pools:
-        report = done.reports.get(pool.uid)
-        mine = needed[pool.deleting or (report is not None and report.pool.leaving)]
+    for pool in pools if leaving else ():
+        mine = needed[pool.uid in leaving]
         mine.update(variable.secret for variable in pool.template.secret_env)
         for place in pool.footprints:
             mine.update((place.registrations.source.secret, place.account.secret))

@@ -14,7 +14,8 @@ from tools.e2e.services import GITHUB_PORT, HUB_PORT, OWNER, Services, Truth
 CHART = "charts/hf-runner-controller"
 RELEASE = "hf-runner-controller"
 SYSTEM, POOLS, SERVICES, OTHER = "hfrc-e2e", "hfrc-e2e-pools", "hfrc-e2e-services", "hfrc-e2e-other"
-NAMESPACES = (SYSTEM, POOLS, SERVICES, OTHER)
+TENANT = "hfrc-e2e-tenant"
+NAMESPACES = (SYSTEM, POOLS, SERVICES, OTHER, TENANT)
 CRD = "runnerpools.hfrunners.dev"
 REPOSITORIES = ("lib", "kernels", "train")
 GITHUB_SECRET, HUB_SECRET = "github-app", "hf-token"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tools.e2e.cluster import Helm, StoryError, until
+from tools.e2e.deletion import Deletions
 from tools.e2e.services import manifests
 from tools.e2e.stage import (
     CHART,
@@ -24,10 +25,9 @@ from tools.e2e.stage import (
     image_values,
     merged,
 )
-from tools.e2e.upgrade import Upgrades
 
 
-class Story(Upgrades):
+class Story(Deletions):
     """The whole story."""
 
     def tell(self) -> None:
@@ -51,10 +51,14 @@ class Story(Upgrades):
             self._upgrade_under_load,
             self._rotate_secrets,
             self._judge_pools_by_helm,
+            self._serve_a_second_tenant,
+            self._mend_a_typo,
+            self._delete_a_namespace,
             self._refuse_a_second_release,
             self._refuse_an_older_crd,
             self._uninstall_under_load,
             self._install_two_side_by_side,
+            self._delete_a_watched_namespace,
             self._end,
         ]
 
