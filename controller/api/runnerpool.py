@@ -139,6 +139,8 @@ def read_mistake(detail: ErrorDetails, root: type[BaseModel]) -> Mistake:
     at = tuple(step for step in detail["loc"] if step != "[key]")
     if detail["type"] == "extra_forbidden":
         return Mistake(at, _unknown_field(at, root))
+    if detail["type"] == "string_type" and at[:2] == ("spec", "deadlines"):
+        return Mistake(at, "write a duration with its unit, such as 90s, 10m, 1h30m or 2d")
     sentence = _SENTENCES.get(detail["type"])
     return Mistake(at, sentence.format_map(detail.get("ctx", {})) if sentence else detail["msg"])
 

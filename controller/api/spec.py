@@ -124,7 +124,12 @@ class GitHub(Strict):
         "Plain http is for simulators: on loopback, or where the controller runs with --allow-http."
     )
     credentials_secret: Annotated[
-        str, Field(max_length=253), matches(SECRET_NAME, "write the name of a Secret in the pool's namespace")
+        str,
+        Field(max_length=253),
+        matches(
+            SECRET_NAME,
+            "write the name of a Secret in the pool's namespace: lower-case letters, digits, - and .",
+        ),
     ] = Field(
         description="Name of a Secret in the pool's namespace: either the keys appId and privateKey of a GitHub App, "
         "with installationId where it must not be looked up, or the key token. Enterprise URLs need a token."
@@ -206,7 +211,12 @@ class HuggingFace(Strict):
         matches(HF_NAMESPACE, "write a user or organization name as in its address on the Hub"),
     ] = Field(description="User or organization on the Hub that owns the HF Jobs and pays for them.")
     token_secret: Annotated[
-        str, Field(max_length=253), matches(SECRET_NAME, "write the name of a Secret in the pool's namespace")
+        str,
+        Field(max_length=253),
+        matches(
+            SECRET_NAME,
+            "write the name of a Secret in the pool's namespace: lower-case letters, digits, - and .",
+        ),
     ] = Field(
         description="Name of a Secret in the pool's namespace; its key token holds a Hugging Face token that may write "
         "Jobs in the namespace. Runners never get it."
@@ -232,7 +242,12 @@ class SecretVariable(Strict):
         matches_not(RESERVED_ENV, f"choose another name: {RESERVED_WORDS}"),
     ] = Field(description="Name of the variable in the runner.")
     secret: Annotated[
-        str, Field(max_length=253), matches(SECRET_NAME, "write the name of a Secret in the pool's namespace")
+        str,
+        Field(max_length=253),
+        matches(
+            SECRET_NAME,
+            "write the name of a Secret in the pool's namespace: lower-case letters, digits, - and .",
+        ),
     ] = Field(description="Name of a Secret in the pool's namespace.")
     key: Annotated[
         str,

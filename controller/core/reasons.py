@@ -21,6 +21,7 @@ class Reason(Enum):
     Readable = "Every repository of the pool was read."
     LaunchesSucceed = "No launch has failed since the last runner that came online."
     JobsUninterrupted = "No HF Job has ended under a workflow job in the last hour."
+    SpecConsistent = "The spec says nothing against itself."
     LabelsDistinct = "No other pool serves the same repositories with the same labels."
 
     # --- a pool on its way in or out
@@ -42,6 +43,7 @@ class Reason(Enum):
     InvalidSpec = (
         "The spec has a mistake that the API server could not see; the message says how to write it right."
     )
+    SpecContradiction = "The spec says something against itself, or against how GitHub and the Hub work; the message says what to write instead."
     UnknownFlavor = "The Hub offers no such hardware flavor; the message names the nearest ones."
     SecretMissing = (
         "A Secret that the pool names does not exist or may not be read; create it or grant access."

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.core.backoff import POOL, STALLED_AFTER, Backoff
+from controller.core.contradictions import contradictions
 from controller.core.lifecycle import Phase, Runner
 from controller.core.model import Disposition, Failure, Footprint, Pool, RerunState
 from controller.core.overlap import Overlap
@@ -53,6 +54,7 @@ CONDITIONS = (
     "LaunchesSucceed",
     "JobsUninterrupted",
     "LabelsDistinct",
+    "SpecConsistent",
 )
 """Types of all conditions that a status may have; metrics show these and no others."""
 
@@ -143,6 +145,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _intents(report),
         _uninterrupted(report, now),
         _labels(overlaps),
+        _consistent(report.pool),
     ]
 
 
@@ -311,6 +314,14 @@ def _labels(overlaps: Sequence[Overlap]) -> _Aspect:
         message = f"{', '.join(far[0].labels)}: {Reason.SharedLabels.meaning}"
         return _Aspect("LabelsDistinct", False, Reason.SharedLabels, message)
     return _Aspect("LabelsDistinct", True, *_fine(Reason.LabelsDistinct))
+
+
+def _consistent(pool: Pool) -> _Aspect:
+    found = contradictions(pool)
+    if not found:
+        return _Aspect("SpecConsistent", True, *_fine(Reason.SpecConsistent))
+    told = ". ".join(map(str, found))
+    return _Aspect("SpecConsistent", False, Reason.SpecContradiction, f"{told}.")
 
 
 def _conditions(

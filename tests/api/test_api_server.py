@@ -28,7 +28,8 @@ from controller.api.status import (
     Waiting,
 )
 from controller.core.model import RerunState
-from tests.api.cases import BAD, GOOD, Bad, manifest
+from tests.api.cases import BAD, GOOD, Bad, github, manifest
+from tests.cli.mistakes import MISTAKES, Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,22 @@ def test_the_api_server_refuses_what_the_models_refuse_at_the_same_place(
     ]
     assert [field for field, _ in found] == [bad.server_at or bad.at]
     assert (bad.server_says or bad.says) in found[0][1]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_the_api_server_refuses_a_mistake_with_a_sentence_or_leaves_it_to_a_condition(
+    pools: client.CustomObjectsApi, mistake: Mistake
+) -> None:
+    """What it takes is named by ``check``, and by a condition of the pool."""
+    right = manifest({"github": github(repositories={"include": ["acme/lib"]})})
+    obj, options = mistake.applied_to(right), {"dry_run": "All", "field_validation": "Strict"}
+    if not mistake.server:
+        pools.create_namespaced_custom_object(**WHERE, body=obj, **options)
+        return
+    with pytest.raises(client.ApiException) as caught:
+        pools.create_namespaced_custom_object(**WHERE, body=obj, **options)
+    assert caught.value.status in (400, 422)
+    assert mistake.server in json.loads(caught.value.body)["message"]
 
 
 def test_a_misspelt_field_is_refused_under_strict_validation(pools: client.CustomObjectsApi) -> None:

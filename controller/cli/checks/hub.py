@@ -10,6 +10,7 @@ from controller.adapters.huggingface.inspection import HubInspection, Identity
 from controller.adapters.huggingface.session import Session
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
+from controller.core.contradictions import duration, warm_launches_a_day, warm_seconds
 from controller.core.labels import nearest
 from controller.core.model import Disposition, Failure, Flavor, HubAccount
 from controller.core.reasons import Reason
@@ -124,7 +125,8 @@ def check_flavors(subject: Subject, offered: Iterable[Flavor], found: Findings) 
     dearest = max(per_hour.values())
     listed = ", ".join(f"{name} ${usd:.2f}/h" for name, usd in per_hour.items())
     idle = (
-        f" minIdle {pool.min_idle} costs ${pool.min_idle * dearest:.2f} an hour day and night."
+        f" minIdle {pool.min_idle} costs ${pool.min_idle * dearest:.2f} an hour day and night: a warm runner is replaced every "
+        f"{duration(warm_seconds(pool))}, about {warm_launches_a_day(pool):,} launches a day in all."
         if pool.min_idle
         else ""
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import SecretReader, Subject
+from controller.core.contradictions import contradictions
 from controller.core.model import Flavor
 from controller.core.overlap import find_overlaps
 from controller.core.reasons import Reason
@@ -14,7 +15,8 @@ from controller.ports import UpstreamError
 
 # The runner is built for glibc, and the bootstrap is a shell script (docs/bootstrap.md).
 _NOT_GLIBC = re.compile(
-    r"(^|[/:_.-])(alpine|busybox|distroless|scratch|nanoserver|windowsservercore)(?![a-z])", re.IGNORECASE
+    r"(^|[/:_.-])(alpine|busybox|distroless|scratch|nanoserver|windowsservercore)(?![a-z])",
+    re.IGNORECASE,
 )
 _SPACE = ("huggingface.co/spaces/", "hf.co/spaces/")
 
@@ -36,6 +38,13 @@ def check_image(subject: Subject, found: Findings) -> None:
     if "@sha256:" not in image and tag in ("", "latest") and not image.startswith(_SPACE):
         reason = Reason.ImageUnpinned
         found.add(Severity.NOTE, reason, str(subject), f"{image}: {reason.meaning}", where=where)
+
+
+def check_spec(subject: Subject, found: Findings) -> None:
+    """Find what a spec says against itself."""
+    for one in contradictions(subject.pool):
+        where = subject.written(one.at)
+        found.add(Severity.WARNING, Reason.SpecContradiction, str(subject), f"{one}.", where=where)
 
 
 async def check_variables(subject: Subject, secrets: SecretReader, found: Findings) -> None:
