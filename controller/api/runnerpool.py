@@ -140,6 +140,8 @@ def read_mistake(detail: ErrorDetails, root: type[BaseModel]) -> Mistake:
     if detail["type"] == "extra_forbidden":
         return Mistake(at, _unknown_field(at, root))
     sentence = _SENTENCES.get(detail["type"])
+    if detail["type"] == "string_type" and at[-2:-1] == ("deadlines",):
+        sentence = "write a duration with its unit, such as 3600s or 1h: a number alone says none"
     return Mistake(at, sentence.format_map(detail.get("ctx", {})) if sentence else detail["msg"])
 
 

@@ -24,6 +24,7 @@ from controller.cli.exits import INTERRUPTED
 from controller.cli.names import current_namespace
 from controller.cli.terminal import Console, is_link, say, say_lines
 from controller.core.lifecycle import Phase
+from controller.core.text import counted
 from controller.ports import UpstreamError
 
 REFRESH = 2.0
@@ -209,7 +210,7 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
         )
         words.append(f"nothing is launched for {whose}: {why}")
     words.append(
-        f"{_count(len(fleet.rows), 'runner')} in {_count(len(fleet.pools), 'pool')}, {idle} without any; "
+        f"{counted(len(fleet.rows), 'runner')} in {counted(len(fleet.pools), 'pool')}, {idle} without any; "
         f"${fleet.usd_per_hour:.2f} per hour"
     )
     return (
@@ -217,10 +218,6 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
         if fleet.rows
         else Group(*(Text(line) for line in words))
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _page(name: str, url: str | None, row: Row, *, links: bool) -> Text:

@@ -45,6 +45,7 @@ from controller.core.report import (
     Waiting,
 )
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
+from controller.core.text import counted
 
 GIVE_BACK_HOLD = 20.0
 """Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
@@ -616,7 +617,14 @@ class PoolPass:
         queued = demand.queued[len(demand.queued) - self.waiting :]
         coming = min(self.waiting, len(self.capacity) + self.launched)
         if coming:
-            add(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"), queued)
+            add(
+                _waiting(
+                    Reason.RunnerStarting,
+                    coming,
+                    f"{counted(coming, 'runner is', 'runners are')} coming or idle",
+                ),
+                queued,
+            )
         if rest := queued[coming:]:
             add(self._why_not_served(len(rest), failures), rest)
         if demand.group_only:

@@ -260,7 +260,7 @@ async def test_a_deleted_pool_ends_its_idle_runners_and_waits_for_its_running_jo
     await until(lambda: len(account.live_hf_jobs()) == 1, "the idle runner has ended")
 
     def waits(pool: dict[str, object]) -> bool:
-        return "1 running workflow jobs are waited for" in str(condition(pool, "Reconciling").get("message"))
+        return "1 running workflow job is waited for" in str(condition(pool, "Reconciling").get("message"))
 
     draining = await namespace.until(waits, "it says that it waits")
     assert condition(draining, "Ready")["reason"] == "Draining"

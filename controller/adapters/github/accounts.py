@@ -131,7 +131,9 @@ class Accounts:
                 if found is None:
                     names = text(", ".join(sorted(group.name for group in groups)), LONGEST_MESSAGE) or "none"
                     what = f"runner group {name!r}" if name else "default runner group"
-                    raise _missing(f"{scope} has no {what}; the credentials see: {names}")
+                    raise _missing(
+                        f"{scope.kind.value.lower()} {scope.owner} has no {what}; the credentials see: {names}"
+                    )
         return found
 
     async def _known_groups(self, scope: Scope, *, younger_than: float) -> tuple[RunnerGroup, ...]:
