@@ -38,6 +38,7 @@ from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
 from controller.adapters.kube.stop_switch import KubernetesStopSwitch, SwitchName
 from controller.api.crd import missing_fields
+from controller.api.status import NEVER_SEEN
 from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
@@ -249,7 +250,24 @@ async def _election(
     client = await connect(kubeconfig=options.kubeconfig, context=options.context)
     stack.push_async_callback(client.close)
     leases = KubernetesLeases(client=client, namespace=where.namespace, name=where.name, clock=clock)
-    return Election(leases=leases, identity=_identity(), timing=where.timing, clock=clock)
+
+    async def untouched() -> bool:
+        """Return whether no controller has ever looked at any pool that this one is to serve."""
+        try:
+            pools = [
+                pool
+                for namespace in options.namespaces or (None,)
+                for pool in await list_pools(client, namespace=namespace)
+            ]
+        except UpstreamError:
+            return False
+        return all(
+            (pool.get("status") or {}).get("observedGeneration", NEVER_SEEN) == NEVER_SEEN for pool in pools
+        )
+
+    return Election(
+        leases=leases, identity=_identity(), timing=where.timing, clock=clock, untouched=untouched
+    )
 
 
 async def _elected(election: Election, stop: asyncio.Event) -> bool:

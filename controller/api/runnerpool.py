@@ -142,6 +142,8 @@ def read_mistake(detail: ErrorDetails, root: type[BaseModel]) -> Mistake:
     if detail["type"] == "string_type" and at[:2] == ("spec", "deadlines"):
         return Mistake(at, "write a duration with its unit, such as 90s, 10m, 1h30m or 2d")
     sentence = _SENTENCES.get(detail["type"])
+    if detail["type"] == "string_type" and at[-2:-1] == ("deadlines",):
+        sentence = "write a duration with its unit, such as 3600s or 1h: a number alone says none"
     return Mistake(at, sentence.format_map(detail.get("ctx", {})) if sentence else detail["msg"])
 
 

@@ -80,7 +80,10 @@ class Wanted:
             spec["minIdle"] = self.min_idle
         deadlines = {}
         if self.like == JOBS_ACTIONS:
-            deadlines["idle"] = "5m"  # its RUNNER_IDLE_TIMEOUT
+            deadlines = {
+                "idle": "5m",
+                "lifetime": "1h",
+            }  # the defaults of its RUNNER_IDLE_TIMEOUT and JOB_TIMEOUT
         if self.lifetime:
             deadlines["lifetime"] = self.lifetime
         if deadlines:
@@ -135,7 +138,11 @@ class Wanted:
 @click.option("--image", metavar="IMAGE", help="Container image. Default: Ubuntu, with CUDA for GPU flavors.")
 @click.option("--max-runners", type=click.IntRange(0, 1_000), default=4, show_default=True)
 @click.option("--min-idle", type=click.IntRange(0, 1_000), default=0, show_default=True)
-@click.option("--lifetime", metavar="DURATION", help="Longest workflow job, such as 45m. Default: 6h.")
+@click.option(
+    "--lifetime",
+    metavar="DURATION",
+    help="Longest workflow job, such as 45m. Default: 6h; with --like jobs-actions 1h, its JOB_TIMEOUT.",
+)
 @click.option("--app-id", metavar="ID", help="Of the GitHub App.")
 @click.option(
     "--app-key-file",

@@ -25,7 +25,7 @@ from controller.cli.exits import INTERRUPTED
 from controller.cli.terminal import say
 from controller.core.reasons import Reason
 from controller.core.stop_switch import MOST_ACCOUNT, Stop
-from controller.core.text import text
+from controller.core.text import counted, text
 from controller.ports import UpstreamError
 
 LOOK = 1.0
@@ -187,12 +187,13 @@ async def pause(turn: Turn, *, account: str, reason: str) -> None:
         return
     if heard.waiting:
         raise click.ClickException(
-            f"the switch is on, but {_count(heard.waiting)} not said within {turn.patience:g} s that nothing is launched: "
+            f"the switch is on, but {counted(len(heard.waiting), 'pool has', 'pools have')} not said within {turn.patience:g} s that nothing is launched: "
             f"{_some(heard.waiting)}. See whether the controller runs, leads, and reads this ConfigMap (--stop-switch): "
             "kubectl describe runnerpool has its words, its log too."
         )
-    pools = f"{heard.pools} pools launch" if heard.pools != 1 else "1 pool launches"
-    say(f"{pools} nothing any more; running workflow jobs go on")
+    say(
+        f"{counted(heard.pools, 'pool launches', 'pools launch')} nothing any more; running workflow jobs go on"
+    )
 
 
 async def resume(turn: Turn, *, account: str) -> None:
@@ -221,10 +222,10 @@ async def resume(turn: Turn, *, account: str) -> None:
         return
     if heard.waiting:
         raise click.ClickException(
-            f"the switch is off, but {_count(heard.waiting)} not said within {turn.patience:g} s that launches go on: "
+            f"the switch is off, but {counted(len(heard.waiting), 'pool has', 'pools have')} not said within {turn.patience:g} s that launches go on: "
             f"{_some(heard.waiting)}. See whether the controller runs and leads: kubectl describe runnerpool has its words."
         )
-    say(f"{heard.pools} pools launch again" if heard.pools != 1 else "1 pool launches again")
+    say(f"{counted(heard.pools, 'pool launches', 'pools launch')} again")
 
 
 async def _left(switch: KubernetesStopSwitch) -> Sequence[Stop]:
@@ -236,10 +237,6 @@ async def _left(switch: KubernetesStopSwitch) -> Sequence[Stop]:
         if error.status not in (401, 403):
             raise
         return people
-
-
-def _count(names: Sequence[str]) -> str:
-    return f"{len(names)} pools have" if len(names) != 1 else "1 pool has"
 
 
 def _some(names: Sequence[str]) -> str:

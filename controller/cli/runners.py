@@ -24,6 +24,7 @@ from controller.cli.exits import INTERRUPTED
 from controller.cli.names import current_namespace
 from controller.cli.terminal import Console, is_link, say, say_lines
 from controller.core.lifecycle import Phase
+from controller.core.text import counted
 from controller.ports import UpstreamError
 
 REFRESH = 2.0
@@ -177,29 +178,17 @@ def _row(
 
 
 # --------------------------------------------------------------------------------------------------------------- showing
-def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
-    """Return the table. With ``links`` a terminal shows short names that lead to the pages, else the addresses are written out."""
+def draw(fleet: Fleet, *, now: datetime, links: bool, width: int = WIDEST) -> RenderableType:
+    """Return the table, at most as wide as ``width`` if that can be without cutting a runner's name. With ``links`` a terminal shows short names that lead to the pages, else the addresses are written out."""
     table = Table(box=box.SIMPLE_HEAD if links else None, pad_edge=False, header_style="bold")
-    for column in ("POOL", "RUNNER", "PHASE", "FOR", "FLAVOR", "USD/H", "HF JOB", "WORKFLOW JOB"):
+    cells = [_cells(row, now, links=links) for row in fleet.rows]
+    for column in _that_fit(cells, width):
         right = column in ("FOR", "USD/H")
-        # Names are folded rather than cut on a narrow terminal: `logs` wants them whole.
         table.add_column(
-            column,
-            justify="right" if right else "left",
-            overflow="fold",
-            no_wrap=column != "RUNNER" or not links,
+            column, justify="right" if right else "left", overflow="fold", no_wrap=column != "RUNNER"
         )
-    for row in fleet.rows:
-        table.add_row(
-            f"{row.namespace}/{row.pool}",
-            Text(row.name),
-            Text(row.phase, style=STYLES.get(Phase(row.phase), "") if row.phase in set(Phase) else ""),
-            _age(row.since, now),
-            Text(row.flavor),
-            "" if row.usd_per_hour is None else f"{row.usd_per_hour:.2f}",
-            _page((row.hf_job_id or "")[-8:], row.hf_job_url, row, links=links),
-            _page((row.workflow_job_url or "").rpartition("/")[2], row.workflow_job_url, row, links=links),
-        )
+    for row in cells:
+        table.add_row(*(row[str(column.header)] for column in table.columns))
     words = [f"{pool}: {count} more, not in its status" for pool, count in fleet.unshown.items()]
     idle = len(fleet.pools) - len({f"{row.namespace}/{row.pool}" for row in fleet.rows})
     for why in dict.fromkeys(fleet.stopped.values()):
@@ -209,7 +198,7 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
         )
         words.append(f"nothing is launched for {whose}: {why}")
     words.append(
-        f"{_count(len(fleet.rows), 'runner')} in {_count(len(fleet.pools), 'pool')}, {idle} without any; "
+        f"{counted(len(fleet.rows), 'runner')} in {counted(len(fleet.pools), 'pool')}, {idle} without any; "
         f"${fleet.usd_per_hour:.2f} per hour"
     )
     return (
@@ -219,8 +208,41 @@ def draw(fleet: Fleet, *, now: datetime, links: bool) -> RenderableType:
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+COLUMNS = ("POOL", "RUNNER", "PHASE", "FOR", "FLAVOR", "USD/H", "HF JOB", "WORKFLOW JOB")
+FIRST_TO_GO = ("HF JOB", "WORKFLOW JOB", "USD/H", "FLAVOR", "POOL", "FOR")
+"""What a narrow terminal does without, in this order: `logs` and people need the runner's name, whole, and its phase."""
+
+BETWEEN_COLUMNS = 3
+"""Blanks between two columns of the table, and around it, as ``rich`` draws it: padding and a divider."""
+
+
+def _cells(row: Row, now: datetime, *, links: bool) -> Mapping[str, Text]:
+    return {
+        "POOL": Text(f"{row.namespace}/{row.pool}"),
+        "RUNNER": Text(row.name),
+        "PHASE": Text(row.phase, style=STYLES.get(Phase(row.phase), "") if row.phase in set(Phase) else ""),
+        "FOR": Text(_age(row.since, now)),
+        "FLAVOR": Text(row.flavor),
+        "USD/H": Text("" if row.usd_per_hour is None else f"{row.usd_per_hour:.2f}"),
+        "HF JOB": _page((row.hf_job_id or "")[-8:], row.hf_job_url, row, links=links),
+        "WORKFLOW JOB": _page(
+            (row.workflow_job_url or "").rpartition("/")[2], row.workflow_job_url, row, links=links
+        ),
+    }
+
+
+def _that_fit(cells: Sequence[Mapping[str, Text]], width: int) -> Sequence[str]:
+    """Return the columns that a terminal has room for."""
+    widths = {
+        column: max([len(column), *(row[column].cell_len for row in cells)]) + BETWEEN_COLUMNS
+        for column in COLUMNS
+    }
+    left = list(COLUMNS)
+    for column in FIRST_TO_GO:
+        if sum(widths[one] for one in left) + BETWEEN_COLUMNS <= width:
+            break
+        left.remove(column)
+    return left
 
 
 def _page(name: str, url: str | None, row: Row, *, links: bool) -> Text:
@@ -247,7 +269,7 @@ def _print(fleet: Fleet, console: Console, *, as_json: bool) -> None:
         say_lines(f"{json.dumps(fleet.to_json(), indent=2)}\n")
     else:
         console.origins |= fleet.origins
-        _show(draw(fleet, now=datetime.now(UTC), links=console.is_terminal), console)
+        _show(draw(fleet, now=datetime.now(UTC), links=console.is_terminal, width=console.width), console)
 
 
 def _show(drawn: RenderableType, console: Console) -> None:
@@ -323,7 +345,9 @@ async def _run(
                 if live is not None:
                     live.start()
                     console.origins |= fleet.origins
-                    live.update(draw(fleet, now=datetime.now(UTC), links=True), refresh=True)
+                    live.update(
+                        draw(fleet, now=datetime.now(UTC), links=True, width=console.width), refresh=True
+                    )
                 elif fleet != shown:
                     _print(fleet, console, as_json=as_json)
                     shown = fleet

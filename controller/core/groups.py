@@ -45,7 +45,7 @@ def missing_group(pool: Pool, snapshot: Snapshot) -> Failure | None:
         return None
     names = text(", ".join(sorted(group.name for group in seen.items)), MOST_NAMES) or "none"
     message = (
-        f"spec.github.runnerGroup: {pool.scope} has no runner group {pool.runner_group!r}; the credentials see: {names}. "
+        f"spec.github.runnerGroup: {pool.scope.kind.value.lower()} {pool.scope.owner} has no runner group {pool.runner_group!r}; the credentials see: {names}. "
         "Correct the name, or make the group; it is looked for every 30 seconds"
     )
     return Failure(reason=Reason.RunnerGroupMissing, message=f"{message}.", disposition=Disposition.PERSON)

@@ -50,6 +50,7 @@ from controller.core.report import (
 )
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
 from controller.core.suspicion import Divided, Group, Span, Start, Wanted
+from controller.core.text import counted
 
 GIVE_BACK_HOLD = 20.0
 """Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
@@ -814,7 +815,14 @@ class PoolPass:
         queued = self.divided.trusted[min(self._taken, len(self.divided.trusted)) :]
         coming = min(len(queued), len(self.capacity) + self.launched + len(queued) - self._trusted)
         if coming:
-            add(_waiting(Reason.RunnerStarting, coming, f"{coming} runners are coming or idle"), queued)
+            add(
+                _waiting(
+                    Reason.RunnerStarting,
+                    coming,
+                    f"{counted(coming, 'runner is', 'runners are')} coming or idle",
+                ),
+                queued,
+            )
         if rest := queued[coming:]:
             add(self._why_not_served(len(rest), failures), rest)
         for group in self.divided.groups:

@@ -20,7 +20,7 @@ from controller.core.overlap import Overlap
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport, Waiting
 from controller.core.retry import summary
-from controller.core.text import text
+from controller.core.text import counted, text
 
 MOST_RUNNERS = 20
 MOST_WAITING = 16
@@ -154,7 +154,13 @@ def _fine(reason: Reason) -> tuple[Reason, str]:
 
 
 def _told(failure: Failure) -> tuple[Reason, str]:
-    request = f" (request id {failure.request_id})" if failure.request_id else ""
+    """Return what a condition says of a failure.
+
+    The service's own id of the request is for its support, so only where the fault is the service's: beside what a person has to
+    do it would be noise, another one each time.
+    """
+    named = failure.request_id if failure.disposition is not Disposition.PERSON else None
+    request = f" (request id {named})" if named else ""
     return failure.reason, failure.message + request
 
 
@@ -165,7 +171,10 @@ def _what_needs_a_person(report: PoolReport) -> tuple[Reason, str] | None:
     for known in report.memory.backoffs.values():
         if known.failure.disposition is Disposition.PERSON or known.failures >= STALLED_AFTER:
             reason, message = _told(known.failure)
-            return reason, f"{known.failures} launches in a row failed: {message}"
+            return (
+                reason,
+                f"{counted(known.failures, 'launch failed', 'launches in a row failed')}: {message}",
+            )
     return None
 
 
@@ -194,7 +203,7 @@ def _progress(report: PoolReport) -> tuple[Reason, str]:
         return _fine(Reason.Drained)
     if report.pool.leaving:
         busy = report.count(Phase.BUSY)
-        jobs = "1 running workflow job is" if busy == 1 else f"{busy} running workflow jobs are"
+        jobs = counted(busy, "running workflow job is", "running workflow jobs are")
         waits = f" {jobs} waited for, each up to deadlines.lifetime." if busy else ""
         return Reason.Draining, Reason.Draining.meaning + waits + _unreadable_places(report)
     return _fine(Reason.UpToDate if report.observed else Reason.Pending)

@@ -35,6 +35,11 @@ def text(value: object, limit: int, *, lines: bool = False) -> str:
     return "".join(_clean_character(c, lines=lines) for c in value)
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """Return a number with the word for it: ``1 runner``, ``2 runners``; ``more`` is the plural where that takes another form."""
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
+
+
 def _clean_character(c: str, *, lines: bool) -> str:
     if c in _LINE_BREAKS:
         return ("\t" if c == "\t" else "\n") if lines else " "

@@ -90,41 +90,47 @@ class Observatory:
         basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group) for p in pools)
         if basis == self._watched:
             return False
-        self._watched = basis
-        self._follow(pools)
+        # What could not be followed is tried again in the next pass; taken for followed, it would be nobody's for ever.
+        self._watched = basis if self._follow(pools) else ()
         return True
 
-    def _follow(self, pools: Sequence[Pool]) -> None:
+    def _follow(self, pools: Sequence[Pool]) -> bool:
+        """Follow what the pools need; return whether all of it is. What cannot be followed costs its own pools alone."""
         places = [place for pool in pools for place in pool.footprints]
         sources = sorted({pool.source for pool in pools})
-        self._keep(self.queues, sources, self._open_queue)
-        self._keep(self.single, sources, self._open_single)
+        whole = self._keep(self.queues, sources, self._open_queue)
+        whole &= self._keep(self.single, sources, self._open_single)
         patterns: dict[GitHubSource, list[Patterns]] = defaultdict(list)
         for pool in pools:
             patterns[pool.source].append(_patterns(pool))
         for source in sources:
-            self.queues[source].want(patterns[source])
-        self._keep(self.registrations, sorted({p.registrations for p in places}), self._open_registrations)
-        self._follow_groups(pools)
+            if source in self.queues:
+                self.queues[source].want(patterns[source])
+        scopes = sorted({p.registrations for p in places})
+        whole &= self._keep(self.registrations, scopes, self._open_registrations)
+        whole &= self._follow_groups(pools)
         accounts = sorted({p.account for p in places})
-        self._keep(self.accounts, accounts, self._open_account)
-        self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+        whole &= self._keep(self.accounts, accounts, self._open_account)
+        whole &= self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+        return whole
 
-    def _follow_groups(self, pools: Sequence[Pool]) -> None:
+    def _follow_groups(self, pools: Sequence[Pool]) -> bool:
         """Look at the runner groups where pools launch now; a repository has none to look at."""
         named: dict[RegistrationScope, set[str]] = defaultdict(set)
         for pool in pools:
             if pool.scope.kind is not ScopeKind.REPOSITORY:
-                names = named[
-                    pool.footprint.registrations
-                ]  # one for the default group too, which needs no name
+                names = named[pool.footprint.registrations]  # for the default group too, which needs no name
                 if pool.runner_group is not None:
                     names.add(pool.runner_group)
-        self._keep(self.groups, sorted(named), self._open_groups)
+        whole = self._keep(self.groups, sorted(named), self._open_groups)
         for where, names in named.items():
-            self.groups[where].want(names)
+            if where in self.groups:
+                self.groups[where].want(names)
+        return whole
 
-    def _keep(self, known: dict[K, Any], wanted: Iterable[K], opened: Callable[[K], Any]) -> None:
+    def _keep(self, known: dict[K, Any], wanted: Iterable[K], opened: Callable[[K], Any]) -> bool:
+        """Open what is wanted and close the rest; return whether everything that is wanted is open."""
+        whole = True
         keys = dict.fromkeys(
             wanted
         )  # in their order, and found at once: a thousand of each are nothing special
@@ -133,9 +139,15 @@ class Observatory:
             self._tasks.pop((id(known), key)).cancel()
         for key in keys:
             if key not in known:
-                known[key] = opened(key)
+                try:
+                    known[key] = opened(key)
+                except Exception:
+                    log.exception("cannot be observed", extra={"reason": "InternalError", "detail": str(key)})
+                    whole = False
+                    continue
                 task = asyncio.create_task(_supervised(known[key].run, str(key)), name=f"observe:{key}")
                 self._tasks[id(known), key] = task
+        return whole
 
     def _open_queue(self, source: GitHubSource) -> QueueObserver:
         return QueueObserver(

@@ -150,6 +150,36 @@ def test_a_runner_is_downloaded_with_what_the_image_has(box: Box, releases: Rele
     assert not list((box.home / ".hfrunner").glob("*.tar.gz"))
 
 
+@pytest.mark.parametrize("broken", [("curl",), ("curl", "wget")])
+def test_a_tool_that_does_not_start_lets_the_next_one_try(
+    box: Box, releases: Releases, broken: tuple[str, ...]
+) -> None:
+    """An image with libraries of its own (``LD_LIBRARY_PATH``) can have a curl that ends before it does anything."""
+    shelf = box.commands(*broken)
+    for tool in broken:
+        box.command_script(shelf, tool, f"echo '{tool}: symbol lookup error: undefined symbol' >&2; exit 127")
+    end = box.run("listen succeed")
+    assert end.outcome == "JobCompleted"
+    assert len(releases.requests) == 1
+    assert "curl does not start in this image (code 127)" in end.output
+
+
+def test_where_no_tool_starts_the_runner_ends_with_what_they_said(box: Box, releases: Releases) -> None:
+    shelf = box.commands("curl", "wget", "python3")
+    box.command_script(shelf, "curl", "echo 'curl: symbol lookup error: undefined symbol' >&2; exit 127")
+    end = box.run("listen succeed")
+    assert end.outcome == "DownloadFailed"
+    assert "symbol lookup error" in end.output
+
+
+def test_a_tool_that_fails_otherwise_leaves_the_next_try_to_the_next_one(
+    box: Box, releases: Releases
+) -> None:
+    shelf = box.commands("curl")
+    box.command_script(shelf, "curl", "echo 'curl: (77) error setting certificate file' >&2; exit 77")
+    assert box.run("listen succeed").outcome == "JobCompleted"
+
+
 def test_a_download_that_fails_is_tried_again(box: Box, releases: Releases) -> None:
     releases.failures = 2
     assert box.run("listen succeed").outcome == "JobCompleted"

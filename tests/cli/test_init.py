@@ -67,6 +67,13 @@ def test_workflows_of_jobs_actions_need_no_edit() -> None:
     assert [one["spec"]["labels"] for one in made] == [["hf-jobs-t4-small"], ["hf-jobs-a10g-large"]]
 
 
+def test_pools_like_those_of_jobs_actions_end_runners_as_early_as_it_does() -> None:
+    (as_it,) = pools(*OWNER, "--like", "jobs-actions", "--flavor", "t4-small")
+    assert as_it["spec"]["deadlines"] == {"idle": "5m", "lifetime": "1h"}
+    (longer,) = pools(*OWNER, "--like", "jobs-actions", "--flavor", "t4-small", "--lifetime", "3h")
+    assert longer["spec"]["deadlines"]["lifetime"] == "3h"
+
+
 def test_without_secrets_the_commands_that_make_them_are_printed_and_no_secret_is() -> None:
     result = init(*OWNER, "--flavor", "t4-small", "-n", "ci")
     assert [one["kind"] for one in yaml.safe_load_all(result.stdout) if one] == ["RunnerPool"]

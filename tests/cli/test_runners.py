@@ -78,6 +78,19 @@ def test_on_a_terminal_the_pages_are_links_behind_short_names() -> None:
     assert all(len(line) < 400 for line in shown.splitlines())
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_on_a_narrow_terminal_names_and_phases_stay_whole_and_other_columns_go(width: int) -> None:
+    name = "t4-hfr-0a1b2c-1234567890-abcdefghij"
+    fleet = read_fleet([pool("t4-of-a-team", live=1, runners=[{**BUSY, "name": name}])])
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(draw(fleet, now=NOW, links=True, width=width))
+    lines = str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+    assert [line for line in lines if name in line and "Busy" in line]
+    assert "RUNNER" in lines[0] + lines[1]
+    assert ("HF JOB" in lines[0] + lines[1]) is (width > 100)
+    assert all(len(line) <= width for line in lines)
+
+
 def test_runners_that_a_status_has_no_room_for_are_counted() -> None:
     shown = text(pool("t4", live=25, runners=[BUSY, SCHEDULING]))
     assert "ci/t4: 23 more, not in its status" in shown

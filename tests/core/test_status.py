@@ -288,3 +288,15 @@ def test_an_address_that_is_too_long_is_left_out_and_not_cut() -> None:
     ]
     assert "hfJobUrl" not in shown
     assert shown["hfJobId"] == "hf-aaaa"
+
+
+def test_the_services_own_id_of_a_request_is_told_where_the_service_failed_and_not_where_a_person_must_act() -> (
+    None
+):
+    for failure, told in ((OUTAGE, True), (REFUSED, False)):
+        view = snapshot(registrations=seen(failure=replace(failure, request_id="4711")))
+        report = run_plan([pool()], view).reports[pool().uid]
+        now = Instant(mono=NOW, wall=SERVER)
+        status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+        said = next(c["message"] for c in status["conditions"] if c["type"] == "GitHubReachable")
+        assert ("4711" in said) is told

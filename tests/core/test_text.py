@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.text import text
+from controller.core.text import counted, text
 
 ANY_TEXT = st.text(st.characters(), max_size=60) | st.text(
     st.characters(categories=["Cc", "Cf", "Cs"]), max_size=9
@@ -48,3 +48,8 @@ def test_no_character_that_a_terminal_acts_on_or_nobody_sees_is_left() -> None:
 )
 def test_what_people_see(written: object, shown: str) -> None:
     assert text(written, 200 if written != "n" * 11 else 10) == shown
+
+
+def test_one_is_one_and_all_others_are_several() -> None:
+    assert counted(1, "runner is", "runners are") == "1 runner is"
+    assert [counted(number, "pool") for number in (0, 1, 2)] == ["0 pools", "1 pool", "2 pools"]

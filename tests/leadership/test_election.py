@@ -52,7 +52,9 @@ class Replica:
         clock: Clock | None = None,
         timing: Timing = TIMING,
         on_lead: Callable[[], None] = lambda: None,
+        untouched: bool = False,
     ) -> None:
+        self.untouched = untouched
         self.name = name
         self.line = line
         self.clock = clock or Clock()
@@ -68,8 +70,17 @@ class Replica:
         self.starts += 1
         leases = KubernetesLeases(client=self.line, namespace="ns", name="l", clock=self.clock)  # type: ignore[arg-type]
         identity = f"{self.name}_{self.starts}"
-        self.election = Election(leases=leases, identity=identity, timing=self.timing, clock=self.clock)
+        self.election = Election(
+            leases=leases,
+            identity=identity,
+            timing=self.timing,
+            clock=self.clock,
+            untouched=self._untouched,
+        )
         self.task = asyncio.create_task(self._live())
+
+    async def _untouched(self) -> bool:
+        return self.untouched
 
     async def _live(self) -> None:
         await self.election.acquire()
@@ -192,6 +203,31 @@ async def test_what_others_say_in_the_lease_stays_in_it() -> None:
     assert server.lease is not None
     assert "note" in server.lease["metadata"]["annotations"]
     await end(a, b)
+
+
+@virtual
+async def test_where_no_controller_has_done_anything_the_first_start_leads_at_once_and_alone() -> None:
+    server = LeaseServer()
+    lines = [Line(server, Random(n)) for n in (1, 2)]
+    a, b = (Replica(name, line, untouched=True) for name, line in zip("ab", lines, strict=True))
+    await leader(a, b)
+    assert asyncio.get_running_loop().time() < 2 * FOLLOW_INTERVAL
+    for _ in range(60):
+        await asyncio.sleep(1)
+        assert a.leads() + b.leads() == 1
+    await end(a, b)
+
+
+@virtual
+async def test_a_first_start_whose_answer_is_lost_leads_without_waiting_for_itself() -> None:
+    server = LeaseServer()
+    line = Line(server, Random(1), lost_answers=1.0)
+    a = Replica("a", line, untouched=True)
+    await asyncio.sleep(1.0)
+    line.lost_answers = 0.0
+    await leader(a)
+    assert asyncio.get_running_loop().time() < TIMING.duration
+    await end(a)
 
 
 # ------------------------------------------------------------------------------------------------------------- things go wrong

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from controller.core.model import Snapshot, Stage
+from controller.core.model import GitHubSource, SecretRef, Snapshot, Stage
 from controller.observe.observatory import Observatory
 from controller.sim.clock import LoopClock
-from tests.core.build import ACCOUNT, hf_job, pool
+from tests.core.build import ACCOUNT, SOURCE, hf_job, pool
 
 
 class Account:
@@ -37,3 +38,54 @@ def test_an_ended_hf_job_that_is_kept_keeps_none_of_the_same_id_at_another_accou
     ended = (hf_job(pool(), stage=Stage.COMPLETED, id="the-same"),)
     observatory.acknowledge(Snapshot(ended={ACCOUNT: ended, other: ended}), kept={(other, "the-same")})
     assert (mine.dropped, theirs.dropped) == (["the-same"], [])
+
+
+class Connections:
+    """Nothing can be opened for one Secret of GitHub, until it can."""
+
+    def __init__(self, broken: GitHubSource) -> None:
+        self.broken: GitHubSource | None = broken
+
+    def github(self, source: GitHubSource) -> Any:
+        if source == self.broken:
+            raise RuntimeError("nobody foresaw this")
+        return Silent()
+
+    def hub(self, account: object) -> Any:
+        return Silent()
+
+    def hardware(self, endpoint: str) -> Any:
+        return Silent()
+
+
+class Silent:
+    """Answers nobody."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def never(*_: object, **__: object) -> None:
+            await asyncio.Event().wait()
+
+        return never
+
+
+async def test_a_place_that_cannot_be_followed_costs_no_other_pool_and_is_tried_again() -> None:
+    other = replace(SOURCE, secret=SecretRef("b", "github-app"))
+    good, bad = pool("good"), pool("bad", source=other)
+    connections = Connections(other)
+    observatory = Observatory(
+        connections=connections,  # type: ignore[arg-type] # as much of it as is asked
+        clock=LoopClock(time=lambda: 0.0),
+        controller_id="test",
+        pools_known=lambda: True,
+        changed=lambda: None,
+    )
+    try:
+        assert observatory.watch([bad, good])
+        assert SOURCE in observatory.queues
+        assert ACCOUNT in observatory.accounts
+        connections.broken = None
+        assert observatory.watch([bad, good])
+        assert other in observatory.queues
+        assert not observatory.watch([bad, good])
+    finally:
+        await observatory.close()

@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import httpx
@@ -25,6 +26,7 @@ import httpx
 from controller.adapters.github.answer import Answer, redact
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
+from controller.core.text import text
 from controller.ports import UpstreamError
 
 
@@ -159,7 +161,11 @@ def error_for(answer: Answer) -> GitHubError:
             return _forbidden(answer, said)
         case 404 | 410:
             hint = f"; the call accepts {answer.accepted}" if answer.accepted else ""
-            return _error(NotFoundError, answer, f"it is gone, renamed, or hidden from the credentials{hint}")
+            return _error(
+                NotFoundError,
+                answer,
+                f"{_what(answer)} is gone, renamed, or hidden from the credentials{hint}",
+            )
         case 409 if registers(answer):
             return _error(NameTakenError, answer, "use a new name")
         case 409:
@@ -178,6 +184,18 @@ def error_for(answer: Answer) -> GitHubError:
             return _error(
                 RejectedError, answer, "GitHub takes the request itself for wrong; please report it"
             )
+
+
+MOST_REPOSITORY = 256
+"""Characters of a repository's name that a message has."""
+
+_REPOSITORY = re.compile(r"/repos/([^/?#]+/[^/?#]+)/")
+
+
+def _what(answer: Answer) -> str:
+    """Return what a call was about, for people: the repository, where it was one."""
+    found = _REPOSITORY.search(answer.url)
+    return f"repository {text(found[1], MOST_REPOSITORY)}, or what was asked of it," if found else "it"
 
 
 def registers(answer: Answer) -> bool:

@@ -109,7 +109,7 @@ class Groups:
 def _none_such(scope: Scope, name: str | None, groups: Sequence[RunnerGroup]) -> str:
     names = text(", ".join(sorted(group.name for group in groups)), LONGEST_MESSAGE) or "none"
     what = f"runner group {name!r}" if name else "default runner group"
-    return f"{scope} has no {what}; the credentials see: {names}"
+    return f"{scope.kind.value.lower()} {scope.owner} has no {what}; the credentials see: {names}"
 
 
 def _group(row: Row) -> RunnerGroup:

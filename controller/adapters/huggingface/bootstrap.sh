@@ -407,14 +407,15 @@ adopt_archive() {
   bounded tar -xzof "$1" -C "$HOME" || failed UnpackFailed "cannot unpack $1 into $HOME"
 }
 
-# fetch URL FILE
+# fetch TOOL URL FILE
 # shellcheck disable=SC2317 # bounded calls this
 fetch() {
-  if has curl; then
-    exec curl -fsSL --connect-timeout 20 --speed-limit 1000 --speed-time 30 -o "$2" "$1"
-  elif has wget; then
-    exec wget -q -T 30 -O "$2" "$1"
-  fi
+  hf_tool=$1
+  shift
+  case $hf_tool in
+    curl) exec curl -fsSL --connect-timeout 20 --speed-limit 1000 --speed-time 30 -o "$2" "$1" ;;
+    wget) exec wget -q -T 30 -O "$2" "$1" ;;
+  esac
   exec python3 -c 'import shutil, sys, urllib.request
 with urllib.request.urlopen(sys.argv[1], timeout=30) as source, open(sys.argv[2], "wb") as target:
     shutil.copyfileobj(source, target)' "$1" "$2"
@@ -431,17 +432,37 @@ download_runner() {
       finish BadConfiguration "$hf_url is plain http: use https, or set HFRUNNER_ALLOW_HTTP=1" ;;
     *) finish BadConfiguration "HFRUNNER_RUNNER_BASE_URL must be an https address, not '$hf_url'" ;;
   esac
-  has curl || has wget || has python3 ||
+  # That a tool is there does not say that it starts: an image with libraries of its own can break the system's curl. What does
+  # not start is left out, and what fails otherwise (certificates, say) lets the next one have the next try.
+  hf_tools=
+  for hf_tool in curl wget python3; do
+    if has "$hf_tool"; then hf_tools="$hf_tools $hf_tool"; fi
+  done
+  [ -n "$hf_tools" ] ||
     finish MissingTool "the image has neither curl nor wget nor python3 to download the runner with"
   say "downloading $hf_url"
-  for hf_try in 1 2 3; do
-    if bounded fetch "$hf_url" "$hf_state/$hf_archive"; then
+  hf_try=1
+  while [ "$hf_try" -le 3 ]; do
+    hf_tools=${hf_tools# }
+    hf_first=${hf_tools%% *}
+    hf_tools=${hf_tools#"$hf_first"}
+    bounded fetch "$hf_first" "$hf_url" "$hf_state/$hf_archive"
+    hf_code=$?
+    if [ "$hf_code" = 0 ]; then
       adopt_archive "$hf_state/$hf_archive"
       rm -f "$hf_state/$hf_archive"
       return
     fi
+    go_on
+    # 126 and 127: it was not started, or the loader found no library or symbol; above: a signal ended it, as an illegal instruction.
+    if [ "$hf_code" -ge 126 ] && [ -n "$hf_tools" ]; then
+      say "warning: $hf_first does not start in this image (code $hf_code): trying$hf_tools"
+      continue
+    fi
+    hf_tools="$hf_tools $hf_first"
     [ "$hf_try" = 3 ] || pause "$hf_retry"
     go_on
+    hf_try=$((hf_try + 1))
   done
   failed DownloadFailed "$hf_url could not be downloaded in 3 tries"
 }

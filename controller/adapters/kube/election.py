@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, TypeVar
 
@@ -30,7 +30,8 @@ FOLLOW_INTERVAL = 0.4
 
 VACANT = "(nobody yet)"
 """Holder of a Lease that was just made. A missing Lease tells nothing about who leads: somebody may have deleted it, and its
-holder notices only at its next renewal. So it is made for nobody, and whoever wants it waits as if somebody had died."""
+holder notices only at its next renewal. So it is made for nobody, and whoever wants it waits as if somebody had died; but not
+where no controller has ever done anything, as right after an installation."""
 
 LEAST_MARGIN = 1.0
 """Seconds that a leader stops before a follower may begin, at the least: requests that are on their way end in it."""
@@ -83,6 +84,10 @@ class Leases(Protocol):
         """Replace the known state; raises ``LeaseConflict`` if that is not the newest, and ``UpstreamError``."""
 
 
+async def _unknown() -> bool:
+    return False
+
+
 class Election:
     """One candidacy: :meth:`acquire`, then :meth:`keep` until it raises or is cancelled, then :meth:`release`.
 
@@ -94,9 +99,21 @@ class Election:
         identity: Ours; no process may ever have had it before.
         timing: Durations.
         clock: Only its ``mono`` is used; it must go on while the process is stopped.
+        untouched: Asked where there is no Lease: returns whether no controller has ever looked at any pool. Then the Lease is made
+            for this replica at once. What is left of the risk: somebody deletes the Lease of a leader that has no pools; for up
+            to a retry period both lead, and have nothing to do; a pool that comes in that moment is guarded by its status, in
+            which launches are written down before they begin. Raises ``UpstreamError`` where that cannot be told.
     """
 
-    def __init__(self, *, leases: Leases, identity: str, timing: Timing, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        identity: str,
+        timing: Timing,
+        clock: Clock,
+        untouched: Callable[[], Awaitable[bool]] = _unknown,
+    ) -> None:
         self.identity = identity
         self.looked_at: float | None = None
         """Monotonic time of the last try to read or write the Lease, successful or not."""
@@ -105,6 +122,7 @@ class Election:
         self.known = False
         """The Lease has been read, or found missing, at least once."""
         self._leases = leases
+        self._untouched = untouched
         self._timing = timing
         self._clock = clock
         self._renewed_at: float | None = None
@@ -153,10 +171,11 @@ class Election:
         try:
             lease = await self._call(self._leases.read())
             self.known, self.read_at = True, self._clock.mono()
-            if lease is None:
+            first = lease is None and await self._call(self._untouched())
+            if lease is None and not first:
                 await self._call(self._leases.write(None, holder=VACANT, seconds=self._timing.duration))
                 return False
-            if not self._free(lease, asked_at):
+            if lease is not None and not self._free(lease, asked_at):
                 self._say(logging.INFO, "following", f"the lease is held by {lease.holder}")
                 return False
             sent_at = self._clock.mono()
