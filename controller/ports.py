@@ -1,6 +1,7 @@
 """What the controller needs from the outside world, declared by its consumers.
 
-Adapters implement these protocols over HTTP; the simulators' port doors implement them directly. Every method that talks
+Adapters implement these protocols over HTTP; in simulations the adapters are the same, and a cluster in memory implements those of
+Kubernetes. Every method that talks
 to somebody raises :class:`UpstreamError`, and nothing else, for whatever the other side does; each has its own timeout.
 """
 

@@ -275,13 +275,17 @@ def ask_registry(image: str) -> bytes:
     Raises:
         PinError: Neither is there, or the registry does not answer.
     """
-    if docker := shutil.which("docker"):
+    docker, skopeo = shutil.which("docker"), shutil.which("skopeo")
+    if (
+        docker
+        and not subprocess.run([docker, "buildx", "version"], capture_output=True, check=False).returncode
+    ):
         command = [docker, "buildx", "imagetools", "inspect", "--raw", image]
-    elif skopeo := shutil.which("skopeo"):
+    elif skopeo:
         command = [skopeo, "inspect", "--raw", f"docker://{image}"]
     else:
         raise PinError(
-            "no docker or skopeo to ask a registry with; install one with: sudo apt-get install -y skopeo"
+            "no docker with buildx, and no skopeo, to ask a registry with; install one with: sudo apt-get install -y skopeo"
         )
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
@@ -305,6 +309,14 @@ def ask_github(url: str) -> Json:
         raise PinError(f"no answer from {url}: {error}") from error
 
 
+def _all(look: Callable[[], Iterator[str]]) -> Iterator[str]:
+    """Say also what kept one look from its end: the other one is taken all the same."""
+    try:
+        yield from look()
+    except PinError as error:
+        yield f"pins: {error}"
+
+
 def main(arguments: Sequence[str], *, registry: Registry = ask_registry, github: GitHub = ask_github) -> int:
     """Run one of the commands that the module's text lists; 1 says that something is wrong, 2 that the command is."""
     now = datetime.now(UTC)
@@ -316,8 +328,8 @@ def main(arguments: Sequence[str], *, registry: Registry = ask_registry, github:
                 print(pin_runner(github, now.date()).version)
             case ["check"]:
                 faults = [
-                    *base_faults(base(), registry, now),
-                    *runner_faults(runner(), github, now.date()),
+                    *_all(lambda: base_faults(base(), registry, now)),
+                    *_all(lambda: runner_faults(runner(), github, now.date())),
                 ]
                 print(
                     "\n".join(faults) or "both pins are right and fresh",

@@ -1,4 +1,5 @@
 """The outside world over the wire: one folder for each system that the controller talks to.
 
-Each implements ports of ``controller.ports``, knows nothing of the others, and is imported only by what wires the controller up.
+Each implements ports of ``controller.ports`` and knows nothing of the others; the modules beside the folders are for all of them.
+May import ``controller.core``, ``controller.ports`` and, to write statuses, ``controller.api``.
 """

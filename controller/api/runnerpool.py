@@ -81,7 +81,7 @@ class Metadata(BaseModel):
 
 
 class RunnerPool(BaseModel):
-    """One RunnerPool; its status is written elsewhere and never read back (:mod:`controller.api.status`)."""
+    """One RunnerPool without its status, which is written and, in part, read back elsewhere (:mod:`controller.api.status`)."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 

@@ -171,7 +171,7 @@ class Runner(NamedTuple):
         age: Seconds that the HF Job has been in its stage, on the Hub's clock where it tells.
         track: Since when.
         retiring: The executor is ending it, or has deregistered it.
-        fresh: The lists that this rests on are complete and newer than our last effect on it.
+        fresh: No effect of ours on it is under way, or has ended so lately that a list need not show it yet.
         doubtful: Its launch failed without an answer, may yet come true, and nothing shows that it did: no HF Job, and
             nobody online under its name. It counts against ``maxRunners``, and no job waits for it.
     """

@@ -1,4 +1,5 @@
 """From clients to observations: who looks at what, how often, and what is kept when a look fails.
 
-Nothing is decided here. May import the ports and the core; imported by ``controller.reconcile`` and what wires it up.
+How often to look is decided here, and nothing about pools and runners. May import the ports, the API's types and the core; imported
+by ``controller.reconcile``, the operator, which fills the registry of pools, and the commands.
 """

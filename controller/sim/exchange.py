@@ -1,6 +1,6 @@
 """The one place between a client and a simulated site: faults, latency, the request log and its counts.
 
-Both doors go through :meth:`Exchange.perform`, so a plan of faults has the same effect at the ports as over HTTP.
+The in-process transports and the socket both go through :meth:`Exchange.perform`, so a plan of faults has the same effect on both.
 """
 
 from __future__ import annotations

@@ -254,13 +254,18 @@ def test_the_check_says_everything_at_once_and_fails(capsys: pytest.CaptureFixtu
     assert said.count("runner: the checksum of") == 2
 
 
-def test_a_service_that_does_not_answer_ends_the_check_with_one_sentence(
+def test_a_service_that_does_not_answer_is_told_and_the_other_one_is_asked_all_the_same(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def silent(_: str) -> bytes:
         raise PinError("no answer about it: dial tcp: lookup failed")
 
-    assert pins.main(["check"], registry=silent, github=silent) == 1
+    wrong = GitHub({RUNNER_VERSION: {"x64": OTHER, "arm64": RUNNER_SHA256["arm64"]}})
+    assert pins.main(["check"], registry=silent, github=wrong) == 1
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert first == "pins: no answer about it: dial tcp: lookup failed"
+    assert "the checksum of" in second
+    assert pins.main(["base"], registry=silent) == 1
     assert capsys.readouterr().err == "pins: no answer about it: dial tcp: lookup failed\n"
 
 

@@ -1,6 +1,6 @@
 """The Hub: HF Jobs, hardware and prices over the few routes that we use, and the script that makes an image a runner.
 
-May import ``controller.core`` and ``controller.ports``; nothing else of the controller.
+Implements the ports ``Hub`` and ``Hardware``. ``controller.execute`` imports the script's side of it.
 """
 
 from __future__ import annotations

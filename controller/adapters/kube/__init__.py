@@ -1,4 +1,4 @@
 """Kubernetes beyond what kopf has verbs for: Secrets, status by server-side apply, Events, complete lists.
 
-May import ``controller.core`` and ``controller.ports``; nothing else of the controller.
+The only adapter that may import ``controller.api``: it writes statuses in the form that the type has.
 """
