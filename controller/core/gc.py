@@ -34,9 +34,6 @@ ENDING_GRACE = 300.0
 STRAY_GRACE = 300.0
 """Seconds for which a runner without a pool is watched before it is retired."""
 
-WARM_SHARE = 0.1
-"""Share of ``deadlines.lifetime`` that a warm runner may spend idle before it is replaced."""
-
 LEFT_ALONE = frozenset({Phase.BUSY, Phase.REGISTERED})
 """A runner that works, and one whose HF Job is on its way."""
 
@@ -130,7 +127,7 @@ def _past_deadline(pool: Pool, runner: Runner, demand: Demand, now: float) -> Re
             return None
         if demand.oldest_wait > deadlines.idle:
             return Reason.NotPickedUp
-        return Reason.WarmRecycled if in_phase > deadlines.lifetime * WARM_SHARE else None
+        return None  # what is warm is replaced first: PoolPass
     if runner.phase is Phase.SCHEDULING:
         return Reason.SchedulingDeadline if runner.age > deadlines.scheduling else None
     return Reason.RegistrationDeadline if runner.age > deadlines.registration else None

@@ -87,6 +87,7 @@ class PoolMemory:
         losses: Workflow jobs whose HF Job ended under them.
         tracks: By runner.
         copies: Ids of HF Jobs that carry the name of a runner of ours and are not the one that we made.
+        longest_job: Seconds for which a workflow job was seen to run at the longest, since this process started.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -102,6 +103,7 @@ class PoolMemory:
     losses: Losses = field(default_factory=Losses)
     tracks: Mapping[str, Track] = field(default_factory=dict)
     copies: frozenset[str] = frozenset()
+    longest_job: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
