@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from controller.core.gc import WARM_SHARE
 from controller.core.labels import label_set
 from controller.core.model import Pool
 from controller.core.overlap import COMMON
+from controller.core.warm import KEPT_SHARE, may_idle, starts_a_day
 
 SHORTEST_SCHEDULING = 60.0
 """Seconds: less than it takes to find a machine and to pull an image of some gigabytes, which the Hub does not tell apart."""
@@ -68,16 +68,6 @@ def contradictions(pool: Pool) -> Sequence[Contradiction]:
     return [one for one in found if one is not None]
 
 
-def warm_seconds(pool: Pool) -> float:
-    """Return after how many seconds a warm runner is replaced, so that its next job has the rest of the lifetime."""
-    return pool.deadlines.lifetime * WARM_SHARE
-
-
-def warm_launches_a_day(pool: Pool) -> int:
-    """Return how many launches a day it takes to keep ``minIdle`` runners warm without any workflow job."""
-    return round(pool.min_idle * 86_400 / warm_seconds(pool))
-
-
 def duration(seconds: float) -> str:
     """Return seconds as people write them in a pool: ``90s``, ``10m``, ``1h30m``."""
     whole = round(seconds)
@@ -119,12 +109,14 @@ def _image(pool: Pool) -> Contradiction | None:
 
 
 def _min_idle(pool: Pool) -> Contradiction | None:
-    if not pool.min_idle or warm_seconds(pool) >= LEAST_WARM:
+    stays = may_idle(pool.deadlines, 0.0)
+    if not pool.min_idle or stays >= LEAST_WARM:
         return None
-    lifetime, least = duration(pool.deadlines.lifetime), duration(LEAST_WARM / WARM_SHARE)
+    lifetime, least = duration(pool.deadlines.lifetime), duration(LEAST_WARM / (1 - KEPT_SHARE))
+    a_day = round(pool.min_idle * starts_a_day(pool.deadlines))
     message = (
-        f"with deadlines.lifetime {lifetime} a warm runner is replaced every {duration(warm_seconds(pool))}, so that its next job has "
-        f"nine tenths of it: about {warm_launches_a_day(pool):,} launches a day for minIdle {pool.min_idle}, each paid for from its "
+        f"with deadlines.lifetime {lifetime} a warm runner is replaced every {duration(stays)}, so that its next job has "
+        f"the rest of it: about {a_day:,} launches a day for minIdle {pool.min_idle}, each paid for from its "
         f"start. Write a lifetime of {least} or more, or minIdle: 0"
     )
     return Contradiction(("spec", "minIdle"), message)

@@ -41,9 +41,6 @@ a runner before."""
 STRAY_GRACE = 300.0
 """Seconds for which a runner without a pool is watched before it is retired."""
 
-WARM_SHARE = 0.1
-"""Share of ``deadlines.lifetime`` that a warm runner may spend idle before it is replaced."""
-
 LEFT_ALONE = frozenset({Phase.BUSY, Phase.REGISTERED})
 """A runner that works, and one whose HF Job is on its way."""
 
@@ -190,7 +187,7 @@ def _past_deadline(
         only_suspected = demand.suspected == len(demand.queued)
         if demand.oldest_wait > deadlines.idle and not (warm and only_suspected):
             return Reason.NotPickedUp
-        return Reason.WarmRecycled if in_phase > deadlines.lifetime * WARM_SHARE else None
+        return None  # what is warm is replaced first: PoolPass
     if runner.phase is Phase.SCHEDULING:
         if hf_jobs is None or not hf_jobs.complete:
             return None

@@ -51,6 +51,7 @@ from controller.core.report import (
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
 from controller.core.suspicion import Divided, Group, Span, Start, Wanted
 from controller.core.text import counted
+from controller.core.warm import idles_at_most, may_idle
 
 GIVE_BACK_HOLD = 20.0
 """Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
@@ -472,6 +473,7 @@ class PoolPass:
             )
             if reason is not None:
                 self._retire(runner, reason)
+        self._recycle_warm()
         if self._evidence_complete():
             self._give_back_surplus()
             self._end_idle_surplus()
@@ -486,6 +488,39 @@ class PoolPass:
         idle = [r for r in self.capacity if r.phase is Phase.IDLE]
         idle.sort(key=lambda r: (-r.track.since, r.name))
         return {r.name for r in idle[: self.pool.min_idle]}
+
+    def _idled_for(self, seconds: float) -> list[Runner]:
+        """Return the runners that have idled for longer, those that have for the longest first."""
+        since = self.given.now - seconds
+        found = [r for r in self.capacity if r.phase is Phase.IDLE and r.track.since < since]
+        return sorted(found, key=lambda r: (r.track.since, r.name))
+
+    @property
+    def _to_replace(self) -> Sequence[Runner]:
+        """Return the warm runners that have too little of their lifetime left for a long job: their replacements come first."""
+        if not self._wanted_warm:
+            return ()
+        return self._idled_for(may_idle(self.pool.deadlines, self.memory.longest_job))
+
+    def _recycle_warm(self) -> None:
+        """End warm runners whose replacement is online, and one by one those for whom none can come before."""
+        to_replace = [runner for runner in self._to_replace if self._may_retire(runner)]
+        spare = sum(runner.phase is Phase.IDLE for runner in self.capacity) - self._wanted_warm
+        late = {r.name for r in self._idled_for(idles_at_most(self.pool.deadlines, self.memory.longest_job))}
+        for runner in to_replace:
+            if spare > 0 or runner.name in late:
+                self._retire(runner, Reason.WarmRecycled)
+                spare -= 1
+            elif self._none_can_come():
+                self._retire(runner, Reason.WarmRecycled)
+                return
+
+    def _none_can_come(self) -> bool:
+        """Return whether a replacement can neither be launched nor is on its way: there is no room, or launches are stopped."""
+        moving = any(runner.retiring for runner in self.runners) or any(
+            runner.phase is not Phase.IDLE for runner in self.capacity
+        )
+        return not moving and (self._space() <= 0 or not can_launch(self.pool, self.given.snapshot))
 
     def _may_retire(self, runner: Runner) -> bool:
         """Return whether ending a runner could be tried now.
@@ -590,6 +625,7 @@ class PoolPass:
         """
         wanted = len(self.demand.queued) + self._wanted_warm
         capacity = sum(1 for r in self.capacity if r.hf_job is not None and r.registration is not None)
+        capacity -= len(self._to_replace)  # else their replacements would be given back
         return max(capacity - wanted, self.staying - self.pool.max_runners)
 
     def _evidence_complete(self) -> bool:
@@ -657,7 +693,8 @@ class PoolPass:
 
     def launch(self) -> None:
         """Launch what is missing, within ``maxRunners``, on the first flavor that may be tried."""
-        for_trusted = max(0, self._trusted + self._wanted_warm - len(self.capacity))
+        staying = len(self.capacity) - len(self._to_replace)
+        for_trusted = max(0, self._trusted + self._wanted_warm - staying)
         missing = for_trusted + self._probes()
         if missing <= 0 or not self._ready_to_launch():
             return
@@ -721,7 +758,22 @@ class PoolPass:
             tracks=self._tracks,
             suspicions=self._suspicions,
             empty_since=empty,
+            longest_job=max(self.memory.longest_job, self._longest_job()),
         )
+
+    def _longest_job(self) -> float:
+        """Return for how many seconds the oldest job that runs now has been running; no more than a runner's whole life."""
+        ahead = self.demand.server_ahead
+        if ahead is None:
+            return 0.0
+        started = [
+            runner.workflow_job.started_at
+            for runner in self.runners
+            if runner.workflow_job is not None and runner.workflow_job.started_at is not None
+        ]
+        oldest = min(started, default=None)
+        lived = 0.0 if oldest is None else self.given.now + ahead - oldest
+        return min(max(0.0, lived), self.pool.deadlines.lifetime)
 
     def report(self) -> PoolReport:
         """Sum the pass up."""

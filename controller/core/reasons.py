@@ -173,9 +173,7 @@ class Reason(Enum):
     SurplusUnbilled = "Demand went away before the runner cost anything; it was given back."
     SurplusStarting = "Demand went away while the runner started; it was given back."
     IdleDeadline = "The runner was idle longer than deadlines.idle."
-    WarmRecycled = (
-        "A warm runner was replaced so that its next job has at least nine tenths of deadlines.lifetime."
-    )
+    WarmRecycled = "A warm runner was replaced while enough of deadlines.lifetime was left for its next job."
     SchedulingDeadline = (
         "The HF Job stayed in SCHEDULING longer than deadlines.scheduling; the next flavor is tried."
     )

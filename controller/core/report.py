@@ -96,6 +96,7 @@ class PoolMemory:
         empty_since: By place, monotonic seconds of the first of the complete lists that have shown nothing there, one after the
             other.
         suspicions: Workflow jobs that idle runners were not given.
+        longest_job: Seconds for which a workflow job was seen to run at the longest, since this process started.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -113,6 +114,7 @@ class PoolMemory:
     copies: frozenset[str] = frozenset()
     empty_since: Mapping[Place, float] = field(default_factory=dict)
     suspicions: Suspicions = field(default_factory=Suspicions)
+    longest_job: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

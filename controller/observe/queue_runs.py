@@ -114,6 +114,11 @@ class RepositoryRuns:
         self._caught_at = -math.inf
         self._completed: list[WorkflowJob] = []
 
+    @property
+    def _listed_at(self) -> float:
+        """When the older of the two lists that name running jobs was asked for, monotonic; -inf before the first."""
+        return min((self._lists[s][0] for s in (QUEUED, IN_PROGRESS) if s in self._lists), default=-math.inf)
+
     # ----------------------------------------------------------------------------------------------------------- asking
     def statuses(self) -> list[str]:
         """Return the statuses of the runs that matter."""

@@ -78,7 +78,7 @@ MISTAKES: dict[str, Mistake] = {
     "a scheduling of seconds": Mistake("spec.deadlines.scheduling", "20s", "write 2m or more"),
     "a registration of seconds": Mistake("spec.deadlines.registration", "15s", "write 2m or more"),
     "warm runners that churn": Mistake(
-        "spec", {"minIdle": 2, "deadlines": {"lifetime": "45m"}}, "Write a lifetime of 1h40m or more"
+        "spec", {"minIdle": 2, "deadlines": {"lifetime": "15m"}}, "Write a lifetime of 20m or more"
     ),
     # --- labels
     "a label twice": Mistake("spec.labels", ["hf-t4", "HF-T4"], "write each one once", "write each one once"),

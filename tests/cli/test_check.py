@@ -408,7 +408,18 @@ def test_a_secret_without_the_key_says_which_it_has(services: Services) -> None:
 
 def test_what_warm_runners_cost_is_said(services: Services) -> None:
     text = manifests(services.pool(minIdle=2, flavors=["t4-small", "l4x1"]), *services.secrets())
-    assert "minIdle 2 costs $1.60 an hour day and night" in message(text, "Price")
+    price = message(text, "Price")
+    assert (
+        "minIdle 2 costs $1.60 an hour day and night; each is replaced after 180 minutes without a job"
+        in price
+    )
+    assert "16 starts a day" in price
+    assert "no room" not in price
+
+
+def test_warm_runners_whose_replacement_has_no_room_are_named(services: Services) -> None:
+    text = manifests(services.pool(minIdle=2, maxRunners=2), *services.secrets())
+    assert "maxRunners leaves no room for the next one" in message(text, "Price")
 
 
 # ------------------------------------------------------------------------------------------------------------------ image

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.contradictions import contradictions, duration, warm_launches_a_day
+from controller.core.contradictions import contradictions, duration
 from controller.core.model import Deadlines, Pool, PoolKey, RunnerTemplate
 from controller.core.status import Instant, build_status
 from tests.core.build import NOW, SERVER, pool, run_plan, snapshot
@@ -35,9 +35,9 @@ def told(of: Pool) -> list[str]:
         (within(scheduling=60), []),
         (within(registration=29), ["spec.deadlines.registration"]),
         (within(registration=30), []),
-        (replace(within(lifetime=5_999), min_idle=1), ["spec.minIdle"]),
-        (replace(within(lifetime=6_000), min_idle=1), []),
-        (within(lifetime=5_999), []),
+        (replace(within(lifetime=1_199), min_idle=1), ["spec.minIdle"]),
+        (replace(within(lifetime=1_200), min_idle=1), []),
+        (within(lifetime=1_199), []),
         (pool(labels=("linux", "self-hosted")), ["spec.labels"]),
         (pool(labels=("gpu", "linux", "self-hosted")), []),
         (pool(key=PoolKey("ci", "a" * 64)), ["metadata.name"]),
@@ -58,12 +58,10 @@ def test_each_contradiction_is_told_where_it_is_written(of: Pool, at: list[str])
 
 
 def test_the_price_of_warm_runners_is_told_in_launches() -> None:
-    warm = replace(within(lifetime=2_700), min_idle=2)
-    assert warm_launches_a_day(warm) == 640
-    (one,) = contradictions(warm)
-    assert "replaced every 4m30s" in one.message
-    assert "640 launches a day" in one.message
-    assert "1h40m or more" in one.message
+    (one,) = contradictions(replace(within(lifetime=900), min_idle=2))
+    assert "replaced every 7m30s" in one.message
+    assert "384 launches a day" in one.message
+    assert "20m or more" in one.message
 
 
 @pytest.mark.parametrize(

@@ -341,12 +341,6 @@ class TestRetiring:
         memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
         assert retirements(run_plan([p], view, memory=memory)) == {}
 
-    def test_a_warm_runner_is_replaced_before_its_next_job_could_run_out_of_lifetime(self) -> None:
-        p = pool(min_idle=1)
-        view = snapshot(registrations=[registration(p, online=True)], hf_jobs=[started(p)])
-        memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 361, online_at=NOW - 361)
-        assert retirements(run_plan([p], view, memory=memory)) == {name_of(p): Reason.WarmRecycled}
-
     def test_an_idle_runner_that_gets_none_of_the_waiting_jobs_is_ended_and_the_cause_suspected(self) -> None:
         p = pool()
         waiting = job(created_at=SERVER - 300)

@@ -501,6 +501,27 @@ def test_a_warm_runner_ends_with_its_lifetime_and_is_replaced_without_a_word() -
     play(act)
 
 
+@pytest.mark.parametrize(("most", "warm_share"), [(3, 0.99), (2, 0.85)])
+def test_warm_runners_are_replaced_before_they_are_ended_where_max_runners_leaves_room(
+    most: int, warm_share: float
+) -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene, minIdle=2, maxRunners=most, deadlines={"lifetime": "20m"})
+        scene.sim.start()
+        await asyncio.sleep(300)
+        ready = []
+        for _ in range(100):
+            await asyncio.sleep(30)
+            shown = scene.sim.github.report()["registrations"]
+            ready.append(min(2, sum(runner["status"] == "online" for runner in shown)))
+        assert sum(ready) >= 2 * len(ready) * warm_share
+        # Each idles for ten minutes, and not for two as with a tenth of the lifetime.
+        assert len(scene.hf_jobs()) <= 2 * (3_300 // 600 + 1)
+        assert not [event for event in scene.sim.cluster.events if event.warning]
+
+    play(act, hub_knobs={"boot_seconds": 30.0})
+
+
 def test_labels_that_no_pool_covers_and_jobs_that_name_only_a_group_are_counted_and_cost_nothing() -> None:
     async def act(scene: Scene) -> None:
         t4(scene)

@@ -10,10 +10,11 @@ from controller.adapters.huggingface.inspection import HubInspection, Identity
 from controller.adapters.huggingface.session import Session
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
-from controller.core.contradictions import duration, warm_launches_a_day, warm_seconds
+from controller.core.contradictions import duration
 from controller.core.labels import nearest
-from controller.core.model import Disposition, Failure, Flavor, HubAccount
+from controller.core.model import Disposition, Failure, Flavor, HubAccount, Pool
 from controller.core.reasons import Reason
+from controller.core.warm import may_idle, starts_a_day
 from controller.ports import Clock, UpstreamError
 
 
@@ -124,14 +125,23 @@ def check_flavors(subject: Subject, offered: Iterable[Flavor], found: Findings) 
         return
     dearest = max(per_hour.values())
     listed = ", ".join(f"{name} ${usd:.2f}/h" for name, usd in per_hour.items())
-    idle = (
-        f" minIdle {pool.min_idle} costs ${pool.min_idle * dearest:.2f} an hour day and night: a warm runner is replaced every "
-        f"{duration(warm_seconds(pool))}, about {warm_launches_a_day(pool):,} launches a day in all."
-        if pool.min_idle
-        else ""
-    )
+    idle = _warm(pool, dearest) if pool.min_idle else ""
     message = (
         f"{listed}. {pool.max_runners} runners at once cost up to ${pool.max_runners * dearest:.2f} an hour, and one runner "
         f"at most ${dearest * pool.deadlines.lifetime / 3_600:.2f} in its lifetime.{idle}"
     )
     found.add(Severity.NOTE, Reason.Price, str(subject), message)
+
+
+def _warm(pool: Pool, per_hour: float) -> str:
+    """Say what runners cost that wait for work, and how often they are replaced."""
+    idles = duration(may_idle(pool.deadlines, 0.0))
+    room = (
+        ""
+        if pool.min_idle < pool.max_runners
+        else " maxRunners leaves no room for the next one, so each ends before that is launched: raise it by one."
+    )
+    return (
+        f" minIdle {pool.min_idle} costs ${pool.min_idle * per_hour:.2f} an hour day and night; each is replaced after"
+        f" {idles} without a job, {pool.min_idle * starts_a_day(pool.deadlines):.0f} starts a day.{room}"
+    )
