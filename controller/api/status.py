@@ -235,6 +235,10 @@ class Interruption(StatusPart):
         "it succeeded, or somebody cancelled it. Refused: GitHub said no, or a day went by. Off: spec.retry.interrupted did "
         "not ask for it."
     )
+    by_hub: bool = Field(
+        default=False,
+        description="The Hub ended the HF Job of its own accord, by the reason that it gave; nobody cancelled it.",
+    )
 
 
 class RunnerPoolStatus(StatusPart):

@@ -441,6 +441,7 @@ class Interruption:
         job_url: Its page.
         at: Epoch seconds on the controller's clock.
         rerun: What becomes of the run.
+        by_hub: The Hub ended the HF Job of its own accord, by its reason.
     """
 
     repository: str
@@ -451,6 +452,7 @@ class Interruption:
     job_url: str = ""
     at: float
     rerun: RerunState = RerunState.OFF
+    by_hub: bool = False
 
 
 # ------------------------------------------------------------------------------------------------------------------- Hub

@@ -24,7 +24,7 @@ from controller.core.model import (
     Snapshot,
     WorkflowJob,
 )
-from controller.core.outcomes import REPORTED
+from controller.core.outcomes import BY_THE_HUB, REPORTED
 from controller.core.reasons import Reason
 
 LOOK_AFTER = 60.0
@@ -52,11 +52,16 @@ _NOT_AGAIN = frozenset({Reason.TimedOut, Reason.EndedUnseen})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """A workflow job as its run's attempt lists it; ``conclusion`` is None until it has ended."""
+    """A workflow job as its run's attempt lists it; ``conclusion`` is None until it has ended.
+
+    ``reported`` is True where all of its steps have ended: its runner told GitHub of the end. The step that ran when a runner
+    vanished never ends.
+    """
 
     id: int
     name: str
     conclusion: str | None
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +129,20 @@ def judge(lost: Interruption, run: RunRecord) -> Answer | None:
     by_hand = any(job.conclusion == "cancelled" and _matrix(job.name) not in matrices for job in run.jobs)
     wanted = run.conclusion == "failure" and mine.conclusion == "failure" and not by_hand
     return None if wanted else Answer.NOT_NEEDED
+
+
+def as_the_hub_says(lost: Interruption, run: RunRecord) -> RunRecord:
+    """Return a run's record with the lost job as failed where its runner reported it cancelled because the Hub ended its machine.
+
+    A runner that is told to stop reports its job as cancelled, and GitHub then calls the run cancelled: nobody there says by whom.
+    The Hub does, by the reason of the HF Job's end. Where a person cancelled a job whose runner was gone already, no runner has
+    reported it.
+    """
+    mine = next((job for job in run.jobs if job.id == lost.job_id), None)
+    if not lost.by_hub or mine is None or mine.conclusion != "cancelled" or not mine.reported:
+        return run
+    jobs = [replace(job, conclusion="failure") if job is mine else job for job in run.jobs]
+    return replace(run, jobs=jobs, conclusion="failure" if run.conclusion == "cancelled" else run.conclusion)
 
 
 def _matrix(name: str) -> str:
@@ -282,6 +301,7 @@ def _watch(job: WorkflowJob, reason: Reason, pool: Pool, *, since: float, wall: 
         job_url=job.html_url,
         at=wall,
         rerun=RerunState.PENDING if again else RerunState.OFF,
+        by_hub=reason in BY_THE_HUB,
     )
     return Watched(lost=lost, since=since, due_at=since + LOOK_AFTER)
 

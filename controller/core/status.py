@@ -455,6 +455,7 @@ def _interruptions(report: PoolReport) -> dict[str, Any]:
             "jobUrl": _link(lost.job_url),
             "at": iso(lost.at),
             "rerun": str(lost.rerun),
+            **({"byHub": True} if lost.by_hub else {}),
         }
         for lost in watched
         # Its repository is read back after a restart: half a name would be another repository's.

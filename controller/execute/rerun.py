@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, Rerun, judge
+from controller.core.retry import Answer, Rerun, as_the_hub_says, judge
 from controller.ports import Runs, UpstreamError
 
 
@@ -34,7 +34,7 @@ async def run_again(github: Runs, action: Rerun, may_act: Callable[[], None]) ->
         raise UpstreamError(
             Failure(reason=Reason.GitHubNotFound, message=message, disposition=Disposition.GONE)
         )
-    against = judge(lost, run)
+    against = judge(lost, as_the_hub_says(lost, run))
     if against is not None:
         return against
     may_act()

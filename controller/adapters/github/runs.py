@@ -68,7 +68,11 @@ def _run(found: Row) -> RunRecord:
 
 
 def _job(row: Row) -> JobRecord:
-    return JobRecord(id=row.id(), name=row.name(), conclusion=_conclusion(row))
+    steps = row.rows("steps") if row.has("steps") else []
+    ended = [isinstance(step, dict) and step.get("status") == "completed" for step in steps]
+    return JobRecord(
+        id=row.id(), name=row.name(), conclusion=_conclusion(row), reported=bool(ended) and all(ended)
+    )
 
 
 def _conclusion(row: Row) -> str | None:
