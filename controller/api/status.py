@@ -249,6 +249,10 @@ class Interruption(StatusPart):
         default="",
         description="What GitHub does not tell about the run, such as who cancelled one of its jobs, and what was made of that.",
     )
+    by_hub: bool = Field(
+        default=False,
+        description="The Hub ended the HF Job of its own accord, by the reason that it gave; nobody cancelled it.",
+    )
 
 
 class RunnerPoolStatus(StatusPart):

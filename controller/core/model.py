@@ -555,6 +555,7 @@ class Interruption:
         at: Epoch seconds on the controller's clock.
         rerun: What becomes of the run.
         note: What GitHub did not tell about the run, and what was made of that; mostly empty.
+        by_hub: The Hub ended the HF Job of its own accord, by its reason.
     """
 
     repository: str
@@ -566,6 +567,7 @@ class Interruption:
     at: float
     rerun: RerunState = RerunState.OFF
     note: str = ""
+    by_hub: bool = False
 
 
 # ------------------------------------------------------------------------------------------------------------------- Hub

@@ -32,7 +32,7 @@ EXIT_REASONS = {
     74: Reason.RegistrationRefused,
     75: Reason.IdleDeadline,
     76: Reason.EndedUnseen,
-    77: Reason.EndedUnseen,
+    77: Reason.Terminated,
     78: Reason.RunnerFailed,
     79: Reason.RunnerFailed,
     80: Reason.RunnerVersionRefused,
@@ -45,6 +45,10 @@ EXIT_REASONS = {
 
 REPORTED = frozenset({Reason.JobCompleted, Reason.LifetimeDeadline, Reason.IdleDeadline})
 """Ends that the bootstrap tells once GitHub has heard of the runner's end: whatever lists still say, no workflow job was lost."""
+
+
+BY_THE_HUB = frozenset({Reason.PlatformCancelled, Reason.Terminated})
+"""Ends that the Hub decided on: by its own reason (``status.cancelReason``), or by a signal to a job that nobody cancelled."""
 
 
 def exit_code(job: HFJob) -> int | None:

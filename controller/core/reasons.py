@@ -192,6 +192,7 @@ class Reason(Enum):
     )
     OrphanedHFJob = "An HF Job without a registration was cancelled."
     EndedUnseen = "The runner ended while nobody watched."
+    Terminated = "A signal ended the runner although nobody had cancelled its HF Job: the Hub took the machine back, mostly."
     EndedAfterJob = (
         "The HF Job failed after its runner had taken a workflow job, whose page at GitHub shows how it went; this says nothing "
         "against the next launch."

@@ -27,7 +27,7 @@ from controller.core.model import (
     Snapshot,
     WorkflowJob,
 )
-from controller.core.outcomes import REPORTED
+from controller.core.outcomes import BY_THE_HUB, REPORTED
 from controller.core.reasons import Reason
 
 LOOK_AFTER = 60.0
@@ -70,11 +70,13 @@ class JobRecord:
         id: Job id.
         conclusion: None until it has ended.
         completed_at: Epoch seconds on GitHub's clock, None where GitHub does not tell.
+        reported: All of its steps have ended: its runner told GitHub of the end. The step that ran when a runner vanished never ends.
     """
 
     id: int
     conclusion: str | None
     completed_at: float | None = None
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,20 @@ def _may_be_fail_fast(ended_at: float | None, failed: Iterable[float | None]) ->
     return ended_at is None or any(
         at is None or at - SAME_MOMENT <= ended_at <= at + FAIL_FAST_WITHIN for at in failed
     )
+
+
+def as_the_hub_says(lost: Interruption, run: RunRecord) -> RunRecord:
+    """Return a run's record with the lost job as failed where its runner reported it cancelled because the Hub ended its machine.
+
+    A runner that is told to stop reports its job as cancelled, and GitHub then calls the run cancelled: nobody there says by whom.
+    The Hub does, by the reason of the HF Job's end. Where a person cancelled a job whose runner was gone already, no runner has
+    reported it.
+    """
+    mine = next((job for job in run.jobs if job.id == lost.job_id), None)
+    if not lost.by_hub or mine is None or mine.conclusion != "cancelled" or not mine.reported:
+        return run
+    jobs = [replace(job, conclusion="failure") if job is mine else job for job in run.jobs]
+    return replace(run, jobs=jobs, conclusion="failure" if run.conclusion == "cancelled" else run.conclusion)
 
 
 # ---------------------------------------------------------------------------------------------------- what is remembered
@@ -335,6 +351,7 @@ def _watch(job: WorkflowJob, reason: Reason, pool: Pool, *, since: float, wall: 
         job_url=job.html_url,
         at=wall,
         rerun=RerunState.PENDING if again else RerunState.OFF,
+        by_hub=reason in BY_THE_HUB,
     )
     return Watched(lost=lost, since=since, due_at=since + LOOK_AFTER)
 

@@ -538,6 +538,7 @@ def _interruptions(report: PoolReport) -> dict[str, Any]:
             "at": iso(lost.at),
             "rerun": str(lost.rerun),
             **({"note": text(lost.note, MOST_NOTE)} if lost.note else {}),
+            **({"byHub": True} if lost.by_hub else {}),
         }
         for lost in watched
         # Its repository is read back after a restart: half a name would be another repository's.

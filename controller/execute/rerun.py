@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, Outcome, Rerun, judge
+from controller.core.retry import Answer, Outcome, Rerun, as_the_hub_says, judge
 from controller.ports import Runs, UpstreamError
 
 
@@ -34,7 +34,7 @@ async def run_again(github: Runs, action: Rerun, may_act: Callable[[], None]) ->
         raise UpstreamError(
             Failure(reason=Reason.GitHubNotFound, message=message, disposition=Disposition.GONE)
         )
-    judged = judge(lost, run)
+    judged = judge(lost, as_the_hub_says(lost, run))
     if judged.against is not None:
         return Outcome(judged.against, judged.note)
     may_act()

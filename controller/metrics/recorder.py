@@ -68,6 +68,7 @@ _COUNTED: Mapping[Measure, Spec] = MappingProxyType(
 _DEADLINES = ("scheduling", "registration", "idle", "lifetime")
 _LOST_BECAUSE = (
     Reason.PlatformCancelled,
+    Reason.Terminated,
     Reason.RunnerFailed,
     Reason.EndedAfterJob,
     Reason.EndedUnseen,

@@ -105,12 +105,15 @@ class TestANormalEnd:
         done = end(ended())
         changed = replace(P, **change)
         view = snapshot(registrations=seen([registration(P)], at=NOW + 4), hf_jobs=seen(at=NOW + 4))
-        assert retired(run_plan([changed], view, memory=done.memory, now=NOW + 5)) == []
+        for later in (5, LIST_LAG + 10):
+            assert retired(run_plan([changed], view, memory=done.memory, now=NOW + later)) == []
 
     def test_an_hf_job_that_shows_itself_again_lives(self) -> None:
         view = snapshot(registrations=[registration(P)], hf_jobs=[started(P)])
-        done = run_plan([P], view, memory=end(ended(), busy=False).memory, now=NOW + 5)
+        booting = remembering(NAME, phase=Phase.STARTING, since=NOW - 30)
+        done = run_plan([P], view, memory=end(ended(65), busy=False, memory=booting).memory, now=NOW + 5)
         assert done.reports[P.uid].runners[0].live
+        assert after(done, 6).reports[P.uid].runners[0].live  # until its end is seen anew
 
     @pytest.mark.parametrize("stage", [Stage.UNKNOWN, Stage.DELETED])
     def test_one_that_the_hub_merely_shows_no_more_keeps_its_place(self, stage: Stage) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE
+from controller.core.lifecycle import Effect
 from controller.core.model import HFJob, Observation, Pool, Scope, ScopeKind, WorkflowJob
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Plan
+from controller.core.report import Memory, Plan, Result
 
 from .build import (
     NOW,
@@ -145,6 +146,23 @@ def test_a_runner_of_many_repositories_whose_job_is_over_is_ended_if_it_stays(of
     assert ended(before) == {}
     done = at(of, GONE_AT + ENDING_GRACE + 10, before, live=[live])
     assert ended(done) == {name_of(of): Reason.EndedUnseen}
+
+
+@pytest.mark.parametrize(
+    "of", [REPOSITORY, ORGANIZATION, ENTERPRISE], ids=["repository", "organization", "enterprise"]
+)
+def test_what_github_agreed_to_needs_no_other_proof(of: Pool) -> None:
+    live = started(of)
+    before = at(of, NOW, live=[live], shown=True)
+    agreed = Result(name=name_of(of), pool_uid=of.uid, effect=Effect.RETIRE, deregistered=True)
+    for later in (2, 10, 2 * LIST_LAG, 4 * LIST_LAG):
+        view = replace(
+            snapshot(jobs=None, registrations=None, hf_jobs=seen([live], at=NOW + later)),
+            registrations={of.footprint.registrations: seen(at=NOW + later)},
+        )
+        results = [agreed] if later == 2 else []
+        before = run_plan([of], view, memory=before.memory, results=results, now=NOW + later + 1)
+    assert list(ended(before)) == [name_of(of)]
 
 
 @pytest.mark.parametrize("later", [LIST_LAG - 1, LIST_LAG + 1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller.api.convert import interruptions
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
 from controller.core.plan import plan
 from controller.core.reasons import Reason
@@ -23,6 +24,7 @@ from controller.core.retry import (
     Rerun,
     RerunResult,
     RunRecord,
+    as_the_hub_says,
     judge,
 )
 from controller.core.status import Instant, build_status
@@ -156,6 +158,12 @@ def test_an_end_that_somebody_meant_is_not_run_again(end: dict[str, Any]) -> Non
 def test_a_platform_that_cancels_is_no_person() -> None:
     passes = Passes()
     passes.lose(stage=Stage.CANCELED, cancel_reason="NO_CREDITS")
+    assert passes.looks(LOOK_AFTER) == [RERUN]
+
+
+def test_a_signal_to_an_hf_job_that_nobody_cancelled_is_no_person_either() -> None:
+    passes = Passes()
+    passes.lose(message="Job failed with exit code: 77. Reason: Error")
     assert passes.looks(LOOK_AFTER) == [RERUN]
 
 
@@ -401,6 +409,51 @@ def test_a_run_that_is_left_alone_for_a_job_that_somebody_cancelled_is_told() ->
     assert not passes.notices[-1].warning
     assert note in passes.notices[-1].message
     assert passes.state(120) == ["NotNeeded"]
+
+
+@pytest.mark.parametrize(
+    ("by_hub", "reported", "conclusion", "answer"),
+    [
+        (True, True, "cancelled", None),
+        (True, True, "failure", None),
+        (True, False, "cancelled", Answer.NOT_NEEDED),
+        (False, True, "cancelled", Answer.NOT_NEEDED),
+    ],
+    ids=[
+        "its runner was told to stop",
+        "and GitHub calls the run failed",
+        "somebody cancelled it, since nothing came any more",
+        "nobody knows who ended the HF Job",
+    ],
+)
+def test_a_job_that_its_runner_reported_cancelled_because_the_hub_took_the_machine_is_run_again(
+    by_hub: bool, reported: bool, conclusion: str, answer: Answer | None
+) -> None:
+    lost, seen_run = replace(LOST, by_hub=by_hub), run(conclusion, "cancelled", "success")
+    mine = replace(seen_run.jobs[0], reported=reported)
+    assert judge(lost, as_the_hub_says(lost, replace(seen_run, jobs=[mine, *seen_run.jobs[1:]]))) is answer
+
+
+def test_another_job_that_was_cancelled_beside_it_is_still_somebodys_wish() -> None:
+    lost, seen_run = replace(LOST, by_hub=True), run("cancelled", "cancelled", "cancelled", names=("a", "b"))
+    jobs = [replace(job, reported=True) for job in seen_run.jobs]
+    assert judge(lost, as_the_hub_says(lost, replace(seen_run, jobs=jobs))) is Answer.NOT_NEEDED
+
+
+@pytest.mark.parametrize(
+    ("end", "by_hub"),
+    [
+        ({"stage": Stage.CANCELED, "cancel_reason": "NODE_PREEMPTED"}, True),
+        ({"message": "Job failed with exit code: 77. Reason: Error"}, True),
+        ({"message": "Job failed with exit code: 137. Reason: OOMKilled"}, False),
+    ],
+    ids=["reclaimed", "signalled", "out of memory"],
+)
+def test_who_ended_an_hf_job_is_kept_over_a_restart(end: dict[str, Any], by_hub: bool) -> None:
+    passes = Passes()
+    passes.lose(**end)
+    (kept,) = interruptions(passes.status(0))
+    assert kept.by_hub is by_hub
 
 
 # ----------------------------------------------------------------------------------------------- losses that nobody saw

@@ -325,7 +325,19 @@ class TestARetirement:
             await w.quiet()
             assert steps(w) == ["deregister"]
             (result,) = w.executor.take_results()
-            assert (result.busy, result.failure) == (False, None)
+            assert (result.busy, result.failure, result.deregistered) == (False, None, False)
+
+        play(act)
+
+    @pytest.mark.parametrize("error", [None, REFUSED, LOST], ids=["cancelled", "refused", "in doubt"])
+    def test_that_github_agreed_is_told_whatever_becomes_of_the_hf_job(self, error: Failure | None) -> None:
+        async def act(w: World) -> None:
+            if error is not None:
+                w.script.fail("cancel", error)
+            w.executor.submit([retire()])
+            await w.quiet()
+            (result,) = w.executor.take_results()
+            assert (result.deregistered, result.failure) == (True, error)
 
         play(act)
 

@@ -68,7 +68,14 @@ def _run(found: Row) -> RunRecord:
 
 
 def _job(row: Row) -> JobRecord:
-    return JobRecord(id=row.id(), conclusion=_conclusion(row), completed_at=row.time_or_none("completed_at"))
+    steps = row.rows("steps") if row.has("steps") else []
+    ended = [isinstance(step, dict) and step.get("status") == "completed" for step in steps]
+    return JobRecord(
+        id=row.id(),
+        conclusion=_conclusion(row),
+        completed_at=row.time_or_none("completed_at"),
+        reported=bool(ended) and all(ended),
+    )
 
 
 def _conclusion(row: Row) -> str | None:

@@ -170,3 +170,33 @@ async def test_an_unknown_end_is_an_end() -> None:
     seen = await script.connect().run(LIB, 7)
     assert seen == RunRecord(attempt=3, conclusion="neutral", jobs=(JobRecord(id=1, conclusion="neutral"),))
     assert script.requests[1].url.path == "/repos/acme/lib/actions/runs/7/attempts/3/jobs"
+
+
+@virtual
+async def test_a_job_whose_runner_told_of_its_end_differs_from_one_whose_runner_vanished() -> None:
+    scene = Scene()
+    run_id = queue(scene, "told", "vanished")
+    await end(scene, "cancelled")
+    made = await scene.connect().register(LIB_SCOPE, name="r", labels=["gpu"], group=None)
+    session = scene.world.listeners.connect(made.encoded).token
+    assert scene.world.listeners.poll(session) is not None
+    scene.world.listeners.kill(session)
+    scene.world.workflows.cancel_run(run_id)
+    await asyncio.sleep(400)
+    seen = await scene.connect().run(LIB, run_id)
+    assert seen is not None
+    assert [(job.conclusion, job.reported) for job in seen.jobs] == [
+        ("cancelled", True),
+        ("cancelled", False),
+    ]
+
+
+@pytest.mark.parametrize("steps", [None, [], [None], [{"status": 7}], [{}], ["completed"]], ids=str)
+@virtual
+async def test_a_job_whose_steps_cannot_be_read_is_not_said_to_be_reported(steps: object) -> None:
+    jobs = [{"id": 9, "name": "a", "status": "completed", "conclusion": "cancelled", "steps": steps}]
+    run = {"id": 7, "run_attempt": 1, "status": "completed", "conclusion": "cancelled"}
+    script = Script(answer(200, run), answer(200, {"total_count": 1, "jobs": jobs}))
+    seen = await script.connect().run(LIB, 7)
+    assert seen is not None
+    assert [job.reported for job in seen.jobs] == [False]
