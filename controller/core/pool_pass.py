@@ -840,9 +840,10 @@ class PoolPass:
 
 def first_memory(given: PlanInput, pool: Pool) -> PoolMemory:
     """Return what a process knows of a pool that it has not planned for yet."""
+    launching = bool(given.intents.get(pool.uid, NO_INTENTS).open)
     return PoolMemory(
         losses=recall(pool, now=given.now, wall=given.wall),
-        suspicions=suspicions.recall(pool, now=given.now, wall=given.wall),
+        suspicions=suspicions.recall(pool, launching=launching, now=given.now, wall=given.wall),
     )
 
 

@@ -354,15 +354,19 @@ def _still(
     held: Sequence[Suspicion], jobs: Sequence[WorkflowJob], *, whole: bool, now: float
 ) -> Iterable[Suspicion]:
     """Return the suspicions that still concern somebody: that of a job goes with the job, the others stay for a while."""
-    ids, repositories = {job.id for job in jobs}, {job.repository for job in jobs}
+    newest: dict[str, int] = {}
+    for job in jobs:
+        newest[job.repository] = max(newest.get(job.repository, 0), job.id)
+    ids, of_all = {job.id for job in jobs}, max(newest.values(), default=0)
     for one in held:
         waits = {
-            SuspicionLevel.JOB: one.job_id in ids,
-            SuspicionLevel.REPOSITORY: one.repository in repositories,
-            SuspicionLevel.POOL: bool(jobs),
+            SuspicionLevel.JOB: one.job_id if one.job_id in ids else 0,
+            SuspicionLevel.REPOSITORY: newest.get(one.repository, 0),
+            SuspicionLevel.POOL: of_all,
         }[one.level]
         if waits:
-            yield replace(one, seen_at=now)
+            # After a restart nobody knows which jobs waited at the last start: all that wait now count as having done so.
+            yield replace(one, seen_at=now, newest=one.newest or waits)
         elif now - one.seen_at < (REMEMBERED if one.level is not SuspicionLevel.JOB or not whole else 0.0):
             yield one
 
@@ -509,11 +513,23 @@ def not_started(known: Suspicions, probe: str) -> Suspicions:
 
 
 # ---------------------------------------------------------------------------------------------------- over a restart
-def recall(pool: Pool, *, now: float, wall: float) -> Suspicions:
-    """Return what the pool's status tells of an earlier process."""
+def recall(pool: Pool, *, launching: bool, now: float, wall: float) -> Suspicions:
+    """Return what the pool's status tells of an earlier process.
+
+    A status is written some time after a launch, and its intent before:
+
+    1. A runner is launched under suspicion.  2. The process ends before the status tells of that start.  3. The next one would have
+    one start too many. So a launch that is ``launching`` counts as a start, unless a newer start is told than it can be old.
+    """
 
     def mono(at: float) -> float:
         return now - min(max(0.0, wall - at), 2 * REMEMBERED)
+
+    def starts(told: Sequence[float]) -> tuple[float, ...]:
+        known = sorted(mono(at) for at in told)
+        if launching and not (known and now - known[-1] < 2 * LIST_LAG):
+            known.append(now)
+        return tuple(known[-MOST_STARTS:])
 
     held = [
         Suspicion(
@@ -521,7 +537,7 @@ def recall(pool: Pool, *, now: float, wall: float) -> Suspicions:
             repository=one.repository,
             job_id=one.job_id,
             since=mono(one.since),
-            starts=tuple(sorted(mono(at) for at in one.starts))[-MOST_STARTS:],
+            starts=starts(one.starts),
             rises_to=one.rises_to,
             seen_at=now,
         )

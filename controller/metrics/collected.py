@@ -138,6 +138,8 @@ def _add_pool(found: _Families, report: PoolReport) -> None:
     for reason, count in counts.items():
         found.add(catalog.QUEUE_JOBS, (*labels, reason), count)
         found.add(catalog.QUEUE_OLDEST_WAIT, (*labels, reason), oldest[reason])
+    for level, count in Tally(str(group.suspicion.level) for group in report.suspected).items():
+        found.add(catalog.SUSPICIONS, (*labels, level), count)
     found.add(catalog.MAX_RUNNERS, labels, pool.max_runners)
     found.add(catalog.USD_PER_HOUR, labels, report.usd_per_hour)
     found.add(catalog.WORST_CASE, labels, report.worst_case_usd)

@@ -10,7 +10,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from controller.api.convert import footprints, interruptions, last_launch_at, said, to_pool, written
+from controller.api.convert import (
+    footprints,
+    interruptions,
+    last_launch_at,
+    said,
+    suspicions,
+    to_pool,
+    written,
+)
 from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
 from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
@@ -113,6 +121,7 @@ class PoolRegistry:
             former=former,
             last_launch_at=launched,
             interruptions=interruptions(said(body.get("status"))),
+            suspicions=suspicions(said(body.get("status"))),
         )
         healed = self._rejected.pop(key, None) is not None
         self._pools[key] = pool

@@ -366,21 +366,28 @@ class TestWhatMayBeStarted:
 class TestOverARestart:
     def test_what_the_status_tells_counts_on(self) -> None:
         told = PastSuspicion(level=POOL, since=5_000.0, starts=(5_000.0, 5_100.0), rises_to=POOL)
-        known = recall(pool(suspicions=(told,)), now=NOW, wall=5_200.0)
+        known = recall(pool(suspicions=(told,)), launching=False, now=NOW, wall=5_200.0)
         assert known.held == (
             suspicion(POOL, since=NOW - 200, starts=(NOW - 200, NOW - 100), newest=0, seen_at=NOW),
         )
+
+    def test_a_launch_that_no_status_tells_of_counts_as_a_start(self) -> None:
+        told = PastSuspicion(level=POOL, since=5_000.0, starts=(5_000.0,))
+        known = recall(pool(suspicions=(told,)), launching=True, now=NOW, wall=5_200.0)
+        assert known.held[0].starts == (NOW - 200, NOW)
+        known = recall(pool(suspicions=(told,)), launching=True, now=NOW, wall=5_010.0)
+        assert known.held[0].starts == (NOW - 10,)
 
     def test_a_status_from_the_future_or_of_long_ago_is_bounded(self) -> None:
         told = [
             PastSuspicion(level=JOB, repository=LIB, job_id=1, since=9e9, starts=(9e9,)),
             PastSuspicion(level=POOL, since=0.0, starts=(0.0,)),
         ]
-        known = recall(pool(suspicions=tuple(told)), now=NOW, wall=5e8)
+        known = recall(pool(suspicions=tuple(told)), launching=False, now=NOW, wall=5e8)
         assert [(one.level, one.since) for one in known.held] == [
             (POOL, NOW - 2 * REMEMBERED),
             (JOB, NOW),
         ]
 
     def test_a_pool_whose_status_tells_of_none_has_none(self) -> None:
-        assert recall(pool(), now=NOW, wall=0.0) == Suspicions()
+        assert recall(pool(), launching=True, now=NOW, wall=0.0) == Suspicions()
