@@ -47,7 +47,7 @@ from controller.core.report import (
     Waiting,
 )
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
-from controller.core.suspicion import Divided, Group, Span, Start, Wanted
+from controller.core.suspicion import Check, Divided, Group, Span, Start, Wanted
 
 GIVE_BACK_HOLD = 20.0
 """Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not thrash."""
@@ -100,6 +100,7 @@ class PoolPass:
         self.launched = 0
         self.divided = Divided(trusted=())  # until the queue is shared out
         self.to_read: Sequence[Wanted] = ()
+        self.to_check: Check | None = None
         self._idled: list[Span] = []
         self._served_by: list[str] = []
         self.live = sum(runner.live for runner in runners)
@@ -249,9 +250,11 @@ class PoolPass:
             idle_deadline=self.pool.deadlines.idle,
             now=self.given.now,
         )
-        self.divided = suspicions.divide(found, self.demand.queued)
+        divided = suspicions.divide(found, self.demand.queued)
+        self.to_check = suspicions.to_check(self.pool, divided, found.versions)
+        self._suspicions = suspicions.explain(found, divided, self.to_check, self.given.snapshot)
+        self.divided = suspicions.divide(self._suspicions, self.demand.queued)
         self.demand.suspected = len(self.demand.queued) - len(self.divided.trusted)
-        self._suspicions = found
 
     def _idle_spans(self) -> list[Span]:
         view = self.github_view
@@ -263,6 +266,7 @@ class PoolPass:
                 labels=runner.registration.labels or self.pool.labels,
                 since=runner.track.since,
                 until=view.asked_at,
+                version=runner.registration.version,
             )
             for runner in self.runners
             if runner.phase is Phase.IDLE and runner.registration is not None
@@ -695,6 +699,7 @@ class PoolPass:
             completed=self.completed,
             suspected=self.divided.groups,
             to_read=self.to_read,
+            to_check=self.to_check,
         )
 
     def _queue_seen(self) -> bool:
@@ -766,12 +771,20 @@ class PoolPass:
         probe = (
             "A runner idles beside them" if here else "A runner is on its way to try again" if coming else ""
         )
+        found: Sequence[str] = ()
+        if self.to_check is not None:
+            found, _ = suspicions.causes(self.to_check, group, self.given.snapshot)
+        why = "; ".join(found[:3])
+        parts = (
+            name_jobs(group.jobs),
+            why and f"Found: {why}",
+            probe,
+            Reason.NotPickedUp.meaning,
+        )
         return Waiting(
             reason=Reason.NotPickedUp,
             count=len(group.jobs),
-            message=". ".join(
-                part for part in (name_jobs(group.jobs), probe, Reason.NotPickedUp.meaning) if part
-            ),
+            message=". ".join(part for part in parts if part),
             until=None if probe else suspicions.next_start(group.suspicion),
         )
 

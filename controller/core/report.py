@@ -26,7 +26,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.retry import Losses, Rerun, RerunResult
-from controller.core.suspicion import Group, Suspicions, Wanted
+from controller.core.suspicion import Check, Group, Suspicions, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,7 @@ class PoolReport:
         completed: Workflow jobs that its own source showed completed since the last pass, by runner.
         suspected: Its queued jobs that are under suspicion.
         to_read: Queued jobs that should be read by their ids.
+        to_check: What may be the cause, and should be looked up; None while no job is under suspicion.
     """
 
     pool: Pool
@@ -201,6 +202,7 @@ class PoolReport:
     completed: Mapping[str, WorkflowJob] = field(default_factory=dict)
     suspected: Sequence[Group] = ()
     to_read: Sequence[Wanted] = ()
+    to_check: Check | None = None
 
     def count(self, *phases: Phase) -> int:
         """Return how many runners are in these phases."""
