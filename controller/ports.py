@@ -14,6 +14,7 @@ from typing import Protocol
 
 from controller.core.intents import Written
 from controller.core.model import (
+    Admission,
     Failure,
     Flavor,
     GitHubSource,
@@ -132,14 +133,32 @@ class Queue(Protocol):
         """Return what the last answer said, or None before the first."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRead:
+    """One workflow job as GitHub shows it by its id; ``spaced`` where a label has a space before or behind it."""
+
+    status: JobStatus
+    spaced: bool = False
+
+
 class Jobs(Protocol):
     """Single workflow jobs, as one source sees them: lists may show what is so no more."""
 
-    async def job_status(self, repository: str, job_id: int) -> JobStatus:
-        """Return a job's status, read by its id. GitHub's 404 is a failure: it may also be a right that was lost."""
+    async def job(self, repository: str, job_id: int) -> JobRead:
+        """Return a job, read by its id. GitHub's 404 is a failure: it may also be a right that was lost."""
 
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
         """Return a run, with the jobs of its newest attempt once it has ended; None when GitHub does not know it."""
+
+
+class Causes(Protocol):
+    """What may keep GitHub from giving a waiting job to an idle runner."""
+
+    async def admission(self, scope: Scope, group: str | None, repository: str) -> Admission:
+        """Return whether a runner group (None for the default one) of an organization or enterprise admits a repository."""
+
+    async def version_ended(self, scope: Scope, version: str) -> bool:
+        """Return whether GitHub serves a version of actions/runner no more, by its own clock and its announcement."""
 
 
 class Removal(Enum):
@@ -193,7 +212,7 @@ class Runs(Protocol):
         """
 
 
-class GitHub(Queue, Jobs, Runners, Runs, Protocol):
+class GitHub(Queue, Jobs, Causes, Runners, Runs, Protocol):
     """Everything that one source offers."""
 
     async def close(self) -> None:

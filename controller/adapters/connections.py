@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from controller.core.model import (
+    Admission,
     GitHubSource,
     HFJob,
     HubAccount,
-    JobStatus,
     Observation,
     Registration,
     RunnerGroup,
@@ -31,6 +31,7 @@ from controller.ports import (
     Hardware,
     Hub,
     JitConfig,
+    JobRead,
     LaunchSpec,
     Meter,
     Quota,
@@ -212,9 +213,17 @@ class SourceClient(GitHub):
         """See :class:`controller.ports.Queue`."""
         return await self._behind.call(lambda github: github.jobs(repository, run))
 
-    async def job_status(self, repository: str, job_id: int) -> JobStatus:
+    async def job(self, repository: str, job_id: int) -> JobRead:
         """See :class:`controller.ports.Jobs`."""
-        return await self._behind.call(lambda github: github.job_status(repository, job_id))
+        return await self._behind.call(lambda github: github.job(repository, job_id))
+
+    async def admission(self, scope: Scope, group: str | None, repository: str) -> Admission:
+        """See :class:`controller.ports.Causes`."""
+        return await self._behind.call(lambda github: github.admission(scope, group, repository))
+
+    async def version_ended(self, scope: Scope, version: str) -> bool:
+        """See :class:`controller.ports.Causes`."""
+        return await self._behind.call(lambda github: github.version_ended(scope, version))
 
     def quota(self) -> Quota | None:
         """See :class:`controller.ports.Queue`."""

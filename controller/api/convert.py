@@ -14,10 +14,11 @@ from controller.api.address import github_target
 from controller.api.duration import seconds
 from controller.api.runnerpool import DRAIN_ANNOTATION, RunnerPool
 from controller.api.spec import GitHub, RunnerPoolSpec
-from controller.api.status import Interruption, LaunchedPlace, Place, StatusPart, timestamp
+from controller.api.status import Interruption, LaunchedPlace, Place, StatusPart, Suspicion, timestamp
 from controller.core import model
 from controller.core.intents import MOST_INTENTS, Intent, Term, Written
 from controller.core.labels import full_pattern, normalized
+from controller.core.suspicion import MOST_SUSPICIONS
 
 P = TypeVar("P", bound=StatusPart)
 
@@ -318,6 +319,19 @@ def interruptions(status: Mapping[str, Any]) -> tuple[model.Interruption, ...]:
         for one in told
         if one is not None and (at := _moment(one.at)) is not None
     )
+
+
+def suspicions(status: Mapping[str, Any]) -> tuple[model.PastSuspicion, ...]:
+    """Return the suspicions that a stored status tells of, in its order; what cannot be read is left out."""
+    found = []
+    for entry in _entries(status.get("suspicions"))[:MOST_SUSPICIONS]:
+        one = _read(Suspicion, entry)
+        since = _moment(one.since) if one is not None else None
+        if one is None or since is None:
+            continue
+        starts = tuple(at for text in one.starts if (at := _moment(text)) is not None)
+        found.append(model.PastSuspicion(**{**one.model_dump(), "since": since, "starts": starts}))
+    return tuple(found)
 
 
 def last_launch_at(status: Mapping[str, Any]) -> float | None:

@@ -1,9 +1,9 @@
 """``RunnerPool.status``: what the controller tells people about a pool.
 
 It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``, which tell
-where runners of an edited or broken pool may still be and for how long, ``interruptions``, which it may have to follow up, and ``intents`` with
-their ``term``, the launches that an earlier process decided on, and that only after a restart, or when another process has
-written them (:mod:`controller.api.convert`). Amounts of money are strings of
+where runners of an edited or broken pool may still be and for how long, ``interruptions``, which it may have to follow up,
+``intents`` with their ``term``, the launches that an earlier process decided on, and ``suspicions``, and that only after a
+restart, or when another process has written them (:mod:`controller.api.convert`). Amounts of money are strings of
 decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 4 and kstatus trip over them).
 """
 
@@ -18,7 +18,8 @@ from pydantic.alias_generators import to_camel
 from controller.api.rules import KeyedBy
 from controller.core.intents import MOST_INTENTS, MOST_TERMS
 from controller.core.lifecycle import Phase
-from controller.core.model import RerunState
+from controller.core.model import RerunState, SuspicionLevel
+from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 
 NEVER_SEEN: Final = -1
 """``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo CD then wait
@@ -255,6 +256,26 @@ class Interruption(StatusPart):
     )
 
 
+class Suspicion(StatusPart):
+    """Workflow jobs that GitHub gives to none of the pool's idle runners."""
+
+    level: Annotated[SuspicionLevel, Field(strict=False)] = Field(
+        description="What it falls on: one job, all jobs of a repository, or all of the pool's."
+    )
+    repository: Annotated[str, Field(max_length=256)] = Field(
+        default="", description="OWNER/REPOSITORY; empty for the pool."
+    )
+    job_id: Count = Field(default=0, description="The workflow job; 0 for a repository or the pool.")
+    since: Time = Field(description="When it was found.")
+    starts: Annotated[list[Time], Field(max_length=MOST_STARTS)] = Field(
+        description="When runners were last started under it."
+    )
+    rises_to: Annotated[SuspicionLevel, Field(strict=False)] = Field(
+        default=SuspicionLevel.POOL,
+        description="How wide a suspicion it may count for: once another job of the repository has started, it is the job's alone.",
+    )
+
+
 class RunnerPoolStatus(StatusPart):
     """What a pool is and does."""
 
@@ -305,6 +326,10 @@ class RunnerPoolStatus(StatusPart):
     interruptions: Annotated[list[Interruption], Field(max_length=MAX_INTERRUPTIONS)] | None = Field(
         default=None,
         description="Workflow jobs that were lost with their HF Jobs in the last hour, or whose run is awaited.",
+    )
+    suspicions: Annotated[list[Suspicion], Field(max_length=MOST_SUSPICIONS)] | None = Field(
+        default=None,
+        description="Workflow jobs that stayed queued beside an idle runner. Few runners are started for them until a job starts.",
     )
     cost: Cost | None = Field(
         default=None, description="Money, as an estimate from list prices; absent while a price is not known."

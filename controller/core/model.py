@@ -461,11 +461,30 @@ class JobLook:
         status: GitHub's word at the newest read that succeeded; ``completed`` also where GitHub knows the job no more.
         asked_at: Monotonic seconds when that read was sent.
         run_ended: How its run has ended (GitHub's word), None while it goes on or was not read.
+        spaced: One of its labels has a space before or behind it, which GitHub compares too.
     """
 
     status: JobStatus
     asked_at: float
     run_ended: str | None = None
+    spaced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether a runner group gives its runners the jobs of a repository.
+
+    Attributes:
+        group: The group's name.
+        excluded: The group admits only repositories that were selected, and this one was not.
+        refuses_public: The repository is public, and the group refuses public repositories.
+        workflows: The group admits only these workflows; None for any.
+    """
+
+    group: str
+    excluded: bool = False
+    refuses_public: bool = False
+    workflows: tuple[str, ...] | None = None
 
 
 class SuspicionLevel(StrEnum):
@@ -710,6 +729,8 @@ class Snapshot:
         flavors: Hardware on offer by Hub endpoint.
         groups: Runner groups by scope; only of organizations and enterprises.
         looks: Workflow jobs that were read by their ids, by source and id.
+        admissions: Looked up lately, by scope, runner group (empty for the default one) and lower-case ``owner/repo``.
+        versions_ended: Whether GitHub serves a version of actions/runner no more, looked up lately, by scope and version.
         pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
     """
 
@@ -722,4 +743,6 @@ class Snapshot:
     repositories: Mapping[GitHubSource, Observation[str]] = field(default_factory=dict)
     groups: Mapping[RegistrationScope, Observation[RunnerGroup]] = field(default_factory=dict)
     looks: Mapping[tuple[GitHubSource, int], JobLook] = field(default_factory=dict)
+    admissions: Mapping[tuple[RegistrationScope, str, str], Admission] = field(default_factory=dict)
+    versions_ended: Mapping[tuple[RegistrationScope, str], bool] = field(default_factory=dict)
     pools_known: bool = False

@@ -49,7 +49,7 @@ from controller.core.report import (
     Waiting,
 )
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
-from controller.core.suspicion import Divided, Group, Span, Start, Wanted
+from controller.core.suspicion import Check, Divided, Group, Span, Start, Wanted
 from controller.core.text import counted
 from controller.core.warm import idles_at_most, may_idle
 
@@ -107,6 +107,7 @@ class PoolPass:
         self.launched = 0
         self.divided = Divided(trusted=())  # until the queue is shared out
         self.to_read: Sequence[Wanted] = ()
+        self.to_check: Check | None = None
         self._idled: list[Span] = []
         self._served_by: list[str] = []
         self.live = sum(runner.live for runner in runners)
@@ -272,9 +273,11 @@ class PoolPass:
             idle_deadline=self.pool.deadlines.idle,
             now=self.given.now,
         )
-        self.divided = suspicions.divide(found, self.demand.queued)
+        divided = suspicions.divide(found, self.demand.queued)
+        self.to_check = suspicions.to_check(self.pool, divided, found.versions)
+        self._suspicions = suspicions.explain(found, divided, self.to_check, self.given.snapshot)
+        self.divided = suspicions.divide(self._suspicions, self.demand.queued)
         self.demand.suspected = len(self.demand.queued) - len(self.divided.trusted)
-        self._suspicions = found
 
     def _idle_spans(self) -> list[Span]:
         view = self.github_view
@@ -286,6 +289,7 @@ class PoolPass:
                 labels=runner.registration.labels or self.pool.labels,
                 since=runner.track.since,
                 until=view.asked_at,
+                version=runner.registration.version,
             )
             for runner in self.runners
             if runner.phase is Phase.IDLE and runner.registration is not None
@@ -805,6 +809,7 @@ class PoolPass:
             completed=self.completed,
             suspected=self.divided.groups,
             to_read=self.to_read,
+            to_check=self.to_check,
         )
 
     def _observed(self) -> bool:
@@ -910,12 +915,20 @@ class PoolPass:
         probe = (
             "A runner idles beside them" if here else "A runner is on its way to try again" if coming else ""
         )
+        found: Sequence[str] = ()
+        if self.to_check is not None:
+            found, _ = suspicions.causes(self.to_check, group, self.given.snapshot)
+        why = "; ".join(found[:3])
+        parts = (
+            name_jobs(group.jobs),
+            why and f"Found: {why}",
+            probe,
+            Reason.NotPickedUp.meaning,
+        )
         return Waiting(
             reason=Reason.NotPickedUp,
             count=len(group.jobs),
-            message=". ".join(
-                part for part in (name_jobs(group.jobs), probe, Reason.NotPickedUp.meaning) if part
-            ),
+            message=". ".join(part for part in parts if part),
             until=None if probe else suspicions.next_start(group.suspicion),
         )
 
@@ -985,9 +998,10 @@ class PoolPass:
 
 def first_memory(given: PlanInput, pool: Pool) -> PoolMemory:
     """Return what a process knows of a pool that it has not planned for yet."""
+    launching = bool(given.intents.get(pool.uid, NO_INTENTS).open)
     return PoolMemory(
         losses=recall(pool, now=given.now, wall=given.wall),
-        suspicions=suspicions.recall(pool, now=given.now, wall=given.wall),
+        suspicions=suspicions.recall(pool, launching=launching, now=given.now, wall=given.wall),
     )
 
 

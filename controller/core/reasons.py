@@ -19,7 +19,7 @@ class Reason(Enum):
     UpToDate = "The controller acts on the newest spec."
 
     Readable = "Every repository of the pool was read."
-    LaunchesSucceed = "No launch has failed since the last runner that came online."
+    LaunchesSucceed = "No launch has failed since the last runner that came online, and GitHub gives the queued jobs to idle runners."
     JobsUninterrupted = "No HF Job has ended under a workflow job in the last hour."
     SpecConsistent = "The spec says nothing against itself."
     LabelsDistinct = "No other pool serves the same repositories with the same labels."
@@ -164,8 +164,9 @@ class Reason(Enum):
     )
     QueueUnknown = "The repository's queue could not be read; the message says why."
     NotPickedUp = (
-        "Runners are online and idle, yet GitHub gives them no job: check that the runner group allows this repository "
-        "(public repositories are refused by default)."
+        "A runner was online and idle beside the job, and GitHub did not give it: see that the runner group admits the repository "
+        "and its workflow (public repositories are refused by default), that GitHub still serves the runner's version, and that "
+        "the job's run still goes on. Few runners are started for such jobs until one of them starts."
     )
 
     # --- why a runner ended, or is ended

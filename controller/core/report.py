@@ -29,7 +29,7 @@ from controller.core.model import (
 from controller.core.reasons import Reason
 from controller.core.retry import Losses, Rerun, RerunResult
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
-from controller.core.suspicion import Group, Suspicions, Wanted
+from controller.core.suspicion import Check, Group, Suspicions, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,7 @@ class PoolReport:
         completed: Workflow jobs that its own source showed completed since the last pass, by runner.
         suspected: Its queued jobs that are under suspicion.
         to_read: Queued jobs that should be read by their ids.
+        to_check: What may be the cause, and should be looked up; None while no job is under suspicion.
     """
 
     pool: Pool
@@ -213,6 +214,7 @@ class PoolReport:
     completed: Mapping[str, WorkflowJob] = field(default_factory=dict)
     suspected: Sequence[Group] = ()
     to_read: Sequence[Wanted] = ()
+    to_check: Check | None = None
 
     def count(self, *phases: Phase) -> int:
         """Return how many runners are in these phases."""

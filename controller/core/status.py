@@ -20,6 +20,7 @@ from controller.core.overlap import Overlap
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport, Waiting
 from controller.core.retry import summary
+from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 from controller.core.text import counted, text
 
 MOST_RUNNERS = 20
@@ -116,6 +117,7 @@ def build_status(
         **_pool_backoff(report, start),
         **_cost(report, usd_per_second),
         **_interruptions(report),
+        **_suspicions(report, start),
         **_what_was_launched(pool),
     }
 
@@ -259,6 +261,8 @@ def _ready_but_for_the_switch(
         return _Aspect("Ready", False, *_told(report.unwritten.failure))
     if not report.observed:
         return _Aspect("Ready", False, *_fine(Reason.Pending))
+    if report.suspected and report.demand.suspected == len(report.demand.queued) and not report.pool.paused:
+        return _Aspect("Ready", False, *_not_picked_up(report))  # it pays, if at all, for nobody
     return _Aspect("Ready", True, *_fine(Reason.Paused if report.pool.paused else Reason.Serving))
 
 
@@ -288,12 +292,20 @@ def _repositories(report: PoolReport) -> _Aspect:
 
 def _launches(report: PoolReport) -> _Aspect:
     worst = max(report.memory.backoffs.items(), key=lambda item: (item[1].failures, item[0]), default=None)
+    if worst is None and report.suspected:
+        return _Aspect("LaunchesSucceed", False, *_not_picked_up(report))
     if worst is None:
         return _Aspect("LaunchesSucceed", True, *_fine(Reason.LaunchesSucceed))
     flavor, known = worst
     where = f" on {flavor}" if flavor != POOL else ""
     reason, message = _told(known.failure)
     return _Aspect("LaunchesSucceed", False, reason, f"{known.failures} in a row{where}: {message}")
+
+
+def _not_picked_up(report: PoolReport) -> tuple[Reason, str]:
+    """Return what is said of jobs that GitHub gives to nobody; when the next start is due is in ``status.queue``."""
+    found = next((one for one in report.waiting if one.reason is Reason.NotPickedUp), None)
+    return Reason.NotPickedUp, found.message if found is not None else Reason.NotPickedUp.meaning
 
 
 def _intents(report: PoolReport) -> _Aspect:
@@ -545,6 +557,24 @@ def _interruptions(report: PoolReport) -> dict[str, Any]:
         if text(lost.repository, MOST_REPOSITORY) == lost.repository
     ]
     return {"interruptions": shown[:MOST_INTERRUPTIONS]} if shown else {}
+
+
+def _suspicions(report: PoolReport, start: Instant) -> dict[str, Any]:
+    """Return what the next process must know, so that it starts no more than this one would."""
+    shown = [
+        {
+            "level": str(one.level),
+            "repository": one.repository,
+            "jobId": one.job_id,
+            "since": start.iso(one.since),
+            "starts": [start.iso(at) for at in one.starts[-MOST_STARTS:]],
+            "risesTo": str(one.rises_to),
+        }
+        for one in report.memory.suspicions.held[:MOST_SUSPICIONS]
+        # Read back after a restart: half a name would be another repository's.
+        if text(one.repository, MOST_REPOSITORY) == one.repository
+    ]
+    return {"suspicions": shown} if shown else {}
 
 
 def _link(url: str) -> str:

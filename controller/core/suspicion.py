@@ -19,7 +19,17 @@ from dataclasses import dataclass, field, replace
 
 from controller.core.evidence import LIST_LAG
 from controller.core.labels import label_set
-from controller.core.model import JobLook, JobStatus, Pool, SuspicionLevel, WorkflowJob
+from controller.core.model import (
+    Admission,
+    JobLook,
+    JobStatus,
+    Pool,
+    RegistrationScope,
+    ScopeKind,
+    Snapshot,
+    SuspicionLevel,
+    WorkflowJob,
+)
 
 HAND_OUT = 60.0
 """Seconds that a job may stay queued beside an idle runner before it was passed over. GitHub assigns within seconds, and offers a job
@@ -63,6 +73,9 @@ MOST_STARTS = 4
 MOST_READ = 8
 """Jobs of a pool that are asked to be read by their ids at a time."""
 
+MOST_CHECKED = 3
+"""Repositories of a pool, and versions of its runners, that are looked up for causes at a time."""
+
 _PER_REPOSITORY = 2
 """Of these, jobs of one repository: two decide that it is the repository."""
 
@@ -87,6 +100,8 @@ class Suspicion:
         rises_to: How wide a suspicion this one may count for. A job that waits on while another one of its repository starts says
             nothing against the repository any more.
         seen_at: When a job last waited under it.
+        blamed: A cause was found at GitHub at the last look.
+        mended: That cause was found no more since the last start: the next one need not wait.
     """
 
     level: SuspicionLevel
@@ -98,6 +113,8 @@ class Suspicion:
     newest: int = 0
     rises_to: SuspicionLevel = SuspicionLevel.POOL
     seen_at: float
+    blamed: bool = False
+    mended: bool = False
 
     @property
     def key(self) -> tuple[int, str, int]:
@@ -114,12 +131,14 @@ class Span:
         labels: Normalized.
         since: Monotonic seconds when it was first seen so.
         until: Monotonic seconds when it was last seen so.
+        version: Of actions/runner, empty where GitHub does not tell.
     """
 
     runner: str
     labels: tuple[str, ...]
     since: float
     until: float
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +150,14 @@ class Suspicions:
         queued_since: Monotonic seconds since when a job has been seen queued, by id.
         spans: Runners that are or were idle lately, by name.
         asked: Monotonic seconds when a job was first asked to be read for its newest span, by id.
+        versions: Of actions/runner, as the runners that idled last have told GitHub.
     """
 
     held: tuple[Suspicion, ...] = ()
     queued_since: Mapping[int, float] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
     asked: Mapping[int, float] = field(default_factory=dict)
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +192,23 @@ class Wanted:
     job_id: int
     run_id: int
     after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What may be the cause of a suspicion, and can be looked up at GitHub.
+
+    Attributes:
+        scope: Where the pool's runners are registered.
+        group: Their runner group, empty for the default one.
+        repositories: Whose jobs are under suspicion, :data:`MOST_CHECKED` at most; empty where there are no groups.
+        versions: Of actions/runner, as the pool's runners have told GitHub.
+    """
+
+    scope: RegistrationScope
+    group: str
+    repositories: tuple[str, ...]
+    versions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +324,9 @@ def learn(
     wanted += _to_read_again(jobs, held, looks, room=MOST_READ - len(wanted), now=now)
     asked = {one.job_id: known.asked.get(one.job_id, now) for one in wanted}
     kept = tuple(held[key] for key in sorted(held)[:MOST_SUSPICIONS])
-    return Suspicions(held=kept, queued_since=queued_since, spans=spans, asked=asked), wanted
+    versions = tuple(sorted({span.version for span in idle if span.version}))[:MOST_CHECKED] or known.versions
+    found = Suspicions(held=kept, queued_since=queued_since, spans=spans, asked=asked, versions=versions)
+    return found, wanted
 
 
 def _keys(job: WorkflowJob) -> tuple[tuple[int, str, int], ...]:
@@ -354,15 +394,19 @@ def _still(
     held: Sequence[Suspicion], jobs: Sequence[WorkflowJob], *, whole: bool, now: float
 ) -> Iterable[Suspicion]:
     """Return the suspicions that still concern somebody: that of a job goes with the job, the others stay for a while."""
-    ids, repositories = {job.id for job in jobs}, {job.repository for job in jobs}
+    newest: dict[str, int] = {}
+    for job in jobs:
+        newest[job.repository] = max(newest.get(job.repository, 0), job.id)
+    ids, of_all = {job.id for job in jobs}, max(newest.values(), default=0)
     for one in held:
         waits = {
-            SuspicionLevel.JOB: one.job_id in ids,
-            SuspicionLevel.REPOSITORY: one.repository in repositories,
-            SuspicionLevel.POOL: bool(jobs),
+            SuspicionLevel.JOB: one.job_id if one.job_id in ids else 0,
+            SuspicionLevel.REPOSITORY: newest.get(one.repository, 0),
+            SuspicionLevel.POOL: of_all,
         }[one.level]
         if waits:
-            yield replace(one, seen_at=now)
+            # After a restart nobody knows which jobs waited at the last start: all that wait now count as having done so.
+            yield replace(one, seen_at=now, newest=one.newest or waits)
         elif now - one.seen_at < (REMEMBERED if one.level is not SuspicionLevel.JOB or not whole else 0.0):
             yield one
 
@@ -478,7 +522,7 @@ def count_starts(divided: Divided, *, spare: int, idle: bool, now: float) -> int
 def _is_due(group: Group, now: float) -> bool:
     one = group.suspicion
     new = one.level is not SuspicionLevel.JOB and max(job.id for job in group.jobs) > one.newest
-    return now >= next_start(one, hint=new)
+    return now >= next_start(one, hint=new or one.mended)
 
 
 def started(known: Suspicions, divided: Divided, probe: str, now: float) -> Suspicions:
@@ -489,6 +533,7 @@ def started(known: Suspicions, divided: Divided, probe: str, now: float) -> Susp
             one,
             starts=(*one.starts, now)[-MOST_STARTS:],
             probe=probe,
+            mended=False,
             newest=max(one.newest, newest[one.key]),
         )
         if one.key in newest
@@ -508,12 +553,98 @@ def not_started(known: Suspicions, probe: str) -> Suspicions:
     return replace(known, held=held)
 
 
+# ------------------------------------------------------------------------------------------------------------- causes
+def to_check(pool: Pool, divided: Divided, versions: tuple[str, ...]) -> Check | None:
+    """Return what should be looked up at GitHub; None while there is no suspicion."""
+    if not divided.groups:
+        return None
+    repositories = dict.fromkeys(job.repository for group in divided.groups for job in group.jobs)
+    has_groups = pool.scope.kind is not ScopeKind.REPOSITORY
+    return Check(
+        scope=pool.footprint.registrations,
+        group=pool.runner_group or "",
+        repositories=tuple(repositories)[:MOST_CHECKED] if has_groups else (),
+        versions=versions,
+    )
+
+
+def causes(check: Check, group: Group, snapshot: Snapshot) -> tuple[Sequence[str], bool]:
+    """Return what was found to be the cause of a suspicion, the likeliest first, and whether all that can be was looked up.
+
+    What could not be looked up, or is in order, is not named.
+    """
+    found: list[str] = []
+    looked = bool(check.repositories or check.versions)
+    waiting = {job.repository for job in group.jobs}
+    for repository in (name for name in check.repositories if name in waiting):
+        seen = snapshot.admissions.get((check.scope, check.group, repository))
+        looked = looked and seen is not None
+        found += _refusals(seen, repository) if seen is not None else ()
+    for version in check.versions:
+        ended = snapshot.versions_ended.get((check.scope, version))
+        looked = looked and ended is not None
+        if ended:
+            found.append(
+                f"GitHub serves version {version} of actions/runner no more: update the image, or the controller's pinned version"
+            )
+    source = check.scope.source
+    looks = [(job, look) for job in group.jobs if (look := snapshot.looks.get((source, job.id)))]
+    for job, look in looks:
+        if look.run_ended is not None:
+            found.append(
+                f"run {job.run_id} has ended ({look.run_ended}), and GitHub lists its job {job.id} as queued all the same: "
+                "cancel or delete the run"
+            )
+        if look.spaced:
+            found.append(f"a label of job {job.id} has a space around it: correct runs-on")
+    return found, looked
+
+
+def _refusals(seen: Admission, repository: str) -> list[str]:
+    group = f"runner group {seen.group!r}"
+    if seen.excluded:
+        return [f"{group} does not admit {repository}: select it in the group's settings"]
+    if seen.refuses_public:
+        return [f"{repository} is public, and {group} refuses public repositories"]
+    if seen.workflows is not None:
+        names = ", ".join(seen.workflows[:MOST_CHECKED]) or "none"
+        return [f"{group} admits only these workflows: {names}; see that the job's is among them"]
+    return []
+
+
+def explain(known: Suspicions, divided: Divided, check: Check | None, snapshot: Snapshot) -> Suspicions:
+    """Note for which suspicions a cause is found, and which cause is found no more."""
+    if check is None:
+        return known
+    seen = {group.suspicion.key: causes(check, group, snapshot) for group in divided.groups}
+    held = []
+    for one in known.held:
+        found, looked = seen.get(one.key, ((), False))
+        if looked:
+            blamed = bool(found)
+            one = replace(one, blamed=blamed, mended=not blamed and (one.mended or one.blamed))  # noqa: PLW2901
+        held.append(one)
+    return replace(known, held=tuple(held))
+
+
 # ---------------------------------------------------------------------------------------------------- over a restart
-def recall(pool: Pool, *, now: float, wall: float) -> Suspicions:
-    """Return what the pool's status tells of an earlier process."""
+def recall(pool: Pool, *, launching: bool, now: float, wall: float) -> Suspicions:
+    """Return what the pool's status tells of an earlier process.
+
+    A status is written some time after a launch, and its intent before:
+
+    1. A runner is launched under suspicion.  2. The process ends before the status tells of that start.  3. The next one would have
+    one start too many. So a launch that is ``launching`` counts as a start, unless a newer start is told than it can be old.
+    """
 
     def mono(at: float) -> float:
         return now - min(max(0.0, wall - at), 2 * REMEMBERED)
+
+    def starts(told: Sequence[float]) -> tuple[float, ...]:
+        known = sorted(mono(at) for at in told)
+        if launching and not (known and now - known[-1] < 2 * LIST_LAG):
+            known.append(now)
+        return tuple(known[-MOST_STARTS:])
 
     held = [
         Suspicion(
@@ -521,7 +652,7 @@ def recall(pool: Pool, *, now: float, wall: float) -> Suspicions:
             repository=one.repository,
             job_id=one.job_id,
             since=mono(one.since),
-            starts=tuple(sorted(mono(at) for at in one.starts))[-MOST_STARTS:],
+            starts=starts(one.starts),
             rises_to=one.rises_to,
             seen_at=now,
         )

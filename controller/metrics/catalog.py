@@ -80,6 +80,12 @@ QUEUE_OLDEST_WAIT = _gauge(
     "Age of the oldest queued workflow job that waits for this reason, on GitHub's clock: since the look that saw it become queued "
     "(approved, for instance), or since its created_at where it was queued when it was first seen. 0 when no job waits.",
 )
+SUSPICIONS = _gauge(
+    "suspicions",
+    (*POOL, "level"),
+    "Jobs (Job), repositories (Repository) or the whole pool (Pool) with queued workflow jobs that GitHub gave to none of the pool's "
+    "idle runners, in the newest pass; the widest that covers a job. Absent while there are none.",
+)
 RUNNERS = _gauge("runners", (*POOL, "phase"), "Runners of the pool by phase, in the newest pass.")
 MAX_RUNNERS = _gauge("pool_max_runners", POOL, "spec.maxRunners of the pool.")
 CONDITION = _gauge(
@@ -296,7 +302,17 @@ VERSION_SERVED_UNTIL = _gauge(
 SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
     (
         "Pools now",
-        (QUEUE_JOBS, QUEUE_OLDEST_WAIT, RUNNERS, MAX_RUNNERS, CONDITION, DRAINING, USD_PER_HOUR, WORST_CASE),
+        (
+            QUEUE_JOBS,
+            QUEUE_OLDEST_WAIT,
+            SUSPICIONS,
+            RUNNERS,
+            MAX_RUNNERS,
+            CONDITION,
+            DRAINING,
+            USD_PER_HOUR,
+            WORST_CASE,
+        ),
     ),
     ("Service", (QUEUE_TO_ONLINE, QUEUE_TO_START, HF_SCHEDULING, RUNNER_BOOT)),
     (

@@ -145,6 +145,8 @@ def _add_pool(found: _Families, report: PoolReport, *, now: float) -> None:
     for reason, count in counts.items():
         found.add(catalog.QUEUE_JOBS, (*labels, reason), count)
         found.add(catalog.QUEUE_OLDEST_WAIT, (*labels, reason), oldest[reason])
+    for level, count in Tally(str(group.suspicion.level) for group in report.suspected).items():
+        found.add(catalog.SUSPICIONS, (*labels, level), count)
     found.add(catalog.MAX_RUNNERS, labels, pool.max_runners)
     if report.memory.draining_since is not None:
         found.add(catalog.DRAINING, labels, max(0.0, now - report.memory.draining_since))

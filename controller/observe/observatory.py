@@ -23,7 +23,7 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
-from controller.core.suspicion import Wanted
+from controller.core.suspicion import Check, Wanted
 from controller.observe.groups import GroupObserver
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.looks import LookObserver
@@ -159,7 +159,7 @@ class Observatory:
         )
 
     def _open_single(self, source: GitHubSource) -> LookObserver:
-        return LookObserver(jobs=self._connections.github(source), clock=self._clock, changed=self._changed)
+        return LookObserver(github=self._connections.github(source), clock=self._clock, changed=self._changed)
 
     def _open_registrations(self, where: RegistrationScope) -> RegistrationObserver:
         return RegistrationObserver(
@@ -224,6 +224,8 @@ class Observatory:
                 for source, observer in self.single.items()
                 for job, look in observer.looks().items()
             },
+            admissions={k: v for one in self.single.values() for k, v in one.admissions().items()},
+            versions_ended={k: v for one in self.single.values() for k, v in one.versions_ended().items()},
             pools_known=self._pools_known(),
         )
 
@@ -256,10 +258,14 @@ class Observatory:
         if account in self.accounts:
             self.accounts[account].note(job)
 
-    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
-        """Say which workflow jobs should be read by their ids, and no others."""
+    def look(
+        self,
+        wanted: Mapping[GitHubSource, Sequence[Wanted]],
+        checks: Mapping[GitHubSource, Sequence[Check]],
+    ) -> None:
+        """Say which workflow jobs should be read by their ids, and which causes looked up, and no others."""
         for source, observer in self.single.items():
-            observer.want(wanted.get(source, ()))
+            observer.want(wanted.get(source, ()), checks.get(source, ()))
 
     def heat(
         self,

@@ -18,6 +18,7 @@ from controller.api.convert import (
     last_launch_at,
     said,
     stand_in,
+    suspicions,
     to_pool,
     written,
 )
@@ -114,7 +115,8 @@ class PoolRegistry:
             self._reject(key, uid, metadata, Reason.InternalError.meaning, known)
             return
         pool = _remembering(pool, status) if known is None else _following(pool, known)
-        pool = replace(pool, interruptions=interruptions(said(body.get("status"))))
+        told = said(body.get("status"))
+        pool = replace(pool, interruptions=interruptions(told), suspicions=suspicions(told))
         healed = self._rejected.pop(key, None) is not None
         self._pools[key] = pool
         if pool != known or healed:

@@ -28,7 +28,7 @@ from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
 from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
-from controller.core.suspicion import Wanted
+from controller.core.suspicion import Check, Wanted
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
@@ -64,8 +64,12 @@ class Observatory(Protocol):
     ) -> None:
         """Take a hint where to look more often."""
 
-    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
-        """Say which workflow jobs should be read by their ids, and no others."""
+    def look(
+        self,
+        wanted: Mapping[GitHubSource, Sequence[Wanted]],
+        checks: Mapping[GitHubSource, Sequence[Check]],
+    ) -> None:
+        """Say which workflow jobs should be read by their ids, and which causes looked up, and no others."""
 
     def snapshot(self) -> Snapshot:
         """Return everything that is known now."""
@@ -210,7 +214,7 @@ class Reconciler:
         self._executor.hold(_secrets_of_pools_that_leave(self._registry.pools, done))
         others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(_busy_places(done), _busy_repositories(done), _served_runs(done))
-        self._observatory.look(_to_read(done))
+        self._observatory.look(*_to_look_at(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
         # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
@@ -428,13 +432,18 @@ def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
     return busy
 
 
-def _to_read(done: Plan) -> Mapping[GitHubSource, Sequence[Wanted]]:
-    """Return the workflow jobs that should be read by their ids."""
+def _to_look_at(
+    done: Plan,
+) -> tuple[Mapping[GitHubSource, Sequence[Wanted]], Mapping[GitHubSource, Sequence[Check]]]:
+    """Return the workflow jobs that should be read by their ids, and the causes that should be looked up."""
     wanted: dict[GitHubSource, list[Wanted]] = {}
+    checks: dict[GitHubSource, list[Check]] = {}
     for report in done.reports.values():
         if report.to_read:
             wanted.setdefault(report.pool.source, []).extend(report.to_read)
-    return wanted
+        if report.to_check is not None:
+            checks.setdefault(report.pool.source, []).append(report.to_check)
+    return wanted, checks
 
 
 def _busy_repositories(done: Plan) -> Mapping[GitHubSource, set[str]]:

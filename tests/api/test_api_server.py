@@ -24,10 +24,11 @@ from controller.api.status import (
     Runner,
     RunnerPoolStatus,
     StatusPart,
+    Suspicion,
     Term,
     Waiting,
 )
-from controller.core.model import RerunState
+from controller.core.model import RerunState, SuspicionLevel
 from tests.api.cases import BAD, GOOD, Bad, github, manifest
 from tests.cli.mistakes import MISTAKES, Mistake
 
@@ -243,6 +244,16 @@ FULL_STATUS = RunnerPoolStatus(
                 token_secret="hf-token",
             ),
             launches=[Intent(name="t4-hfr-0a0b0c-0a0b0c0d-abcdefghij", flavor="t4-small", at=NOW)],
+        )
+    ],
+    suspicions=[
+        Suspicion(
+            level=SuspicionLevel.JOB,
+            repository="acme/lib",
+            job_id=70,
+            since=NOW,
+            starts=[NOW],
+            rises_to=SuspicionLevel.REPOSITORY,
         )
     ],
     term=Term(number=3, holder="controller_1"),

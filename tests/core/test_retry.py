@@ -431,13 +431,18 @@ def test_a_job_that_its_runner_reported_cancelled_because_the_hub_took_the_machi
 ) -> None:
     lost, seen_run = replace(LOST, by_hub=by_hub), run(conclusion, "cancelled", "success")
     mine = replace(seen_run.jobs[0], reported=reported)
-    assert judge(lost, as_the_hub_says(lost, replace(seen_run, jobs=[mine, *seen_run.jobs[1:]]))) is answer
+    told = as_the_hub_says(lost, replace(seen_run, jobs=[mine, *seen_run.jobs[1:]]))
+    assert judge(lost, told).against is answer
 
 
 def test_another_job_that_was_cancelled_beside_it_is_still_somebodys_wish() -> None:
-    lost, seen_run = replace(LOST, by_hub=True), run("cancelled", "cancelled", "cancelled", names=("a", "b"))
-    jobs = [replace(job, reported=True) for job in seen_run.jobs]
-    assert judge(lost, as_the_hub_says(lost, replace(seen_run, jobs=jobs))) is Answer.NOT_NEEDED
+    lost = replace(LOST, by_hub=True)
+    jobs = [
+        JobRecord(id=7 + n, conclusion="cancelled", completed_at=SERVER + at, reported=True)
+        for n, at in enumerate((600, 10))
+    ]
+    told = as_the_hub_says(lost, RunRecord(attempt=1, conclusion="cancelled", jobs=jobs))
+    assert judge(lost, told).against is Answer.NOT_NEEDED
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,13 @@ from controller.core.model import (
     Scope,
     ScopeKind,
     Snapshot,
+    SuspicionLevel,
 )
 from controller.core.reasons import Reason
 from controller.core.report import Memory, PoolMemory, Waiting
 from controller.core.retry import Losses, Watched
 from controller.core.status import CONDITIONS, Instant, build_status, iso, rejected_status
+from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text
 from tests.core.build import (
     NOW,
@@ -205,6 +207,19 @@ def odd_status(draw: st.DataObject) -> dict[str, Any]:
             backoffs={POOL: backoff, "t4-small": backoff},
             spent_usd=number(),
             losses=Losses(watched=[Watched(lost=lost, since=NOW, due_at=NOW)]),
+            suspicions=Suspicions(
+                held=tuple(
+                    Suspicion(
+                        level=level,
+                        repository=odd(),
+                        job_id=1,
+                        since=number(),
+                        starts=(number(),),
+                        seen_at=NOW,
+                    )
+                    for level in SuspicionLevel
+                )
+            ),
         ),
     )
     now = Instant(mono=NOW, wall=SERVER)

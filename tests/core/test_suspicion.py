@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from controller.core.evidence import LIST_LAG
-from controller.core.model import JobLook, JobStatus, PastSuspicion, SuspicionLevel, WorkflowJob
+from controller.core.model import (
+    Admission,
+    JobLook,
+    JobStatus,
+    PastSuspicion,
+    RegistrationScope,
+    Scope,
+    ScopeKind,
+    Snapshot,
+    SuspicionLevel,
+    WorkflowJob,
+)
 from controller.core.suspicion import (
     HAND_OUT,
     HOUR,
@@ -21,22 +32,27 @@ from controller.core.suspicion import (
     READ_WITHIN,
     REMEMBERED,
     SPAN_KEPT,
+    Check,
+    Group,
     Span,
     Start,
     Suspicion,
     Suspicions,
     Wanted,
+    causes,
     clear,
     count_starts,
     divide,
+    explain,
     in_question,
     learn,
     next_start,
     not_started,
     recall,
     started,
+    to_check,
 )
-from tests.core.build import NOW, job, pool
+from tests.core.build import NOW, SOURCE, job, pool
 
 JOB, REPOSITORY, POOL = SuspicionLevel.JOB, SuspicionLevel.REPOSITORY, SuspicionLevel.POOL
 IDLE = 120.0
@@ -366,21 +382,94 @@ class TestWhatMayBeStarted:
 class TestOverARestart:
     def test_what_the_status_tells_counts_on(self) -> None:
         told = PastSuspicion(level=POOL, since=5_000.0, starts=(5_000.0, 5_100.0), rises_to=POOL)
-        known = recall(pool(suspicions=(told,)), now=NOW, wall=5_200.0)
+        known = recall(pool(suspicions=(told,)), launching=False, now=NOW, wall=5_200.0)
         assert known.held == (
             suspicion(POOL, since=NOW - 200, starts=(NOW - 200, NOW - 100), newest=0, seen_at=NOW),
         )
+
+    def test_a_launch_that_no_status_tells_of_counts_as_a_start(self) -> None:
+        told = PastSuspicion(level=POOL, since=5_000.0, starts=(5_000.0,))
+        known = recall(pool(suspicions=(told,)), launching=True, now=NOW, wall=5_200.0)
+        assert known.held[0].starts == (NOW - 200, NOW)
+        known = recall(pool(suspicions=(told,)), launching=True, now=NOW, wall=5_010.0)
+        assert known.held[0].starts == (NOW - 10,)
 
     def test_a_status_from_the_future_or_of_long_ago_is_bounded(self) -> None:
         told = [
             PastSuspicion(level=JOB, repository=LIB, job_id=1, since=9e9, starts=(9e9,)),
             PastSuspicion(level=POOL, since=0.0, starts=(0.0,)),
         ]
-        known = recall(pool(suspicions=tuple(told)), now=NOW, wall=5e8)
+        known = recall(pool(suspicions=tuple(told)), launching=False, now=NOW, wall=5e8)
         assert [(one.level, one.since) for one in known.held] == [
             (POOL, NOW - 2 * REMEMBERED),
             (JOB, NOW),
         ]
 
     def test_a_pool_whose_status_tells_of_none_has_none(self) -> None:
-        assert recall(pool(), now=NOW, wall=0.0) == Suspicions()
+        assert recall(pool(), launching=True, now=NOW, wall=0.0) == Suspicions()
+
+
+class TestCauses:
+    SCOPE = RegistrationScope(SOURCE, Scope(kind=ScopeKind.ORGANIZATION, owner="acme"))
+    CHECK = Check(scope=SCOPE, group="gpu", repositories=(LIB,), versions=("2.330.0",))
+    GROUP = Group(suspicion=suspicion(REPOSITORY), jobs=(job(1),))
+
+    def seen(
+        self,
+        admission: Admission | None = None,
+        *,
+        ended: bool | None = False,
+        look: JobLook | None = None,
+    ) -> Snapshot:
+        return Snapshot(
+            admissions={} if admission is None else {(self.SCOPE, "gpu", LIB): admission},
+            versions_ended={} if ended is None else {(self.SCOPE, "2.330.0"): ended},
+            looks={} if look is None else {(SOURCE, 1): look},
+        )
+
+    @pytest.mark.parametrize(
+        ("snapshot", "words"),
+        [
+            ({"admission": Admission(group="gpu", excluded=True)}, "does not admit acme/lib"),
+            ({"admission": Admission(group="gpu", refuses_public=True)}, "acme/lib is public"),
+            ({"admission": Admission(group="gpu", workflows=("a.yaml@main",))}, "a.yaml@main"),
+            ({"ended": True}, "serves version 2.330.0"),
+            (
+                {"look": JobLook(status=JobStatus.QUEUED, asked_at=NOW, run_ended="cancelled")},
+                "run 1 has ended",
+            ),
+            ({"look": JobLook(status=JobStatus.QUEUED, asked_at=NOW, spaced=True)}, "a space"),
+        ],
+    )
+    def test_what_was_found_is_said_as_a_fact(self, snapshot: dict[str, Any], words: str) -> None:
+        (found,), _ = causes(self.CHECK, self.GROUP, self.seen(**snapshot))
+        assert words in found
+
+    def test_what_is_in_order_or_could_not_be_looked_up_is_not_said(self) -> None:
+        assert causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"))) == ([], True)
+        assert causes(self.CHECK, self.GROUP, self.seen(ended=None)) == ([], False)
+        assert causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"), ended=None)) == ([], False)
+
+    def test_a_repository_has_no_groups_to_be_looked_up(self) -> None:
+        divided = divide(Suspicions(held=(suspicion(),)), [job(1)])
+        check = to_check(pool(), divided, ("2.330.0",))
+        assert check is not None
+        assert (check.repositories, check.versions) == ((), ("2.330.0",))
+        assert to_check(pool(), divide(Suspicions(), [job(1)]), ()) is None
+
+    def test_once_the_cause_is_mended_the_next_start_need_not_wait_but_is_counted(self) -> None:
+        known = Suspicions(held=(suspicion(REPOSITORY, starts=(NOW, NOW + 100), newest=1),))
+        divided = divide(known, [job(1)])
+
+        def due(known: Suspicions, at: float) -> int:
+            return count_starts(divide(known, [job(1)]), spare=0, idle=False, now=at)
+
+        bad = explain(known, divided, self.CHECK, self.seen(Admission(group="gpu", excluded=True)))
+        assert due(bad, NOW + 200) == 0
+        unknown = explain(bad, divided, self.CHECK, self.seen())
+        assert due(unknown, NOW + 200) == 0
+        good = explain(unknown, divided, self.CHECK, self.seen(Admission(group="gpu")))
+        assert due(good, NOW + 200) == 1
+        tried = started(good, divide(good, [job(1)]), "r9", NOW + 200)
+        again = explain(tried, divided, self.CHECK, self.seen(Admission(group="gpu")))
+        assert due(again, NOW + 300) == 0

@@ -21,7 +21,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.report import Plan
-from controller.core.suspicion import Wanted
+from controller.core.suspicion import Check, Wanted
 from controller.core.text import text
 from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
 from controller.ports import AccountSight, SourceSight
@@ -210,8 +210,12 @@ class Broken:
     def watch(self, pools: Sequence[Pool]) -> None:
         pass
 
-    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
-        """Read no job."""
+    def look(
+        self,
+        wanted: Mapping[GitHubSource, Sequence[Wanted]],
+        checks: Mapping[GitHubSource, Sequence[Check]],
+    ) -> None:
+        """Read nothing."""
 
     def heat(
         self,

@@ -26,7 +26,7 @@ from controller.core.model import (
 )
 from controller.core.naming import hf_labels, runner_name
 from controller.core.report import Launch, Plan
-from controller.core.suspicion import Wanted
+from controller.core.suspicion import Check, Wanted
 from controller.observe.pools import PoolRegistry
 from controller.reconcile.loop import Reconciler, Statuses
 from controller.reconcile.publish import Publisher
@@ -61,8 +61,12 @@ class Sight:
         self.pools = pools
         return changed
 
-    def look(self, wanted: Mapping[GitHubSource, Sequence[Wanted]]) -> None:
-        """Read no job."""
+    def look(
+        self,
+        wanted: Mapping[GitHubSource, Sequence[Wanted]],
+        checks: Mapping[GitHubSource, Sequence[Check]],
+    ) -> None:
+        """Read nothing."""
 
     def heat(
         self,

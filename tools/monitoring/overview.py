@@ -195,7 +195,7 @@ WAITING = Row(
             unit="short",
             queries=(Query("sum by (reason) (hfrunners_queue_jobs{@pool})", "{{reason}}"),),
             width=12,
-            alerts=("HFRunnersJobWaitsLong", "HFRunnersQueueSLOFastBurn"),
+            alerts=("HFRunnersJobWaitsLong", "HFRunnersJobsNotPickedUp", "HFRunnersQueueSLOFastBurn"),
             pages=(_REASONS,),
         ),
         Panel(

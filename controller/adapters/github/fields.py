@@ -129,6 +129,12 @@ class Row:
         cleaned = [_label(label, key) for label in found[:MOST_LABELS]]
         return normalized(cleaned + ["…"] * (len(found) > MOST_LABELS))
 
+    def spaced(self, key: str) -> bool:
+        """Return whether a word of a list begins or ends with a space; False where it is no list of words."""
+        found = self._fields.get(key)
+        words = found[:MOST_LABELS] if isinstance(found, list) else ()
+        return any(isinstance(word, str) and word != word.strip() for word in words)
+
     def secret(self, key: str, *, most: int) -> str:
         """Return a token or the like: printable ASCII without spaces, since it travels in headers and arguments."""
         found = exact(self._fields.get(key), most)

@@ -76,15 +76,15 @@ class Groups:
             return REPOSITORY_GROUP
         return (await self.find(scope, name)).id
 
-    async def find(self, scope: Scope, name: str | None) -> RunnerGroup:
-        """Return a runner group of an organization or enterprise, or the default one for None.
+    async def find(self, scope: Scope, name: str | None, *, younger_than: float = GROUPS_AGE) -> RunnerGroup:
+        """Return a runner group of an organization or enterprise, or the default one for None, as it was so many seconds ago at most.
 
         Raises:
             UpstreamError: ``RunnerGroupMissing``, or as any call.
         """
         # One look-up for a whole burst of registrations.
         async with self._looking_up.setdefault(scope, asyncio.Lock()):
-            found = named_group(await self._remembered(scope, younger_than=GROUPS_AGE), name)
+            found = named_group(await self._remembered(scope, younger_than=younger_than), name)
             if found is None:  # somebody may have made it since
                 groups = await self._remembered(scope, younger_than=MISSING_AGE)
                 found = named_group(groups, name)

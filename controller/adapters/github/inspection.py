@@ -1,19 +1,24 @@
-"""What credentials may do, and who may use the runners: asked by ``check`` before anything runs, changing nothing."""
+"""What credentials may do, and who may use the runners: asked by ``check``, and where jobs are not given out; changes nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.client import Client
 from controller.adapters.github.errors import GitHubError, RejectedError
+from controller.adapters.github.fields import Row
 from controller.adapters.github.groups import Groups
 from controller.adapters.github.queue import parse_repository
 from controller.adapters.incoming import moment
-from controller.core.model import RunnerGroup, Scope
+from controller.core.model import Admission, RunnerGroup, Scope, ScopeKind
 from controller.ports import Repository
+
+ADMISSION_AGE = 60.0
+"""Seconds for which it is believed which repositories a group admits, while jobs wait for somebody to change that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,7 @@ class Grant:
 
 
 class GitHubInspection:
-    """Reads of one source that only ``check`` needs."""
+    """Reads of one source about what a person has set up. Implements :class:`controller.ports.Causes`."""
 
     def __init__(self, client: Client, accounts: Accounts, groups: Groups) -> None:
         self._client = client
@@ -127,6 +132,39 @@ class GitHubInspection:
             group=group.id,
         )
         return frozenset(seen.items)
+
+    async def admission(self, scope: Scope, group: str | None, repository: str) -> Admission:
+        """Return whether a runner group of an organization or enterprise admits a repository, as of :data:`ADMISSION_AGE` ago at most.
+
+        An enterprise selects organizations, not repositories, and is not asked for them.
+
+        Raises:
+            UpstreamError: ``RunnerGroupMissing``, or as any call.
+        """
+        seen = await self._groups.find(scope, group, younger_than=ADMISSION_AGE)
+        by_repository = seen.selected and scope.kind is ScopeKind.ORGANIZATION
+        excluded = by_repository and repository not in await self.group_repositories(scope, seen)
+        refuses = not excluded and not seen.public and (await self.repository(repository)).public
+        workflows = seen.workflows if seen.restricted_to_workflows else None
+        return Admission(group=seen.name, excluded=excluded, refuses_public=refuses, workflows=workflows)
+
+    async def version_ended(self, scope: Scope, version: str) -> bool:
+        """Return whether GitHub serves a version of actions/runner no more.
+
+        https://docs.github.com/enterprise-cloud@latest/rest/actions/self-hosted-runners
+
+        Raises:
+            GitHubError: As any call; 404 for a version that GitHub does not know, and on an Enterprise Server.
+        """
+        answer = await self._client.call(
+            "GET",
+            "{scope}/actions/runners/deprecations/{version}",
+            read=lambda found: Row(found).time_or_none("runtime_deprecates_at"),
+            scope=scope.path,
+            version=version,
+        )
+        ends_at = cast("float | None", answer.value)
+        return ends_at is not None and ends_at <= answer.server_time
 
     async def fork_approval(self, full_name: str) -> str:
         """Return whose pull requests from forks wait for approval before workflows run (usecases.md §6).

@@ -10,7 +10,7 @@ from controller.adapters.github.client import SEARCH_CAP, Client
 from controller.adapters.github.errors import NotFoundError
 from controller.adapters.github.fields import FieldError, Row
 from controller.core.model import JobStatus, Observation, WorkflowJob
-from controller.ports import Quota, Repository, Run
+from controller.ports import JobRead, Quota, Repository, Run
 
 _FULL_NAME = re.compile(r"[a-z0-9_.-]{1,100}/[a-z0-9_.-]{1,100}")
 _KNOWN = {status.value: status for status in JobStatus}
@@ -87,8 +87,8 @@ class GitHubQueue:
             attempt=run.attempt,
         )
 
-    async def job_status(self, repository: str, job_id: int) -> JobStatus:
-        """Return a job's status, read by its id, before other reads: launches wait for it.
+    async def job(self, repository: str, job_id: int) -> JobRead:
+        """Return a job, read by its id, before other reads: launches wait for it.
 
         Raises:
             GitHubError: As any call; also for a 404.
@@ -96,7 +96,7 @@ class GitHubQueue:
         return await self._client.value(
             "GET",
             "repos/{repository}/actions/jobs/{job}",
-            _status,
+            lambda row: JobRead(status=_status(row), spaced=row.spaced("labels")),
             effect=True,
             repository=repository,
             job=job_id,

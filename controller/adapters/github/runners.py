@@ -18,6 +18,8 @@ WORK_FOLDER = "_work"
 """GitHub's default."""
 
 
+_VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
+
 LONGEST_JIT_CONFIG = 65_536
 """Characters; GitHub's have about 4,500. They travel as an HF secret."""
 
@@ -156,7 +158,13 @@ def _registration(row: Row) -> Registration:
         online=row.word("status") == "online",
         busy=row.flag("busy"),
         labels=row.labels(),
+        version=_version(row.name_or_none("version") or ""),
     )
+
+
+def _version(told: str) -> str:
+    """Return a runner's version, which becomes part of paths; empty for anything else."""
+    return told if _VERSION.fullmatch(told) else ""
 
 
 def _jit_config(found: Row) -> JitConfig:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from controller.adapters.github.errors import ForbiddenError, GitHubError
+from controller.adapters.github.inspection import ADMISSION_AGE
+from controller.core.model import Admission, JobStatus
 from controller.core.reasons import Reason
-from controller.ports import UpstreamError
+from controller.ports import JobRead, UpstreamError
+from controller.sim.github.model import JobSpec
 from controller.sim.github.model import Scope as SimulatedScope
 from tests.adapters.github.scene import ACME, LIB, TOKEN, Scene, Script, answer, virtual
 
@@ -118,3 +123,45 @@ async def test_a_personal_account_is_named_as_the_reason_why_it_has_no_runners()
         await scene.connect({"token": TOKEN}).try_listing_runners(personal)
     assert caught.value.failure.reason is Reason.PersonalAccount
     await scene.connect({"token": TOKEN}).try_listing_runners(LIB)
+
+
+@virtual
+async def test_who_a_group_admits_is_told_for_a_repository() -> None:
+    scene = Scene()
+    scene.world.accounts.add_repository("acme/open", private=False)
+    everyone = {"visibility": "selected", "selected": ["acme/lib"]}
+    scene.world.accounts.add_group(SimulatedScope("org", "acme"), "gpu", **everyone)
+    github = scene.connect()
+    assert await github.admission(ACME, "gpu", "acme/lib") == Admission(group="gpu")
+    assert (await github.admission(ACME, "gpu", "acme/open")).excluded
+    assert (await github.admission(ACME, None, "acme/open")).refuses_public
+    assert await github.admission(ACME, None, "acme/lib") == Admission(group="Default")
+    scene.world.accounts.change_group(SimulatedScope("org", "acme"), 1, allows_public_repositories=True)
+    await asyncio.sleep(ADMISSION_AGE + 1)
+    assert await github.admission(ACME, None, "acme/open") == Admission(group="Default")
+
+
+@virtual
+async def test_whether_a_version_is_still_served_is_told_by_githubs_own_clock() -> None:
+    scene = Scene(skew=-400 * 86_400.0)
+    github = scene.connect()
+    calendar, now = scene.world.store.calendar, scene.world.time.now
+    for scope in (ACME, LIB):
+        assert await github.version_ended(scope, calendar.at(now)[0].version)
+        assert not await github.version_ended(scope, calendar.latest(now))
+        with pytest.raises(GitHubError):
+            await github.version_ended(scope, "1.2.3")
+
+
+@virtual
+async def test_a_job_is_read_by_its_id_with_labels_as_they_were_written() -> None:
+    scene = Scene()
+    github = scene.connect()
+    for labels, spaced in ((("gpu",), False), (("gpu", " linux"), True)):
+        run = scene.world.workflows.queue_run("acme/lib", [JobSpec(name="a", labels=labels)])
+        (job,) = scene.world.workflows.jobs(run.id)
+        assert await github.job("acme/lib", job.id) == JobRead(status=JobStatus.QUEUED, spaced=spaced)
+        scene.world.workflows.cancel_run(run.id)
+        assert (await github.job("acme/lib", job.id)).status is JobStatus.COMPLETED
+    with pytest.raises(GitHubError):
+        await github.job("acme/lib", 404)
