@@ -27,7 +27,7 @@ from controller.adapters.huggingface.bootstrap import RUNNER_NEWEST_ON, RUNNER_S
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import Session, open_session
-from controller.adapters.kube.client import Client, connect, path_of
+from controller.adapters.kube.client import Client, KubernetesError, connect, path_of
 from controller.adapters.kube.election import Election, LeadershipLost, Timing
 from controller.adapters.kube.events import KubernetesEvents
 from controller.adapters.kube.intents import KubernetesIntents
@@ -353,7 +353,7 @@ async def _lead(
         await watch.start(
             registry,
             identity=kube.identity,
-            namespaces=options.namespaces,
+            namespaces=[name for name in options.namespaces if name not in registry.unlisted],
             leadership=term.leadership,
             heard=freshness.heard,
         )
@@ -483,17 +483,38 @@ async def _require_fields(kube: Client, *, installed: bool = False) -> None:
 
 
 async def _compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> int:
-    """Compare the registry with a list; return by how many objects it was behind."""
+    """Compare the registry with a list; return by how many objects it was behind.
+
+    One of several namespaces that may not be listed costs the others nothing: it may be gone, and its Role with it.
+
+    Raises:
+        UpstreamError: No namespace may be listed, or something else went wrong.
+    """
     before, bodies = registry.uids(), []
+    refused: dict[str, KubernetesError] = {}
     for namespace in namespaces or (None,):
-        bodies += await list_pools(kube, namespace=namespace)
-    return registry.replace_all(bodies, before=before)
+        try:
+            bodies += await list_pools(kube, namespace=namespace)
+        except KubernetesError as error:
+            if namespace is None or error.status != 403 or len(refused) + 1 == len(namespaces):
+                raise
+            refused[namespace] = error
+    for name, refusal in refused.items():
+        log.warning(
+            "namespace not served; take it out of --namespace if it is gone",
+            extra={
+                "namespace": name,
+                "reason": str(refusal.failure.reason),
+                "detail": refusal.failure.message,
+            },
+        )
+    return registry.replace_all(bodies, before=before, unlisted=refused)
 
 
 async def _compare_for_ever(
     kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...], freshness: Freshness
 ) -> None:
-    pause = COMPARE_INTERVAL
+    pause, unwatched = COMPARE_INTERVAL, registry.unlisted
     while True:
         await asyncio.sleep(pause)
         try:
@@ -505,6 +526,10 @@ async def _compare_for_ever(
             log.warning(
                 "RunnerPools not listed", extra={"reason": str(error.failure.reason), "detail": str(error)}
             )
+        if back := sorted(unwatched - registry.unlisted):
+            # Only a new start watches them.
+            message = f"RunnerPools of namespace {', '.join(back)} can be listed now, and are not watched yet: start again."
+            raise UpstreamError(Failure(reason=Reason.KubernetesForbidden, message=message))
 
 
 def _points(api_url: str, chosen: int | None) -> int | None:

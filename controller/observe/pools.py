@@ -84,6 +84,8 @@ class PoolRegistry:
         self._statuses: dict[str, Mapping[str, Any]] = {}
         self._drained: set[str] = set()
         self.synced = False
+        self.unlisted: frozenset[str] = frozenset()
+        """Namespaces that could not be listed: of their pools only those are known that were seen before."""
 
     def upsert(self, body: Mapping[str, Any]) -> None:
         """Take in an object as the watch or a list shows it. Idempotent; never raises for a bad spec.
@@ -173,18 +175,35 @@ class PoolRegistry:
         """Return which objects are known now."""
         return frozenset(known.uid for known in self._newest.values())
 
-    def replace_all(self, bodies: Sequence[Mapping[str, Any]], *, before: Collection[str] = ()) -> int:
+    @property
+    def complete(self) -> bool:
+        """Every pool is known, so that a runner whose pool is not among them has none."""
+        return self.synced and not self.unlisted
+
+    def replace_all(
+        self,
+        bodies: Sequence[Mapping[str, Any]],
+        *,
+        before: Collection[str] = (),
+        unlisted: Collection[str] = (),
+    ) -> int:
         """Take in a complete list: what it lacks is gone, although the watch never said so (kopf.md §0.7).
 
         Args:
             bodies: The list.
             before: :meth:`uids` before it was asked for: what came to be known since then is not gone for being absent.
+            unlisted: Namespaces that the list leaves out.
 
         Returns:
             How many objects were not known as the list shows them.
         """
         listed = {body["metadata"].get("uid", "") for body in bodies}
-        gone = [k for k, known in self._newest.items() if known.uid in before and known.uid not in listed]
+        self.unlisted = frozenset(unlisted)
+        gone = [
+            key
+            for key, known in self._newest.items()
+            if known.uid in before and known.uid not in listed and key.namespace not in self.unlisted
+        ]
         for key in sorted(gone):
             self._forget(key)
         different = sum(not self._knows(body["metadata"]) for body in bodies)

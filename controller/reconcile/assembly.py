@@ -95,7 +95,7 @@ def assemble(
         connections=connections,
         clock=clock,
         controller_id=settings.controller_id,
-        pools_known=lambda: registry.synced,
+        pools_known=lambda: registry.complete,
         changed=wake.set,
         github_interval=settings.github_interval,
         hub_interval=settings.hub_interval,

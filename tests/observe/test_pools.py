@@ -114,6 +114,18 @@ def test_a_list_shows_what_the_watch_never_said() -> None:
     assert registry.synced
 
 
+def test_a_namespace_that_could_not_be_listed_keeps_its_pools_and_nobody_is_called_a_stray() -> None:
+    registry = Registry()
+    registry.replace_all([body()])
+    assert registry.complete
+    registry.replace_all([], before=registry.uids(), unlisted=["ci"])
+    assert [pool.key for pool in registry.pools] == [KEY]
+    assert not registry.complete
+    registry.replace_all([], before=registry.uids())
+    assert list(registry.pools) == []
+    assert registry.complete
+
+
 def test_a_list_that_was_asked_for_before_a_pool_was_made_does_not_end_it() -> None:
     registry = Registry()
     before = registry.uids()

@@ -67,6 +67,7 @@ async def end(namespace: Namespace) -> None:
     await namespace.client.request_json("DELETE", pools_path(namespace.name))
 
 
+@pytest.mark.timeout(180)  # an operator, a runner, a deletion and a command, one after the other
 @pytest.mark.usefixtures("granted_everywhere")
 async def test_pools_of_a_watched_namespace_go_with_it_and_the_others_are_served_on(
     service_account: Path, tmp_path: Path, new_namespace: NewNamespace
@@ -97,6 +98,26 @@ async def test_pools_of_a_watched_namespace_go_with_it_and_the_others_are_served
             service_account, "drain", "--namespace", gone.name, "--namespace", other.name, "--timeout", "60s"
         )
         assert (drained.code, drained.output.splitlines()[-1]) == (0, "nothing is left"), drained.errors
+        assert await operator.stop() == 0
+    finally:
+        await operator.kill()
+
+
+async def test_a_namespace_that_may_not_be_listed_costs_the_others_nothing(
+    service_account: Path, tmp_path: Path, new_namespace: NewNamespace
+) -> None:
+    """It was deleted while the controller did not run, without the ClusterRole: Role and RoleBinding are gone."""
+    gone, other = await new_namespace(), await new_namespace()
+    await granted_in(other)
+    operator = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log")
+    try:
+        await operator.start(
+            *("--controller-id", gone.name, "--allow-http"),
+            *("--namespace", gone.name, "--namespace", other.name),
+        )
+        await other.apply()
+        await other.until_condition("Ready", "True", "Serving")
+        assert f"namespace={gone.name}" in operator.log
         assert await operator.stop() == 0
     finally:
         await operator.kill()

@@ -22,6 +22,7 @@ from tools.e2e.stage import (
     RESTRICTED,
     SERVICES,
     SYSTEM,
+    TENANT,
     image_values,
     merged,
 )
@@ -58,7 +59,6 @@ class Story(Deletions):
             self._refuse_an_older_crd,
             self._uninstall_under_load,
             self._install_two_side_by_side,
-            self._delete_a_watched_namespace,
             self._end,
         ]
 
@@ -226,10 +226,11 @@ class Story(Deletions):
         )
 
     def _install_two_side_by_side(self) -> None:
-        """Each serves a namespace of its own, with rights there and nowhere else."""
+        """Each serves namespaces of its own, with rights there and nowhere else; one of them is deleted under a running job."""
         waiting = {job["id"] for job in self._services.truth().jobs if job["status"] == "queued"}
+        self._new_tenant("watched")
         self._helm = self._release(self._programs[-1])
-        self._helm.install(merged(self._values, {"watch": {"namespaces": [POOLS]}}))
+        self._helm.install(merged(self._values, {"watch": {"namespaces": [POOLS, TENANT]}}))
         other = Helm(self._programs[0], chart=CHART, release="other", namespace=OTHER)
         apart = {"watch": {"namespaces": [OTHER]}, "crds": {"enabled": False}}
         other.install(merged({**self._values, "pools": {}}, apart))
@@ -241,12 +242,13 @@ class Story(Deletions):
         others = self._makers(lambda job: job["labels"] == ["other"])
         if len(mine) != 1 or len(others) != 1 or mine == others:
             raise StoryError(f"not each release served its own namespace: {mine} and {others}")
+        self._lose_a_watched_namespace()
         other.uninstall()
         self._helm.uninstall()
         self._nothing_left(self._services.truth())
         self._done(
-            f"Helm {self._helm.version} installed it over the kept CRD, for one namespace, beside a release for another: "
-            "what was queued is served, each by its own, and nothing left"
+            f"Helm {self._helm.version} installed it over the kept CRD, for two namespaces, beside a release for another: "
+            "what was queued is served, each by its own; one namespace was deleted under a running job, and nothing left"
         )
 
     def _end(self) -> None:
