@@ -185,6 +185,9 @@ def test_the_rights_are_those_that_the_operator_is_tested_with(programs: Path) -
         {**rule, **lease} if "resourceNames" in rule else rule
         for rule in tested["Role", "hf-runner-controller-leader"]
     ]
+    names = [f"hfrc-hf-runner-controller-pause{part}" for part in ("", "-values")]
+    (switch,) = tested["Role", "hf-runner-controller-reads-stop-switch"]
+    leader.append({**switch, "resourceNames": names})
     assert everywhere["hfrc-hf-runner-controller-leader"]["rules"] == leader
     of_its_own = {
         "apiGroups": [""],

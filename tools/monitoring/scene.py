@@ -122,7 +122,7 @@ class Scene:
             {"route": "GET /api/jobs/{namespace}", "kind": "status", "status": 503, "times": 4}
         )
         self.say("the Hub answers with errors")
-        await asyncio.sleep(seconds * 0.1)
+        await asyncio.sleep(seconds * 0.05)
         await self.cluster.stop_switch().put("", "a drill")
         self.say("somebody stops all launches")
         await asyncio.sleep(seconds * 0.05)
