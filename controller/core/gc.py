@@ -92,7 +92,9 @@ def retire_reason(pool: Pool, runner: Runner, *, demand: Demand, spec: str, now:
         return Reason.OrphanedRegistration  # GitHub refuses with 422 until the dead runner's lease is over
     if pool.leaving:
         return _why_it_leaves(pool)
-    return Reason.EndedUnseen if now - runner.track.since > ENDING_GRACE else None
+    if now - runner.track.since <= ENDING_GRACE:
+        return None
+    return Reason.NeverExited if runner.hf_job is not None else Reason.EndedUnseen
 
 
 def _why_it_leaves(pool: Pool) -> Reason:

@@ -22,11 +22,13 @@ class Reason(Enum):
     LaunchesSucceed = "No launch has failed since the last runner that came online."
     JobsUninterrupted = "No HF Job has ended under a workflow job in the last hour."
     SpecConsistent = "The spec says nothing against itself."
+    FlavorsOffered = "The Hub offers every flavor of the pool."
     LabelsDistinct = "No other pool serves the same repositories with the same labels."
 
     # --- a pool on its way in or out
     Pending = "The controller has not looked at everything that this pool needs yet; wait a few seconds."
     Paused = "spec.paused is true: no runner is launched; set it to false to go on."
+    NoneAllowed = "spec.maxRunners is 0: no runner is launched, and queued jobs wait; raise it to serve them."
     Draining = "The pool is being deleted or drained and waits for its runners to end; nothing is launched."
     Drained = "Nothing of the pool is left at GitHub or on Hugging Face. It serves again a minute after nobody asks to drain it."
 
@@ -168,11 +170,12 @@ class Reason(Enum):
         "A warm runner was replaced so that its next job has at least nine tenths of deadlines.lifetime."
     )
     SchedulingDeadline = (
-        "The HF Job stayed in SCHEDULING longer than deadlines.scheduling; the next flavor is tried."
+        "The HF Job stayed in SCHEDULING longer than deadlines.scheduling: no hardware was free, or the image takes longer to pull; the "
+        "Hub does not tell which. For a large image raise deadlines.scheduling. The next flavor is tried."
     )
     RegistrationDeadline = (
-        "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log "
-        "for a missing tool, a slow image or blocked egress."
+        "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log for a missing tool or "
+        "blocked egress; where the image takes long to pull or to start, raise deadlines.registration."
     )
     LifetimeDeadline = "The runner reached deadlines.lifetime, which ended what it ran; raise it if the workflow job needs longer."
     PoolDeleted = "The pool was deleted."
@@ -184,6 +187,10 @@ class Reason(Enum):
         "left alone and not counted; cancel it on its page if nobody needs it."
     )
     OrphanedHFJob = "An HF Job without a registration was cancelled."
+    NeverExited = (
+        "The runner was done, and its HF Job's container ran on for five minutes and was paid for, until it was cancelled: look at what "
+        "the image or the workflow leaves running."
+    )
     EndedUnseen = "The runner ended while nobody watched."
     EndedAfterJob = (
         "The HF Job failed after its runner had taken a workflow job, whose page at GitHub shows how it went; this says nothing "

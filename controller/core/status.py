@@ -54,6 +54,7 @@ CONDITIONS = (
     "JobsUninterrupted",
     "LabelsDistinct",
     "SpecConsistent",
+    "FlavorsOffered",
 )
 """Types of all conditions that a status may have; metrics show these and no others."""
 
@@ -143,6 +144,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _uninterrupted(report, now),
         _labels(overlaps),
         _consistent(report.pool),
+        _offered(report),
     ]
 
 
@@ -210,7 +212,9 @@ def _ready(report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant)
         return _Aspect("Ready", False, *_told(report.unwritten.failure))
     if not report.observed:
         return _Aspect("Ready", False, *_fine(Reason.Pending))
-    return _Aspect("Ready", True, *_fine(Reason.Paused if report.pool.paused else Reason.Serving))
+    if report.pool.paused:
+        return _Aspect("Ready", True, *_fine(Reason.Paused))
+    return _Aspect("Ready", True, *_fine(Reason.Serving if report.pool.max_runners else Reason.NoneAllowed))
 
 
 def _reachable(type_: str, failure: Failure | None, *, seen: bool) -> _Aspect:
@@ -274,6 +278,12 @@ def _labels(overlaps: Sequence[Overlap]) -> _Aspect:
         message = f"{', '.join(far[0].labels)}: {Reason.SharedLabels.meaning}"
         return _Aspect("LabelsDistinct", False, Reason.SharedLabels, message)
     return _Aspect("LabelsDistinct", True, *_fine(Reason.LabelsDistinct))
+
+
+def _offered(report: PoolReport) -> _Aspect:
+    if report.unknown_flavor is not None:
+        return _Aspect("FlavorsOffered", False, *_told(report.unknown_flavor))
+    return _Aspect("FlavorsOffered", True, *_fine(Reason.FlavorsOffered))
 
 
 def _consistent(pool: Pool) -> _Aspect:
@@ -434,9 +444,12 @@ def _backoff(known: Backoff, start: Instant) -> dict[str, Any]:
 
 
 def _cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> dict[str, Any]:
-    if any(flavor not in usd_per_second for flavor in report.pool.flavors):
+    # One that is not offered costs what it did, or nothing if it was never offered; one without a price may cost anything.
+    usd = {**report.memory.usd, **usd_per_second}
+    priced = [usd[flavor] for flavor in report.pool.flavors if flavor in usd]
+    if not priced or any(flavor not in usd for flavor in report.offered):
         return {}
-    dearest = max(usd_per_second[flavor] for flavor in report.pool.flavors) * 3600
+    dearest = max(priced) * 3600
     return {
         "cost": {
             "usdPerHour": dollars(report.usd_per_hour),

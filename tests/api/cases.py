@@ -381,6 +381,9 @@ BAD: dict[str, Bad] = {
         for value in ("6d", "121h", "99999h99999h99999h", "10d")
     },
     "duration as a number": Bad(
-        {"deadlines.idle": 120}, "spec.deadlines.idle", "need quotes", "must be of type string"
+        {"deadlines.idle": 120},
+        "spec.deadlines.idle",
+        "write a duration with its unit",
+        "must be of type string",
     ),
 }
