@@ -39,6 +39,7 @@ from controller.api.crd import missing_fields
 from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
+from controller.core.text import text
 from controller.execute.spec import RunnerVersion
 from controller.metrics.recorder import Metrics
 from controller.observe.freshness import Freshness
@@ -510,7 +511,8 @@ def _connections(
             raise UpstreamError(
                 Failure(
                     reason=Reason.SecretMalformed,
-                    message=f"Secret {account.secret} has no key 'token' with a Hugging Face token",
+                    message=f"Secret {account.secret} has no key 'token' with a Hugging Face token; it has "
+                    f"{text(', '.join(sorted(data)), 200) or 'none'}",
                     disposition=Disposition.PERSON,
                 )
             )
