@@ -42,6 +42,7 @@ from controller.api.status import NEVER_SEEN
 from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
+from controller.core.text import text
 from controller.execute.spec import RunnerVersion
 from controller.metrics.recorder import Metrics
 from controller.observe.freshness import Freshness
@@ -577,7 +578,8 @@ def _connections(
             raise UpstreamError(
                 Failure(
                     reason=Reason.SecretMalformed,
-                    message=f"Secret {account.secret} has no key 'token' with a Hugging Face token",
+                    message=f"Secret {account.secret} has no key 'token' with a Hugging Face token; it has "
+                    f"{text(', '.join(sorted(data)), 200) or 'none'}",
                     disposition=Disposition.PERSON,
                 )
             )

@@ -139,8 +139,6 @@ def read_mistake(detail: ErrorDetails, root: type[BaseModel]) -> Mistake:
     at = tuple(step for step in detail["loc"] if step != "[key]")
     if detail["type"] == "extra_forbidden":
         return Mistake(at, _unknown_field(at, root))
-    if detail["type"] == "string_type" and at[:2] == ("spec", "deadlines"):
-        return Mistake(at, "write a duration with its unit, such as 90s, 10m, 1h30m or 2d")
     sentence = _SENTENCES.get(detail["type"])
     if detail["type"] == "string_type" and at[-2:-1] == ("deadlines",):
         sentence = "write a duration with its unit, such as 3600s or 1h: a number alone says none"

@@ -112,9 +112,9 @@ def retire_reason(
         return None  # GitHub removes its record by itself; if not, it is orphaned by the next lists
     if pool.leaving and in_phase > LIST_LAG:
         return _why_it_leaves(pool)
-    return (
-        Reason.EndedUnseen if in_phase > (LIST_LAG if runner.track.deregistered else ENDING_GRACE) else None
-    )
+    if runner.track.deregistered:
+        return Reason.EndedUnseen if in_phase > LIST_LAG else None
+    return Reason.NeverExited if in_phase > ENDING_GRACE else None
 
 
 def _why_it_leaves(pool: Pool) -> Reason:

@@ -10,6 +10,7 @@ from functools import cached_property
 from controller.core import backoff as backoffs
 from controller.core import suspicion as suspicions
 from controller.core.backoff import Backoff
+from controller.core.contradictions import duration
 from controller.core.demand import Demand, Room, can_launch, name_jobs
 from controller.core.drained import Awaited, note_empty, what_is_awaited
 from controller.core.evidence import LIST_LAG
@@ -97,7 +98,7 @@ class PoolPass:
         self.given, self.pool, self.memory, self.runners = given, pool, memory, runners
         self.demand = Demand()  # until the queue is shared out
         self.running, self.completed, self.ended, self.results = running, completed, ended, results
-        self.copies, self.usd = copies, usd
+        self.copies, self.usd = copies, {**self._prices_of_what_left(), **usd}
         self._tracks_before = memory.tracks
         self.lost: list[Loss] = []
         self.backoffs = dict(self.memory.backoffs)
@@ -126,6 +127,15 @@ class PoolPass:
         self.offered, self.unknown_flavor = self._offer()
         self._tracks = {runner.name: runner.track for runner in runners}
         self._suspicions = memory.suspicions
+
+    def _prices_of_what_left(self) -> Mapping[str, float]:
+        """Return the last prices of flavors that the Hub lists no more: their runners cost what they did.
+
+        One that is listed without a price that can be read is none of them: its price is unknown.
+        """
+        seen = self.given.snapshot.flavors.get(self.pool.hub.endpoint)
+        listed = {flavor.name for flavor in seen.items} if seen else set()
+        return {flavor: price for flavor, price in self.memory.usd.items() if flavor not in listed}
 
     def learn_all(self) -> None:
         """Take in what happened since the last pass."""
@@ -564,17 +574,32 @@ class PoolPass:
         )
         if reason in (Reason.SchedulingDeadline, Reason.RegistrationDeadline, Reason.NotPickedUp):
             where = f"HF Job {runner.hf_job.id} on {runner.flavor}" if runner.hf_job else runner.name
-            failure = Failure(reason=reason, message=f"{where}: {reason.meaning}")
+            failure = Failure(reason=reason, message=f"{where}{self._allowed(reason)}: {reason.meaning}")
             if (
                 reason is not Reason.NotPickedUp
             ):  # its image is good: it is the waiting jobs that are under suspicion
                 self._remember_failure(failure, runner.flavor)
             self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
+        elif reason is Reason.NeverExited and runner.hf_job is not None:
+            message = f"HF Job {runner.hf_job.id} on {runner.flavor}: {reason.meaning}"
+            self._notice(reason, message, warning=True, job=runner.hf_job, runner=runner.name)
         elif runner.phase is Phase.ORPHANED and runner.registration is not None and runner.track.unproven_end:
             message = f"{runner.name}: its HF Job completed, yet it never came online. {Reason.RunnerFailed.meaning}"
             self._remember_failure(Failure(reason=Reason.RunnerFailed, message=message), "")
             self._notice(Reason.RunnerFailed, message, warning=True, runner=runner.name)
             self._tracks[runner.name] = replace(self._tracks[runner.name], unproven_end="")
+
+    def _allowed(self, reason: Reason) -> str:
+        """Return the deadline that a start has missed, and the image that it was of, for a message."""
+        deadlines = self.pool.deadlines
+        given = {
+            Reason.SchedulingDeadline: ("scheduling", deadlines.scheduling),
+            Reason.RegistrationDeadline: ("registration", deadlines.registration),
+        }.get(reason)
+        if given is None:
+            return ""
+        image = f"image {self.pool.template.image}, " if self.pool.template.image else ""
+        return f" ({image}deadlines.{given[0]} {duration(given[1])})"
 
     def _give_back_surplus(self) -> None:
         """Give back capacity that nobody wants any more, the cheapest to lose first.
@@ -756,12 +781,14 @@ class PoolPass:
             open_places=self.intents.places,
             known=self.memory.empty_since,
         )
+        mine = {*self.pool.flavors, *(runner.flavor for runner in self.runners)}
         self.memory = replace(
             self.memory,
             backoffs=self.backoffs,
             tracks=self._tracks,
             suspicions=self._suspicions,
             empty_since=empty,
+            usd={flavor: price for flavor, price in self.usd.items() if flavor in mine},
             longest_job=max(self.memory.longest_job, self._longest_job()),
         )
 
@@ -781,7 +808,9 @@ class PoolPass:
 
     def report(self) -> PoolReport:
         """Sum the pass up."""
-        found = (missing_group(self.pool, self.given.snapshot), self.unknown_flavor)
+        # Flavors that are not offered keep a pool from serving only where no other is left.
+        flavors = self.unknown_flavor if not self.offered else None
+        found = (missing_group(self.pool, self.given.snapshot), flavors)
         failures = [failure for failure in found if failure is not None]
         github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
         rate, worst = self._money()
@@ -793,6 +822,8 @@ class PoolPass:
             launching=self.launched,
             waiting=self._waiting(failures),
             failures=failures,
+            unknown_flavor=self.unknown_flavor,
+            offered=self.offered,
             backoff=self.held_by or self.backoffs.get(backoffs.POOL),
             unwritten=self.intents.blocked,
             github=github,
@@ -949,7 +980,7 @@ class PoolPass:
             return stopped
         blocking = [*failures, _failure_of(self.hub_view), _failure_of(self.github_view)]
         for failure in blocking:
-            if failure is not None and not (failure.reason is Reason.UnknownFlavor and self.offered):
+            if failure is not None:
                 return Waiting(reason=failure.reason, count=count, message=failure.message)
         if self.hub_view is None or self.github_view is None or self._unlisted():
             return _waiting(Reason.Pending, count)
@@ -971,6 +1002,8 @@ class PoolPass:
             return _waiting(
                 Reason.Pending, count, f"{MOST_INTENTS:,} launches of the last minute are not confirmed yet"
             )
+        if not self.pool.max_runners:
+            return _waiting(Reason.NoneAllowed, count)
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 
     def _notice(

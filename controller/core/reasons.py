@@ -22,6 +22,7 @@ class Reason(Enum):
     LaunchesSucceed = "No launch has failed since the last runner that came online, and GitHub gives the queued jobs to idle runners."
     JobsUninterrupted = "No HF Job has ended under a workflow job in the last hour."
     SpecConsistent = "The spec says nothing against itself."
+    FlavorsOffered = "The Hub offers every flavor of the pool."
     LabelsDistinct = "No other pool serves the same repositories with the same labels."
 
     # --- a pool on its way in or out
@@ -36,6 +37,7 @@ class Reason(Enum):
         "The stop switch could not be read since this controller began, so it may be on: nothing is launched until it can be "
         "read. See that the controller may get its ConfigMaps."
     )
+    NoneAllowed = "spec.maxRunners is 0: no runner is launched, and queued jobs wait; raise it to serve them."
     Draining = "The pool is being deleted or drained and waits for its runners to end; nothing is launched."
     Drained = "Nothing of the pool is left at GitHub or on Hugging Face. It serves again a minute after nobody asks to drain it."
 
@@ -176,11 +178,12 @@ class Reason(Enum):
     IdleDeadline = "The runner was idle longer than deadlines.idle."
     WarmRecycled = "A warm runner was replaced while enough of deadlines.lifetime was left for its next job."
     SchedulingDeadline = (
-        "The HF Job stayed in SCHEDULING longer than deadlines.scheduling; the next flavor is tried."
+        "The HF Job stayed in SCHEDULING longer than deadlines.scheduling: no hardware was free, or the image takes longer to pull; the "
+        "Hub does not tell which. For a large image raise deadlines.scheduling. The next flavor is tried."
     )
     RegistrationDeadline = (
-        "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log "
-        "for a missing tool, a slow image or blocked egress."
+        "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log for a missing tool or "
+        "blocked egress; where the image takes long to pull or to start, raise deadlines.registration."
     )
     LifetimeDeadline = "The runner reached deadlines.lifetime, which ended what it ran; raise it if the workflow job needs longer."
     PoolDeleted = "The pool was deleted."
@@ -192,6 +195,10 @@ class Reason(Enum):
         "left alone and not counted; cancel it on its page if nobody needs it."
     )
     OrphanedHFJob = "An HF Job without a registration was cancelled."
+    NeverExited = (
+        "The runner was done, and its HF Job's container ran on for five minutes and was paid for, until it was cancelled: look at what "
+        "the image or the workflow leaves running."
+    )
     EndedUnseen = "The runner ended while nobody watched."
     Terminated = "A signal ended the runner although nobody had cancelled its HF Job: the Hub took the machine back, mostly."
     EndedAfterJob = (

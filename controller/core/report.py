@@ -92,6 +92,7 @@ class PoolMemory:
         completed: Workflow jobs that ran to their end.
         losses: Workflow jobs whose HF Job ended under them.
         tracks: By runner.
+        usd: Prices by flavor, in US dollars per second, as they were last known.
         copies: Ids of HF Jobs that carry the name of a runner of ours and are not the one that we made.
         empty_since: By place, monotonic seconds of the first of the complete lists that have shown nothing there, one after the
             other.
@@ -111,6 +112,7 @@ class PoolMemory:
     completed: int = 0
     losses: Losses = field(default_factory=Losses)
     tracks: Mapping[str, Track] = field(default_factory=dict)
+    usd: Mapping[str, float] = field(default_factory=dict)
     copies: frozenset[str] = frozenset()
     empty_since: Mapping[Place, float] = field(default_factory=dict)
     suspicions: Suspicions = field(default_factory=Suspicions)
@@ -172,7 +174,9 @@ class PoolReport:
         runners: What it has.
         launching: How many launches this pass adds.
         waiting: Every queued job, by the reason that it waits.
-        failures: Mistakes in the spec that only the services could tell.
+        failures: Mistakes in the spec that only the services could tell, and that keep the pool from serving.
+        unknown_flavor: Flavors of the spec that the Hub does not offer, whether others are left or not.
+        offered: The pool's flavors that it does offer; all of them while that is not known.
         backoff: The launch back-off that holds, if any.
         unwritten: Launches could not be written down; None when the last ones could.
         github: Why GitHub could not be read; None when it could.
@@ -198,6 +202,8 @@ class PoolReport:
     launching: int
     waiting: Sequence[Waiting]
     failures: Sequence[Failure]
+    unknown_flavor: Failure | None
+    offered: Sequence[str]
     backoff: Backoff | None
     unwritten: Blocked | None
     github: Failure | None

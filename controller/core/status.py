@@ -56,6 +56,7 @@ CONDITIONS = (
     "JobsUninterrupted",
     "LabelsDistinct",
     "SpecConsistent",
+    "FlavorsOffered",
 )
 """Types of all conditions that a status may have; metrics show these and no others."""
 
@@ -148,6 +149,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _uninterrupted(report, now),
         _labels(overlaps),
         _consistent(report.pool),
+        _offered(report),
     ]
 
 
@@ -263,7 +265,9 @@ def _ready_but_for_the_switch(
         return _Aspect("Ready", False, *_fine(Reason.Pending))
     if report.suspected and report.demand.suspected == len(report.demand.queued) and not report.pool.paused:
         return _Aspect("Ready", False, *_not_picked_up(report))  # it pays, if at all, for nobody
-    return _Aspect("Ready", True, *_fine(Reason.Paused if report.pool.paused else Reason.Serving))
+    if report.pool.paused:
+        return _Aspect("Ready", True, *_fine(Reason.Paused))
+    return _Aspect("Ready", True, *_fine(Reason.Serving if report.pool.max_runners else Reason.NoneAllowed))
 
 
 def _reachable(type_: str, failure: Failure | None, *, seen: bool) -> _Aspect:
@@ -335,6 +339,12 @@ def _labels(overlaps: Sequence[Overlap]) -> _Aspect:
         message = f"{', '.join(far[0].labels)}: {Reason.SharedLabels.meaning}"
         return _Aspect("LabelsDistinct", False, Reason.SharedLabels, message)
     return _Aspect("LabelsDistinct", True, *_fine(Reason.LabelsDistinct))
+
+
+def _offered(report: PoolReport) -> _Aspect:
+    if report.unknown_flavor is not None:
+        return _Aspect("FlavorsOffered", False, *_told(report.unknown_flavor))
+    return _Aspect("FlavorsOffered", True, *_fine(Reason.FlavorsOffered))
 
 
 def _consistent(pool: Pool) -> _Aspect:
@@ -516,9 +526,12 @@ def _backoff(known: Backoff, start: Instant) -> dict[str, Any]:
 
 
 def _cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> dict[str, Any]:
-    if any(flavor not in usd_per_second for flavor in report.pool.flavors):
+    # One that is not offered costs what it did, or nothing if it was never offered; one without a price may cost anything.
+    usd = {**report.memory.usd, **usd_per_second}
+    priced = [usd[flavor] for flavor in report.pool.flavors if flavor in usd]
+    if not priced or any(flavor not in usd for flavor in report.offered):
         return {}
-    dearest = max(usd_per_second[flavor] for flavor in report.pool.flavors) * 3600
+    dearest = max(priced) * 3600
     return {
         "cost": {
             "usdPerHour": dollars(report.usd_per_hour),

@@ -12,7 +12,17 @@ from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
-from controller.core.model import Disposition, Failure, Flavor, GroupOnlyJobs, HFJob, Pool, Snapshot, Stage
+from controller.core.model import (
+    Disposition,
+    Failure,
+    Flavor,
+    GroupOnlyJobs,
+    HFJob,
+    Pool,
+    RunnerTemplate,
+    Snapshot,
+    Stage,
+)
 from controller.core.money import prices
 from controller.core.plan import DRAIN_REQUEST_SECONDS
 from controller.core.reasons import Reason
@@ -20,6 +30,7 @@ from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 
 from .build import (
     ACCOUNT,
+    FLAVORS,
     NOW,
     OUTAGE,
     REFUSED,
@@ -170,6 +181,11 @@ class TestLaunching:
         old = job(seen_queued_at=SERVER - 25 * 3600, labels=("hf-t4", "cuda-99"))
         assert waits(run_plan([pool()], snapshot(jobs=[old]))) == {Reason.NoMatchingPool: 1}
 
+    def test_a_pool_that_may_have_no_runner_launches_nothing_and_says_so(self) -> None:
+        done = run_plan([pool(max_runners=0)], snapshot(jobs=[job()]))
+        assert launches(done) == []
+        assert waits(done) == {Reason.NoneAllowed: 1}
+
     def test_a_paused_pool_launches_nothing_and_says_so(self) -> None:
         done = run_plan([pool(paused=True)], snapshot(jobs=[job()]))
         assert launches(done) == []
@@ -203,10 +219,30 @@ class TestFlavors:
         p = pool(flavors=("t4-smal", "t4-medium"))
         done = run_plan([p], snapshot(jobs=[job()]))
         assert launches(done) == ["t4-medium"]
-        (failure,) = done.reports[p.uid].failures
-        assert failure.reason is Reason.UnknownFlavor
-        assert "'t4-smal'" in failure.message
-        assert "t4-small" in failure.message
+        report = done.reports[p.uid]
+        assert not report.failures  # it serves
+        assert report.unknown_flavor is not None
+        assert report.unknown_flavor.reason is Reason.UnknownFlavor
+        assert "'t4-smal'" in report.unknown_flavor.message
+        assert "t4-small" in report.unknown_flavor.message
+
+    def test_a_flavor_that_leaves_the_list_costs_what_it_did(self) -> None:
+        p = pool(flavors=("t4-small", "t4-medium"))
+        runner = {"registrations": [registration(p, online=True, busy=True)], "hf_jobs": [started(p)]}
+        before = run_plan([p], snapshot(**runner))
+        left = {p.hub.endpoint: seen([flavor for flavor in FLAVORS if flavor.name != "t4-small"])}
+        after = run_plan([p], replace(snapshot(**runner), flavors=left), memory=before.memory)
+        assert before.reports[p.uid].usd_per_hour == pytest.approx(0.402)
+        assert after.reports[p.uid].usd_per_hour == before.reports[p.uid].usd_per_hour
+
+    def test_a_flavor_that_is_listed_without_a_price_any_more_costs_nobody_knows_what(self) -> None:
+        p = pool()
+        runner = {"registrations": [registration(p, online=True, busy=True)], "hf_jobs": [started(p)]}
+        before = run_plan([p], snapshot(**runner))
+        unpriced = {p.hub.endpoint: seen([Flavor(name="t4-small")])}
+        after = run_plan([p], replace(snapshot(**runner), flavors=unpriced), memory=before.memory)
+        assert after.reports[p.uid].usd_per_hour == 0
+        assert not after.memory.pools[p.uid].usd
 
     def test_a_flavor_whose_price_is_unknown_is_on_offer_and_costs_nobody_knows_what(self) -> None:
         p = pool(flavors=("t4-small",))
@@ -320,7 +356,16 @@ class TestRetiring:
         done = run_plan([p], view)
         assert retirements(done) == {name_of(p): Reason.SchedulingDeadline}
         assert done.reports[p.uid].memory.backoffs["t4-small"].failure.reason is Reason.SchedulingDeadline
-        assert [notice.reason for notice in done.notices] == [Reason.SchedulingDeadline]
+        (told,) = done.notices
+        assert told.reason is Reason.SchedulingDeadline
+        assert "(deadlines.scheduling 10m)" in told.message
+        assert "the image takes longer to pull" in told.message  # the hardware alone is not blamed
+
+    def test_a_start_that_took_too_long_names_the_image_that_somebody_chose(self) -> None:
+        p = pool(template=RunnerTemplate(image="ghcr.io/acme/huge:1"))
+        stuck = hf_job(p, created_at=SERVER - 601)
+        (told,) = run_plan([p], snapshot(registrations=[registration(p)], hf_jobs=[stuck])).notices
+        assert "(image ghcr.io/acme/huge:1, deadlines.scheduling 10m)" in told.message
 
     def test_a_runner_that_never_comes_online_is_given_up(self) -> None:
         p = pool()
@@ -775,7 +820,7 @@ class TestOrphans:
     def test_a_runner_that_was_online_has_time_to_end_by_itself(self) -> None:
         p = pool()
         view = snapshot(hf_jobs=[started(p)])
-        for ago, expected in ((ENDING_GRACE - 1, {}), (ENDING_GRACE + 1, {name_of(p): Reason.EndedUnseen})):
+        for ago, expected in ((ENDING_GRACE - 1, {}), (ENDING_GRACE + 1, {name_of(p): Reason.NeverExited})):
             memory = remembering(
                 name_of(p),
                 phase=Phase.FINISHED,

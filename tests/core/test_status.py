@@ -34,6 +34,7 @@ from controller.core.status import CONDITIONS, Instant, build_status, iso, rejec
 from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text
 from tests.core.build import (
+    FLAVORS,
     NOW,
     OUTAGE,
     REFUSED,
@@ -315,3 +316,34 @@ def test_the_services_own_id_of_a_request_is_told_where_the_service_failed_and_n
         status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
         said = next(c["message"] for c in status["conditions"] if c["type"] == "GitHubReachable")
         assert ("4711" in said) is told
+
+
+# ------------------------------------------------------------------------------------------------ each named as what it is
+def test_a_pool_that_may_have_no_runner_is_not_said_to_serve() -> None:
+    assert conditions(pool(max_runners=0), snapshot(jobs=[job()]))["Ready"] == ("True", "NoneAllowed")
+
+
+def without(flavor: str) -> Snapshot:
+    return replace(
+        snapshot(), flavors={pool().hub.endpoint: seen([one for one in FLAVORS if one.name != flavor])}
+    )
+
+
+def test_a_flavor_that_left_the_list_is_named_and_the_pool_serves_with_the_others() -> None:
+    told = conditions(pool(flavors=("t4-small", "t4-medium")), without("t4-small"))
+    assert (told["Ready"], told["Stalled"][0]) == (("True", "Serving"), "False")
+    assert told["FlavorsOffered"] == ("False", "UnknownFlavor")
+
+
+def test_a_pool_whose_only_flavor_left_the_list_is_not_ready() -> None:
+    told = conditions(pool(flavors=("t4-small",)), without("t4-small"))
+    assert told["Ready"] == told["FlavorsOffered"] == ("False", "UnknownFlavor")
+
+
+def test_the_cost_of_a_pool_stays_while_one_of_its_flavors_is_not_offered() -> None:
+    of = pool(flavors=("t4-small", "t4-medium"))
+    report = run_plan([of], without("t4-small")).reports[of.uid]
+    now = Instant(mono=NOW, wall=SERVER)
+    usd = {"t4-medium": 0.01 / 60}
+    status = build_status(report, previous={}, overlaps=(), usd_per_second=usd, start=now, now=now)
+    assert status["cost"]["maxUsdPerHour"] == "2.40"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from controller.adapters.github.errors import NotFoundError, UnauthorizedError, 
 from controller.adapters.github.fields import Row
 from controller.core.model import Disposition, Failure, SecretRef
 from controller.core.reasons import Reason
+from controller.core.text import text as cleaned
 from controller.ports import Clock, UpstreamError
 
 JWT_BACKDATE = 60
@@ -98,7 +99,8 @@ Credentials = AppCredentials | TokenCredentials
 def credentials_from_secret(data: Mapping[str, str], *, ref: SecretRef | None = None) -> Credentials:
     """Read a Secret's keys: ``appId`` with ``privateKey`` and optionally ``installationId``, or ``token``.
 
-    White space around values is ignored; other keys are too.
+    White space around values is ignored; other keys are too. The names that Actions Runner Controller gives to these keys do as well,
+    so that one Secret serves both.
 
     Args:
         data: Decoded keys.
@@ -109,13 +111,31 @@ def credentials_from_secret(data: Mapping[str, str], *, ref: SecretRef | None = 
     """
     where = f"Secret {ref}" if ref else "The Secret"
     given = {k: v.strip() for k, v in data.items() if v.strip()}
+    called = {ours: theirs for theirs, ours in ARC_KEYS.items() if theirs in given and ours not in given}
     try:
-        return _credentials(given)
+        return _credentials({**given, **{ours: given[theirs] for ours, theirs in called.items()}})
     except _MalformedError as problem:
-        message = f"{where}: {problem}."
+        said = str(problem)
+    for ours, theirs in called.items():
+        said = re.sub(rf"\bkey {ours}\b", f"key {theirs}", said)
+    message = f"{where}: {said}."
     raise UpstreamError(
         Failure(reason=Reason.SecretMalformed, message=message, disposition=Disposition.PERSON)
     )
+
+
+ARC_KEYS = {
+    "github_app_id": "appId",
+    "github_app_installation_id": "installationId",
+    "github_app_private_key": "privateKey",
+    "github_token": "token",
+}
+"""Keys of a Secret by their names in Actions Runner Controller.
+https://docs.github.com/actions/tutorials/use-actions-runner-controller/authenticate-to-the-api
+"""
+
+MOST_KEYS = 8
+"""Keys of a Secret that a message names."""
 
 
 class _MalformedError(Exception):
@@ -126,11 +146,14 @@ def _credentials(given: Mapping[str, str]) -> Credentials:
     app_keys = [k for k in ("appId", "privateKey") if k in given]
     if "token" in given:
         if app_keys:
-            raise _MalformedError(f"it has token and {app_keys[0]}; keep the App's keys or the token")
+            raise _MalformedError(
+                f"it has the key token beside the key {app_keys[0]}; keep the App's keys or the token"
+            )
         return TokenCredentials(token=_token(given["token"]))
     if not app_keys:
+        has = f"; it has {_named(given)}" if given else "; it is empty"
         raise _MalformedError(
-            "it has neither appId and privateKey (a GitHub App) nor token; add one or the other"
+            f"it has neither appId and privateKey (a GitHub App) nor token: add one or the other{has}"
         )
     for key in ("appId", "privateKey"):
         if key not in given:
@@ -140,6 +163,12 @@ def _credentials(given: Mapping[str, str]) -> Credentials:
         key=_private_key(given["privateKey"]),
         installation_id=_installation_id(given.get("installationId")),
     )
+
+
+def _named(keys: Collection[str]) -> str:
+    """Return the names of keys; whoever wrote the Secret chose them, so they are cleaned and few."""
+    shown = ", ".join(cleaned(key, 64) for key in sorted(keys)[:MOST_KEYS])
+    return shown + (f" and {len(keys) - MOST_KEYS} more" if len(keys) > MOST_KEYS else "")
 
 
 def _token(text: str) -> str:

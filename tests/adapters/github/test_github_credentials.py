@@ -53,6 +53,26 @@ def test_a_tokens_secret_is_read() -> None:
     assert credentials_from_secret({"token": f"{TOKEN}\n"}) == TokenCredentials(token=TOKEN)
 
 
+ARC = {
+    "github_app_id": "4711",
+    "github_app_installation_id": "12",
+    "github_app_private_key": TEST_PRIVATE_KEY,
+}
+
+
+def test_a_secret_of_actions_runner_controller_is_read() -> None:
+    theirs = credentials_from_secret(ARC)
+    assert isinstance(theirs, AppCredentials)
+    assert (theirs.issuer, theirs.installation_id) == ("4711", 12)
+    assert credentials_from_secret({"github_token": TOKEN}) == TokenCredentials(token=TOKEN)
+
+
+def test_our_own_names_go_before_those_of_actions_runner_controller() -> None:
+    both = credentials_from_secret({**ARC, "appId": "1", "privateKey": TEST_PRIVATE_KEY})
+    assert isinstance(both, AppCredentials)
+    assert both.issuer == "1"
+
+
 ELLIPTIC = ec.generate_private_key(ec.SECP256R1())
 BASE64_TWICE = "LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQo="
 
@@ -61,7 +81,14 @@ MISTAKES = [
     ({"appId": "", "token": "  "}, "neither appId and privateKey"),
     ({"appId": "4711"}, "key privateKey is missing"),
     ({"privateKey": TEST_PRIVATE_KEY}, "key appId is missing"),
-    ({**APP, "token": TOKEN}, "token and appId"),
+    ({**APP, "token": TOKEN}, "key token beside the key appId;"),
+    ({**ARC, "github_app_id": "my-app"}, "key github_app_id is neither"),
+    ({**ARC, "github_app_private_key": "s3cret garbage"}, "key github_app_private_key is not a PEM"),
+    ({"github_app_id": "4711"}, "key privateKey is missing"),
+    ({"github_token": "ghp_s3cret part2"}, "key github_token holds white space"),
+    ({"GITHUB_TOKEN": "ghp_s3cretpart2", "b": "s3cretpart3"}, "add one or the other; it has GITHUB_TOKEN, b"),
+    ({f"k{n}": "s3cretpart2" for n in range(20)}, "and 12 more"),
+    ({"\x1b[2J" + "k" * 300: "s3cretpart2"}, "it has "),
     ({**APP, "appId": "my-app"}, "key appId is neither"),
     ({**APP, "appId": "-7"}, "key appId is neither"),
     ({**APP, "installationId": "acme"}, "key installationId is not a number"),
