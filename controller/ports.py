@@ -352,6 +352,9 @@ class Connections(Protocol):
     async def secret(self, ref: SecretRef) -> Mapping[str, str]:
         """Read a Secret, at most some seconds old."""
 
+    async def secret_changed(self, ref: SecretRef) -> bool:
+        """Read a Secret now, and return whether it has changed since it was read last; all clients use what it holds now."""
+
     async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
         """Close and forget all other clients, which are opened anew when somebody needs them. Idempotent."""
 

@@ -306,5 +306,8 @@ class _Connections:
         await self._world.script.play("secret")
         return self._world.secrets[ref]
 
+    async def secret_changed(self, ref: SecretRef) -> bool:
+        return False
+
     async def keep(self, sources: object, accounts: object) -> None:
         """Nothing is closed."""
