@@ -419,6 +419,9 @@ class Connections(Protocol):
     def hold(self, secrets: Collection[SecretRef]) -> None:
         """Go on using what these Secrets, and no others, held last if they can be read no more: only pools that leave name them."""
 
+    async def secret_changed(self, ref: SecretRef) -> bool:
+        """Read a Secret now, and return whether it has changed since it was read last; all clients use what it holds now."""
+
     async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
         """Close and forget all other clients, which are opened anew when somebody needs them. Idempotent."""
 

@@ -1,7 +1,8 @@
 """Clients by credentials: opened when first used, reopened when their Secret changes.
 
 A pool names Secrets; everything else names pools' sources and accounts. Here the two meet, so that nobody else holds a
-token, and a rotated Secret is picked up within :data:`FRESH_FOR` seconds, or at once after a 401.
+token, and a rotated Secret is picked up within :data:`FRESH_FOR` seconds, or at once after a 401. While something fails that a
+person must mend, the observatory asks every few seconds whether it was (:meth:`SecretConnections.secret_changed`).
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class SecretCache:
         self._locks: dict[SecretRef, asyncio.Lock] = {}
         self._used: dict[SecretRef, float] = {}
         self._held: frozenset[SecretRef] = frozenset()
+        self._told: dict[SecretRef, Mapping[str, str] | Reason] = {}
 
     def hold(self, refs: Collection[SecretRef]) -> None:
         """Say which Secrets only pools name that are leaving: what these held last is used to end what was launched.
@@ -110,8 +112,29 @@ class SecretCache:
         unused_since = self._clock.mono() - UNUSED_FOR
         for ref in [ref for ref, used in self._used.items() if used < unused_since]:
             if not self._locks[ref].locked():
-                for known in (self._used, self._locks, self._read):
+                for known in (self._used, self._locks, self._read, self._told):
                     known.pop(ref, None)
+
+    async def changed(self, ref: SecretRef) -> bool:
+        """Read a Secret now, and return whether it holds something else than when it was read last, or was missing.
+
+        What it holds now is used from then on. While Kubernetes cannot be asked, nothing has changed.
+        """
+        self._used[ref] = self._clock.mono()
+        async with self._locks.setdefault(ref, asyncio.Lock()):
+            known = self._read.get(ref)
+            before = self._told.get(ref, known[1] if known is not None else None)
+            found: Mapping[str, str] | Reason
+            try:
+                found = await self._secrets.read(ref)
+            except UpstreamError as error:
+                if error.failure.reason is Reason.KubernetesUnavailable:
+                    return False
+                found = error.failure.reason
+            else:
+                self._read[ref] = (self._clock.mono(), found)
+            self._told[ref] = found
+            return before is not None and (before != found or (known is not None and known[1] != found))
 
     def expire(self, ref: SecretRef) -> None:
         """Read a Secret again at the next call: what it held was refused."""
@@ -361,6 +384,10 @@ class SecretConnections:
     def hold(self, secrets: Collection[SecretRef]) -> None:
         """See :class:`controller.ports.Connections`."""
         self._cache.hold(secrets)
+
+    async def secret_changed(self, ref: SecretRef) -> bool:
+        """See :class:`controller.ports.Connections`."""
+        return await self._cache.changed(ref)
 
     async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
         """See :class:`controller.ports.Connections`."""

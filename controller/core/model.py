@@ -52,8 +52,14 @@ class Failure:
     retry_after: float | None = None
     in_doubt: bool = False
 
+    # ----------------------------------------------------------------------------------------------------------------- pools
 
-# ----------------------------------------------------------------------------------------------------------------- pools
+    @property
+    def lasting(self) -> bool:
+        """It ends only when a person does something."""
+        return self.disposition in (Disposition.PERSON, Disposition.GONE)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PoolKey:
     """A RunnerPool's namespace and name."""

@@ -189,6 +189,11 @@ class HubObserver:
         """Look soon rather than at the next interval."""
         self._pace.nudge()
 
+    def retry(self) -> None:
+        """Look soon: what a person had to mend may be mended."""
+        self._failures = 0
+        self._pace.nudge()
+
     def use(self, hub: JobSource) -> None:
         """Ask another client from now on: the Secret was rotated, the account is the same."""
         self._hub = hub

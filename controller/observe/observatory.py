@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,9 +18,11 @@ from controller.core.model import (
     GitHubSource,
     HFJob,
     HubAccount,
+    Observation,
     Pool,
     RegistrationScope,
     ScopeKind,
+    SecretRef,
     Snapshot,
 )
 from controller.core.naming import ours
@@ -39,6 +42,14 @@ GITHUB_INTERVAL, HUB_INTERVAL = Cadence().hot, INTERVAL
 
 RESTART_AFTER = 5.0
 """Seconds before an observer that failed in a way nobody foresaw is started again."""
+
+SECRET_INTERVAL = 5.0
+"""Seconds between two reads of a Secret while something fails that a person must mend, perhaps by changing it."""
+
+MOST_SECRETS = 20
+"""Secrets that are read in such an interval; of more, those that were not read for the longest."""
+
+_SECRETS = "Secrets"
 
 K = TypeVar("K")
 
@@ -83,6 +94,7 @@ class Observatory:
         self.single: dict[GitHubSource, LookObserver] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._watched: tuple[object, ...] = ()
+        self._secrets_read_at: dict[SecretRef, float] = {}
 
     # ------------------------------------------------------------------------------------------------- what is observed
     def watch(self, pools: Sequence[Pool]) -> bool:
@@ -112,7 +124,40 @@ class Observatory:
         accounts = sorted({p.account for p in places})
         whole &= self._keep(self.accounts, accounts, self._open_account)
         whole &= self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+        if _SECRETS not in self._tasks:
+            follow = _supervised(self._follow_secrets, "Secrets")
+            self._tasks[_SECRETS] = asyncio.create_task(follow, name="observe:Secrets")
         return whole
+
+    async def _follow_secrets(self) -> None:
+        """See at once when a Secret changes that may be why something fails: whoever corrects one waits for it."""
+        while True:
+            await asyncio.sleep(SECRET_INTERVAL)
+            await self.look_at_secrets()
+
+    async def look_at_secrets(self) -> None:
+        """Read the Secrets of whatever needs a person, and ask again at once where one has changed."""
+        troubled = self._troubled()
+        self._secrets_read_at = {ref: self._secrets_read_at.get(ref, -math.inf) for ref in troubled}
+        for ref in sorted(troubled, key=lambda ref: (self._secrets_read_at[ref], ref))[:MOST_SECRETS]:
+            self._secrets_read_at[ref] = self._clock.mono()
+            if await self._connections.secret_changed(ref):
+                for observer in self._users(ref):
+                    observer.retry()
+
+    def _troubled(self) -> set[SecretRef]:
+        failing = {source.secret for source, queue in self.queues.items() if queue.needs_a_person}
+        failing |= {w.source.secret for w, seen in self.registrations.items() if _lasting(seen.observation)}
+        return failing | {
+            account.secret for account, seen in self.accounts.items() if _lasting(seen.observation)
+        }
+
+    def _users(self, ref: SecretRef) -> list[QueueObserver | RegistrationObserver | HubObserver]:
+        return [
+            *(queue for source, queue in self.queues.items() if source.secret == ref),
+            *(scope for where, scope in self.registrations.items() if where.source.secret == ref),
+            *(hub for account, hub in self.accounts.items() if account.secret == ref),
+        ]
 
     def _follow_groups(self, pools: Sequence[Pool]) -> bool:
         """Look at the runner groups where pools launch now; a repository has none to look at."""
@@ -296,6 +341,10 @@ class Observatory:
         for account, hot in accounts.items():
             if account in self.accounts:
                 self.accounts[account].heat(hot=hot)
+
+
+def _lasting(seen: Observation[Any] | None) -> bool:
+    return seen is not None and seen.failure is not None and seen.failure.lasting
 
 
 def _patterns(pool: Pool) -> Patterns:

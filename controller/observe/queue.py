@@ -44,6 +44,12 @@ LONGEST_SLEEP = 30.0
 SPREAD = 0.02
 """Seconds between the first looks at new repositories: 500 are spread over ten seconds, the newest pushes first."""
 
+MENDED_AFTER = 3
+"""Failures in a row after which an answer means that somebody has mended something."""
+
+BROUGHT_FORWARD = 10
+"""Repositories that are looked at at once when another one is mended; each of them brings as many forward if it is too."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -172,6 +178,27 @@ class QueueObserver:
         known.watch.hinted = known.watch.running
         self._hurry(known.watch, now)
         return True
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether something fails that only a person can mend, for the source or for one of its repositories."""
+        failures = [self._gate.failure, *(watch.failure for watch in self._watches())]
+        return any(failure is not None and failure.lasting for failure in failures)
+
+    def retry(self) -> None:
+        """Ask again now whatever fails until a person has mended it: they may have."""
+        now = self._clock.mono()
+        self._gate.retry(now)
+        self._bring_forward(now)
+
+    def _bring_forward(self, now: float, most: int | None = None) -> None:
+        """Look soon where a failure lasts, at no more of them than said: those first that were not looked at for the longest."""
+        failing = [w for w in self._watches() if w.failure is not None and w.failure.lasting]
+        failing.sort(key=lambda watch: (watch.looked_at, watch.name))
+        for place, watch in enumerate(failing[:most]):
+            watch.next_at = min(watch.next_at, now + place * SPREAD)
+            watch.hinted = watch.running
+        self._wake.set()
 
     def _hurry(self, watch: Watch, now: float) -> None:
         """Look soon, yet no sooner than a back-off allows."""
@@ -375,7 +402,11 @@ class QueueObserver:
         self._server_ahead = seen.server_time - seen.asked_at
         watch.looks += 1
         self._looks += 1
+        # What was refused a few times is granted: that may well be so elsewhere. An answer that comes and goes says nothing.
+        mended = watch.failures >= MENDED_AFTER and watch.failure is not None and watch.failure.lasting
         watch.looked_at, watch.failures, watch.failure = now, 0, None
+        if mended:
+            self._bring_forward(now, most=BROUGHT_FORWARD)
         if known.runs.at_work:
             self._heat(watch, now)
         elif known.runs.waits:
@@ -411,7 +442,7 @@ class QueueObserver:
         toggled = self._gate.failed(failure, now)
         closed = self._gate.failure is not None and now < self._gate.until
         # What all share the gate waits for; a wait of the repository's own on top would outlast it once it is over.
-        watch.next_at = self._gate.until if closed else now + back_off(watch, failure, self._cadence)
+        watch.next_at = self._gate.until if closed else now + self._back_off(watch, failure)
         if toggled:
             about = {"reason": str(failure.reason), "detail": failure.message}
             _log.warning("polling GitHub pauses", extra={"owner": self._source.owner, **about})
@@ -420,6 +451,10 @@ class QueueObserver:
         self._view = None
         if different or toggled:
             self._changed()
+
+    def _back_off(self, watch: Watch, failure: Failure) -> float:
+        lasting = sum(w.failure is not None and w.failure.lasting for w in self._watches())
+        return back_off(watch, failure, self._cadence, lasting=lasting)
 
     def _open_gate(self) -> bool:
         """Note that the source answers; return whether that is news."""

@@ -27,6 +27,10 @@ from controller.ports import Run
 SAFETY = 300.0
 """Seconds after which the jobs of a run are read again at the latest, although its row did not change."""
 
+SAFETY_SPACING = 2.0
+"""Seconds from one such read to the next in one repository: with more than 150 runs they come less often, so that a backlog of any
+size costs 1,800 requests an hour."""
+
 REREAD = 30.0
 """Seconds between reads of a run without queued jobs while its row is no help: it changed a moment ago, or rows are not
 believed."""
@@ -190,15 +194,16 @@ class RepositoryRuns:
         After that the row tells, if only one job is unfinished: GitHub derives a run's ``status`` from its jobs, ``queued``
         before ``in_progress``. Of several, one can start or end without that word changing.
         """
+        safety = max(SAFETY, SAFETY_SPACING * len(self._known))
         if known.quiet <= LIST_LAG:
             return 0.0 if known.queued else REREAD
         if known.queued and not followed:
-            return SAFETY
+            return safety
         if now - self._caught_at < DISBELIEF:
             return 0.0 if known.queued else REREAD
         if known.queued and len(known.jobs) > 1:
-            return min(SAFETY, QUIET_SHARE * known.quiet)
-        return SAFETY
+            return min(safety, QUIET_SHARE * known.quiet)
+        return safety
 
     # ---------------------------------------------------------------------------------------------------------- reading
     def read(self, run: Run, seen: Observation[WorkflowJob], now: float) -> None:

@@ -13,7 +13,7 @@ from enum import Enum, IntEnum
 from hashlib import blake2b
 from typing import ClassVar
 
-from controller.core.model import Disposition, Failure
+from controller.core.model import Failure
 from controller.core.reasons import Reason
 from controller.ports import Quota
 
@@ -79,7 +79,10 @@ class Cadence:
         least: Between two looks at one repository, whatever hints come in.
         retry: First wait after a failure, then doubled.
         retry_at_most: Longest wait after a failure that may pass by itself.
-        retry_person: Longest wait after one that a person must mend.
+        retry_person: Longest wait after one that a person must mend, where few repositories have such a failure.
+        person_per_minute: Requests per minute that such repositories may cost together; with more of them each waits longer,
+            and the first that answers again brings the others forward. Refusals are never free of the quota.
+        retry_person_at_most: Longest wait however many they are.
         polls: Repositories looked at at a time.
     """
 
@@ -99,7 +102,9 @@ class Cadence:
     least: float = 2.0
     retry: float = 15.0
     retry_at_most: float = 120.0
-    retry_person: float = 900.0
+    retry_person: float = 50.0
+    person_per_minute: int = 10
+    retry_person_at_most: float = 900.0
     polls: int = 12
 
 
@@ -229,10 +234,19 @@ def requests_per_hour(repositories: int, heat: Heat) -> float:
     return repositories * 3_600.0 * (1 / between + 1 / running)
 
 
-def back_off(watch: Watch, failure: Failure, cadence: Cadence) -> float:
-    """Return the seconds to leave a repository alone after ``watch.failures`` failures in a row."""
-    lasting = failure.disposition in (Disposition.PERSON, Disposition.GONE)
-    most = cadence.retry_person if lasting else cadence.retry_at_most
+def back_off(watch: Watch, failure: Failure, cadence: Cadence, *, lasting: int = 1) -> float:
+    """Return the seconds to leave a repository alone after ``watch.failures`` failures in a row.
+
+    Args:
+        watch: The repository.
+        failure: The newest.
+        cadence: Settings.
+        lasting: How many repositories of the source have a failure that a person must mend.
+    """
+    most = cadence.retry_at_most
+    if failure.lasting:
+        shared = 60.0 * lasting / cadence.person_per_minute
+        most = min(cadence.retry_person_at_most, max(cadence.retry_person, shared))
     wait = min(most, cadence.retry * 2.0 ** min(watch.failures - 1, 16))
     spread = 1 + cadence.jitter * (2 * fraction(watch.name, "failed", watch.failures) - 1)
     return max(wait * spread, failure.retry_after or 0.0)
@@ -280,6 +294,10 @@ class Gate:
     LONGEST = 300.0
     LONGEST_OF: ClassVar[Mapping[Reason, float]] = {
         Reason.GitHubUnavailable: 60.0,
+        # One request a minute: somebody who has mended the credentials at GitHub waits for it to be seen.
+        Reason.GitHubUnauthorized: 55.0,
+        Reason.AppNotInstalled: 55.0,
+        Reason.AppSuspended: 55.0,
         # These ask nothing of GitHub, and somebody who makes the Secret waits for it to be seen.
         Reason.SecretMissing: 30.0,
         Reason.SecretMalformed: 30.0,
@@ -311,6 +329,11 @@ class Gate:
         closed = self.failure is None
         self.failure = failure
         return closed
+
+    def retry(self, now: float) -> None:
+        """Let one request through: what a person had to mend may be mended."""
+        if self.failure is not None and self.failure.lasting:
+            self.until, self.tries = min(self.until, now), 0
 
     def passed(self) -> bool:
         """Take in a proof that the source answers; return whether that opens the gate."""

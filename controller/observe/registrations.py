@@ -18,6 +18,9 @@ SPACING = 0.25
 
 RETRY_AT_MOST = 120.0
 
+PERSON_AT_MOST = 55.0
+"""Seconds between two tries at most where a person must mend something, who waits for it to be seen."""
+
 
 class RegistrationObserver:
     """Keeps the newest list of one scope.
@@ -66,6 +69,11 @@ class RegistrationObserver:
             self._wake.set()
         self._hot = hot
 
+    def retry(self) -> None:
+        """List now: what a person had to mend may be mended."""
+        self._failures = 0
+        self._wake.set()
+
     async def step(self) -> float:
         """List once; return the seconds until the next time."""
         asked_at = self._listed_at = self._clock.mono()
@@ -100,7 +108,8 @@ class RegistrationObserver:
                 if placed
                 else max(self._hot_interval, COLD * fraction(self.where.source.api_url, self.where.scope))
             )
-        waited = min(RETRY_AT_MOST, self._hot_interval * (1 << min(self._failures - 1, 6)))
+        most = PERSON_AT_MOST if failure.lasting else RETRY_AT_MOST
+        waited = min(most, self._hot_interval * (1 << min(self._failures - 1, 6)))
         return max(waited, failure.retry_after or 0.0)
 
     async def run(self) -> None:

@@ -318,5 +318,8 @@ class _Connections:
     def hold(self, secrets: object) -> None:
         """Nothing is taken away."""
 
+    async def secret_changed(self, ref: SecretRef) -> bool:
+        return False
+
     async def keep(self, sources: object, accounts: object) -> None:
         """Nothing is closed."""

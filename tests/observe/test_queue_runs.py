@@ -161,6 +161,16 @@ def test_a_run_with_several_jobs_of_which_none_moves_is_read_ever_less_often() -
     assert len(reads) < 70
 
 
+def test_a_backlog_of_any_size_costs_no_more_than_a_read_in_two_seconds() -> None:
+    look, rows, reads = Look(), [run(n) for n in range(1, 601)], 0
+    for now in range(0, 7_200, 12):
+        look.lists(float(now), *rows)
+        for run_id in look.due(float(now)):
+            look.read(float(now), rows[run_id - 1], job(run_id))
+            reads += now >= 3_600
+    assert reads <= 1_800
+
+
 def test_several_jobs_that_no_runner_of_ours_may_take_are_read_every_five_minutes() -> None:
     reads = Look().reads(3_600, run(), lambda _: [job(number=n) for n in range(20)], followed=False)
     assert len([at for at in reads if at > LIST_LAG + 12]) <= 12

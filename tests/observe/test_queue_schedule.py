@@ -178,15 +178,23 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     assert pressure(None, 0.0) is Pressure.NONE
 
 
-def test_failures_back_off_further_where_a_person_must_act() -> None:
+def test_what_a_person_must_mend_is_tried_every_minute_and_what_may_pass_every_other_at_most() -> None:
     def waits(reason: Reason) -> list[float]:
         return [back_off(watch(failures=n), failure(reason), C) for n in range(1, 12)]
 
     passing, lasting = waits(Reason.GitHubUnavailable), waits(Reason.GitHubForbidden)
     assert 12 <= passing[0] <= 18
     assert max(passing) <= 120 * 1.2
-    assert 600 < lasting[-1] <= 900 * 1.2
+    assert 40 <= lasting[-1] <= 60
     assert back_off(watch(failures=1), failure(retry_after=500.0), C) == 500.0
+
+
+@pytest.mark.parametrize(("repositories", "seconds"), [(8, 50), (100, 600), (500, 900)])
+def test_repositories_that_are_refused_share_ten_requests_a_minute_for_up_to_a_quarter_of_an_hour(
+    repositories: int, seconds: float
+) -> None:
+    wait = back_off(watch(failures=12), failure(Reason.GitHubForbidden), C, lasting=repositories)
+    assert 0.8 * seconds <= wait <= 1.2 * seconds
 
 
 # ----------------------------------------------------------------------------------------------------------------- gate
@@ -215,6 +223,23 @@ def test_two_refusals_in_a_row_are_dead_credentials() -> None:
     gate.failed(DEAD, 0.0)
     assert gate.failed(DEAD, 0.1) is True
     assert gate.until == 5.1
+
+
+def test_dead_credentials_are_tried_every_minute_and_at_once_when_they_may_be_mended() -> None:
+    gate = Gate()
+    for _ in range(10):
+        now = gate.until if gate.failure else 0.0
+        gate.failed(DEAD, now)
+        assert gate.until - max(now, 0.0) <= 60 or gate.failure is None
+    gate.retry(now + 1)
+    assert gate.until == now + 1
+
+
+def test_a_limit_that_github_has_set_is_waited_for_whatever_a_person_mends() -> None:
+    gate = Gate()
+    gate.failed(LIMITED, 0.0)
+    gate.retry(1.0)
+    assert gate.until == 1_000.0
 
 
 def test_an_outage_is_five_misses_in_a_row_and_its_pauses_stay_short() -> None:

@@ -619,6 +619,55 @@ def test_a_rotated_hub_token_is_picked_up_without_a_restart_and_without_losing_a
     play(act)
 
 
+WRONG: Mapping[str, Mapping[str, str] | None] = {
+    "missing": None,
+    "without a key": {"tokn": "x"},
+    "refused": {"token": "not-a-token"},
+}
+
+
+@pytest.mark.parametrize("name", ["github-app", "hf-token"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_corrected_secret_is_used_within_seconds_and_no_old_error_is_told_after_it(
+    name: str, wrong: str
+) -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        right = await scene.sim.cluster.read(SecretRef(NAMESPACE, name))
+        scene.sim.cluster.set_secret(NAMESPACE, name, WRONG[wrong])
+        scene.sim.start()
+        scene.queue()
+        await asyncio.sleep(600)
+        assert scene.condition("Ready")["status"] == "False"
+        assert not scene.hf_jobs()
+        scene.sim.cluster.set_secret(NAMESPACE, name, right)
+        await asyncio.sleep(20)
+        assert scene.condition("Ready")["status"] == "True"
+        assert scene.condition("Stalled")["status"] == "False"
+        assert scene.hf_jobs()
+        events = len(scene.sim.cluster.events)
+        await asyncio.sleep(300)
+        assert not [event for event in scene.sim.cluster.events[events:] if event.warning]
+        assert scene.conclusions()["success"] == 1
+
+    play(act)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_repository_that_is_shown_again_is_served_within_a_minute(status: int) -> None:
+    async def act(scene: Scene) -> None:
+        t4(scene)
+        scene.sim.github.accounts.block_repository("acme/lib", status=status, message="No")
+        scene.sim.start()
+        await asyncio.sleep(3 * 3_600)
+        scene.sim.github.accounts.unblock_repository("acme/lib")
+        scene.queue()
+        await asyncio.sleep(65)
+        assert scene.hf_jobs()
+
+    play(act)
+
+
 def test_an_app_that_is_not_installed_is_named_as_the_cause() -> None:
     async def act(scene: Scene) -> None:
         scene.sim.github.accounts.add_repository("strangers/lib")
