@@ -95,6 +95,12 @@ class TestANormalEnd:
         done = after(done, LIST_LAG + 2)
         assert retired(done) == [Reason.OrphanedRegistration]
 
+    def test_one_that_github_calls_busy_a_lag_later_is_lost_and_not_asked_for_before_its_lease_is_over(
+        self,
+    ) -> None:
+        done = after(end(ended()), LIST_LAG + 2, busy=True)
+        assert (phase(done), retired(done), list(done.notices)) == (Phase.LOST, [], [])
+
     def test_a_list_that_fails_is_no_younger_one(self) -> None:
         view = snapshot(registrations=seen([registration(P)], at=NOW + 200, failure=OUTAGE), hf_jobs=seen())
         done = run_plan([P], view, memory=end(ended()).memory, now=NOW + 201)
@@ -234,6 +240,11 @@ class TestWhatWeAskedFor:
             memory = done.memory
             launched = [action for action in done.actions if not isinstance(action, Retire)]
             assert len(launched) == (1 if later else 0)
+
+    def test_a_runner_that_was_deregistered_costs_no_other_one_its_place(self) -> None:
+        gone = remembering(NAME, phase=Phase.FINISHED, since=NOW - 30, deregistered=True, asked_to_end=True)
+        other = {"registrations": [registration(P, "bbbb")], "hf_jobs": [started(P), started(P, "bbbb")]}
+        assert retired(run_plan([P], snapshot(jobs=[job()], **other), memory=gone)) == []
 
     def test_its_hf_job_is_cancelled_again_without_asking_github_to_remove_what_it_has_removed(self) -> None:
         memory = run_plan(

@@ -38,3 +38,9 @@ def test_a_listed_runner_counts_once() -> None:
     of = pool()
     worst = told(jobs=[job()], registrations=[registration(of)], hf_jobs=[hf_job(of)])
     assert worst == pytest.approx(TIMEOUT * T4)
+
+
+def test_an_hf_job_of_which_the_hub_tells_no_timeout_can_cost_as_much_as_a_new_one() -> None:
+    of = pool()
+    worst = told(registrations=[registration(of)], hf_jobs=[hf_job(of, timeout=None)])
+    assert worst == pytest.approx(TIMEOUT * T4)

@@ -176,6 +176,15 @@ def test_the_normal_end_of_a_job_costs_no_request_that_is_refused() -> None:
     assert {mark for mark in outcome.marks if mark in ("deregister 404", "deregister 422")} == set()
 
 
+def test_a_burst_of_jobs_costs_no_request_that_is_refused_and_no_place_of_a_runner_that_is_over() -> None:
+    """Twelve jobs through four places: each that ends lets the next one start, while GitHub still lists its runner."""
+    jobs = tuple(job(5.0 + n, seconds=40.0 + n) for n in range(12))
+    lists = github(linger_seconds=30.0, runners_lag=10.0)
+    outcome = unbroken(scene(*jobs, pools=(pool(maxRunners=4),), github=lists, intervals=(6.0, 5.0)))
+    assert {mark for mark in outcome.marks if mark.startswith("deregister 4")} == set()
+    assert outcome.launches == len(jobs)
+
+
 def test_an_outage_of_github_while_runners_start_is_no_failed_launch() -> None:
     jobs = tuple(job(5.0 + n, seconds=200.0) for n in range(4))
     down = happens("github_down", at=25.0, seconds=400.0)
