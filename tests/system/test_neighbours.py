@@ -6,6 +6,7 @@ from controller.core.model import PoolKey
 from controller.reconcile.loop import INTERVAL
 from controller.sim.engine import GITHUB, HUB
 from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
+from controller.sim.github.model import Scope
 from controller.sim.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
 
@@ -78,5 +79,23 @@ def test_an_end_that_a_hub_tells_with_thousands_of_digits_stops_nobody() -> None
         own = scene.sim.cluster.pools[PoolKey("mallory", "evil")]["status"]["conditions"]
         for condition in (scene.condition("Ready"), *(c for c in own if c["type"] == "Ready")):
             assert (condition["status"], condition["reason"]) == ("True", "Serving")
+
+    play(act)
+
+
+def test_a_group_that_is_made_later_is_found_within_a_minute_and_its_pool_serves() -> None:
+    async def act(scene: Scene) -> None:
+        github = {"repositories": {"include": ["acme/lib"]}, "runnerGroup": "gpu"}
+        scene.sim.pool("t4", url="acme", labels=["hf-t4"], maxRunners=4, github=github)
+        scene.sim.start()
+        await scene.until(lambda: scene.condition("Ready").get("reason") == "RunnerGroupMissing", within=60)
+        assert "Default" in scene.condition("Ready")["message"]
+        assert scene.jobs() == []  # before anybody asked for a runner
+        scene.queue(seconds=30)
+        await scene.pass_time(30)
+        assert [one["reason"] for one in scene.status()["queue"]] == ["RunnerGroupMissing"]
+        scene.sim.github.accounts.add_group(Scope("org", "acme"), "gpu")
+        await scene.until(lambda: scene.condition("Ready")["status"] == "True", within=60)
+        await scene.until(lambda: scene.conclusions()["success"] == 1, within=300)
 
     play(act)
