@@ -154,7 +154,7 @@ def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def unfenced(_: Leadership) -> Hook:
+def unfenced(_: Leadership, **__: object) -> Hook:
     async def hook(request: Any) -> None:
         pass
 
