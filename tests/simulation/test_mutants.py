@@ -23,6 +23,7 @@ from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
 from controller.core.pool_pass import PoolPass
+from controller.core.retry import Judgement
 from controller.execute import executor, rerun
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
@@ -171,7 +172,7 @@ def ask_for_the_lease_only_when_an_effect_begins(patch: pytest.MonkeyPatch) -> N
 
 
 def run_again_what_nobody_looked_at(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(rerun, "judge", lambda lost, run: None)
+    patch.setattr(rerun, "judge", lambda lost, run: Judgement(None))
 
 
 def run_again_without_being_asked(patch: pytest.MonkeyPatch) -> None:
