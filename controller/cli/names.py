@@ -31,6 +31,8 @@ def _key(text: str) -> Key:
 def current_namespace(kubeconfig: str | None, context: str | None) -> str:
     """Return the namespace that kubectl would take: the context's, or ``default``."""
     path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if not any(Path(one).expanduser().is_file() for one in path.split(os.pathsep) if one):
+        return "default"  # as below; the library would print that by itself first
     try:
         contexts, active = list_kube_config_contexts(config_file=path)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from controller.cli import main
 from controller.cli.runners import WIDEST, draw, read_fleet
 from controller.cli.terminal import Console
 
@@ -156,3 +159,10 @@ def test_names_and_flavors_with_escape_sequences_are_shown_harmless() -> None:
     assert "\x1b[2J" not in shown
     assert "\x9b" not in shown
     assert "evil.example]f" in shown  # written out, and no link
+
+
+def test_a_kubeconfig_that_is_not_there_is_told_once(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["runners", "--kubeconfig", str(tmp_path / "none")])
+    assert done.exit_code == 1
+    assert "Config not found" not in done.output
+    assert done.output.count("there is no file") == 1
