@@ -49,7 +49,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
     for jobs, aim in {2: None}.items() if quick else JOBS.items():
         for state, most in (("waiting, no hardware", jobs), ("waiting, maxRunners 0", 0), ("running", jobs)):
-            github = run_virtual(_second_hour(jobs, max_runners=most, hardware=state == "running"))
+            github = run_virtual(second_hour(jobs, max_runners=most, hardware=state == "running"))
             yield Figure(
                 what=f"GitHub requests, {jobs} jobs {state}",
                 unit="/h",
@@ -59,7 +59,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
             )
 
 
-async def _second_hour(jobs: int, *, max_runners: int, hardware: bool) -> Counter[str]:
+async def second_hour(jobs: int, *, max_runners: int, hardware: bool) -> Counter[str]:
     """Return GitHub's answers by status in the second hour after so many jobs were queued."""
     simulation = Simulation(hub_knobs=None if hardware else {"capacity": {"t4-small": 0}})
     simulation.set_up(["acme/lib"])

@@ -11,6 +11,8 @@ import pytest
 from benchmarks.idle import figures as idle_figures
 from benchmarks.launch import figures as launch_figures
 from benchmarks.report import Figure, table
+from benchmarks.traffic import JOBS, second_hour
+from controller.sim.loop import run_virtual
 from tools.controlplane import ControlPlane
 
 
@@ -64,7 +66,18 @@ def test_planning_and_traffic_print_a_figure_for_everything_that_they_measure() 
         "measuring, 10 pools, 100 runners",
         "GitHub requests, 3 idle repositories",
         "Hub requests, 3 idle repositories",
+        "GitHub requests, 2 jobs waiting, no hardware",
+        "GitHub requests, 2 jobs waiting, maxRunners 0",
+        "GitHub requests, 2 jobs running",
     ]
+
+
+@pytest.mark.parametrize(("jobs", "hardware"), [(10, True), (50, False)])
+def test_jobs_that_neither_start_nor_end_cost_no_more_requests_than_is_promised(
+    jobs: int, hardware: bool
+) -> None:
+    hour = run_virtual(second_hour(jobs, max_runners=jobs if hardware else 0, hardware=hardware))
+    assert hour.total() <= JOBS[jobs]
 
 
 @pytest.mark.controlplane
