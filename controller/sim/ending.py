@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from controller.api.duration import seconds as duration_seconds
 from controller.core.model import PoolKey
 from controller.sim.hostile import ORIGINS
 from controller.sim.invariants import LEFTOVERS, ONCE, QUIET, SERVED
-from controller.sim.plan import JobPlan
+from controller.sim.plan import JobPlan, PoolPlan
 from controller.sim.serving import serves
 from controller.sim.worlds import WORLDS
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 PATIENCE = 3_000.0
 """Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease, the longest
 deadline and the longest job, one after the other, with room. Not a length of the quiet period: progress begins it anew."""
+
+WATCH_MARGIN = 120.0
+"""Seconds beyond ``deadlines.idle`` after which a container ends a runner that got no job (docs/bootstrap.md)."""
 
 ENOUGH_QUOTA = 1_000
 """Requests an hour with which no seed has to wait for the next one."""
@@ -62,12 +66,28 @@ class Ending:
         for key in sorted(self.stage.sim.cluster.pools):
             self.stage.sim.delete(key)
         self.stage.judge.pools_changed()
-        if not await self._until(lambda: not self._kept() and not self.stage.judge.left()):
+        if not await self._gone():
             pools = [f"pool {key}" for key in self._kept()]
             self.stage.judge.fail(
                 LEFTOVERS, "after the last pool was deleted: " + "; ".join(self.stage.judge.left() + pools)
             )
         self.stage.judge.check_spending()
+
+    async def _gone(self) -> bool:
+        """Wait until pools and all that was theirs are gone.
+
+        HF Jobs without a registration may have a workflow job, so that the controller must leave them to their container: for as
+        long as docs/sizing.md says, and that is not long but for warm pools, whose runners may idle for their whole lifetime.
+        """
+
+        def over() -> bool:
+            return not self._kept() and not self.stage.judge.left()
+
+        if await self._until(over):
+            return True
+        if not all(left.startswith("HF Job") for left in self.stage.judge.left()):
+            return False
+        return await self._until(over, patience=max(map(_longest_watch, self.stage.plan.pools), default=0.0))
 
     def _kept(self) -> list[PoolKey]:
         """Return the pools that are still there, less those whose own services never say that nothing is left."""
@@ -233,6 +253,17 @@ class Ending:
         if stage.judge.launches > taken + cancelled + 2 * len(faults):
             message = f"{stage.judge.launches} HF Jobs for {taken} workflow jobs"
             stage.judge.fail(ONCE, f"{message} and {cancelled} cancelled ones, after {faults or 'no fault'}")
+
+
+def _longest_watch(pool: PoolPlan) -> float:
+    """Return the seconds after which a container without a registration has ended by itself, by its pool's deadlines."""
+    deadlines = pool.spec.get("deadlines", {})
+    registration, idle, lifetime = (
+        duration_seconds(deadlines.get(name, otherwise))
+        for name, otherwise in (("registration", "5m"), ("idle", "2m"), ("lifetime", "6h"))
+    )
+    watched = lifetime if pool.spec.get("minIdle") else idle
+    return min(lifetime, max(registration, watched)) + WATCH_MARGIN
 
 
 def _survivable(fault: str) -> bool:

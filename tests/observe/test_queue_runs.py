@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -421,6 +422,23 @@ def test_the_view_is_no_younger_than_the_older_of_the_two_lists_that_name_runnin
     look.lists(0.0)
     look.lists(12.0, asked=("queued",))
     assert look.runs.observation().asked_at == pytest.approx(0.1)  # the list of runs in progress
+
+
+def test_its_oldest_part_is_the_run_that_was_read_longest_ago_whatever_its_jobs_do() -> None:
+    look, busy = Look(), run(2, "in_progress")
+    look.lists(0.0)
+    assert look.runs.observation().oldest_part_at == 0.0
+    look.lists(1.0, run(1), busy)
+    assert look.runs.observation().oldest_part_at == -math.inf
+    look.read(2.0, busy, job(2, JobStatus.IN_PROGRESS))
+    look.read(3.0, run(1), job(1))
+    look.lists(20.0, run(1), busy)
+    look.read(21.0, run(1), job(1))
+    assert look.runs.observation().oldest_part_at == 2.0
+    for now in (30.0, 60.0, 200.0):
+        look.fail(now, busy)
+        look.read(now, run(1), job(1))
+    assert look.runs.observation().oldest_part_at == 2.0
 
 
 # -------------------------------------------------------------------------------------------------------- unreadable runs

@@ -75,6 +75,20 @@ def take_busy_for_gone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(GitHubConnection, "deregister", deregister)
 
 
+def take_gone_for_idle(patch: pytest.MonkeyPatch) -> None:
+    true = GitHubConnection.deregister
+
+    async def deregister(self: Any, *arguments: Any) -> Removal:
+        answer = await true(self, *arguments)
+        return Removal.DONE if answer is Removal.GONE else answer
+
+    patch.setattr(GitHubConnection, "deregister", deregister)
+
+
+def take_absence_for_idleness(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pool_pass, "has_no_job", lambda runner, snapshot: True)
+
+
 def launch_again_without_looking(patch: pytest.MonkeyPatch) -> None:
     async def look(*_: Any) -> None:
         return None
@@ -442,9 +456,31 @@ APART = replace(
 )
 """Two jobs for two places, beside a tenant of another organization that does nothing."""
 
+LAGS = ("runners_lag", "runs_lag", "jobs_lag")
+
+GONE_AT_START = replace(
+    DELETED_AT_ONCE,
+    pools=pool(minIdle=1, maxRunners=1, deadlines=PATIENT),
+    github={"list_lag_seconds": 0.0, "record_goes_at_start": 1.0, **dict.fromkeys(LAGS, 50.0)},
+    jobs=(job(180.0, seconds=100.0),),
+)
+"""A pool is deleted seconds after its warm runner has taken a job: its record is gone, and GitHub's list shows it idle."""
+
+GONE_AND_UNSEEN = replace(
+    GONE_AT_START,
+    github={"list_lag_seconds": 0.0, "record_goes_at_start": 1.0},
+    jobs=(job(180.0, seconds=400.0),),
+    forced=frozenset(
+        f"error_before:/api/v3/repos/acme/lib/actions/runs?status=in_progress@{n}" for n in windows(180, 400)
+    ),
+)
+"""The same, and GitHub's list shows at once that the record is gone; for minutes it does not tell which jobs run."""
+
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (cancel_before_deregistering, {"busy"}, (JUST_BUSY,)),
     (take_busy_for_gone, {"busy"}, (JUST_BUSY,)),
+    (take_gone_for_idle, {"busy"}, (GONE_AT_START,)),
+    (take_absence_for_idleness, {"busy"}, (GONE_AND_UNSEEN,)),
     (
         launch_again_without_looking,
         {"once"},
