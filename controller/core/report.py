@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from controller.core.backoff import Backoff
+from controller.core.backoff import Backoff, Limit
 from controller.core.demand import Demand
 from controller.core.gc import Retire, StrayKey
 from controller.core.intents import Blocked, PoolIntents
@@ -89,6 +89,7 @@ class PoolMemory:
         tracks: By runner.
         copies: Ids of HF Jobs that carry the name of a runner of ours and are not the one that we made.
         suspicions: Workflow jobs that idle runners were not given.
+        limit: How many HF Jobs the Hub runs at a time, where that turned out to be fewer than ``maxRunners``.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class PoolMemory:
     tracks: Mapping[str, Track] = field(default_factory=dict)
     copies: frozenset[str] = frozenset()
     suspicions: Suspicions = field(default_factory=Suspicions)
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
