@@ -63,6 +63,45 @@ def after_failure(known: Backoff | None, failure: Failure, now: float) -> Backof
     return Backoff(failures=failures, until=now + delay, at=now, failure=failure)
 
 
+LIMIT_KEPT = 3_600.0
+"""Seconds after the newest HF Job that was not scheduled for which the Hub's limit is believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """The Hub runs no more HF Jobs of a pool at a time: some met ``deadlines.scheduling`` while so many others ran.
+
+    Attributes:
+        running: How many ran.
+        extra: How many more may be on their way: one, and twice as many each time that more have run.
+        at: Monotonic seconds of the newest HF Job that was not scheduled.
+    """
+
+    running: int
+    extra: int = 1
+    at: float
+
+    def space(self, live: int) -> int:
+        """Return how many more runners may be launched: as fast as those that wait are started."""
+        return max(0, self.running + self.extra - live)
+
+
+def after_unscheduled(known: Limit | None, running: int, now: float) -> Limit | None:
+    """Return the limit after an HF Job met ``deadlines.scheduling``; None where nothing ran, so that the flavor is at fault."""
+    if running <= 0:
+        return None
+    return Limit(running=max(running, known.running if known else 0), at=now)
+
+
+def after_look(known: Limit | None, running: int, now: float) -> Limit | None:
+    """Return the limit after a look at how many HF Jobs run now; what is not met for long is forgotten."""
+    if known is None or now - known.at > LIMIT_KEPT:
+        return None
+    if running <= known.running:
+        return known
+    return Limit(running=running, extra=2 * known.extra, at=known.at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """Which flavors to launch, and what kept the rest from being launched."""

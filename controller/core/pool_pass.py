@@ -127,6 +127,8 @@ class PoolPass:
         self.offered, self.unknown_flavor = self._offer()
         self._tracks = {runner.name: runner.track for runner in runners}
         self._suspicions = memory.suspicions
+        self._running = sum(runner.billed for runner in runners)
+        self._limit = backoffs.after_look(memory.limit, self._running, given.now)
 
     def _prices_of_what_left(self) -> Mapping[str, float]:
         """Return the last prices of flavors that the Hub lists no more: their runners cost what they did.
@@ -575,9 +577,10 @@ class PoolPass:
         if reason in (Reason.SchedulingDeadline, Reason.RegistrationDeadline, Reason.NotPickedUp):
             where = f"HF Job {runner.hf_job.id} on {runner.flavor}" if runner.hf_job else runner.name
             failure = Failure(reason=reason, message=f"{where}{self._allowed(reason)}: {reason.meaning}")
-            if (
-                reason is not Reason.NotPickedUp
-            ):  # its image is good: it is the waiting jobs that are under suspicion
+            if reason is Reason.SchedulingDeadline and self._met_limit(runner):
+                return
+            # One that was not picked up has a good image: it is the waiting jobs that are under suspicion.
+            if reason is not Reason.NotPickedUp:
                 self._remember_failure(failure, runner.flavor)
             self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
         elif reason is Reason.NeverExited and runner.hf_job is not None:
@@ -600,6 +603,21 @@ class PoolPass:
             return ""
         image = f"image {self.pool.template.image}, " if self.pool.template.image else ""
         return f" ({image}deadlines.{given[0]} {duration(given[1])})"
+
+    def _met_limit(self, runner: Runner) -> bool:
+        """Return whether a runner was not scheduled because the Hub runs no more HF Jobs at a time; that is told once.
+
+        With another flavor to try, it may as well be this one that is scarce: then that one is tried first.
+        """
+        others = [flavor for flavor in self.offered if flavor not in (runner.flavor, *self.backoffs)]
+        limit = None if others else backoffs.after_unscheduled(self._limit, self._running, self.given.now)
+        if limit is None:
+            return False
+        if self._limit is None:
+            message = f"{limit.running} HF Jobs run, and more were not scheduled. {Reason.AtHubLimit.meaning}"
+            self._notice(Reason.AtHubLimit, message, warning=True, job=runner.hf_job, runner=runner.name)
+        self._limit = limit
+        return True
 
     def _give_back_surplus(self) -> None:
         """Give back capacity that nobody wants any more, the cheapest to lose first.
@@ -708,8 +726,9 @@ class PoolPass:
         )
 
     def _space(self) -> int:
-        """Return how many more runners ``maxRunners`` and the room for intents in the pool's status allow."""
-        return min(self.pool.max_runners - self.live, self._space_to_write())
+        """Return how many more runners ``maxRunners``, the Hub and the room for intents in the pool's status allow."""
+        space = min(self.pool.max_runners - self.live, self._space_to_write())
+        return space if self._limit is None else min(space, self._limit.space(self.live))
 
     def _space_to_write(self) -> int:
         """Return for how many more intents the status has room.
@@ -790,6 +809,7 @@ class PoolPass:
             empty_since=empty,
             usd={flavor: price for flavor, price in self.usd.items() if flavor in mine},
             longest_job=max(self.memory.longest_job, self._longest_job()),
+            limit=self._limit,
         )
 
     def _longest_job(self) -> float:
@@ -1004,6 +1024,9 @@ class PoolPass:
             )
         if not self.pool.max_runners:
             return _waiting(Reason.NoneAllowed, count)
+        limit = self._limit
+        if limit is not None and not limit.space(self.live) and self.live < self.pool.max_runners:
+            return _waiting(Reason.AtHubLimit, count, f"{limit.running} HF Jobs run at a time")
         return _waiting(Reason.AtMaxRunners, count, f"spec.maxRunners is {self.pool.max_runners}")
 
     def _notice(

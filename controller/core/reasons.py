@@ -150,6 +150,10 @@ class Reason(Enum):
     AtMaxRunners = (
         "The pool already has maxRunners runners; the job waits for one of them, or raise maxRunners."
     )
+    AtHubLimit = (
+        "The Hub runs no more HF Jobs of the pool at a time, although maxRunners allows it: launches go on as fast as those that wait "
+        "there are started. Lower maxRunners, or ask Hugging Face for a higher limit."
+    )
     BackingOff = "Launches of this pool failed lately; the next try is at the time that the message names."
     ServedByAnotherPool = (
         "Another pool of this namespace serves every job that this one matches. Give each pool a label of its own if that is "

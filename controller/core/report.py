@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from controller.core.backoff import Backoff
+from controller.core.backoff import Backoff, Limit
 from controller.core.demand import Demand
 from controller.core.drained import Awaited
 from controller.core.gc import Retire, StrayKey
@@ -98,6 +98,7 @@ class PoolMemory:
             other.
         suspicions: Workflow jobs that idle runners were not given.
         longest_job: Seconds for which a workflow job was seen to run at the longest, since this process started.
+        limit: How many HF Jobs the Hub runs at a time, where that turned out to be fewer than ``maxRunners``.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -117,6 +118,7 @@ class PoolMemory:
     empty_since: Mapping[Place, float] = field(default_factory=dict)
     suspicions: Suspicions = field(default_factory=Suspicions)
     longest_job: float = 0.0
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

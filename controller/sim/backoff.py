@@ -1,5 +1,8 @@
 """Judges how often a pool launches for jobs that nobody gets: the invariant ``backoff``.
 
+Each job may have one start of its own, the first burst; all of them together may have three more in the first hour, and two in each
+hour after, however many jobs there are.
+
 Two things are counted since the last workflow job that started on the pool, which clears every suspicion: runners that came
 online and were given nothing, and HF Jobs that ended before their runner was online. What the plan killed, what met a fault,
 and one launch for each job that was cancelled are no fault of the pool's.
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from controller.sim.hub.job import Job
 
 FIRST_HOUR, LATER_HOUR = 4, 2
-"""Starts for a job that is never picked up: in the first hour of a suspicion, and in each hour after it."""
+"""Starts for a job that is never picked up: in the first hour of a suspicion, its first one included, and in each hour after it."""
 
 FAILING = 11
 """Tries of launches that fail, an hour: what waits of 5, 15, 60 and 180 s and then of ten minutes come to."""
@@ -53,7 +56,8 @@ def too_often(judge: Judge, uid: str, spec: Mapping[str, Any]) -> str | None:
     idled, failed = len(online), len(over) - len(online)
     hours = (judge.sim.clock.wall() - since) / HOUR
     later = max(0, math.ceil(hours - 1))
-    most = len(waiting) * (FIRST_HOUR + LATER_HOUR * later)
+    burst = min(len(waiting), max(1, int(spec.get("maxRunners", 10))))
+    most = burst + FIRST_HOUR - 1 + LATER_HOUR * later
     if idled >= most:
         return (
             f"after {idled} runners that nobody gave a job in {hours:.1f} h, one more for {len(waiting)} jobs"

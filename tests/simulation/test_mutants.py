@@ -17,7 +17,7 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, evidence, gc, lifecycle, pool_pass
+from controller.core import backoff, demand, evidence, gc, lifecycle, pool_pass, suspicion
 from controller.core.intents import Written
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
@@ -254,6 +254,18 @@ def try_again_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(backoff, "DELAYS", (0.0,))
 
 
+def suspect_nobody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(suspicion, "_fall_on", lambda *_: None)
+
+
+def start_one_after_the_other(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(suspicion, "next_start", lambda *_, **__: 0.0)
+
+
+def forget_suspicions_at_a_restart(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(suspicion, "recall", lambda *_, **__: suspicion.Suspicions())
+
+
 def let_tenants_share_one_cap(patch: pytest.MonkeyPatch) -> None:
     true = PoolRegistry.pools.fget
     assert true is not None
@@ -438,6 +450,16 @@ BROKEN = replace(
 )
 """The image cannot run a runner for forty minutes, and one job waits."""
 
+GHOST = replace(BURST, jobs=(replace(job(5.0), ghost=True, cancel_after=2_400.0),), boots_in=10.0)
+"""One job waits that GitHub gives to nobody."""
+
+RESTARTED = replace(
+    GHOST,
+    disturbances=tuple(Disturbance(at=200.0 + 200 * n, kind="kill", seconds=5.0) for n in range(10)),
+    calm_at=2_410.0,
+)
+"""The same, and the controller is killed every few minutes."""
+
 APART = replace(
     CALM,
     profile="uniform",
@@ -519,6 +541,9 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (say_nothing_of_the_unmatched, {"served"}, (UNMATCHED,)),
     (fail_a_pass_now_and_then, {"internal"}, (BURST,)),
     (try_again_at_once, {"backoff"}, (BROKEN,)),
+    (suspect_nobody, {"backoff"}, (GHOST,)),
+    (start_one_after_the_other, {"backoff"}, (GHOST,)),
+    (forget_suspicions_at_a_restart, {"backoff"}, (RESTARTED,)),
     (let_tenants_share_one_cap, {"isolation"}, (APART,)),
     (book_each_hf_job_ten_times, {"money"}, (BURST,)),
 )

@@ -47,7 +47,7 @@ def test_jobs_that_the_runner_group_refuses_cost_little_and_are_all_served_once_
         )
         assert "acme/lib is public, and runner group 'Default' refuses public repositories" in message(scene)
 
-        others = scene.queue("acme/app", count=3)
+        others = scene.queue("acme/kernels", count=3)
         await scene.until(lambda: statuses(scene, others) == {"completed"}, within=300)
         assert scene.condition("LaunchesSucceed")["reason"] == "NotPickedUp"
         await asyncio.sleep(1.5 * HOUR)
