@@ -217,7 +217,11 @@ class TestWhatEnds:
         view = snapshot(jobs=[job(1, created_at=SERVER - 900)], registrations=[listed], hf_jobs=[live])
         memory = remembering(suspicion(), tracks={name_of(p): track})
         assert retired(run_plan([p], view, memory=memory)) == {}
-        done = run_plan([p], view, memory=memory, now=NOW + 2)
+        later = replace(
+            view,
+            registrations={key: replace(one, asked_at=NOW + 2) for key, one in view.registrations.items()},
+        )
+        done = run_plan([p], later, memory=memory, now=NOW + 2)
         assert retired(done) == {name_of(p): Reason.NotPickedUp}
         assert done.reports[p.uid].memory.backoffs == {}
 

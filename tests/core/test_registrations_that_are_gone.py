@@ -120,7 +120,7 @@ def test_a_runner_that_was_seen_with_a_job_is_at_work_until_the_job_is_seen_comp
     assert ended(before) == {}
     over = {SOURCE: (running(1, name_of(REPOSITORY)),)}
     done = at(REPOSITORY, late + 1, before, live=[live], completed=over)
-    assert ended(done) == {name_of(REPOSITORY): Reason.EndedUnseen}
+    assert ended(done) == {name_of(REPOSITORY): Reason.NeverExited}
 
 
 @pytest.mark.parametrize("of", [ORGANIZATION, ENTERPRISE], ids=["organization", "enterprise"])
@@ -145,7 +145,7 @@ def test_a_runner_of_many_repositories_whose_job_is_over_is_ended_if_it_stays(of
     before = at(of, GONE_AT + 1, before, live=[live], completed={of.source: (running(1, name_of(of)),)})
     assert ended(before) == {}
     done = at(of, GONE_AT + ENDING_GRACE + 10, before, live=[live])
-    assert ended(done) == {name_of(of): Reason.EndedUnseen}
+    assert ended(done) == {name_of(of): Reason.NeverExited}
 
 
 @pytest.mark.parametrize(

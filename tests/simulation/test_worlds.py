@@ -134,7 +134,7 @@ def test_a_job_that_fails_by_itself_beside_a_copy_of_its_hf_job_is_not_run_again
 # ------------------------------------------------------------------------------------------- demand that is not what it seems
 def test_a_group_that_does_not_admit_the_repository_costs_a_few_starts() -> None:
     organization = replace(pool(github={"repositories": {"include": ["acme/*"]}}), url="acme")
-    unbroken(scene(job(5.0), pools=(organization,), **happens("refuse", at=0.0, seconds=3_000.0)))
+    unbroken(scene(job(5.0), pools=(organization,), **happens("refuse", at=0.0, seconds=2_000.0)))
 
 
 def test_a_job_that_github_gives_to_nobody_costs_a_few_starts() -> None:
