@@ -135,5 +135,5 @@ def _outage(share: float) -> Fault:
 
 def _page(call: Call) -> str:
     return "&".join(
-        f"{key}={value}" for key, value in call.request.query if key in ("page", "cursor", "status")
+        f"{key}={value}" for key, value in call.request.query if key in ("page", "cursor", "status", "name")
     )

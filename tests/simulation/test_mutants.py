@@ -18,7 +18,6 @@ from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.core import backoff, demand, evidence, gc, lifecycle, pool_pass, suspicion
-from controller.core.intents import Written
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
@@ -143,7 +142,10 @@ def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
 
 
 def read_no_intents(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PoolRegistry, "written_at_first_sight", lambda self, uid: Written())
+    true = PoolRegistry.written_at_first_sight
+    patch.setattr(
+        PoolRegistry, "written_at_first_sight", lambda self, uid: replace(true(self, uid), intents=())
+    )
     patch.setattr(IntentLog, "_judge", lambda *_: None)  # which would find them at the first write
 
 
@@ -319,6 +321,8 @@ PATIENT = {
 SCARCE = replace(BURST, pools=pool(flavors=["a10g-small", "t4-small"]), hub={"capacity": {"a10g-small": 0}})
 UNMATCHED = replace(BURST, jobs=(JobPlan(at=5.0, repository="acme/lib", labels=("hf-0", "cuda-99")),))
 ONE = replace(BURST, pools=pool(maxRunners=1))
+LATE = replace(forced(ONE, f"late:{CREATE}#1"), github={"list_lag_seconds": 25.0})
+"""GitHub's lists do not show the registration yet, and the Hub takes its time to make the HF Job."""
 CALM = replace(BURST, profile="calm", jobs=BURST.jobs[:1])
 LONG = replace(BURST, jobs=(job(5.0, seconds=700.0),))
 """Long enough for a stray's grace to end."""
@@ -416,15 +420,15 @@ BOTH_LAGGING = replace(
     github={"list_lag_seconds": 25.0},
     hub={"boot_seconds": 40.0, "list_stale_seconds": 25.0},
     intervals=(6.0, 5.0),
-    disturbances=(Disturbance(at=128.0, kind="kill"),),
+    disturbances=(Disturbance(at=138.0, kind="kill"),),
     jobs=(job(100.0),),
-    calm_at=129.0,
+    calm_at=139.0,
 )
 """A controller starts seconds after a launch, which neither GitHub's lists nor the Hub's show yet."""
 
 UNWRITTEN = replace(
     BOTH_LAGGING,
-    disturbances=(Disturbance(at=95.0, kind="no_cluster", seconds=32.5), *BOTH_LAGGING.disturbances),
+    disturbances=(Disturbance(at=95.0, kind="no_cluster", seconds=42.5), *BOTH_LAGGING.disturbances),
 )
 """The same while the API server has not answered since before the launch was decided on."""
 
@@ -512,7 +516,7 @@ MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (take_an_error_for_an_empty_list, {"evidence"}, (BLIND,)),
     (forget_the_lag_of_lists, {"cap"}, (LATE_LISTS,)),
     (own_everything, {"leftovers"}, (LONG,)),
-    (count_nothing_in_flight, {"cap"}, (forced(ONE, f"late:{CREATE}#1"),)),
+    (count_nothing_in_flight, {"cap"}, (LATE,)),
     (forget_launches_in_doubt, {"cap"}, (UNLISTED,)),
     (retire_what_no_list_shows, {"busy"}, (DELETED_AT_ONCE,)),
     (read_no_intents, {"cap"}, (BOTH_LAGGING, IN_DOUBT)),
