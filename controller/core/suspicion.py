@@ -44,9 +44,10 @@ FIRST_HOUR, LATER_HOUR = 4, 2
 
 HOUR = 3_600.0
 
-PAUSES = (0.0, 600.0, 1_800.0, 3_600.0)
+PAUSES = (0.0, 600.0, 2_700.0)
 """Seconds between two starts at least, by the number of starts so far: the runner that was passed over is followed at once by
-another one, since it may itself have been at fault. In the end that is one start an hour; the second one is for a hint."""
+another one, since it may itself have been at fault. Less than an hour, so that whoever mends a cause that cannot be looked up does not
+wait for longer; what the allowance has left is for hints."""
 
 REMEMBERED = 24 * HOUR
 """Seconds for which a suspicion of a repository or pool is kept while no job waits under it: a workflow that runs every night must

@@ -209,16 +209,15 @@ def odd_status(draw: st.DataObject) -> dict[str, Any]:
             spent_usd=number(),
             losses=Losses(watched=[Watched(lost=lost, since=NOW, due_at=NOW)]),
             suspicions=Suspicions(
-                held=tuple(
+                held=(
                     Suspicion(
-                        level=level,
+                        level=SuspicionLevel.JOB,
                         repository=odd(),
                         job_id=1,
                         since=number(),
-                        starts=(number(),),
+                        starts=(NOW,),
                         seen_at=NOW,
-                    )
-                    for level in SuspicionLevel
+                    ),
                 )
             ),
         ),
