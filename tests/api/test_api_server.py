@@ -231,6 +231,8 @@ FULL_STATUS = RunnerPoolStatus(
             job_url="https://github.com/acme/lib/actions/runs/7/job/70",
             at=NOW,
             rerun=RerunState.PENDING,
+            note="GitHub does not tell who cancelled one of its jobs",
+            by_hub=True,
         )
     ],
     intents=[

@@ -54,7 +54,7 @@ def test_a_pool_that_will_work_has_no_errors_and_its_price_and_polling_are_told(
     assert result.exit_code == 0, result.output
     assert "1 pool checked: 0 errors, 0 warnings, 2 notes" in result.stdout
     assert "t4-small $0.40/h. 10 runners at once cost up to $4.00 an hour" in result.stdout
-    assert "Polling 1 repository of acme sends about 600 requests an hour" in result.stdout
+    assert "Polling 1 repository of acme sends about 375 requests an hour" in result.stdout
 
 
 def test_every_problem_is_told_at_once_each_where_it_is_written(services: Services) -> None:
@@ -409,10 +409,7 @@ def test_a_secret_without_the_key_says_which_it_has(services: Services) -> None:
 def test_what_warm_runners_cost_is_said(services: Services) -> None:
     text = manifests(services.pool(minIdle=2, flavors=["t4-small", "l4x1"]), *services.secrets())
     price = message(text, "Price")
-    assert (
-        "minIdle 2 costs $1.60 an hour day and night; each is replaced after 180 minutes without a job"
-        in price
-    )
+    assert "minIdle 2 costs $1.60 an hour day and night; each is replaced after 3h without a job" in price
     assert "16 starts a day" in price
     assert "no room" not in price
 

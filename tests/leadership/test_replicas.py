@@ -146,7 +146,8 @@ async def pair(both: Pair) -> AsyncIterator[Pair]:
         if not replica.running:
             replica.start()
     await both.until(
-        lambda: all("INFO following" in replica.newest_words() for replica in both.replicas), "both are there"
+        lambda: all(re.search("INFO (following|leading)", one.newest_words()) for one in both.replicas),
+        "both are there",
     )
     both.earlier_acts = len(both.world.acts())
     await both.serves()

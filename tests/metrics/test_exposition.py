@@ -31,6 +31,7 @@ BOUNDED = {
     "deadline",
     "part",
     "kind",
+    "level",
     "code",
     "version",
 }

@@ -66,6 +66,9 @@ https://docs.github.com/rest/authentication/permissions-required-for-github-apps
 
 _LEVELS = ("read", "write", "admin")
 
+LOOK_AGAIN = 50.0
+"""Seconds between looks at what an installation was granted while a token may do too little: whoever grants more waits for it."""
+
 LONGEST_TOKEN = 4_096
 """Characters of a token: GitHub's have 40 to about 520, and GitHub says that nobody shall count on a length."""
 
@@ -252,6 +255,9 @@ class Tokens(Protocol):
     def refused(self, token: Token) -> bool:
         """Note that GitHub refused a token with 401; return whether :meth:`current` may have a better one."""
 
+    def lacks(self, token: Token) -> bool:
+        """Note that GitHub refused a call with 403 for want of a permission; return whether :meth:`current` may have a better one."""
+
 
 class FixedToken:
     """A personal access token: there is nothing to renew."""
@@ -267,6 +273,10 @@ class FixedToken:
 
     def refused(self, token: Token) -> bool:  # noqa: ARG002 -- the protocol's name
         """Nothing better can be had."""
+        return False
+
+    def lacks(self, token: Token) -> bool:  # noqa: ARG002 -- the protocol's name
+        """Nothing better can be had: what such a token may do changes without a new one."""
         return False
 
 
@@ -311,6 +321,8 @@ class InstallationTokens:
         self._held: _Held | None = None
         self._generation = 0
         self._minting: asyncio.Task[None] | None = None
+        self._lacking = False
+        self._looked_at = 0.0
         self.permissions: Mapping[str, str] = {}
         """What the installation was granted, by the API's names, when it was last looked at."""
 
@@ -323,7 +335,7 @@ class InstallationTokens:
             GitHubError: ``AppNotInstalled``, ``GitHubUnauthorized``, ``AppSuspended``, or what any call may meet.
         """
         held = self._held
-        if held is not None and self._clock.mono() < held.refresh_at:
+        if held is not None and self._clock.mono() < held.refresh_at and not self._may_be_granted_more():
             return held.token
         if self._minting is None or self._minting.done():
             self._minting = asyncio.get_running_loop().create_task(self._mint(), name="github-token")
@@ -347,6 +359,19 @@ class InstallationTokens:
             self._held = None
         return True
 
+    def lacks(self, token: Token) -> bool:
+        """Look again at what the installation was granted, every :data:`LOOK_AGAIN` seconds while calls are refused.
+
+        A token keeps the permissions that it was made with. Without this, one that was granted later would wait for its end.
+        """
+        if self._held is None or self._held.token.generation != token.generation:
+            return True
+        self._lacking = True
+        return self._may_be_granted_more()
+
+    def _may_be_granted_more(self) -> bool:
+        return self._lacking and self._clock.mono() - self._looked_at >= LOOK_AGAIN
+
     async def close(self) -> None:
         """Stop making a token. Idempotent."""
         if self._minting is not None:
@@ -354,6 +379,12 @@ class InstallationTokens:
             await asyncio.wait((self._minting,))
 
     async def _mint(self) -> None:
+        if self._held is not None and self._may_be_granted_more():
+            before = needed_of(self.permissions)
+            await self._find()
+            self._lacking = False
+            if needed_of(self.permissions) == before and self._clock.mono() < self._held.refresh_at:
+                return  # the token is as good as a new one, and the stored ETags are its own
         if self._installation is None:
             await self._find()
         answer = await self._ask()
@@ -389,6 +420,7 @@ class InstallationTokens:
 
     async def _find(self) -> None:
         """Look the installation up: its id, and what it was granted."""
+        self._looked_at = self._clock.mono()
         if self._app.installation_id is not None:
             paths = [f"app/installations/{self._app.installation_id}"]
         else:

@@ -312,6 +312,10 @@ class Client:
                 self._stubborn.add(request.url)
         if answer.status != 401:
             self._stubborn.discard(request.url)
+        if answer.status == 403 and self._tokens.lacks(token):
+            newer = await self._tokens.current()
+            if newer.generation != token.generation:  # a 403 proves as well that there was no effect
+                answer = await self._checked(request, newer, headers)
         return _success(answer)
 
     async def _checked(self, request: Request, token: Token, headers: Mapping[str, str]) -> Answer:

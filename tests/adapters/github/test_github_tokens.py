@@ -309,6 +309,37 @@ async def test_a_token_is_asked_for_anew_when_the_installation_has_lost_a_permis
 
 
 @virtual
+async def test_a_permission_that_is_granted_is_used_within_a_minute() -> None:
+    scene = Scene()
+    granted = {"metadata": "read", "organization_self_hosted_runners": "write"}
+    scene.world.accounts.change_installation(scene.installation.id, permissions=granted)
+    github = scene.connect()
+    for _ in range(20):  # two minutes, in which nobody grants anything
+        with pytest.raises(UpstreamError):
+            await github.runs("acme/lib", "queued")
+        await asyncio.sleep(6)
+    assert scene.count(MINT) == 1
+    assert (
+        scene.count("GET /app/installations/{installation_id}") + scene.count("GET /orgs/{org}/installation")
+        <= 4
+    )
+    scene.world.accounts.change_installation(
+        scene.installation.id, permissions={**granted, "actions": "read"}
+    )
+    refusals = 0
+    while refusals < 20:
+        try:
+            await github.runs("acme/lib", "queued")
+        except UpstreamError:
+            refusals += 1
+            await asyncio.sleep(6)
+        else:
+            break
+    assert refusals <= 10
+    assert scene.count(MINT) == 2
+
+
+@virtual
 async def test_a_host_that_knows_a_permission_by_no_such_name_is_asked_for_all_that_was_granted() -> None:
     scene = Scene()
     scene.fault(route=MINT, kind="status", status=422, times=2)
