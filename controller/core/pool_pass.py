@@ -278,6 +278,7 @@ class PoolPass:
         found, self.to_read = suspicions.learn(
             known,
             jobs=self.demand.queued,
+            lent=self.demand.lent,
             idle=[*self._idled, *self._idle_spans()],
             looks={job: look for (of, job), look in self.given.snapshot.looks.items() if of == source},
             listed_at={r: seen.asked_at for r in repositories if (seen := queues.get((source, r)))},

@@ -53,6 +53,14 @@ REMEMBERED = 24 * HOUR
 """Seconds for which a suspicion of a repository or pool is kept while no job waits under it: a workflow that runs every night must
 not pay for a whole burst each time. GitHub itself gives a job up after as long."""
 
+GONE_KEPT = HOUR
+"""Seconds for which that of a job is kept when the job waits no more: it was passed over all the same, which counts against its
+repository.
+
+1. Jobs A, B and C of a repository wait that GitHub gives to nobody.  2. A is passed over, and its author cancels it.  3. B is passed
+over. Without A's nothing would be known of the repository, and each job would have starts of its own.
+"""
+
 SPAN_KEPT = 300.0
 """Seconds for which it is kept that a runner was idle: its end is often seen before the waiting job was read."""
 
@@ -278,6 +286,7 @@ def learn(
     known: Suspicions,
     *,
     jobs: Sequence[WorkflowJob],
+    lent: Sequence[WorkflowJob] = (),
     idle: Sequence[Span],
     looks: Mapping[int, JobLook],
     listed_at: Mapping[str, float],
@@ -290,10 +299,11 @@ def learn(
     Args:
         known: From the last pass, with the starts since then taken in (:func:`clear`).
         jobs: Queued jobs that the pool is to serve, oldest first.
+        lent: Queued jobs that it could serve, and that another pool is to serve just now: they may come back at any time.
         idle: Runners that are online and idle now, or were until they ended without a job.
         looks: Jobs that were read by their ids.
         listed_at: When the queue of each repository was asked for, in monotonic seconds.
-        whole: The whole queue was read, so that a job that is not among ``jobs`` does not wait.
+        whole: The whole queue was read, so that a job that is not among ``jobs`` or ``lent`` does not wait.
         idle_deadline: ``deadlines.idle`` in seconds.
         now: Monotonic seconds.
     """
@@ -302,7 +312,7 @@ def learn(
     queued_since = {job.id: known.queued_since.get(job.id, now) for job in jobs[:MOST_FOLLOWED]}
     spans = _spans(known.spans, idle, now)
     patience = min(HAND_OUT, SHARE_OF_IDLE * idle_deadline)
-    held = {one.key: one for one in _still(known.held, jobs, whole=whole, now=now)}
+    held = {one.key: one for one in _still(known.held, [*jobs, *lent], whole=whole, now=now)}
     passed: list[WorkflowJob] = []
     wanted: list[Wanted] = []
     taken: dict[str, int] = defaultdict(int)
@@ -324,7 +334,12 @@ def learn(
             _fall_on(held, job, now)
     wanted += _to_read_again(jobs, held, looks, room=MOST_READ - len(wanted), now=now)
     asked = {one.job_id: known.asked.get(one.job_id, now) for one in wanted}
-    kept = tuple(held[key] for key in sorted(held)[:MOST_SUSPICIONS])
+    # Of too many, those go first whose jobs wait no more.
+    kept = tuple(
+        sorted(held.values(), key=lambda one: (_RANK[one.level], one.seen_at < now, one.key))[
+            :MOST_SUSPICIONS
+        ]
+    )
     versions = tuple(sorted({span.version for span in idle if span.version}))[:MOST_CHECKED] or known.versions
     found = Suspicions(held=kept, queued_since=queued_since, spans=spans, asked=asked, versions=versions)
     return found, wanted
@@ -394,7 +409,7 @@ def _to_read_again(
 def _still(
     held: Sequence[Suspicion], jobs: Sequence[WorkflowJob], *, whole: bool, now: float
 ) -> Iterable[Suspicion]:
-    """Return the suspicions that still concern somebody: that of a job goes with the job, the others stay for a while."""
+    """Return the suspicions that still concern somebody, or lately did."""
     newest: dict[str, int] = {}
     for job in jobs:
         newest[job.repository] = max(newest.get(job.repository, 0), job.id)
@@ -408,7 +423,7 @@ def _still(
         if waits:
             # After a restart nobody knows which jobs waited at the last start: all that wait now count as having done so.
             yield replace(one, seen_at=now, newest=one.newest or waits)
-        elif now - one.seen_at < (REMEMBERED if one.level is not SuspicionLevel.JOB or not whole else 0.0):
+        elif now - one.seen_at < (GONE_KEPT if one.level is SuspicionLevel.JOB and whole else REMEMBERED):
             yield one
 
 

@@ -23,6 +23,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.suspicion import (
+    GONE_KEPT,
     HAND_OUT,
     HOUR,
     MOST_READ,
@@ -299,15 +300,39 @@ class TestWhatClearsIt:
         again = divide(started(known, divided, "r10", NOW + 100), [job(1), job(2)])
         assert count_starts(again, spare=0, idle=False, now=NOW + 101) <= 1
 
-    def test_a_job_that_goes_takes_its_suspicion_with_it_and_a_repository_keeps_its_own_for_a_day(
+    def test_a_job_that_goes_takes_its_suspicion_with_it_in_an_hour_and_a_repository_keeps_its_own_for_a_day(
         self,
     ) -> None:
         lists = Lists(job(1), job(2))
         lists.judge()
         lists.jobs.clear()
         lists.idle.clear()
+        assert found(lists.passes(GONE_KEPT - 1)) == [(REPOSITORY, LIB, 0), (JOB, LIB, 1), (JOB, LIB, 2)]
         assert found(lists.passes(1)) == [(REPOSITORY, LIB, 0)]
         assert found(lists.passes(REMEMBERED)) == []
+
+    def test_a_job_that_was_cancelled_when_it_was_passed_over_counts_against_its_repository(self) -> None:
+        lists = Lists(job(1))
+        lists.judge()
+        lists.jobs[:] = [job(2)]
+        assert found(lists.passes(1)) == [(JOB, LIB, 1)]
+        assert (REPOSITORY, LIB, 0) in lists.judge()
+
+    def test_a_job_that_another_pool_is_to_serve_for_a_while_stays_under_suspicion(self) -> None:
+        lists = Lists(job(1))
+        lists.judge()
+        known = lists.passes(1, jobs=[], lent=[job(1)])
+        assert found(known) == [(JOB, LIB, 1)]
+        assert found(lists.passes(GONE_KEPT, jobs=[], lent=[job(1)])) == [(JOB, LIB, 1)]
+
+    def test_of_too_many_those_go_whose_jobs_wait_no_more(self) -> None:
+        gone = tuple(
+            suspicion(JOB, repository=f"a/{n}", job_id=n, rises_to=JOB) for n in range(MOST_SUSPICIONS)
+        )
+        waits = suspicion(JOB, repository="z/z", job_id=99, rises_to=JOB)
+        lists = Lists(job(99, repository="z/z"), idle=())
+        lists.known = Suspicions(held=(*gone, waits))
+        assert (JOB, "z/z", 99) in found(lists.passes(1))
 
     def test_a_job_that_a_queue_lacks_which_was_not_read_to_its_end_stays_under_suspicion(self) -> None:
         lists = Lists(job(1))
