@@ -87,7 +87,7 @@ def _waiting(judge: Judge, spec: Mapping[str, Any], since: float) -> tuple[list[
     found = [
         row
         for row in store.jobs.rows()
-        if row.started_at is None
+        if not row.runner_name  # one that is cancelled in the queue has a start too, and no runner
         and (row.completed_at is None or row.completed_at >= since)
         and row.status in ("queued", "completed")
         and serves(spec, store.repositories[row.repository_id].full_name, row.spec.labels)
