@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,9 @@ from tools.monitoring.prometheus import RULES, Prometheus, QueryFailed, Series
 
 RATE_INTERVAL: Final = 15
 """Seconds of ``$__rate_interval`` at the scene's scrape interval of a second: Grafana takes at least four."""
+
+STARTS_WITHIN: Final = 120.0
+"""Seconds for a process to answer that was started again just now, on a busy machine."""
 
 _SELECTOR = re.compile(r"\b((?:hfrunners_|namespace_pool:)[a-zA-Z0-9_:]+)(\{[^}]*\})?")
 _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
@@ -110,9 +114,25 @@ def unanswered(prometheus: Prometheus, over: Range) -> list[str]:
     return wrong
 
 
+def _page(port: int) -> bytes:
+    """Return the page of metrics of a process that may be starting just now."""
+    ends = time.monotonic() + STARTS_WITHIN
+    while True:
+        try:
+            return (
+                httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=STARTS_WITHIN)
+                .raise_for_status()
+                .content
+            )
+        except httpx.HTTPError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.2)
+
+
 def complained_of(port: int) -> list[str]:
     """Return what ``promtool check metrics`` says against the page of a process on this port; nothing if all is well."""
-    page = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().content
+    page = _page(port)
     done = subprocess.run(
         [str(program("promtool")), "check", "metrics"],
         input=page,
