@@ -84,7 +84,7 @@ SUSPICIONS = _gauge(
     "suspicions",
     (*POOL, "level"),
     "Jobs (Job), repositories (Repository) or the whole pool (Pool) with queued workflow jobs that GitHub gave to none of the pool's "
-    "idle runners, in the newest pass; the widest that covers a job. Absent while there are none.",
+    "idle runners, in the newest pass; the widest that covers a job. 0 while there are none.",
 )
 RUNNERS = _gauge("runners", (*POOL, "phase"), "Runners of the pool by phase, in the newest pass.")
 MAX_RUNNERS = _gauge("pool_max_runners", POOL, "spec.maxRunners of the pool.")

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from controller import __version__
 from controller.core.lifecycle import Phase
-from controller.core.model import GitHubSource, HubAccount, PoolKey
+from controller.core.model import GitHubSource, HubAccount, PoolKey, SuspicionLevel
 from controller.core.reasons import Reason
 from controller.core.report import Plan, PoolReport
 from controller.core.status import CONDITIONS
@@ -145,8 +145,9 @@ def _add_pool(found: _Families, report: PoolReport, *, now: float) -> None:
     for reason, count in counts.items():
         found.add(catalog.QUEUE_JOBS, (*labels, reason), count)
         found.add(catalog.QUEUE_OLDEST_WAIT, (*labels, reason), oldest[reason])
-    for level, count in Tally(str(group.suspicion.level) for group in report.suspected).items():
-        found.add(catalog.SUSPICIONS, (*labels, level), count)
+    suspected = Tally(str(group.suspicion.level) for group in report.suspected)
+    for level in SuspicionLevel:
+        found.add(catalog.SUSPICIONS, (*labels, str(level)), suspected[str(level)])
     found.add(catalog.MAX_RUNNERS, labels, pool.max_runners)
     if report.memory.draining_since is not None:
         found.add(catalog.DRAINING, labels, max(0.0, now - report.memory.draining_since))
