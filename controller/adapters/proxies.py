@@ -19,10 +19,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import httpx2
+
+TransportT = TypeVar("TransportT", httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport)
 
 _Address = IPv4Address | IPv6Address
 _PORTS = {"http": 80, "https": 443}
@@ -164,7 +167,27 @@ def _address(text: str) -> _Address | None:
     return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
-class Routes(httpx.AsyncBaseTransport):
+class _Routed(Generic[TransportT]):
+    """Transports by the proxy that they go through, each made when it is first needed; None is the one without a proxy."""
+
+    def __init__(self, proxies: Proxies, make: Callable[[str | None], TransportT]) -> None:
+        self._proxies = proxies
+        self._make: Callable[[str | None], TransportT] = make
+        self._made: dict[str | None, TransportT] = {}
+
+    def _way_to(self, url: str) -> TransportT:
+        proxy = self._proxies.of(url)
+        if proxy not in self._made:
+            self._made[proxy] = self._make(proxy)
+        return self._made[proxy]
+
+    async def aclose(self) -> None:
+        """Close all that were made."""
+        for transport in self._made.values():
+            await transport.aclose()
+
+
+class Routes(_Routed[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport):
     """A transport that sends each request straight to its host, or through the proxy that the environment names for it.
 
     Args:
@@ -172,38 +195,14 @@ class Routes(httpx.AsyncBaseTransport):
         make: Makes the transport through a proxy, or without one.
     """
 
-    def __init__(self, proxies: Proxies, make: Callable[[str | None], httpx.AsyncBaseTransport]) -> None:
-        self._proxies, self._make = proxies, make
-        self._made: dict[str | None, httpx.AsyncBaseTransport] = {}
-
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        proxy = self._proxies.of(str(request.url))
-        if proxy not in self._made:
-            self._made[proxy] = self._make(proxy)
-        return await self._made[proxy].handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close all that were made."""
-        for transport in self._made.values():
-            await transport.aclose()
+        return await self._way_to(str(request.url)).handle_async_request(request)
 
 
-class Routes2(httpx2.AsyncBaseTransport):
+class Routes2(_Routed[httpx2.AsyncBaseTransport], httpx2.AsyncBaseTransport):
     """The same for httpx2, which huggingface_hub is built on."""
-
-    def __init__(self, proxies: Proxies, make: Callable[[str | None], httpx2.AsyncBaseTransport]) -> None:
-        self._proxies, self._make = proxies, make
-        self._made: dict[str | None, httpx2.AsyncBaseTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request."""
-        proxy = self._proxies.of(str(request.url))
-        if proxy not in self._made:
-            self._made[proxy] = self._make(proxy)
-        return await self._made[proxy].handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close all that were made."""
-        for transport in self._made.values():
-            await transport.aclose()
+        return await self._way_to(str(request.url)).handle_async_request(request)

@@ -26,10 +26,6 @@ DEADLINES = POOL.spec["deadlines"]
 TEAM_B = replace(POOL, name="pool-b", labels=("gpu", "hf-b"))
 
 
-def fails_today(why: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=why, raises=AssertionError)
-
-
 def job(at: float, label: str = "hf-0", **more: Any) -> JobPlan:
     return JobPlan(at=at, repository="acme/lib", labels=(label,), **{"seconds": 60.0, **more})
 
