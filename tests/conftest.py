@@ -39,6 +39,19 @@ class ModulesTogether(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         return module if self._together[module] else nodeid
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long value, or bytes that no terminal shows, by the argument alone; pytest adds a number.
+
+    So a test's name is short, and the same in each process: what is packed or signed holds the time at which it was made, and the
+    workers of pytest-xdist refuse to begin when they don't find the same names.
+    """
+    if isinstance(val, bytes):
+        val = val.decode("ascii", "replace")
+    if isinstance(val, int):
+        return argname if abs(val) > 10**80 else None  # Python refuses to print more than 4,300 digits
+    return argname if isinstance(val, str) and (len(val) > 80 or not val.isprintable()) else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ModulesTogether:
     """Share tests out in our way where pytest is given several workers."""
