@@ -183,7 +183,7 @@ class Reason(Enum):
     WarmRecycled = "A warm runner was replaced while enough of deadlines.lifetime was left for its next job."
     SchedulingDeadline = (
         "The HF Job stayed in SCHEDULING longer than deadlines.scheduling: no hardware was free, or the image takes longer to pull; the "
-        "Hub does not tell which. For a large image raise deadlines.scheduling. The next flavor is tried."
+        "Hub does not tell which. For a large image raise deadlines.scheduling. A pool with several flavors tries the next one."
     )
     RegistrationDeadline = (
         "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log for a missing tool or "
