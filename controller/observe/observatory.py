@@ -99,7 +99,9 @@ class Observatory:
     # ------------------------------------------------------------------------------------------------- what is observed
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
-        basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group) for p in pools)
+        basis = tuple(
+            (p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group, p.flavors) for p in pools
+        )
         if basis == self._watched:
             return False
         # What could not be followed is tried again in the next pass; taken for followed, it would be nobody's for ever.
@@ -124,6 +126,8 @@ class Observatory:
         accounts = sorted({p.account for p in places})
         whole &= self._keep(self.accounts, accounts, self._open_account)
         whole &= self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+        for endpoint, hardware in self.endpoints.items():
+            hardware.want({flavor for p in pools if p.hub.endpoint == endpoint for flavor in p.flavors})
         if _SECRETS not in self._tasks:
             follow = _supervised(self._follow_secrets, "Secrets")
             self._tasks[_SECRETS] = asyncio.create_task(follow, name="observe:Secrets")
