@@ -27,12 +27,11 @@ from controller.core.model import (
 )
 from controller.core.naming import ours
 from controller.core.suspicion import Check, Wanted
-from controller.observe.groups import GroupObserver
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.looks import LookObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
-from controller.observe.registrations import RegistrationObserver
+from controller.observe.scopes import GroupObserver, RegistrationObserver
 from controller.ports import AccountSight, Clock, Connections, SourceSight
 
 log = logging.getLogger(__name__)
@@ -152,14 +151,18 @@ class Observatory:
     def _troubled(self) -> set[SecretRef]:
         failing = {source.secret for source, queue in self.queues.items() if queue.needs_a_person}
         failing |= {w.source.secret for w, seen in self.registrations.items() if _lasting(seen.observation)}
+        failing |= {w.source.secret for w, seen in self.groups.items() if _lasting(seen.observation)}
         return failing | {
             account.secret for account, seen in self.accounts.items() if _lasting(seen.observation)
         }
 
-    def _users(self, ref: SecretRef) -> list[QueueObserver | RegistrationObserver | HubObserver]:
+    def _users(
+        self, ref: SecretRef
+    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver]:
         return [
             *(queue for source, queue in self.queues.items() if source.secret == ref),
             *(scope for where, scope in self.registrations.items() if where.source.secret == ref),
+            *(scope for where, scope in self.groups.items() if where.source.secret == ref),
             *(hub for account, hub in self.accounts.items() if account.secret == ref),
         ]
 
