@@ -27,12 +27,11 @@ from controller.core.model import (
 )
 from controller.core.naming import ours
 from controller.core.suspicion import Check, Wanted
-from controller.observe.groups import GroupObserver
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.looks import LookObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
-from controller.observe.registrations import RegistrationObserver
+from controller.observe.scopes import GroupObserver, RegistrationObserver
 from controller.ports import AccountSight, Clock, Connections, SourceSight
 
 log = logging.getLogger(__name__)
@@ -99,7 +98,9 @@ class Observatory:
     # ------------------------------------------------------------------------------------------------- what is observed
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
-        basis = tuple((p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group) for p in pools)
+        basis = tuple(
+            (p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group, p.flavors) for p in pools
+        )
         if basis == self._watched:
             return False
         # What could not be followed is tried again in the next pass; taken for followed, it would be nobody's for ever.
@@ -124,6 +125,8 @@ class Observatory:
         accounts = sorted({p.account for p in places})
         whole &= self._keep(self.accounts, accounts, self._open_account)
         whole &= self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+        for endpoint, hardware in self.endpoints.items():
+            hardware.want({flavor for p in pools if p.hub.endpoint == endpoint for flavor in p.flavors})
         if _SECRETS not in self._tasks:
             follow = _supervised(self._follow_secrets, "Secrets")
             self._tasks[_SECRETS] = asyncio.create_task(follow, name="observe:Secrets")
@@ -148,14 +151,18 @@ class Observatory:
     def _troubled(self) -> set[SecretRef]:
         failing = {source.secret for source, queue in self.queues.items() if queue.needs_a_person}
         failing |= {w.source.secret for w, seen in self.registrations.items() if _lasting(seen.observation)}
+        failing |= {w.source.secret for w, seen in self.groups.items() if _lasting(seen.observation)}
         return failing | {
             account.secret for account, seen in self.accounts.items() if _lasting(seen.observation)
         }
 
-    def _users(self, ref: SecretRef) -> list[QueueObserver | RegistrationObserver | HubObserver]:
+    def _users(
+        self, ref: SecretRef
+    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver]:
         return [
             *(queue for source, queue in self.queues.items() if source.secret == ref),
             *(scope for where, scope in self.registrations.items() if where.source.secret == ref),
+            *(scope for where, scope in self.groups.items() if where.source.secret == ref),
             *(hub for account, hub in self.accounts.items() if account.secret == ref),
         ]
 

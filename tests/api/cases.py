@@ -6,6 +6,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from controller.api.status import StatusPart
+
 ABSENT: Any = object()
 """In changes: leave the field out."""
 
@@ -35,6 +37,11 @@ def manifest(changes: dict[str, Any] | None = None, *, name: str = "t4") -> dict
         "metadata": {"name": name, "namespace": "default"},
         "spec": spec,
     }
+
+
+def as_stored(status: StatusPart) -> dict[str, Any]:
+    """Return a status as an object holds it: JSON types, names as in manifests, absent fields left out."""
+    return status.model_dump(by_alias=True, exclude_none=True)
 
 
 def volume(**changes: Any) -> dict[str, Any]:

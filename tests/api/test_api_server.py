@@ -29,7 +29,7 @@ from controller.api.status import (
     Waiting,
 )
 from controller.core.model import RerunState, SuspicionLevel
-from tests.api.cases import BAD, GOOD, Bad, github, manifest
+from tests.api.cases import BAD, GOOD, Bad, as_stored, github, manifest
 from tests.cli.mistakes import MISTAKES, Mistake
 
 if TYPE_CHECKING:
@@ -179,7 +179,6 @@ FULL_STATUS = RunnerPoolStatus(
         ),
     ],
     flavor_names="t4-small,l4x1",
-    flavor="l4x1",
     counts=Counts(
         queued=3,
         group_only=1,
@@ -203,8 +202,6 @@ FULL_STATUS = RunnerPoolStatus(
             hf_job_url="https://huggingface.co/jobs/acme/6920a0",
             workflow_job_url="https://github.com/acme/lib/actions/runs/1/job/2",
             since=NOW,
-            reason="IdleDeadline",
-            message="It was idle.",
         )
     ],
     flavors=[FlavorStatus(name="t4-small", usd_per_hour="0.40", live=7, backoff=BACKOFF)],
@@ -278,9 +275,9 @@ def test_a_full_status_is_stored_whole(pools: client.CustomObjectsApi) -> None:
     assert list(unset(FULL_STATUS)) == []
     with created(pools, manifest(name="status")):
         stored = pools.patch_namespaced_custom_object_status(
-            **WHERE, name="status", body={"status": FULL_STATUS.to_object()}
+            **WHERE, name="status", body={"status": as_stored(FULL_STATUS)}
         )
-    assert stored["status"] == FULL_STATUS.to_object()
+    assert stored["status"] == as_stored(FULL_STATUS)
 
 
 def test_status_of_the_object_itself_is_not_writable(pools: client.CustomObjectsApi) -> None:
@@ -306,7 +303,7 @@ def test_kubectl_get_tells_the_story_in_one_line(
 ) -> None:
     with created(pools, manifest({"maxRunners": 20}, name="columns")):
         pools.patch_namespaced_custom_object_status(
-            **WHERE, name="columns", body={"status": FULL_STATUS.to_object()}
+            **WHERE, name="columns", body={"status": as_stored(FULL_STATUS)}
         )
         path = "/apis/hfrunners.dev/v1alpha1/namespaces/default/runnerpools"
         table = get(api_client, path, "application/json;as=Table;v=v1;g=meta.k8s.io")
