@@ -252,6 +252,10 @@ class Reason(Enum):
         "The credentials may do more than the pools need; whoever steals them can too. Take it away."
     )
     CredentialsExpire = "The token ends soon; put a new one into the Secret, which needs no restart."
+    WritableMountOdd = (
+        "Images often have programs where a writable bucket is mounted, and what one job writes there, the jobs after it would "
+        "run. Mount it below /mnt, /data or /home/runner/.cache, or leave readOnly out."
+    )
     ImageUnpinned = (
         "The image has no fixed version, so that two runners may differ; write a version or a digest."
     )

@@ -121,6 +121,26 @@ GOOD: dict[str, dict[str, Any]] = {
             volume(type="space", mountPath="/..x/y"),
         ]
     },
+    "writable where no programs are": {
+        "volumes": [
+            volume(type="bucket", mountPath=path, readOnly=False)
+            for path in (
+                "/mnt",
+                "/data/bin",
+                "/cache",
+                "/checkpoints",
+                "/home/runner/.ccache",
+                "/usr2",
+                "/srv/etc",
+            )
+        ]
+    },
+    "read-only where programs are": {
+        "volumes": [
+            volume(type="bucket", mountPath=path)
+            for path in ("/opt/runner", "/opt/hostedtoolcache", "/usr/local/bin", "/actions-runner")
+        ]
+    },
     "everything warm": {"maxRunners": 4, "minIdle": 4},
     "nothing": {"maxRunners": 0},
     "durations": {
@@ -345,6 +365,53 @@ BAD: dict[str, Bad] = {
     "writable model": Bad(
         {"volumes": [volume(readOnly=False)]}, "spec.volumes[0].readOnly", "only be mounted read-only"
     ),
+    **{
+        f"writable {path}": Bad(
+            {"volumes": [volume(type="bucket", mountPath=path, readOnly=False)]},
+            "spec.volumes[0].readOnly",
+            f"{path}: the runner, its tools or the system take programs",
+            "the runner, its tools or the system take programs",  # a message of the API server's has no line feed
+        )
+        for path in (
+            *("/actions-runner", "/opt/actions-runner", "/opt/runner", "/runner", "/runner/bin"),
+            *("/opt", "/opt/hostedtoolcache", "/opt/hostedtoolcache/Python", "/opt/conda/bin"),
+            *("/bin", "/sbin", "/lib", "/lib64", "/usr", "/usr/local/bin", "/usr/lib/python3/dist-packages"),
+            *(
+                "/etc",
+                "/etc/ssl/certs",
+                "/etc/profile.d",
+                "/root",
+                "/root/.cache",
+                "/nix/store",
+                "/boot",
+                "/snap",
+            ),
+            *("/dev/shm", "/proc/sys", "/sys", "/run", "/var/run", "/var/lib/dpkg", "/tmp", "/var/tmp"),
+            *("/USR/local/bin", "/Etc", "/usr/new\nline"),
+        )
+    },
+    **{
+        f"writable {path}": Bad(
+            {"volumes": [volume(type="bucket", mountPath=path, readOnly=False)]},
+            "spec.volumes[0].readOnly",
+            f"{path}: the runner lives here",
+        )
+        for path in (
+            *("/home/ubuntu", "/home/runner/bin", "/home/runner/bin/x", "/home/runner/externals"),
+            *(
+                "/home/runner/.hfrunner",
+                "/home/runner/_diag",
+                "/home/runner/hostedtoolcache",
+                "/home/runner/.local/lib",
+            ),
+            *(
+                "/home/runner/.config/git",
+                "/home/coder/.local/bin",
+                "/home/runner/.bashrc",
+                "/home/runner/k8s",
+            ),
+        )
+    },
     "absolute folder": Bad({"volumes": [volume(path="/a")]}, "spec.volumes[0].path", "write a relative path"),
     "folder above": Bad(
         {"volumes": [volume(path="a/../../b")]}, "spec.volumes[0].path", "write a relative path"

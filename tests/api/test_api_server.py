@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes import client
 
+from controller.api.crd import crd
 from controller.api.runnerpool import GROUP, PLURAL, VERSION, RunnerPool
 from controller.api.status import (
     Backoff,
@@ -33,7 +36,7 @@ from tests.api.cases import BAD, GOOD, Bad, as_stored, github, manifest
 from tests.cli.mistakes import MISTAKES, Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.controlplane
 WHERE = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": "default"}
@@ -367,3 +370,79 @@ def test_a_stored_pool_is_not_judged_by_what_it_does_not_say(pools: client.Custo
     assert "image" not in stored["spec"]
     assert stored["spec"]["maxRunners"] == 10
     assert stored["spec"]["deadlines"]["idle"] == "2m"
+
+
+def test_programs_from_a_writable_mount_by_way_of_a_variable_are_left_to_the_controller(
+    pools: client.CustomObjectsApi,
+) -> None:
+    bucket = {"type": "bucket", "source": "acme/cache", "mountPath": "/mnt/tools", "readOnly": False}
+    changes = {"env": {"RUNNER_TOOL_CACHE": "/mnt/tools"}, "volumes": [bucket]}
+    assert pools.create_namespaced_custom_object(**WHERE, body=manifest(changes), dry_run="All")
+
+
+def without_rules_for_writable_mounts(definition: dict[str, Any]) -> dict[str, Any]:
+    older = deepcopy(definition)
+    schema = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    volume = schema["properties"]["spec"]["properties"]["volumes"]["items"]
+    before = volume["x-kubernetes-validations"]
+    volume["x-kubernetes-validations"] = [rule for rule in before if "messageExpression" not in rule]
+    assert len(before) == len(volume["x-kubernetes-validations"]) + 2
+    return older
+
+
+def test_a_pool_that_was_stored_before_a_rule_can_be_told_so_edited_and_deleted(
+    api_client: client.ApiClient, pools: client.CustomObjectsApi
+) -> None:
+    """Kubernetes 1.30 and newer leave what did not change alone."""
+    group = "before.hfrunners.dev"
+    newer = crd()
+    newer["metadata"]["name"] = f"{PLURAL}.{group}"
+    newer["spec"]["group"] = group
+    extensions = client.ApiextensionsV1Api(api_client)
+    extensions.create_custom_resource_definition(without_rules_for_writable_mounts(newer))
+    where = {**WHERE, "group": group}
+    bucket = {"type": "bucket", "source": "acme/cache", "mountPath": "/opt/runner", "readOnly": False}
+    stored = {**manifest({"volumes": [bucket]}, name="stored"), "apiVersion": f"{group}/{VERSION}"}
+    stored["metadata"]["finalizers"] = ["hfrunners.dev/test"]
+    try:
+        assert within_seconds(lambda: created_once(pools, where, stored))
+        extensions.patch_custom_resource_definition(newer["metadata"]["name"], newer)
+        second = {**stored, "metadata": {"name": "second", "namespace": "default"}}
+        assert within_seconds(lambda: is_refused(pools, where, second))
+        pools.patch_namespaced_custom_object_status(
+            **where, name="stored", body={"status": {"observedGeneration": 1}}
+        )
+        pools.patch_namespaced_custom_object(**where, name="stored", body={"spec": {"maxRunners": 1}})
+        pools.delete_namespaced_custom_object(**where, name="stored")
+        pools.patch_namespaced_custom_object(**where, name="stored", body={"metadata": {"finalizers": None}})
+        with pytest.raises(client.ApiException, match="404"):
+            pools.get_namespaced_custom_object(**where, name="stored")
+    finally:
+        extensions.delete_custom_resource_definition(newer["metadata"]["name"])
+
+
+def within_seconds(met: Callable[[], bool]) -> bool:
+    """Return whether something becomes so; an API server takes a moment to serve a type that it was given."""
+    for _ in range(100):
+        if met():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def created_once(pools: client.CustomObjectsApi, where: dict[str, str], obj: dict[str, Any]) -> bool:
+    try:
+        pools.create_namespaced_custom_object(**where, body=obj)
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
+def is_refused(pools: client.CustomObjectsApi, where: dict[str, str], obj: dict[str, Any]) -> bool:
+    try:
+        pools.create_namespaced_custom_object(**where, body=obj, dry_run="All")
+    except client.ApiException as error:
+        return "/opt/runner: the runner, its tools" in json.loads(error.body)["message"]
+    return False
