@@ -33,6 +33,7 @@ from controller.adapters.kube.events import KubernetesEvents
 from controller.adapters.kube.intents import KubernetesIntents
 from controller.adapters.kube.lease import KubernetesLeases
 from controller.adapters.kube.pools import list_pools
+from controller.adapters.kube.rights import SecretAccess
 from controller.adapters.kube.schema import served_schema
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
@@ -162,6 +163,7 @@ class Options:
         election: For one of several replicas; None for a process that runs alone.
         stop_switch: Where people stop all launches; None where nobody can.
         debug_plan: Serve ``/debug/plan``.
+        secret_access: What pools are told whose Secrets may not be read.
     """
 
     kubeconfig: str | None = None
@@ -174,6 +176,7 @@ class Options:
     election: LeaderElection | None = None
     stop_switch: SwitchName | None = None
     debug_plan: bool = False
+    secret_access: SecretAccess = SecretAccess()  # noqa: RUF009 - frozen
 
 
 async def run(options: Options) -> None:
@@ -594,7 +597,8 @@ def _connections(
     def open_hardware(endpoint: str) -> HubHardware:
         return HubHardware(session=session, endpoint=endpoint, clock=clock)
 
-    secret_cache = SecretCache(secrets=KubernetesSecrets(client=kube), clock=clock)
+    reader = KubernetesSecrets(client=kube, access=options.secret_access)
+    secret_cache = SecretCache(secrets=reader, clock=clock)
     return SecretConnections(
         cache=secret_cache,
         open_github=open_github,

@@ -280,14 +280,27 @@ class Hardware(Protocol):
 
 
 # ------------------------------------------------------------------------------------------------------------ Kubernetes
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A Secret as it was read.
+
+    Attributes:
+        data: Decoded values by key, kept out of ``repr``.
+        labels: Of the object, which say what its owner lets it be used for.
+    """
+
+    data: Mapping[str, str] = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
 class Secrets(Protocol):
     """Reads the Secrets that pools name."""
 
-    async def read(self, ref: SecretRef) -> Mapping[str, str]:
-        """Return a Secret's decoded keys. Values never reach a log line or an exception.
+    async def read(self, ref: SecretRef) -> Secret:
+        """Return a Secret as it is now. Values never reach a log line or an exception.
 
         Raises:
-            UpstreamError: ``SecretMissing`` (404), ``KubernetesForbidden`` (403), ``KubernetesUnavailable``.
+            UpstreamError: ``SecretMissing`` (404), ``SecretForbidden`` (403), ``KubernetesForbidden`` (401), ``KubernetesUnavailable``.
         """
 
 
@@ -401,7 +414,7 @@ class Connections(Protocol):
     """Clients for whatever credentials a pool names.
 
     Returned clients read the Secret when they are used, notice when it changed, and raise :class:`UpstreamError` with
-    ``SecretMissing`` or ``SecretMalformed`` like any other failure: a rotated Secret needs no restart.
+    ``SecretMissing``, ``SecretForbidden`` or ``SecretMalformed`` like any other failure: a rotated Secret needs no restart.
     """
 
     def github(self, source: GitHubSource) -> GitHub:
@@ -413,7 +426,7 @@ class Connections(Protocol):
     def hardware(self, endpoint: str) -> Hardware:
         """Return the list of one endpoint's hardware."""
 
-    async def secret(self, ref: SecretRef) -> Mapping[str, str]:
+    async def secret(self, ref: SecretRef) -> Secret:
         """Read a Secret, at most some seconds old."""
 
     def hold(self, secrets: Collection[SecretRef]) -> None:

@@ -39,6 +39,7 @@ from controller.ports import (
     Removal,
     Repository,
     Run,
+    Secret,
     Secrets,
     Unmetered,
     UpstreamError,
@@ -55,8 +56,8 @@ CLOSING = 5.0
 
 _log = logging.getLogger(__name__)
 
-_WITHHELD = frozenset({Reason.SecretMissing, Reason.KubernetesForbidden})
-"""Answers to a read of a Secret that is gone, or whose namespace's roles are."""
+_WITHHELD = frozenset({Reason.SecretMissing, Reason.SecretForbidden, Reason.KubernetesForbidden})
+"""Answers to a read of a Secret that is gone, or whose namespace's roles and bindings are."""
 
 _REFUSED = frozenset({Reason.GitHubUnauthorized, Reason.HubUnauthorized, Reason.AppNotInstalled})
 
@@ -70,11 +71,11 @@ class SecretCache:
     def __init__(self, *, secrets: Secrets, clock: Clock) -> None:
         self._secrets = secrets
         self._clock = clock
-        self._read: dict[SecretRef, tuple[float, Mapping[str, str]]] = {}
+        self._read: dict[SecretRef, tuple[float, Secret]] = {}
         self._locks: dict[SecretRef, asyncio.Lock] = {}
         self._used: dict[SecretRef, float] = {}
         self._held: frozenset[SecretRef] = frozenset()
-        self._told: dict[SecretRef, Mapping[str, str] | Reason] = {}
+        self._told: dict[SecretRef, Secret | Reason] = {}
 
     def hold(self, refs: Collection[SecretRef]) -> None:
         """Say which Secrets only pools name that are leaving: what these held last is used to end what was launched.
@@ -84,8 +85,8 @@ class SecretCache:
         """
         self._held = frozenset(refs)
 
-    async def read(self, ref: SecretRef) -> Mapping[str, str]:
-        """Return a Secret's data; a failure is not kept, so that the next call asks again.
+    async def read(self, ref: SecretRef) -> Secret:
+        """Return a Secret; a failure is not kept, so that the next call asks again.
 
         While Kubernetes is out of reach, what was read last goes on being used: a running pool must not stop for it. So it does
         where a Secret is gone that :meth:`hold` names.
@@ -97,15 +98,18 @@ class SecretCache:
             if known is not None and self._clock.mono() - known[0] < FRESH_FOR:
                 return known[1]
             try:
-                data = await self._secrets.read(ref)
+                found = await self._secrets.read(ref)
             except UpstreamError as error:
                 reason = error.failure.reason
                 held = ref in self._held and reason in _WITHHELD
                 if known is not None and (held or reason is Reason.KubernetesUnavailable):
                     return known[1]
+                if reason is not Reason.KubernetesUnavailable:
+                    # So that `changed` sees at its first look that what is there now was not there before.
+                    self._told[ref] = reason
                 raise
-            self._read[ref] = (self._clock.mono(), data)
-            return data
+            self._read[ref] = (self._clock.mono(), found)
+            return found
 
     def _forget(self) -> None:
         """Drop what was not read for :data:`UNUSED_FOR` seconds: pools come and go, and their tokens must not stay in memory."""
@@ -116,7 +120,7 @@ class SecretCache:
                     known.pop(ref, None)
 
     async def changed(self, ref: SecretRef) -> bool:
-        """Read a Secret now, and return whether it holds something else than when it was read last, or was missing.
+        """Read a Secret now, and return whether it is another than when it was read last, or was missing, or could not be read.
 
         What it holds now is used from then on. While Kubernetes cannot be asked, nothing has changed.
         """
@@ -124,7 +128,7 @@ class SecretCache:
         async with self._locks.setdefault(ref, asyncio.Lock()):
             known = self._read.get(ref)
             before = self._told.get(ref, known[1] if known is not None else None)
-            found: Mapping[str, str] | Reason
+            found: Secret | Reason
             try:
                 found = await self._secrets.read(ref)
             except UpstreamError as error:
@@ -175,14 +179,14 @@ class _Reopening(Generic[ClientT]):
             raise
 
     async def _call(self, use: Callable[[ClientT], Awaitable[R]]) -> R:
-        data = await self._cache.read(self._ref)
+        data = (await self._cache.read(self._ref)).data
         try:
             return await use(await self._opened(data))
         except UpstreamError as error:
             if error.failure.reason not in _REFUSED:
                 raise
             self._cache.expire(self._ref)
-            newer = await self._cache.read(self._ref)
+            newer = (await self._cache.read(self._ref)).data
             if newer == data:
                 raise
         return await use(await self._opened(newer))
@@ -377,7 +381,7 @@ class SecretConnections:
         """Return the list of one endpoint's hardware."""
         return self._open_hardware(endpoint)
 
-    async def secret(self, ref: SecretRef) -> Mapping[str, str]:
+    async def secret(self, ref: SecretRef) -> Secret:
         """Read a Secret."""
         return await self._cache.read(ref)
 

@@ -248,7 +248,9 @@ class SecretVariable(Strict):
             SECRET_NAME,
             "write the name of a Secret in the pool's namespace: lower-case letters, digits, - and .",
         ),
-    ] = Field(description="Name of a Secret in the pool's namespace.")
+    ] = Field(
+        description="Name of a Secret in the pool's namespace, with the label hfrunners.dev/runner-env=true."
+    )
     key: Annotated[
         str,
         Field(max_length=253),
@@ -477,7 +479,8 @@ class RunnerPoolSpec(Strict):
     ) = Field(
         default=None,
         description="Environment variables from Secrets, passed as encrypted HF secrets. Every workflow job on the pool can "
-        "read them, so leave them out where forks' pull requests may run.",
+        "read them, so leave them out where forks' pull requests may run. A Secret without the label "
+        "hfrunners.dev/runner-env=true is given to no runner, and none is launched until it has it.",
     )
     volumes: (
         Annotated[

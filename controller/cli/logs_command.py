@@ -217,7 +217,8 @@ async def _run(
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(await connect(kubeconfig=kubeconfig, context=context))
         pool = to_pool(await _pool(client, chosen), allow_http=chosen.allow_http)
-        token = token_of(await KubernetesSecrets(client=client).read(pool.hub.secret), pool.hub)
+        secret = await KubernetesSecrets(client=client).read(pool.hub.secret)
+        token = token_of(secret.data, pool.hub)
         clock, session = SystemClock(), await stack.enter_async_context(open_session())
         reader = _Reader(
             jobs=HubJobs(account=pool.hub, token=token, session=session, clock=clock),

@@ -13,10 +13,12 @@ import click
 from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION
 from controller.adapters.kube.election import LeadershipLost, Timing
+from controller.adapters.kube.rights import SecretAccess
 from controller.adapters.kube.stop_switch import SwitchName
 from controller.adapters.names import Loop
 from controller.app import LeaderElection, Options, run
 from controller.cli.logs import configure_logging
+from controller.cli.names import Key, key_option
 from controller.core.reasons import Reason
 from controller.execute.spec import DOWNLOADS, RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL
@@ -191,6 +193,19 @@ def _namespaces(
     help="Where it is. Default: the Lease's namespace, or the pod's.",
 )
 @click.option(
+    "--secrets-role",
+    metavar="NAME",
+    default="",
+    help="ClusterRole with get on Secrets, which a RoleBinding grants in a namespace: it goes into the command that a pool names "
+    "whose Secrets may not be read.",
+)
+@click.option(
+    "--service-account",
+    metavar="NAMESPACE/NAME",
+    callback=key_option,
+    help="The controller's own, for the same command.",
+)
+@click.option(
     "--debug-plan",
     is_flag=True,
     help="Serve /debug/plan: the newest plan as JSON, with the names of repositories, jobs and runners, to whoever reaches the "
@@ -230,6 +245,8 @@ def run_command(
     lease_retry_period: float,
     stop_switch: str | None,
     stop_switch_namespace: str | None,
+    secrets_role: str,
+    service_account: Key | None,
     debug_plan: bool,
     log_format: str,
     log_level: str,
@@ -292,6 +309,7 @@ def run_command(
         election=election,
         stop_switch=switch,
         debug_plan=debug_plan,
+        secret_access=SecretAccess(role=secrets_role, account=service_account),
     )
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:

@@ -30,6 +30,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.money import cheapest
+from controller.core.variables import refused_variable
 
 QUEUE_CAP_SECONDS = 24 * 3600.0
 """GitHub itself ends a job that was queued for longer; one that it lists all the same is a leftover that no runner ever gets.
@@ -109,7 +110,11 @@ def blocked_by(place: Footprint, snapshot: Snapshot) -> Failure | None:
 
 def can_launch(pool: Pool, snapshot: Snapshot) -> bool:
     """Return whether nothing that a person decided or must mend keeps the pool from launching."""
-    blocked = blocked_by(pool.footprint, snapshot) or missing_group(pool, snapshot)
+    blocked = (
+        blocked_by(pool.footprint, snapshot)
+        or missing_group(pool, snapshot)
+        or refused_variable(pool, snapshot)
+    )
     return not (pool.held or pool.leaving or blocked)
 
 

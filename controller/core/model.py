@@ -260,6 +260,21 @@ class SecretEnv:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSight:
+    """What is known of a Secret that ``secretEnv`` names; never a value.
+
+    Attributes:
+        labelled: It has the label without which no runner gets it (:mod:`controller.core.variables`).
+        keys: Its keys.
+        failure: Why it could not be read; the rest is empty then.
+    """
+
+    labelled: bool = False
+    keys: frozenset[str] = frozenset()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """A bucket or repository mounted into the runner (hf-jobs.md §1.1)."""
 
@@ -737,6 +752,7 @@ class Snapshot:
         looks: Workflow jobs that were read by their ids, by source and id.
         admissions: Looked up lately, by scope, runner group (empty for the default one) and lower-case ``owner/repo``.
         versions_ended: Whether GitHub serves a version of actions/runner no more, looked up lately, by scope and version.
+        variables: Secrets that ``secretEnv`` names.
         pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
     """
 
@@ -751,4 +767,5 @@ class Snapshot:
     looks: Mapping[tuple[GitHubSource, int], JobLook] = field(default_factory=dict)
     admissions: Mapping[tuple[RegistrationScope, str, str], Admission] = field(default_factory=dict)
     versions_ended: Mapping[tuple[RegistrationScope, str], bool] = field(default_factory=dict)
+    variables: Mapping[SecretRef, SecretSight] = field(default_factory=dict)
     pools_known: bool = False

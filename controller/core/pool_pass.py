@@ -52,6 +52,7 @@ from controller.core.report import (
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
 from controller.core.suspicion import Check, Divided, Group, Span, Start, Wanted
 from controller.core.text import counted
+from controller.core.variables import refused_variable, variables_seen
 from controller.core.warm import idles_at_most, may_idle
 
 GIVE_BACK_HOLD = 20.0
@@ -829,7 +830,8 @@ class PoolPass:
         """Sum the pass up."""
         # Flavors that are not offered keep a pool from serving only where no other is left.
         flavors = self.unknown_flavor if not self.offered else None
-        found = (missing_group(self.pool, self.given.snapshot), flavors)
+        snapshot = self.given.snapshot
+        found = (missing_group(self.pool, snapshot), refused_variable(self.pool, snapshot), flavors)
         failures = [failure for failure in found if failure is not None]
         github, hub = _failure_of(self.github_view), _failure_of(self.hub_view)
         rate, worst = self._money()
@@ -863,6 +865,7 @@ class PoolPass:
 
     def _observed(self) -> bool:
         lists = _answered(self.github_view) and _answered(self.hub_view)
+        lists = lists and variables_seen(self.pool, self.given.snapshot)
         queue = self.demand.complete or bool(self.demand.unreadable)
         where = self.pool.footprint.registrations
         return lists and queue and (not names_a_group(self.pool) or where in self.given.snapshot.groups)

@@ -47,8 +47,14 @@ class Reason(Enum):
     )
     SpecContradiction = "The spec says something against itself, or against how GitHub and the Hub work; the message says what to write instead."
     UnknownFlavor = "The Hub offers no such hardware flavor; the message names the nearest ones."
-    SecretMissing = (
-        "A Secret that the pool names does not exist or may not be read; create it or grant access."
+    SecretMissing = "A Secret that the pool names does not exist; create it in the pool's namespace."
+    SecretForbidden = (
+        "The controller may not read Secrets in the pool's namespace; run the command that the message names, or set "
+        "rbac.secrets.namespaces in the chart's values."
+    )
+    SecretNotLabelled = (
+        "secretEnv names a Secret without the label hfrunners.dev/runner-env=true, so no runner gets it and none is launched; run the "
+        "command that the message names if workflow jobs may have what it holds."
     )
     SecretMalformed = (
         "A Secret lacks a key or holds something unusable; the message names the key, never the value."

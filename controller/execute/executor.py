@@ -36,7 +36,6 @@ from controller.core.gc import Retire
 from controller.core.intents import Intent
 from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import (
-    Disposition,
     Failure,
     Flavor,
     Footprint,
@@ -51,6 +50,7 @@ from controller.core.reasons import Reason
 from controller.core.report import Action, Launch, Result
 from controller.core.retry import Answer, Outcome, Rerun, RerunResult
 from controller.core.stop_switch import Stopped
+from controller.core.variables import refusal, sight
 from controller.execute.inherited import Inherited
 from controller.execute.intents import IntentLog
 from controller.execute.rerun import run_again
@@ -459,13 +459,11 @@ class Executor:
     async def _secret_env(self, pool: Pool) -> Mapping[str, str]:
         found: dict[str, str] = {}
         for variable in pool.template.secret_env:
-            data = await self._connections.secret(variable.secret)
-            if variable.key not in data:
-                message = f"Secret {variable.secret} has no key {variable.key!r}, which spec.secretEnv names"
-                raise UpstreamError(
-                    Failure(reason=Reason.SecretMalformed, message=message, disposition=Disposition.PERSON)
-                )
-            found[variable.name] = data[variable.key]
+            secret = await self._connections.secret(variable.secret)
+            # Snapshots are a moment old: the label may have been taken off since.
+            if (refused := refusal(variable, sight(secret.labels, secret.data))) is not None:
+                raise UpstreamError(refused)
+            found[variable.name] = secret.data[variable.key]
         return found
 
     async def _look_for_launched(

@@ -90,6 +90,7 @@ _GITHUB_FAILS_BY = (
     Reason.GitHubSecondaryLimit,
     Reason.GitHubUnavailable,
     Reason.SecretMissing,
+    Reason.SecretForbidden,
     Reason.SecretMalformed,
 )
 _HUB_FAILS_BY = (
@@ -99,6 +100,7 @@ _HUB_FAILS_BY = (
     Reason.HubRateLimited,
     Reason.HubUnavailable,
     Reason.SecretMissing,
+    Reason.SecretForbidden,
     Reason.SecretMalformed,
 )
 """What is shown as 0 from the beginning: a rate misses the increase that makes a series appear."""

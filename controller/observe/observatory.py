@@ -22,6 +22,7 @@ from controller.core.model import (
     Pool,
     RegistrationScope,
     ScopeKind,
+    SecretEnv,
     SecretRef,
     Snapshot,
 )
@@ -32,6 +33,7 @@ from controller.observe.looks import LookObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
 from controller.observe.scopes import GroupObserver, RegistrationObserver
+from controller.observe.variables import VariableObserver
 from controller.ports import AccountSight, Clock, Connections, SourceSight
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ class Observatory:
         self.accounts: dict[HubAccount, HubObserver] = {}
         self.endpoints: dict[str, FlavorObserver] = {}
         self.single: dict[GitHubSource, LookObserver] = {}
+        self.variables: dict[SecretRef, VariableObserver] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._watched: tuple[object, ...] = ()
         self._secrets_read_at: dict[SecretRef, float] = {}
@@ -99,7 +102,11 @@ class Observatory:
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
         basis = tuple(
-            (p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group, p.flavors) for p in pools
+            (
+                *(p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group, p.flavors),
+                _variables(p),
+            )
+            for p in pools
         )
         if basis == self._watched:
             return False
@@ -127,6 +134,7 @@ class Observatory:
         whole &= self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
         for endpoint, hardware in self.endpoints.items():
             hardware.want({flavor for p in pools if p.hub.endpoint == endpoint for flavor in p.flavors})
+        whole &= self._follow_variables(pools)
         if _SECRETS not in self._tasks:
             follow = _supervised(self._follow_secrets, "Secrets")
             self._tasks[_SECRETS] = asyncio.create_task(follow, name="observe:Secrets")
@@ -152,19 +160,33 @@ class Observatory:
         failing = {source.secret for source, queue in self.queues.items() if queue.needs_a_person}
         failing |= {w.source.secret for w, seen in self.registrations.items() if _lasting(seen.observation)}
         failing |= {w.source.secret for w, seen in self.groups.items() if _lasting(seen.observation)}
+        failing |= {ref for ref, seen in self.variables.items() if seen.needs_a_person}
         return failing | {
             account.secret for account, seen in self.accounts.items() if _lasting(seen.observation)
         }
 
     def _users(
         self, ref: SecretRef
-    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver]:
+    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver | VariableObserver]:
         return [
+            *(variable for of, variable in self.variables.items() if of == ref),
             *(queue for source, queue in self.queues.items() if source.secret == ref),
             *(scope for where, scope in self.registrations.items() if where.source.secret == ref),
             *(scope for where, scope in self.groups.items() if where.source.secret == ref),
             *(hub for account, hub in self.accounts.items() if account.secret == ref),
         ]
+
+    def _follow_variables(self, pools: Sequence[Pool]) -> bool:
+        """Look at the Secrets that runners of these pools get; a pool that leaves starts none."""
+        wanted: dict[SecretRef, set[SecretEnv]] = defaultdict(set)
+        for pool in pools:
+            for variable in _variables(pool):
+                wanted[variable.secret].add(variable)
+        whole = self._keep(self.variables, sorted(wanted), self._open_variable)
+        for ref, variables in wanted.items():
+            if ref in self.variables:
+                self.variables[ref].want(variables)
+        return whole
 
     def _follow_groups(self, pools: Sequence[Pool]) -> bool:
         """Look at the runner groups where pools launch now; a repository has none to look at."""
@@ -243,6 +265,9 @@ class Observatory:
         hardware = self._connections.hardware(endpoint)
         return FlavorObserver(source=hardware, clock=self._clock, changed=self._changed)
 
+    def _open_variable(self, ref: SecretRef) -> VariableObserver:
+        return VariableObserver(ref=ref, connections=self._connections, changed=self._changed)
+
     async def close(self) -> None:
         """Stop observing."""
         tasks = list(self._tasks.values())
@@ -278,6 +303,7 @@ class Observatory:
             },
             admissions={k: v for one in self.single.values() for k, v in one.admissions().items()},
             versions_ended={k: v for one in self.single.values() for k, v in one.versions_ended().items()},
+            variables=_seen(self.variables),
             pools_known=self._pools_known(),
         )
 
@@ -352,6 +378,10 @@ class Observatory:
 
 def _lasting(seen: Observation[Any] | None) -> bool:
     return seen is not None and seen.failure is not None and seen.failure.lasting
+
+
+def _variables(pool: Pool) -> tuple[SecretEnv, ...]:
+    return () if pool.leaving else pool.template.secret_env
 
 
 def _patterns(pool: Pool) -> Patterns:

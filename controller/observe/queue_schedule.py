@@ -33,6 +33,7 @@ SOURCE_WIDE = frozenset(
         Reason.GitHubRateLimited,
         Reason.GitHubSecondaryLimit,
         Reason.SecretMissing,
+        Reason.SecretForbidden,
         Reason.SecretMalformed,
         Reason.KubernetesForbidden,
         Reason.KubernetesUnavailable,
@@ -300,6 +301,7 @@ class Gate:
         Reason.AppSuspended: 55.0,
         # These ask nothing of GitHub, and somebody who makes the Secret waits for it to be seen.
         Reason.SecretMissing: 30.0,
+        Reason.SecretForbidden: 30.0,
         Reason.SecretMalformed: 30.0,
         Reason.KubernetesForbidden: 30.0,
         Reason.KubernetesUnavailable: 30.0,

@@ -18,7 +18,7 @@ from controller.adapters.kube.client import KubernetesError
 from controller.core.model import Disposition, Failure, PoolKey, SecretRef
 from controller.core.reasons import Reason
 from controller.core.status import iso
-from controller.ports import Clock, UpstreamError
+from controller.ports import Clock, Secret, UpstreamError
 from controller.sim.doors import Incarnation
 
 
@@ -44,13 +44,15 @@ class MemoryCluster:
         self._clock = clock
         self._uids = itertools.count(1)
         self._versions = itertools.count(1)
-        self._secrets: dict[SecretRef, Mapping[str, str]] = {}
+        self._secrets: dict[SecretRef, Secret] = {}
         self.pools: dict[PoolKey, dict[str, Any]] = {}
         self.events: list[Event] = []
         self.down = False
         """The API server answers nobody."""
         self.without_roles: set[str] = set()
         """Namespaces where the controller may do nothing any more but read and patch RunnerPools: its Role went with the others."""
+        self.unreadable: set[str] = set()
+        """Namespaces whose Secrets the controller may not read: no RoleBinding of its lets it."""
         self.write_seconds = 0.0
         """How long the API server takes for a status."""
         self.trouble: Callable[[str], str] = lambda _: ""
@@ -95,24 +97,36 @@ class MemoryCluster:
         self.pools[key]["metadata"]["deletionTimestamp"] = iso(self._clock.wall())
         self.touch(key)
 
-    def set_secret(self, namespace: str, name: str, data: Mapping[str, str] | None) -> None:
+    def set_secret(
+        self,
+        namespace: str,
+        name: str,
+        data: Mapping[str, str] | None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         """Set a Secret, or delete it."""
         ref = SecretRef(namespace, name)
         if data is None:
             self._secrets.pop(ref, None)
         else:
-            self._secrets[ref] = dict(data)
+            self._secrets[ref] = Secret(data=dict(data), labels=dict(labels or {}))
 
     # -------------------------------------------------------------------------------------------- what the controller does
     def release(self, key: PoolKey) -> None:
         """Remove the finalizer of a deleted RunnerPool: it is gone."""
         del self.pools[key]
 
-    async def read(self, ref: SecretRef) -> Mapping[str, str]:
-        """Return a Secret's data (``Secrets``)."""
+    async def read(self, ref: SecretRef) -> Secret:
+        """Return a Secret (``Secrets``)."""
         self.reach()
-        if ref.namespace in self.without_roles:
-            raise _refusal(403, Reason.KubernetesForbidden)
+        if ref.namespace in self.without_roles | self.unreadable:
+            raise UpstreamError(
+                Failure(
+                    reason=Reason.SecretForbidden,
+                    message=f"Secret {ref} may not be read; bind the role.",
+                    disposition=Disposition.PERSON,
+                )
+            )
         if ref not in self._secrets:
             raise UpstreamError(
                 Failure(

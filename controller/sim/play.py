@@ -11,6 +11,7 @@ from typing import NoReturn
 from controller.core.labels import is_glob
 from controller.core.model import PoolKey, ScopeKind, SecretRef
 from controller.core.naming import LABEL_POOL, label_value
+from controller.core.variables import LABEL, VALUE
 from controller.sim.check import Judge
 from controller.sim.engine import Simulation
 from controller.sim.faults import Call, Fault
@@ -202,8 +203,10 @@ class _Stage:
             secrets[pool.hub.secret] |= {"token": HUB_TOKEN}
             for variable in pool.template.secret_env:
                 secrets[variable.secret].setdefault(variable.key, "simulated")
+        for_runners = {variable.secret for pool in pools for variable in pool.template.secret_env}
         for ref, data in secrets.items():
-            sim.cluster.set_secret(ref.namespace, ref.name, data)
+            labels = {LABEL: VALUE} if ref in for_runners else {}
+            sim.cluster.set_secret(ref.namespace, ref.name, data, labels)
         for manifest in self._scenario.manifests:
             sim.cluster.apply(manifest)
         self.judge.pools_changed()

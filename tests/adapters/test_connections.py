@@ -11,7 +11,7 @@ import pytest
 from controller.adapters.connections import CLOSING, FRESH_FOR, UNUSED_FOR, SecretCache, SecretConnections
 from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, SecretRef
 from controller.core.reasons import Reason
-from controller.ports import Hub, UpstreamError
+from controller.ports import Hub, Secret, UpstreamError
 from controller.sim.clock import ManualClock
 from controller.sim.loop import run_virtual
 
@@ -28,6 +28,7 @@ class World:
     now: float = 0.0
     reads: int = 0
     withheld: Reason | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     used: list[str] = field(default_factory=list)
 
     def wall(self) -> float:
@@ -36,11 +37,11 @@ class World:
     def mono(self) -> float:
         return self.now
 
-    async def read(self, ref: SecretRef) -> Mapping[str, str]:
+    async def read(self, ref: SecretRef) -> Secret:
         self.reads += 1
         if self.withheld is not None:
             raise UpstreamError(Failure(reason=self.withheld, message="no"))
-        return {"token": self.token}
+        return Secret(data={"token": self.token}, labels=self.labels)
 
 
 class FakeHub(Hub):
@@ -169,10 +170,55 @@ async def test_a_secret_that_nobody_reads_any_more_is_forgotten(world: World) ->
     assert "another" in repr(vars(cache))
 
 
+class TestASecretThatAPersonMends:
+    """Whoever mends one waits for it, so the first look after a failure has to see the change."""
+
+    @pytest.mark.parametrize("how", [Reason.SecretMissing, Reason.SecretForbidden])
+    async def test_is_seen_at_the_first_look_after_a_read_that_failed(
+        self, world: World, how: Reason
+    ) -> None:
+        cache = SecretCache(secrets=world, clock=world)
+        world.withheld = how
+        with pytest.raises(UpstreamError):
+            await cache.read(REF)
+        world.withheld = None
+        assert await cache.changed(REF)
+        assert not await cache.changed(REF)
+
+    async def test_is_seen_when_a_label_is_all_that_changed(self, world: World) -> None:
+        cache = SecretCache(secrets=world, clock=world)
+        await cache.read(REF)
+        world.labels = {"team": "ci"}
+        assert await cache.changed(REF)
+        assert (await cache.read(REF)).labels == {"team": "ci"}
+
+    async def test_is_no_other_client_for_a_label(self, world: World, hub: Hub) -> None:
+        opened: list[Mapping[str, str]] = []
+        connections = SecretConnections(
+            cache=SecretCache(secrets=world, clock=world),
+            open_github=lambda *_: pytest.fail("not asked for"),
+            open_hub=lambda _, data: opened.append(data) or FakeHub(world, data["token"]),  # type: ignore[func-returns-value]
+            open_hardware=lambda *_: pytest.fail("not asked for"),
+        )
+        await connections.hub(ACCOUNT).live({})
+        world.labels, world.now = {"team": "ci"}, FRESH_FOR
+        await connections.hub(ACCOUNT).live({})
+        assert opened == [{"token": "old"}]
+
+    async def test_is_not_seen_to_change_while_kubernetes_is_out_of_reach(self, world: World) -> None:
+        cache = SecretCache(secrets=world, clock=world)
+        await cache.read(REF)
+        world.now, world.withheld = FRESH_FOR, Reason.KubernetesUnavailable
+        await cache.read(REF)
+        assert not await cache.changed(REF)
+        world.withheld = None
+        assert not await cache.changed(REF)
+
+
 class TestASecretThatIsGone:
     """It is deleted, or the right to read it is."""
 
-    gone = pytest.mark.parametrize("how", [Reason.SecretMissing, Reason.KubernetesForbidden])
+    gone = pytest.mark.parametrize("how", [Reason.SecretMissing, Reason.SecretForbidden])
 
     @gone
     async def test_is_used_no_more_while_some_pool_serves_with_it(self, world: World, how: Reason) -> None:
@@ -190,7 +236,7 @@ class TestASecretThatIsGone:
         with pytest.raises(UpstreamError):  # the Secret goes a moment before its pool does
             await cache.read(REF)
         cache.hold({REF})
-        assert await cache.read(REF) == {"token": "old"}
+        assert (await cache.read(REF)).data == {"token": "old"}
         cache.hold(())
         with pytest.raises(UpstreamError):
             await cache.read(REF)
@@ -202,7 +248,7 @@ class TestASecretThatIsGone:
         cache.hold({REF})
         await cache.read(REF)
         world.withheld, world.token = None, "new"
-        assert await cache.read(REF) == {"token": "new"}
+        assert (await cache.read(REF)).data == {"token": "new"}
 
     async def test_cannot_be_used_by_a_process_that_never_read_it(self, world: World) -> None:
         world.withheld = Reason.SecretMissing

@@ -69,11 +69,14 @@ class Services:
         return [secret("github", github), secret("hf", {"token": hf})]
 
 
-def secret(name: str, data: Mapping[str, str]) -> dict[str, Any]:
+FOR_RUNNERS = {"hfrunners.dev/runner-env": "true"}
+
+
+def secret(name: str, data: Mapping[str, str], labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": "ci"},
+        "metadata": {"name": name, "namespace": "ci", "labels": dict(labels or {})},
         "stringData": dict(data),
     }
 

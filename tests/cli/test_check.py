@@ -20,7 +20,7 @@ from controller.cli.checks.inputs import Subject
 from controller.cli.checks.pools import check_image
 from controller.core.reasons import Reason
 from controller.sim.github.keys import TEST_PRIVATE_KEY
-from tests.cli.services import CLASSIC, FINE, HF_TOKEN, Services, manifests, secret
+from tests.cli.services import CLASSIC, FINE, FOR_RUNNERS, HF_TOKEN, Services, manifests, secret
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -62,15 +62,21 @@ def test_every_problem_is_told_at_once_each_where_it_is_written(services: Servic
     pools = [
         services.pool(flavors=["t4-smal"], labels=["gpu"]),
         services.pool(
-            "b", labels=["GPU", "b"], image="alpine:3", secretEnv=[{"name": "K", "secret": "hf", "key": "no"}]
+            "b",
+            labels=["GPU", "b"],
+            image="alpine:3",
+            secretEnv=[{"name": "K", "secret": "env", "key": "no"}],
         ),
+        services.pool("c", labels=["c"], secretEnv=[{"name": "K", "secret": "hf", "key": "token"}]),
     ]
-    text = manifests(*pools, *services.secrets(hf="hf_reader_0123456789"))
+    variables = secret("env", {"yes": "x"}, FOR_RUNNERS)
+    text = manifests(*pools, variables, *services.secrets(hf="hf_reader_0123456789"))
     assert bad(text) == {
         ("error", "PermissionMissing", "Secret ci/github"),
         ("error", "HubForbidden", "Secret ci/hf"),
         ("error", "UnknownFlavor", "ci/t4"),
         ("error", "SecretMalformed", "ci/b"),
+        ("error", "SecretNotLabelled", "ci/c"),
         ("warning", "ImageUnsuitable", "ci/b"),
         ("warning", "LabelsOverlap", "ci/b"),
     }

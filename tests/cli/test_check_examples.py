@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from controller.cli import main
-from tests.cli.services import HF_TOKEN, Services, manifests, secret
+from tests.cli.services import FOR_RUNNERS, HF_TOKEN, Services, manifests, secret
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/pool.yaml"))
@@ -39,7 +39,7 @@ def test_an_example_passes_the_check(services: Services, folder: str) -> None:
     needed = [
         secret(spec["github"]["credentialsSecret"], github["stringData"]),
         secret(spec["huggingface"]["tokenSecret"], {"token": HF_TOKEN}),
-        *(secret(one["secret"], {one["key"]: "x"}) for one in spec.get("secretEnv", [])),
+        *(secret(one["secret"], {one["key"]: "x"}, FOR_RUNNERS) for one in spec.get("secretEnv", [])),
     ]
     result = CliRunner().invoke(main, ["check", "-", "--json"], input=manifests(pool, *needed))
     findings = json.loads(result.stdout)["findings"]

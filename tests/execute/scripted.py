@@ -29,7 +29,15 @@ from controller.core.stop_switch import NO_SWITCH, Stopped
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
-from controller.ports import IntentsMoved, JitConfig, LaunchSpec, Removal, StoredIntents, UpstreamError
+from controller.ports import (
+    IntentsMoved,
+    JitConfig,
+    LaunchSpec,
+    Removal,
+    Secret,
+    StoredIntents,
+    UpstreamError,
+)
 from controller.sim.clock import LoopClock
 from tests.core.build import CONTROLLER, SERVER, name_of
 
@@ -236,7 +244,7 @@ class World:
         self.wakes = 0
         self.switch = NO_SWITCH
         self.launched: list[str] = []
-        self.secrets: dict[SecretRef, dict[str, str]] = {}
+        self.secrets: dict[SecretRef, Secret] = {}
         self.log = IntentLog(
             store=self.store,
             clock=self.clock,
@@ -311,7 +319,7 @@ class _Connections:
     def hardware(self, endpoint: str) -> Any:
         raise NotImplementedError
 
-    async def secret(self, ref: SecretRef) -> Mapping[str, str]:
+    async def secret(self, ref: SecretRef) -> Secret:
         await self._world.script.play("secret")
         return self._world.secrets[ref]
 

@@ -24,8 +24,9 @@ from controller.core.reasons import Reason
 from controller.core.report import Result
 from controller.core.retry import Rerun
 from controller.core.stop_switch import NEVER_READ
+from controller.core.variables import LABEL, VALUE
 from controller.execute.executor import EFFECT_TIMEOUT
-from controller.ports import Fenced
+from controller.ports import Fenced, Secret
 from controller.sim.loop import run_virtual
 from tests.core.build import name_of, pool
 from tests.execute.scripted import LOST, REFUSED, World
@@ -101,16 +102,27 @@ class TestALaunch:
 
         play(act)
 
-    def test_a_missing_secret_of_the_pool_leaves_nothing_to_undo(self) -> None:
+    @pytest.mark.parametrize(
+        ("secret", "reason"),
+        [
+            (Secret(data={"OTHER": "x"}, labels={LABEL: VALUE}), Reason.SecretMalformed),
+            (Secret(data={"KEY": "x"}), Reason.SecretNotLabelled),
+            (Secret(data={"KEY": "x"}, labels={LABEL: "false"}), Reason.SecretNotLabelled),
+        ],
+        ids=["without the key", "without the label", "labelled otherwise"],
+    )
+    def test_a_secret_that_gives_no_variable_leaves_nothing_to_undo(
+        self, secret: Secret, reason: Reason
+    ) -> None:
         async def act(w: World) -> None:
             ref = SecretRef("ci", "mine")
-            w.secrets[ref] = {"OTHER": "x"}
+            w.secrets[ref] = secret
             env = (SecretEnv(name="KEY", secret=ref, key="KEY"),)
             wants = replace(P, template=RunnerTemplate(secret_env=env))
             w.launch(wants, "aaaa")
             await w.quiet()
             failure = only(list(w.executor.take_results()))
-            assert failure.reason is Reason.SecretMalformed
+            assert failure.reason is reason
             assert steps(w) == []
             assert w.log.for_plan()[P.uid].open == frozenset()
 

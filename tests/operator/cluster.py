@@ -67,12 +67,16 @@ class Namespace:
     account: Account
 
     # ------------------------------------------------------------------------------------------------------- Secrets
-    async def secret(self, name: str, data: Mapping[str, str]) -> None:
+    async def secret(
+        self, name: str, data: Mapping[str, str], labels: Mapping[str, str] | None = None
+    ) -> None:
         """Create a Secret, or replace all that it holds."""
         await self.delete_secret(name)
         secrets = path_of("api", "v1", "namespaces", self.name, "secrets")
         await self.client.request_json(
-            "POST", secrets, body={"metadata": {"name": name}, "stringData": dict(data)}
+            "POST",
+            secrets,
+            body={"metadata": {"name": name, "labels": dict(labels or {})}, "stringData": dict(data)},
         )
 
     async def delete_secret(self, name: str) -> None:

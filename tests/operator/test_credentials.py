@@ -191,7 +191,7 @@ async def test_one_bad_credential_is_in_no_other_pools_way(namespace: Namespace)
 async def test_no_secret_is_ever_shown(namespace: Namespace, operator: OperatorProcess) -> None:
     account = namespace.account
     api_key = account.cloud.secret(f"wandb-{account.owner}-c2VjcmV0")
-    await namespace.secret("wandb", {"apiKey": api_key})
+    await namespace.secret("wandb", {"apiKey": api_key}, labels={"hfrunners.dev/runner-env": "true"})
     jobs = account.queue("gpu", count=2)
     wanted = [{"name": "WANDB_API_KEY", "secret": "wandb", "key": "apiKey"}]
     # Two launches are refused, and the next ones succeed: refusals that quote the request back are where secrets leak.

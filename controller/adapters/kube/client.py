@@ -40,11 +40,12 @@ _KUBECONFIG = "KUBECONFIG"
 
 
 class KubernetesError(UpstreamError):
-    """A call to the Kubernetes API failed; ``status`` is the answer's HTTP status, None without one."""
+    """A call to the Kubernetes API failed; ``status`` is the answer's HTTP status, None without one, ``words`` its own message."""
 
-    def __init__(self, failure: Failure, *, status: int | None = None) -> None:
+    def __init__(self, failure: Failure, *, status: int | None = None, words: str = "") -> None:
         super().__init__(failure)
         self.status = status
+        self.words = words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,15 +275,16 @@ def _refusal(call: str, status: int, headers: dict[str, str], raw: bytes) -> Kub
     else:
         reason, disposition = _REASONS.get(status, (Reason.KubernetesRejected, Disposition.PERSON))
     wait = headers.get("retry-after", "")
+    words = " ".join(words.split())[:500]
     failure = Failure(
         reason=reason,
-        message=f"{call}: the API server answered {status}: {' '.join(words.split())[:500]}. {reason.meaning}",
+        message=f"{call}: the API server answered {status}: {words}. {reason.meaning}",
         disposition=disposition,
         request_id=headers.get("audit-id"),
         retry_after=float(wait) if wait.isdigit() else None,
         in_doubt=status >= 500 and not call.startswith("GET "),
     )
-    return KubernetesError(failure, status=status)
+    return KubernetesError(failure, status=status, words=words)
 
 
 def _unavailable(call: str, why: str) -> KubernetesError:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from controller.adapters.kube.client import GROUP, PLURAL, Client
 from controller.adapters.kube.stop_switch import OF_VALUES
+from controller.core.model import SecretRef
+from controller.core.text import text
+
+MOST_WORDS = 300
+"""Characters of the API server's words, so that the command behind them has room in a condition's 1,024."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,48 @@ IN_EACH_NAMESPACE: Sequence[Right] = (
     *_verbs("events.k8s.io", "events", "create", "patch"),
 )
 """Rights in every namespace that has pools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretAccess:
+    """How somebody lets the controller read the Secrets of one namespace.
+
+    Attributes:
+        role: A ClusterRole with ``get`` on Secrets, which RoleBindings bind; empty where none was named.
+        account: Namespace and name of the controller's ServiceAccount; None where it was not told.
+    """
+
+    role: str = ""
+    account: tuple[str, str] | None = None
+
+    def command(self, namespace: str) -> str:
+        """Return the command that grants it, empty where the role or the account is not known.
+
+        The RoleBinding is not named as the chart names its own: Helm takes over no object that it did not make.
+        """
+        if not self.role or self.account is None:
+            return ""
+        binding, account = f"{self.role}-by-hand", ":".join(self.account)
+        return (
+            f"kubectl create rolebinding {shlex.quote(binding)} --namespace {shlex.quote(namespace)} "
+            f"--clusterrole={shlex.quote(self.role)} --serviceaccount={shlex.quote(account)}"
+        )
+
+    def step(self, namespace: str) -> str:
+        """Return what to do, as the end of a sentence."""
+        if command := self.command(namespace):
+            return f"run: {command}"
+        who = f"ServiceAccount {'/'.join(self.account)}" if self.account else "its ServiceAccount"
+        return f"bind a Role or ClusterRole with get on secrets to {who} there (docs/reference/rbac.md has the rules)"
+
+    def refused(self, ref: SecretRef, words: str) -> str:
+        """Return what is said where the API server answered 403, with its own words; the command is the end of it."""
+        return (
+            f"The controller may not read Secret {ref.name} in namespace {ref.namespace} (the API server: {text(words, MOST_WORDS)}). "
+            f"If rbac.secrets.names is set in the chart's values, {ref.name} must be in it. To let the controller read it, "
+            f"{self.step(ref.namespace)}"
+        )
+
 
 IN_CLUSTER: Sequence[Right] = tuple(
     _verbs("", "namespaces", "get", name="kube-system", optional="it runs with --controller-id")

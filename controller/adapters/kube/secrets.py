@@ -7,9 +7,10 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 
 from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.adapters.kube.rights import SecretAccess
 from controller.core.model import Disposition, Failure, SecretRef
 from controller.core.reasons import Reason
-from controller.ports import UpstreamError
+from controller.ports import Secret, UpstreamError
 
 
 class SecretData(Mapping[str, str]):
@@ -36,22 +37,33 @@ class KubernetesSecrets:
 
     Args:
         client: Needs ``get`` on the Secrets that are read, and no more.
+        access: How somebody grants that where it is missing.
     """
 
-    def __init__(self, *, client: Client) -> None:
+    def __init__(self, *, client: Client, access: SecretAccess | None = None) -> None:
         self._client = client
+        self._access = access or SecretAccess()
 
-    async def read(self, ref: SecretRef) -> Mapping[str, str]:
-        """Return a Secret's decoded keys. A value that is not UTF-8 text is left out: it can be no token, key or variable.
+    async def read(self, ref: SecretRef) -> Secret:
+        """Return a Secret as it is now. A value that is not UTF-8 text is left out: it can be no token, key or variable.
 
         Raises:
-            UpstreamError: ``SecretMissing``, ``KubernetesForbidden`` or ``KubernetesUnavailable``.
+            UpstreamError: ``SecretMissing``, ``SecretForbidden`` (403), ``KubernetesForbidden`` (401) or ``KubernetesUnavailable``.
         """
         try:
             found = await self._client.request_json(
                 "GET", path_of("api", "v1", "namespaces", ref.namespace, "secrets", ref.name)
             )
         except KubernetesError as error:
+            if error.status == 403:
+                raise UpstreamError(
+                    Failure(
+                        reason=Reason.SecretForbidden,
+                        message=self._access.refused(ref, error.words),
+                        disposition=Disposition.PERSON,
+                        request_id=error.failure.request_id,
+                    )
+                ) from None
             if error.status != 404:
                 raise
             raise UpstreamError(
@@ -62,7 +74,10 @@ class KubernetesSecrets:
                     request_id=error.failure.request_id,
                 )
             ) from None
-        return SecretData(dict(_decoded(found.get("data") or {})))
+        return Secret(
+            data=SecretData(dict(_decoded(found.get("data") or {}))),
+            labels=dict(found["metadata"].get("labels") or {}),
+        )
 
 
 def _decoded(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:

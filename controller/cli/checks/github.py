@@ -71,7 +71,7 @@ class GitHubCheck:
         for subject in self._subjects:
             self.reach[subject.pool.uid] = _named(subject)
         try:
-            data = await self._secrets.read(self._source.secret)
+            data = (await self._secrets.read(self._source.secret)).data
             credentials = credentials_from_secret(data, ref=self._source.secret)
         except UpstreamError as error:
             missing = error.failure.reason is Reason.SecretMissing and not self._secrets.complete

@@ -42,7 +42,7 @@ async def check_account(
     """Check whose a token is, and whether it may run Jobs in the namespace."""
     subject = f"Secret {account.secret}"
     try:
-        token = token_of(await secrets.read(account.secret), account)
+        token = token_of((await secrets.read(account.secret)).data, account)
         hub = HubInspection(account=account, token=token, session=session, clock=clock)
         identity = await hub.identity()
     except UpstreamError as error:

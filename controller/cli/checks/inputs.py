@@ -19,7 +19,7 @@ from controller.api.runnerpool import KIND, InvalidPool, Mistake, RunnerPool
 from controller.cli.checks.findings import Findings, Severity
 from controller.core.model import Disposition, Failure, Pool, SecretRef
 from controller.core.reasons import Reason
-from controller.ports import UpstreamError
+from controller.ports import Secret, UpstreamError
 
 STDIN = "-"
 
@@ -52,14 +52,14 @@ class Inputs:
     """
 
     subjects: list[Subject] = field(default_factory=list)
-    secrets: dict[SecretRef, Mapping[str, str]] = field(default_factory=dict)
+    secrets: dict[SecretRef, Secret] = field(default_factory=dict)
     mistaken: bool = False
 
 
 class SecretReader:
     """Secrets of the files, then of the cluster if there is one."""
 
-    def __init__(self, given: Mapping[SecretRef, Mapping[str, str]], client: Client | None) -> None:
+    def __init__(self, given: Mapping[SecretRef, Secret], client: Client | None) -> None:
         self._given = given
         self._cluster = KubernetesSecrets(client=client) if client is not None else None
 
@@ -68,8 +68,8 @@ class SecretReader:
         """Whether a Secret that is not found does not exist."""
         return self._cluster is not None
 
-    async def read(self, ref: SecretRef) -> Mapping[str, str]:
-        """Return a Secret's keys.
+    async def read(self, ref: SecretRef) -> Secret:
+        """Return a Secret.
 
         Raises:
             UpstreamError: ``SecretMissing``, or as any call of Kubernetes.
@@ -192,7 +192,13 @@ def _read_secret(
                     Mistake((part, str(key)), "is not base64 of text; plain text belongs into stringData")
                 )
                 _mistake(inputs, found, subject, where, sentence)
-    inputs.secrets[SecretRef(namespace, name)] = SecretData(values)
+    inputs.secrets[SecretRef(namespace, name)] = Secret(data=SecretData(values), labels=_labels(manifest))
+
+
+def _labels(manifest: Mapping[str, Any]) -> Mapping[str, str]:
+    metadata = manifest.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return labels if isinstance(labels, dict) else {}
 
 
 # --------------------------------------------------------------------------------------------------------------- cluster

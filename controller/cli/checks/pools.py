@@ -12,6 +12,7 @@ from controller.core.contradictions import contradictions
 from controller.core.model import Flavor
 from controller.core.overlap import find_overlaps
 from controller.core.reasons import Reason
+from controller.core.variables import refusal, sight
 from controller.ports import UpstreamError
 
 # The runner is built for glibc, and the bootstrap is a shell script (docs/bootstrap.md).
@@ -58,19 +59,18 @@ def check_mounts(subject: Subject, found: Findings) -> None:
 
 
 async def check_variables(subject: Subject, secrets: SecretReader, found: Findings) -> None:
-    """Check that the Secrets of ``secretEnv`` exist and have their keys."""
+    """Check that the Secrets of ``secretEnv`` exist, are labelled for runners, and have their keys."""
     for index, variable in enumerate(subject.pool.template.secret_env):
         where = subject.written(("spec", "secretEnv", index))
         try:
-            data = await secrets.read(variable.secret)
+            secret = await secrets.read(variable.secret)
         except UpstreamError as error:
             missing = error.failure.reason is Reason.SecretMissing and not secrets.complete
             severity = Severity.WARNING if missing else Severity.ERROR
             found.failed(str(subject), error.failure, severity=severity, where=where)
             continue
-        if variable.key not in data:
-            message = f"Secret {variable.secret} has no key {variable.key!r}, which {variable.name} in secretEnv takes; add it."
-            found.add(Severity.ERROR, Reason.SecretMalformed, str(subject), message, where=where)
+        if (refused := refusal(variable, sight(secret.labels, secret.data))) is not None:
+            found.failed(str(subject), refused, where=where)
 
 
 def check_overlaps(

@@ -1,0 +1,111 @@
+"""What is said where a Secret cannot be read, over scripted answers; the same on a real server is beside it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from controller.adapters.kube.client import _refusal
+from controller.adapters.kube.rights import SecretAccess
+from controller.adapters.kube.secrets import KubernetesSecrets
+from controller.core.model import Disposition, Failure, SecretRef
+from controller.core.reasons import Reason
+from controller.ports import UpstreamError
+
+REF = SecretRef("team-a", "github-app")
+KNOWN = SecretAccess(role="ci-hfrc-secrets", account=("ci", "hfrc"))
+WORDS = (
+    'secrets "github-app" is forbidden: User "system:serviceaccount:ci:hfrc" cannot get resource "secrets"'
+)
+
+
+class Server:
+    """Answers each request alike."""
+
+    def __init__(self, status: int, answer: dict[str, Any]) -> None:
+        self.status, self.answer = status, answer
+
+    async def request_json(self, method: str, path: str) -> Any:
+        assert (method, path) == ("GET", "/api/v1/namespaces/team-a/secrets/github-app")
+        if self.status != 200:
+            raise _refusal(f"{method} {path}", self.status, {}, json.dumps(self.answer).encode())
+        return self.answer
+
+
+async def refused(status: int, access: SecretAccess = KNOWN, words: str = WORDS) -> Failure:
+    client = Server(status, {"message": words})
+    with pytest.raises(UpstreamError) as caught:
+        await KubernetesSecrets(client=client, access=access).read(REF)  # type: ignore[arg-type]
+    return caught.value.failure
+
+
+async def test_a_secret_that_may_not_be_read_is_told_with_the_command_that_grants_it() -> None:
+    failure = await refused(403)
+    assert failure.reason is Reason.SecretForbidden
+    assert failure.disposition is Disposition.PERSON
+    assert "Secret github-app in namespace team-a" in failure.message
+    assert WORDS in failure.message
+    assert failure.message.endswith(
+        "run: kubectl create rolebinding ci-hfrc-secrets-by-hand --namespace team-a --clusterrole=ci-hfrc-secrets "
+        "--serviceaccount=ci:hfrc"
+    )
+
+
+async def test_the_command_is_whole_where_the_api_server_has_much_to_say() -> None:
+    failure = await refused(403, words=WORDS * 20)
+    assert failure.message.endswith("--serviceaccount=ci:hfrc")
+    assert len(failure.message) < 1024
+
+
+@pytest.mark.parametrize(
+    ("access", "said"),
+    [
+        (SecretAccess(), "get on secrets to its ServiceAccount there"),
+        (SecretAccess(role="reads"), "get on secrets to its ServiceAccount there"),
+        (SecretAccess(account=("ci", "hfrc")), "get on secrets to ServiceAccount ci/hfrc there"),
+    ],
+)
+async def test_without_a_known_role_what_to_do_is_said_in_words(access: SecretAccess, said: str) -> None:
+    message = (await refused(403, access)).message
+    assert said in message
+    assert "kubectl" not in message
+
+
+def test_names_in_the_command_are_words_and_no_more_for_a_shell() -> None:
+    odd = SecretAccess(role="a b;c", account=("ci", "x$(id)"))
+    parts = shlex.split(odd.command("team-a"))
+    assert parts[3:] == [
+        "a b;c-by-hand",
+        "--namespace",
+        "team-a",
+        "--clusterrole=a b;c",
+        "--serviceaccount=ci:x$(id)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (401, Reason.KubernetesForbidden),
+        (404, Reason.SecretMissing),
+        (429, Reason.KubernetesUnavailable),
+        (500, Reason.KubernetesUnavailable),
+    ],
+)
+async def test_other_refusals_are_no_missing_rolebinding(status: int, reason: Reason) -> None:
+    failure = await refused(status)
+    assert failure.reason is reason
+    assert "rolebinding" not in failure.message
+
+
+async def test_labels_come_with_the_values() -> None:
+    answer = {
+        "metadata": {"labels": {"hfrunners.dev/runner-env": "true"}},
+        "data": {"token": b64encode(b"x").decode()},
+    }
+    found = await KubernetesSecrets(client=Server(200, answer)).read(REF)  # type: ignore[arg-type]
+    assert (dict(found.data), found.labels) == ({"token": "x"}, {"hfrunners.dev/runner-env": "true"})

@@ -1,0 +1,185 @@
+"""The Secrets that runners get: looked at now and then, and at once where a person must mend one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controller.adapters.connections import SecretCache
+from controller.core.model import Disposition, Failure, RunnerTemplate, SecretEnv, SecretRef
+from controller.core.reasons import Reason
+from controller.core.variables import LABEL, VALUE, sight
+from controller.observe.observatory import SECRET_INTERVAL, Observatory
+from controller.observe.variables import INTERVAL
+from controller.ports import Secret, UpstreamError
+from controller.sim.clock import LoopClock
+from controller.sim.loop import run_virtual
+from tests.core.build import pool
+
+REF = SecretRef("ci", "wandb")
+VARIABLE = SecretEnv(name="WANDB_API_KEY", secret=REF, key="key")
+POOL = pool(template=RunnerTemplate(secret_env=(VARIABLE,)))
+GOOD = Secret(data={"key": "s3cret"}, labels={LABEL: VALUE})
+
+
+class Cluster:
+    """One Secret, as its owner has it, behind the cache that the product uses."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        self.held: Secret | Reason = GOOD
+        self.cache = SecretCache(secrets=self, clock=clock)
+        self.reads = 0
+
+    async def read(self, ref: SecretRef) -> Secret:
+        assert ref == REF
+        self.reads += 1
+        if isinstance(self.held, Reason):
+            outage = self.held is Reason.KubernetesUnavailable
+            disposition = Disposition.RETRY if outage else Disposition.PERSON
+            raise UpstreamError(Failure(reason=self.held, message="no", disposition=disposition))
+        return self.held
+
+    async def secret(self, ref: SecretRef) -> Secret:
+        return await self.cache.read(ref)
+
+    async def secret_changed(self, ref: SecretRef) -> bool:
+        return await self.cache.changed(ref)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return clients that answer nobody."""
+        if name not in ("github", "hub", "hardware"):
+            raise AttributeError(name)
+        return lambda *_: Silent()
+
+
+class Silent:
+    def quota(self) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        async def never(*_: object, **__: object) -> None:
+            await asyncio.Event().wait()
+
+        return never
+
+
+Act = Callable[[Cluster, Observatory, list[float]], Coroutine[Any, Any, None]]
+
+
+def observing(act: Act, held: Secret | Reason = GOOD) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        clock, changes = LoopClock(time=loop.time), []
+        cluster = Cluster(clock)
+        cluster.held = held
+        observatory = Observatory(
+            connections=cluster,  # type: ignore[arg-type] # as much of it as is asked
+            clock=clock,
+            controller_id="test",
+            pools_known=lambda: True,
+            changed=lambda: changes.append(loop.time()),
+        )
+        observatory.watch([POOL])
+        await asyncio.sleep(0.1)
+        try:
+            await act(cluster, observatory, changes)
+        finally:
+            await observatory.close()
+
+    run_virtual(main())
+
+
+def failing(observatory: Observatory) -> Reason | None:
+    failure = observatory.snapshot().variables[REF].failure
+    return failure.reason if failure else None
+
+
+def test_what_is_seen_is_whether_runners_may_have_it_and_its_keys() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        assert observatory.snapshot().variables == {REF: sight(GOOD.labels, ["key"])}
+        assert "s3cret" not in repr(observatory.snapshot())
+
+    observing(act)
+
+
+def test_a_secret_that_is_well_is_read_once_in_a_while() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        changes.clear()
+        await asyncio.sleep(20 * INTERVAL)
+        assert 15 <= cluster.reads <= 22
+        assert changes == []
+
+    observing(act)
+
+
+def test_a_label_that_is_taken_off_is_seen_within_two_looks() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        changes.clear()
+        cluster.held = replace(GOOD, labels={})
+        await asyncio.sleep(2 * INTERVAL)
+        assert len(changes) == 1
+        assert not observatory.snapshot().variables[REF].labelled
+
+    observing(act)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Reason.SecretMissing,
+        Reason.SecretForbidden,
+        replace(GOOD, labels={}),
+        replace(GOOD, data={"another": "x"}),
+    ],
+    ids=["missing", "forbidden", "without the label", "without the key"],
+)
+@pytest.mark.parametrize("after", [0.0, 3 * INTERVAL], ids=["at once", "later"])
+def test_whoever_mends_one_waits_for_seconds(held: Secret | Reason, after: float) -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        await asyncio.sleep(after)
+        assert observatory.snapshot().variables[REF] != sight(GOOD.labels, ["key"])
+        cluster.held = GOOD
+        await asyncio.sleep(SECRET_INTERVAL + 0.5)
+        assert observatory.snapshot().variables[REF] == sight(GOOD.labels, ["key"])
+
+    observing(act, held)
+
+
+def test_an_outage_of_kubernetes_changes_nothing() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        changes.clear()
+        cluster.held = Reason.KubernetesUnavailable
+        await asyncio.sleep(10 * INTERVAL)
+        assert failing(observatory) is None
+        assert changes == []
+
+    observing(act)
+
+
+def test_a_secret_that_no_pool_names_any_more_is_read_no_more() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        leaving: Mapping[str, Any] = {"deleting": True}
+        for left in ([replace(POOL, **leaving)], [pool()], []):
+            observatory.watch([POOL])
+            await asyncio.sleep(INTERVAL)
+            observatory.watch(left)
+            reads = cluster.reads
+            await asyncio.sleep(5 * INTERVAL)
+            assert (cluster.reads, observatory.snapshot().variables) == (reads, {})
+
+    observing(act)
+
+
+def test_a_pool_whose_variables_change_is_followed() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        other = replace(VARIABLE, key="another")
+        assert observatory.watch([replace(POOL, template=RunnerTemplate(secret_env=(other,)))])
+        cluster.held = Secret(data={"another": "x"}, labels=GOOD.labels)
+        await asyncio.sleep(SECRET_INTERVAL + 0.5)
+        assert observatory.snapshot().variables == {REF: sight(GOOD.labels, ["another"])}
+
+    observing(act)
