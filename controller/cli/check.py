@@ -77,8 +77,8 @@ def check_command(
     that they need not have; every repository (at most 50 of a pool); the runner group and which repositories it leaves out;
     public repositories, whose pull requests could run on the runners; GitHub's quota and what polling takes of it; the Hub's
     token and its right to run Jobs in the namespace; flavors and their prices; the image, by its name alone; the Secrets of
-    secretEnv; labels that two pools share; in a cluster whether its CRD is of this version, whether launches are stopped, and with --service-account the controller's
-    rights.
+    secretEnv, their label hfrunners.dev/runner-env=true and keys; labels that two pools share; in a cluster whether its CRD is of
+    this version, whether launches are stopped, and with --service-account the controller's rights, those to read Secrets in each namespace.
 
     Nothing is changed anywhere. For a fine-grained GitHub token, whose permissions GitHub does not tell, a registration that
     names no runner is sent, which GitHub can only refuse.
@@ -141,8 +141,8 @@ async def _check(
                 kubeconfig or os.environ.get("KUBECONFIG")
             )
             if account or in_pod:
-                namespaces = [subject.pool.key.namespace for subject in inputs.subjects]
-                await check_rights(client, namespaces=namespaces, account=account, found=found)
+                checked = [subject.pool for subject in inputs.subjects]
+                await check_rights(client, pools=checked, account=account, found=found)
     return inputs
 
 

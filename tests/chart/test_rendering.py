@@ -21,6 +21,7 @@ from tools.controlplane.sources import VERSION
 
 MATRIX = [(), *(("-f", path) for path in VALUES)]
 NAMES = ["defaults", *(path.stem for path in VALUES)]
+TESTED = list(yaml.safe_load_all((CHART.parents[1] / "tests/operator/rbac.yaml").read_text()))
 
 
 @pytest.mark.parametrize("values", MATRIX, ids=NAMES)
@@ -163,11 +164,7 @@ def test_every_argument_is_one_that_the_command_line_takes(
 
 def test_the_rights_are_those_that_the_operator_is_tested_with(programs: Path) -> None:
     """tests/operator runs the operator with rbac.yaml and nothing else; the chart must grant the same, no more."""
-    tested = {
-        (obj["kind"], obj["metadata"]["name"]): obj["rules"]
-        for obj in yaml.safe_load_all((CHART.parents[1] / "tests/operator/rbac.yaml").read_text())
-        if "rules" in obj
-    }
+    tested = {(obj["kind"], obj["metadata"]["name"]): obj["rules"] for obj in TESTED if "rules" in obj}
     helm = Helm(programs / "helm3")
     everywhere = {obj["metadata"]["name"]: obj for obj in helm.render() if "rules" in obj}
     somewhere = {
@@ -179,6 +176,11 @@ def test_the_rights_are_those_that_the_operator_is_tested_with(programs: Path) -
         everywhere["hf-runner-controller-all-namespaces"]["rules"]
         == tested["ClusterRole", "hf-runner-controller"]
     )
+    secrets = everywhere["chart-hfrc-hf-runner-controller-secrets"]
+    of_tests = next(obj for obj in TESTED if obj["metadata"]["name"] == "hf-runner-controller-secrets")
+    assert secrets["rules"] == of_tests["rules"]
+    assert secrets["metadata"]["labels"].items() >= of_tests["metadata"]["labels"].items()
+    assert secrets["metadata"]["annotations"].keys() == of_tests["metadata"]["annotations"].keys()
     assert somewhere["hf-runner-controller"]["rules"] == tested["Role", "hf-runner-controller"]
     lease = {"resourceNames": ["hfrc-hf-runner-controller"]}
     leader = [

@@ -15,6 +15,7 @@ import yaml
 
 from controller.adapters.kube.client import Client, KubernetesError, connect, pools_path
 from controller.adapters.kube.lease import KubernetesLeases, LeaseConflict
+from controller.adapters.kube.rights import may, to_read
 from controller.ports import UpstreamError
 from controller.sim.clock import LoopClock
 from tests.operator.cloud import Cloud, open_cloud
@@ -26,6 +27,7 @@ CRD = (Path(__file__).parents[2] / "crds" / "hfrunners.dev_runnerpools.yaml").re
 RBAC: list[Body] = list(yaml.safe_load_all((Path(__file__).parent / "rbac.yaml").read_text()))
 HOME = "hf-runner-controller"
 IDENTITY = {"namespace": HOME, "name": "hf-runner-controller"}
+ACCOUNT = (IDENTITY["namespace"], IDENTITY["name"])
 _numbers = itertools.count(1)
 
 session_fixture = pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -51,20 +53,27 @@ NewNamespace = Callable[[], Awaitable[Namespace]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def new_namespace(admin: Client, cloud: Cloud) -> AsyncIterator[NewNamespace]:
-    """Makes namespaces with the Secrets ``github`` and ``hf`` of an account of their own; their pools go with the test."""
+    """Makes namespaces with the Secrets ``github`` and ``hf`` of an account of their own; their pools go with the test.
+
+    An operator of the whole cluster may read the Secrets.
+    """
     made: list[Namespace] = []
 
     async def make() -> Namespace:
         one = Namespace(client=admin, name=f"operator-{next(_numbers)}", account=cloud.account())
         made.append(one)
         await apply(admin, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one.name}})
+        await apply(admin, secrets_binding(one.name))
         await one.secret("github", one.account.github_secret)
         await one.secret("hf", one.account.hub_secret)
+        await until(lambda: in_force(admin, one.name), "the RoleBinding is in force")
         return one
 
     yield make
     for one in made:
         one.account.finish(*one.account.jobs())
+        # Whatever the test granted: an operator of a later module lets go of pools that nobody serves now.
+        await apply(admin, secrets_binding(one.name))
         await admin.request_json("DELETE", pools_path(one.name))
 
 
@@ -87,28 +96,62 @@ async def service_account(api_server: ControlPlane, admin: Client) -> Path:
 async def operator(
     service_account: Path, admin: Client, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[OperatorProcess]:
-    """The operator of the whole cluster, with the ClusterRole of rbac.yaml and nothing else.
+    """The operator of the whole cluster, with the ClusterRoles of rbac.yaml and nothing else; it is refused nothing.
 
     It ends with the module: tests of other modules have RunnerPools on the same API server that it must not touch.
     """
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    async with of_the_whole_cluster(service_account, admin, log) as process:
+        yield process
+    assert "is forbidden: User" not in process.log, "rbac.yaml lacks a rule"
+    shown = [secret for secret in cloud.secrets() if secret in process.log]
+    assert not shown, f"the operator's log shows {len(shown)} secrets"
+
+
+@contextlib.asynccontextmanager
+async def of_the_whole_cluster(
+    service_account: Path, admin: Client, log: Path
+) -> AsyncIterator[OperatorProcess]:
+    """Run an operator of all namespaces with its rules, which go with it."""
     granted = [obj for obj in RBAC if obj["kind"].startswith("ClusterRole") or leads(obj)]
+    (role,) = [obj["metadata"] for obj in granted if obj["metadata"]["name"].endswith("-secrets")]
     for obj in granted:
         await apply(admin, obj)
     await until(lambda: allowed(service_account, pools_path()), "the ClusterRole is in force")
     await make_lease(service_account)
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
     process = OperatorProcess(kubeconfig=service_account, log=log)
     try:
-        await process.start("--leader-elect", "--lease-namespace", HOME, "--debug-plan")
+        await process.start(
+            *("--leader-elect", "--lease-namespace", HOME, "--debug-plan"),
+            *("--secrets-role", role["name"], "--service-account", "/".join(ACCOUNT)),
+        )
         yield process
         assert await process.stop() == 0
     finally:
         await process.kill()
         for obj in granted:
             await admin.request_json("DELETE", path_for(obj))
-    assert "is forbidden: User" not in process.log, "rbac.yaml lacks a rule"
-    shown = [secret for secret in cloud.secrets() if secret in process.log]
-    assert not shown, f"the operator's log shows {len(shown)} secrets"
+
+
+def secrets_binding(namespace: str) -> Body:
+    """Return the RoleBinding of rbac.yaml that lets an operator of the whole cluster read the Secrets of a namespace."""
+    (found,) = [obj for obj in RBAC if obj["kind"] == "RoleBinding" and reads_secrets(obj)]
+    return {**found, "metadata": {**found["metadata"], "namespace": namespace}}
+
+
+async def in_force(admin: Client, namespace: str) -> bool:
+    """Return whether the operator may read Secrets there; it may not while no operator of the whole cluster has its rules."""
+    (role,) = [obj for obj in RBAC if obj["kind"] == "ClusterRole" and reads_secrets(obj)]
+    try:
+        await admin.request_json("GET", path_for(role))
+    except KubernetesError:
+        return True
+    return await may(admin, to_read(), namespace=namespace, account=ACCOUNT)
+
+
+def reads_secrets(obj: Body) -> bool:
+    """Return whether an object of rbac.yaml is for an operator of the whole cluster, and no rule of single namespaces."""
+    return bool(obj["metadata"]["name"].endswith("-secrets"))
 
 
 def leads(obj: Body) -> bool:
@@ -140,8 +183,13 @@ async def install_crd(client: Client, crd: Body | None = None) -> None:
 
 
 async def granted_in(namespace: Namespace, *, without: tuple[str, str] | None = None) -> None:
-    """Grant the Role of rbac.yaml in a namespace, but for one verb on one resource."""
-    rules = [obj for obj in RBAC if obj["kind"] in ("Role", "RoleBinding") and not leads(obj)]
+    """Grant the Role of rbac.yaml in a namespace, but for one verb on one resource, and nothing else."""
+    await delete(namespace.client, secrets_binding(namespace.name))
+    rules = [
+        obj
+        for obj in RBAC
+        if obj["kind"] in ("Role", "RoleBinding") and not (leads(obj) or reads_secrets(obj))
+    ]
     for obj in copy.deepcopy(rules):
         obj["metadata"]["namespace"] = namespace.name
         for rule in obj.get("rules", ()):
@@ -149,6 +197,15 @@ async def granted_in(namespace: Namespace, *, without: tuple[str, str] | None = 
                 rule["verbs"].remove(without[1])
                 rule["verbs"] = rule["verbs"] or ["none"]  # a rule needs a verb
         await apply(namespace.client, obj)
+
+
+async def delete(client: Client, obj: Body) -> None:
+    """Delete an object; one that is gone is no error."""
+    try:
+        await client.request_json("DELETE", path_for(obj))
+    except KubernetesError as error:
+        if error.status != 404:
+            raise
 
 
 async def allowed(kubeconfig: Path, path: str) -> bool:

@@ -73,9 +73,9 @@ async def test_each_right_that_is_missing_is_told_and_harms_nobody_who_has_them_
 
     await alone.start(*watching(namespace, no_secrets, no_status, no_get, no_events, no_finalizer))
 
-    told = await no_secrets.until_condition("Ready", "False", "KubernetesForbidden")
+    told = await no_secrets.until_condition("Ready", "False", "SecretForbidden")
     assert 'cannot get resource "secrets"' in told["message"]
-    assert "secrets/github" in told["message"]
+    assert f"Secret github in namespace {no_secrets.name}" in told["message"]
     lacking = {
         no_secrets.name: 'cannot get resource "secrets"',
         no_status.name: 'cannot patch resource "runnerpools/status"',

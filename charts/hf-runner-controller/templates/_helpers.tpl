@@ -90,6 +90,12 @@ annotations:
 - apiGroups: [hfrunners.dev]
   resources: [runnerpools/status]
   verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{- define "hfrc.secretRules" -}}
 - apiGroups: [""]
   resources: [secrets]
   {{- with .Values.rbac.secrets.names }}
@@ -97,9 +103,34 @@ annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   verbs: [get]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
+{{- end -}}
+
+{{/* The ClusterRole that RoleBindings bind where Secrets may be read. */}}
+{{- define "hfrc.secretsRole" -}}
+{{- printf "%s-secrets" (include "hfrc.clusterName" .) -}}
+{{- end -}}
+
+{{/* Where RoleBindings let Secrets be read, as JSON. */}}
+{{- define "hfrc.readableNamespaces" -}}
+{{- prepend (.Values.rbac.secrets.namespaces | default list) .Release.Namespace | uniq | toJson -}}
+{{- end -}}
+
+{{/* "yes" where the Secrets of all namespaces may be read. While nobody has chosen, an installation keeps what its ClusterRole grants
+     now, so that an upgrade takes no right away that somebody relies on; a first installation has none. */}}
+{{- define "hfrc.readsAllSecrets" -}}
+{{- $chosen := .Values.rbac.secrets.clusterWide -}}
+{{- if kindIs "bool" $chosen -}}
+{{- if $chosen }}yes{{ end -}}
+{{- else if and .Values.rbac.create (not .Values.watch.namespaces) -}}
+{{- $role := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "hf-runner-controller-all-namespaces" -}}
+{{- $annotations := dig "metadata" "annotations" dict $role -}}
+{{- $owner := printf "%s/%s" (index $annotations "meta.helm.sh/release-namespace") (index $annotations "meta.helm.sh/release-name") -}}
+{{- $granted := false -}}
+{{- range (dig "rules" list $role) -}}
+{{- if and (has "" (dig "apiGroups" list .)) (has "secrets" (dig "resources" list .)) }}{{ $granted = true }}{{ end -}}
+{{- end -}}
+{{- if and $granted (eq $owner (printf "%s/%s" .Release.Namespace .Release.Name)) }}yes{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "hfrc.subjects" -}}

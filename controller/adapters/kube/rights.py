@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from controller.adapters.kube.client import GROUP, PLURAL, Client
+from controller.adapters.kube.client import GROUP, PLURAL, Client, path_of
 from controller.adapters.kube.stop_switch import OF_VALUES
 from controller.core.model import SecretRef
 from controller.core.text import text
+from controller.ports import UpstreamError
 
 MOST_WORDS = 300
 """Characters of the API server's words, so that the command behind them has room in a condition's 1,024."""
@@ -53,10 +54,14 @@ def _verbs(
 IN_EACH_NAMESPACE: Sequence[Right] = (
     *_verbs(GROUP, PLURAL, "get", "list", "watch", "patch"),
     *_verbs(GROUP, f"{PLURAL}/status", "patch"),
-    *_verbs("", "secrets", "get"),
     *_verbs("events.k8s.io", "events", "create", "patch"),
 )
-"""Rights in every namespace that has pools."""
+"""Rights in every namespace that has pools, beside those to read Secrets."""
+
+
+def to_read(name: str = "") -> Right:
+    """Return the right to read one Secret of a namespace, or any if none is named."""
+    return Right(group="", resource="secrets", verb="get", name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,33 @@ class SecretAccess:
             f"If rbac.secrets.names is set in the chart's values, {ref.name} must be in it. To let the controller read it, "
             f"{self.step(ref.namespace)}"
         )
+
+
+ROLE_LABELS = {"app.kubernetes.io/part-of": "hf-runner-controller", "app.kubernetes.io/component": "secrets"}
+ROLE_ANNOTATION = "hfrunners.dev/service-account"
+"""How the chart marks the ClusterRole that RoleBindings bind, and for which ServiceAccount it is (``NAMESPACE/NAME``)."""
+
+
+async def secret_access(client: Client, account: tuple[str, str] | None) -> SecretAccess:
+    """Return how a ServiceAccount is let read Secrets, as far as the cluster tells; asking has no effect.
+
+    Args:
+        client: Needs ``list`` on ClusterRoles; without it the role is not known.
+        account: Namespace and name; None where it is not known.
+    """
+    if account is None:
+        return SecretAccess()
+    path = path_of("apis", "rbac.authorization.k8s.io", "v1", "clusterroles")
+    selector = ",".join(f"{name}={value}" for name, value in ROLE_LABELS.items())
+    try:
+        found = await client.request_json("GET", path, query=[("labelSelector", selector)])
+    except UpstreamError:
+        return SecretAccess(account=account)
+    for role in found["items"]:
+        metadata = role["metadata"]
+        if (metadata.get("annotations") or {}).get(ROLE_ANNOTATION) == "/".join(account):
+            return SecretAccess(role=str(metadata["name"]), account=account)
+    return SecretAccess(account=account)
 
 
 IN_CLUSTER: Sequence[Right] = tuple(

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from controller.adapters.kube.rights import IN_CLUSTER, IN_EACH_NAMESPACE, Right, for_leases
+from controller.adapters.kube.rights import IN_CLUSTER, IN_EACH_NAMESPACE, Right, for_leases, to_read
 
 RULES = list(yaml.safe_load_all((Path(__file__).parents[2] / "operator" / "rbac.yaml").read_text()))
 
@@ -34,8 +34,12 @@ def test_every_rule_of_the_cluster_is_asked_about_and_nothing_else() -> None:
     assert asked([*IN_EACH_NAMESPACE, *IN_CLUSTER]) == granted("ClusterRole", "hf-runner-controller")
 
 
+def test_secrets_are_asked_about_where_a_rolebinding_lets_them_be_read() -> None:
+    assert asked([to_read()]) == granted("ClusterRole", "hf-runner-controller-secrets")
+
+
 def test_the_rules_of_one_namespace_are_those_that_are_asked_about_in_each() -> None:
-    assert asked(IN_EACH_NAMESPACE) == granted("Role", "hf-runner-controller")
+    assert asked([*IN_EACH_NAMESPACE, to_read()]) == granted("Role", "hf-runner-controller")
 
 
 def test_the_rules_of_a_replica_are_asked_about_where_its_lease_is() -> None:
