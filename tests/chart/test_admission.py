@@ -221,6 +221,20 @@ def test_a_right_in_another_namespace_is_none_here(server: Server) -> None:
     assert_refused(answer, "get of secrets github-app in namespace other")
 
 
+def test_who_edits_a_namespace_by_kubernetes_own_role_may_read_its_secrets_and_so_name_them(
+    server: Server, programs: Path
+) -> None:
+    """Which is why the chart's rights on RunnerPools are added to that role by default. Nobody sums roles up here."""
+    (added,) = [
+        obj
+        for obj in Helm(programs / "helm4").render()
+        if "rbac.authorization.k8s.io/aggregate-to-edit" in obj["metadata"]["labels"]
+    ]
+    own = server.wait(f"/apis/{API}/v1/clusterroles/system:aggregate-to-edit").json()
+    grant(server, "edit", CI, [*own["rules"], *added["rules"]], to="edits-ci")
+    assert_taken(Person(server, "edits-ci").creates(a_pool(secretEnv=[variable("password")])))
+
+
 # ------------------------------------------------------------------------------------------------------------ updating
 def test_who_may_read_no_secret_changes_whatever_names_none(server: Server) -> None:
     pool = there(server, a_pool(secretEnv=[variable("password")]))
