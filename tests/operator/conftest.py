@@ -97,7 +97,7 @@ async def operator(
     await until(lambda: allowed(service_account, pools_path()), "the ClusterRole is in force")
     await make_lease(service_account)
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    process = OperatorProcess(kubeconfig=service_account, log=log)
+    process = OperatorProcess(kubeconfig=service_account, log=log, hosts=cloud.flags)
     try:
         await process.start("--leader-elect", "--lease-namespace", HOME, "--debug-plan")
         yield process
