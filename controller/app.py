@@ -559,6 +559,7 @@ def _release(runner: RunnerVersion) -> Release:
 def _connections(
     options: Options, *, clock: SystemClock, kube: Client, before_send: Hook, meter: Meter, session: Session
 ) -> SecretConnections:
+    hosts = options.settings.hosts
     tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
     shares = Shares()  # of GitHub's limits, between Secrets that lead to one installation
 
@@ -570,7 +571,8 @@ def _connections(
             tls=tls,
             shares=shares,
             points_per_minute=_points(source.api_url, options.points_per_minute),
-            allow_http=options.settings.allow_http,
+            hosts=hosts,
+            may_end=lambda: connections.may_end(source),
             before_send=before_send,
             meter=lambda answer, _: meter.answered(source, answer.status),
         )
@@ -592,17 +594,21 @@ def _connections(
             session=session,
             clock=clock,
             meter=lambda status: meter.answered(account, status),
+            hosts=hosts,
+            may_end=lambda: connections.may_end(account),
         )
 
     def open_hardware(endpoint: str) -> HubHardware:
-        return HubHardware(session=session, endpoint=endpoint, clock=clock)
+        return HubHardware(session=session, endpoint=endpoint, clock=clock, hosts=hosts)
 
     reader = KubernetesSecrets(client=kube, access=options.secret_access)
     secret_cache = SecretCache(secrets=reader, clock=clock)
-    return SecretConnections(
+    connections = SecretConnections(
         cache=secret_cache,
         open_github=open_github,
         open_hub=open_hub,
         open_hardware=open_hardware,
+        hosts=hosts,
         meter=meter,
     )
+    return connections

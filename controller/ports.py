@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from controller.core.endings import Endings
 from controller.core.intents import Written
 from controller.core.model import (
     Admission,
@@ -431,6 +432,9 @@ class Connections(Protocol):
 
     def hold(self, secrets: Collection[SecretRef]) -> None:
         """Go on using what these Secrets, and no others, held last if they can be read no more: only pools that leave name them."""
+
+    def let_end(self, endings: Endings) -> None:
+        """Let these credentials, and no others, end what was launched with them at hosts that are not allowed any more."""
 
     async def secret_changed(self, ref: SecretRef) -> bool:
         """Read a Secret now, and return whether it has changed since it was read last; all clients use what it holds now."""

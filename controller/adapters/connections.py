@@ -12,8 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from controller.core.endings import NO_ENDINGS, Endings
+from controller.core.hosts import DEFAULT_HOSTS, Hosts, Service
 from controller.core.model import (
     Admission,
+    Failure,
     GitHubSource,
     HFJob,
     HubAccount,
@@ -148,7 +151,15 @@ class SecretCache:
 
 
 class _Reopening(Generic[ClientT]):
-    """One client that follows its Secret; ``failed`` is told why a call failed."""
+    """One client that follows its Secret.
+
+    Args:
+        ref: The Secret.
+        cache: Reads it.
+        open_client: Makes the client of its data.
+        failed: Told why a call failed.
+        refused: Returns why nothing may be asked there, before the Secret is even read; None where something may.
+    """
 
     def __init__(
         self,
@@ -157,8 +168,10 @@ class _Reopening(Generic[ClientT]):
         cache: SecretCache,
         open_client: Callable[[Mapping[str, str]], ClientT],
         failed: Callable[[Reason], None],
+        refused: Callable[[], Failure | None],
     ) -> None:
         self._failed = failed
+        self._refused = refused
         self._ref = ref
         self._cache = cache
         self._open: Callable[[Mapping[str, str]], ClientT] = open_client
@@ -179,6 +192,8 @@ class _Reopening(Generic[ClientT]):
             raise
 
     async def _call(self, use: Callable[[ClientT], Awaitable[R]]) -> R:
+        if (refused := self._refused()) is not None:
+            raise UpstreamError(refused)
         data = (await self._cache.read(self._ref)).data
         try:
             return await use(await self._opened(data))
@@ -334,6 +349,7 @@ class SecretConnections:
         open_github: Callable[[GitHubSource, Mapping[str, str]], GitHub],
         open_hub: Callable[[HubAccount, Mapping[str, str]], Hub],
         open_hardware: Callable[[str], Hardware],
+        hosts: Hosts = DEFAULT_HOSTS,
         meter: Meter | None = None,
     ) -> None:
         """Build the directory.
@@ -343,6 +359,7 @@ class SecretConnections:
             open_github: Makes a client from a Secret's data; raises ``SecretMalformed``.
             open_hub: Likewise.
             open_hardware: Makes the client of an endpoint, which needs no Secret.
+            hosts: To which hosts credentials may be sent: for others no Secret is read. What is sent is judged by the clients.
             meter: Told of every call that fails.
         """
         self._meter = meter or Unmetered()
@@ -350,6 +367,8 @@ class SecretConnections:
         self._open_github = open_github
         self._open_hub = open_hub
         self._open_hardware = open_hardware
+        self._hosts = hosts
+        self._endings = NO_ENDINGS
         self._github: dict[GitHubSource, SourceClient] = {}
         self._hub: dict[HubAccount, AccountClient] = {}
 
@@ -361,6 +380,9 @@ class SecretConnections:
                 cache=self._cache,
                 open_client=lambda data: self._open_github(source, data),
                 failed=lambda reason: self._meter.failed(source, reason),
+                refused=lambda: self._hosts.refuses(
+                    Service.GITHUB, source.api_url, ending=self.may_end(source)
+                ),
             )
             self._github[source] = SourceClient(behind)
         return self._github[source]
@@ -373,6 +395,9 @@ class SecretConnections:
                 cache=self._cache,
                 open_client=lambda data: self._open_hub(account, data),
                 failed=lambda reason: self._meter.failed(account, reason),
+                refused=lambda: self._hosts.refuses(
+                    Service.HUB, account.endpoint, ending=self.may_end(account)
+                ),
             )
             self._hub[account] = AccountClient(behind)
         return self._hub[account]
@@ -388,6 +413,14 @@ class SecretConnections:
     def hold(self, secrets: Collection[SecretRef]) -> None:
         """See :class:`controller.ports.Connections`."""
         self._cache.hold(secrets)
+
+    def let_end(self, endings: Endings) -> None:
+        """See :class:`controller.ports.Connections`."""
+        self._endings = endings
+
+    def may_end(self, whose: GitHubSource | HubAccount) -> bool:
+        """Return whether credentials may end, at this moment, what was launched with them at a host that is not allowed."""
+        return whose in self._endings.sources or whose in self._endings.accounts
 
     async def secret_changed(self, ref: SecretRef) -> bool:
         """See :class:`controller.ports.Connections`."""

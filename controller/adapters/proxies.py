@@ -7,7 +7,8 @@ mean here what they mean there (https://pkg.go.dev/golang.org/x/net/http/httppro
 * a proxy for http and one for https; a proxy without a scheme is an http proxy;
 * ``NO_PROXY``: addresses, ranges (``10.0.0.0/8``, ``fd00::/8``), names (also of what lies below them), ``.name`` or ``*.name``
   (only of what lies below), each but a range with a port or without; ``*`` for everything;
-* ``localhost`` and loopback addresses are never asked through a proxy.
+* ``localhost`` and loopback addresses are never asked through a proxy, and, which Go leaves out, no name below ``localhost``:
+  those are this machine's too (https://www.rfc-editor.org/rfc/rfc6761#section-6.3).
 
 An entry that is none of these is skipped, as Go does. Lower-case variables are read where the upper-case ones are not set.
 ``ALL_PROXY``, which Go does not know, is the proxy where there is no other, as the libraries have it.
@@ -104,7 +105,11 @@ class Proxies:
         if proxy is None or not host:
             return None
         address = _address(host)
-        if host == "localhost" or (address is not None and address.is_loopback):
+        if (
+            host == "localhost"
+            or host.endswith(".localhost")
+            or (address is not None and address.is_loopback)
+        ):
             return None
         return None if any(entry.takes(host, address, port) for entry in self._direct) else proxy
 

@@ -1,8 +1,7 @@
-"""Addresses in a RunnerPool: which GitHub host and which owner, repository or enterprise a URL names, and whether http is safe."""
+"""Addresses in a RunnerPool: which GitHub host and which owner, repository or enterprise a URL names, and whether plain http may be used."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from controller.api.rules import broken
+from controller.core.hosts import is_hosted
 from controller.core.model import Scope, ScopeKind
 
 HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
@@ -51,21 +51,11 @@ def is_repository_url(url: str) -> bool:
     return re.fullmatch(OWNER_URL, url) is None and re.fullmatch(ENTERPRISE_URL, url) is None
 
 
-def is_loopback(url: str) -> bool:
-    """Tell whether what is sent to the URL stays on this machine."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 @dataclass(frozen=True, slots=True)
 class SafeHttp:
-    """The rule that plain http goes no further than this machine, used as ``Annotated[str, SafeHttp()]``.
+    """The rule that nothing is asked by plain http, of this machine neither, used as ``Annotated[str, SafeHttp()]``.
+
+    A name that looks like this machine's may be another's, or be reached through a proxy.
 
     The API server cannot know how the controller was started, so this rule has no CEL; the controller's own answer is the
     condition. Pass ``context={"allow_http": True}`` to allow it.
@@ -74,10 +64,10 @@ class SafeHttp:
     @staticmethod
     def _check(url: str, info: ValidationInfo) -> str:
         allowed = bool(info.context and info.context.get("allow_http"))
-        if url.startswith("http://") and not allowed and not is_loopback(url):
+        if url.startswith("http://") and not allowed:
             raise broken(
                 "write https://: plain http would show the credentials to the network; it is for simulators, "
-                "on loopback or where the controller runs with --allow-http"
+                "where the controller runs with --allow-http"
             )
         return url
 
@@ -113,8 +103,7 @@ def github_target(url: str) -> GitHubTarget:
     host = parts.netloc.lower()
     if host == "www.github.com":
         host = "github.com"
-    hosted = host == "github.com" or host.endswith(".ghe.com")
-    api_url = f"{parts.scheme}://api.{host}" if hosted else f"{parts.scheme}://{host}/api/v3"
+    api_url = f"{parts.scheme}://api.{host}" if is_hosted(host) else f"{parts.scheme}://{host}/api/v3"
     first, _, second = parts.path.strip("/").lower().partition("/")
     if first == "enterprises":
         scope = Scope(kind=ScopeKind.ENTERPRISE, owner=second)

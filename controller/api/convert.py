@@ -30,7 +30,7 @@ def to_pool(obj: Mapping[str, Any], *, allow_http: bool) -> model.Pool:
 
     Args:
         obj: The object as parsed from JSON or YAML. Its status is not read.
-        allow_http: Plain http may leave this machine (``--allow-http``, for simulators).
+        allow_http: Plain http is allowed (``--allow-http``, for simulators).
 
     Raises:
         InvalidPool: With all mistakes.

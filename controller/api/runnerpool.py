@@ -96,7 +96,7 @@ class RunnerPool(BaseModel):
 
         Args:
             obj: The object as parsed from JSON or YAML. It is not changed.
-            allow_http: Plain http may leave this machine (``--allow-http``, for simulators).
+            allow_http: Plain http is allowed (``--allow-http``, for simulators).
 
         Raises:
             InvalidPool: With all mistakes.

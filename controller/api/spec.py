@@ -121,7 +121,8 @@ class GitHub(Strict):
     ] = Field(
         description="Address of an organization (https://github.com/OWNER), a repository (https://github.com/OWNER/REPOSITORY) "
         "or an enterprise (https://github.com/enterprises/NAME), on github.com or any GitHub Enterprise host. "
-        "Plain http is for simulators: on loopback, or where the controller runs with --allow-http."
+        "Any but github.com and *.ghe.com must be among the controller's --github-host. "
+        "Plain http is for simulators, where the controller runs with --allow-http."
     )
     credentials_secret: Annotated[
         str,
@@ -228,7 +229,8 @@ class HuggingFace(Strict):
         address.SafeHttp(),
     ] = Field(
         default="https://huggingface.co",
-        description="Base address of the Hub. Plain http is for simulators, as in github.url.",
+        description="Base address of the Hub; any but huggingface.co must be among the controller's --hub-endpoint. "
+        "Plain http is for simulators, as in github.url.",
     )
 
 

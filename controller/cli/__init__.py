@@ -21,6 +21,7 @@ from controller.cli.runners import runners_command
 from controller.cli.sim import sim_command
 from controller.cli.simulate import simulate_command
 from controller.cli.terminal import Program
+from controller.cli.upgrade_check import upgrade_check_command
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,3 +44,4 @@ main.add_command(demo_command)
 main.add_command(drain_command)
 main.add_command(pause_command)
 main.add_command(resume_command)
+main.add_command(upgrade_check_command)

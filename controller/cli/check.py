@@ -21,10 +21,19 @@ from controller.cli.checks.findings import Finding, Findings, Severity
 from controller.cli.checks.github import GitHubCheck
 from controller.cli.checks.hub import check_account, check_flavors, read_flavors
 from controller.cli.checks.inputs import Inputs, SecretReader, Subject, read_cluster, read_files
-from controller.cli.checks.pools import check_image, check_mounts, check_overlaps, check_spec, check_variables
+from controller.cli.checks.pools import (
+    check_host,
+    check_image,
+    check_mounts,
+    check_overlaps,
+    check_spec,
+    check_variables,
+)
 from controller.cli.exits import INTERRUPTED, MISTAKEN, UNMET
+from controller.cli.hosts import host_options
 from controller.cli.names import Key, key_option
 from controller.cli.terminal import Console, say_lines
+from controller.core.hosts import Hosts, Service
 from controller.ports import UpstreamError
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
@@ -53,7 +62,7 @@ STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE:
     callback=key_option,
     help="The controller's, to check what it may do in the cluster. In a pod: the pod's own.",
 )
-@click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
+@host_options
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check_command(
@@ -64,7 +73,7 @@ def check_command(
     kubeconfig: str | None,
     context: str | None,
     service_account: Key | None,
-    allow_http: bool,
+    hosts: Hosts,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -97,7 +106,7 @@ def check_command(
                 kubeconfig=kubeconfig,
                 context=context,
                 account=service_account,
-                allow_http=allow_http,
+                hosts=hosts,
                 found=found,
             )
         )
@@ -119,7 +128,7 @@ async def _check(
     kubeconfig: str | None,
     context: str | None,
     account: Key | None,
-    allow_http: bool,
+    hosts: Hosts,
     found: Findings,
 ) -> Inputs:
     async with AsyncExitStack() as stack:
@@ -128,12 +137,12 @@ async def _check(
             client = await connect(kubeconfig=kubeconfig, context=context)
             stack.push_async_callback(client.close)
         if files:
-            inputs = read_files(files, found, allow_http=allow_http)
+            inputs = read_files(files, found, allow_http=hosts.allow_http)
         else:
             assert client is not None
-            inputs = await read_cluster(client, pools, found, allow_http=allow_http)
+            inputs = await read_cluster(client, pools, found, allow_http=hosts.allow_http)
         secrets = SecretReader(inputs.secrets, client)
-        await _check_pools(inputs.subjects, secrets, found, allow_http=allow_http)
+        await _check_pools(inputs.subjects, secrets, found, hosts=hosts)
         if client is not None:
             await check_crd(client, found)
             await check_switches(client, found)
@@ -147,37 +156,40 @@ async def _check(
 
 
 async def _check_pools(
-    subjects: Sequence[Subject], secrets: SecretReader, found: Findings, *, allow_http: bool
+    subjects: Sequence[Subject], secrets: SecretReader, found: Findings, *, hosts: Hosts
 ) -> None:
     clock = SystemClock()
     by_source = defaultdict(list)
+    accounts = set()
     for subject in subjects:
-        by_source[subject.pool.source].append(subject)
+        if check_host(subject, Service.GITHUB, hosts, found):
+            by_source[subject.pool.source].append(subject)
+        if check_host(subject, Service.HUB, hosts, found):
+            accounts.add(subject.pool.hub)
         check_spec(subject, found)
         check_image(subject, found)
         check_mounts(subject, found)
         await check_variables(subject, secrets, found)
     sources = [
-        GitHubCheck(
-            source=source, subjects=ones, secrets=secrets, clock=clock, found=found, allow_http=allow_http
-        )
+        GitHubCheck(source=source, subjects=ones, secrets=secrets, clock=clock, found=found, hosts=hosts)
         for source, ones in sorted(by_source.items())
     ]
-    accounts = sorted({subject.pool.hub for subject in subjects})
     endpoints = sorted({account.endpoint for account in accounts})
     async with open_session() as session:
         checks = [
             *(source.run() for source in sources),
             *(
-                check_account(one, secrets=secrets, session=session, clock=clock, found=found)
-                for one in accounts
+                check_account(one, secrets=secrets, session=session, clock=clock, found=found, hosts=hosts)
+                for one in sorted(accounts)
             ),
         ]
-        offers = [read_flavors(one, session=session, clock=clock, found=found) for one in endpoints]
+        offers = [
+            read_flavors(one, session=session, clock=clock, found=found, hosts=hosts) for one in endpoints
+        ]
         listed, _ = await asyncio.gather(asyncio.gather(*offers), asyncio.gather(*checks))
     offered = dict(zip(endpoints, listed, strict=True))
     for subject in subjects:
-        if offered[subject.pool.hub.endpoint]:
+        if offered.get(subject.pool.hub.endpoint):
             check_flavors(subject, offered[subject.pool.hub.endpoint], found)
     reach = {uid: names for source in sources for uid, names in source.reach.items()}
     check_overlaps(subjects, reach, offered, found)

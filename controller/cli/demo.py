@@ -287,6 +287,7 @@ class Operator:
         kubeconfig: Path,
         namespace: str,
         github: str,
+        hub: str,
         runner: Mapping[str, str],
         log: Path,
         web_port: int,
@@ -294,6 +295,7 @@ class Operator:
         self._kubeconfig = kubeconfig
         self._namespace = namespace
         self._github = github
+        self._hub = hub
         self._runner = runner
         self._web_port = web_port
         self._process: asyncio.subprocess.Process | None = None
@@ -315,6 +317,7 @@ class Operator:
                     "2",
                 ),  # workflow jobs of seconds, not of minutes
                 *("--web-host", "127.0.0.1", "--web-port", str(self._web_port)),
+                *("--github-host", self._github, "--hub-endpoint", self._hub, "--allow-http"),
                 *("--runner-base-url", self._github),
                 *("--runner-version", self._runner["version"]),
                 *("--runner-sha256", f"{self._runner['arch']}={self._runner['sha256']}"),
@@ -385,6 +388,7 @@ async def play(kubeconfig: Path, *, keep_log: Path | None, console: Console, web
             kubeconfig=kubeconfig,
             namespace=cluster.namespace,
             github=str(origins.github),
+            hub=str(origins.hub),
             runner=_runner_archive(),
             log=keep_log or directory / "operator.log",
             web_port=web_port,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import yaml
 
 from controller.adapters.github import credentials_from_secret
 from controller.api.address import github_target, is_github_url
+from controller.api.convert import to_pool
 from controller.api.runnerpool import API_VERSION, KIND, InvalidPool, RunnerPool
 from controller.cli.exits import MISTAKEN
+from controller.cli.hosts import ALLOW_HTTP
 from controller.cli.terminal import say, say_lines
+from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import ScopeKind
 from controller.core.naming import label_value
 from controller.ports import UpstreamError
@@ -164,7 +167,7 @@ class Wanted:
     help="The Hub's token.",
 )
 @click.option("--hf-endpoint", "endpoint", metavar="URL", help="Default: https://huggingface.co.")
-@click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
+@click.option("--allow-http", is_flag=True, help=ALLOW_HTTP)
 @click.option("--workflow", is_flag=True, help="Print the workflow instead of the manifests.")
 def init_command(
     *,
@@ -305,6 +308,10 @@ def _validate(pools: Sequence[Mapping[str, Any]], *, allow_http: bool) -> None:
         say(mistake, err=True)
     if mistakes:
         sys.exit(MISTAKEN)
+    hosts = replace(DEFAULT_HOSTS, allow_http=allow_http)
+    for note in dict.fromkeys(hosts.refuses_pool(to_pool(pool, allow_http=allow_http)) for pool in pools):
+        if note is not None:
+            say(f"Note: {note.message}", err=True)
 
 
 def _read(file: Path) -> str:

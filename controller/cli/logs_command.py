@@ -22,8 +22,10 @@ from controller.api.runnerpool import InvalidPool
 from controller.app import SystemClock
 from controller.cli.checks.hub import token_of
 from controller.cli.exits import INTERRUPTED
+from controller.cli.hosts import host_options
 from controller.cli.names import current_namespace
 from controller.cli.terminal import lines_of_log, print_raw, print_safe, say
+from controller.core.hosts import Hosts, Service
 from controller.core.model import HFJob, Pool
 from controller.core.naming import (
     LABEL_MANAGED_BY,
@@ -65,7 +67,7 @@ COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red")
     help="Print lines as the Hub sends them, with every escape sequence in them. Default: those are left out, but for colors on "
     "a terminal.",
 )
-@click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
+@host_options
 @click.option("--kubeconfig", metavar="FILE", help="Default: as kubectl.")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
 def logs_command(
@@ -77,7 +79,7 @@ def logs_command(
     hf_job: str | None,
     timestamps: bool,
     raw: bool,
-    allow_http: bool,
+    hosts: Hosts,
     kubeconfig: str | None,
     context: str | None,
 ) -> None:
@@ -99,7 +101,7 @@ def logs_command(
         name=name,
         namespace=namespace or current_namespace(kubeconfig, context),
         hf_job=hf_job,
-        allow_http=allow_http,
+        hosts=hosts,
     )
     printer = Printer(timestamps=timestamps, raw=raw)
     try:
@@ -117,7 +119,7 @@ class _Chosen:
     name: str
     namespace: str
     hf_job: str | None
-    allow_http: bool
+    hosts: Hosts
 
 
 class Printer:
@@ -216,13 +218,16 @@ async def _run(
 ) -> None:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(await connect(kubeconfig=kubeconfig, context=context))
-        pool = to_pool(await _pool(client, chosen), allow_http=chosen.allow_http)
+        hosts = chosen.hosts
+        pool = to_pool(await _pool(client, chosen), allow_http=hosts.allow_http)
+        if (refused := hosts.refuses(Service.HUB, pool.hub.endpoint)) is not None:
+            raise UpstreamError(refused)  # before its Secret is read
         secret = await KubernetesSecrets(client=client).read(pool.hub.secret)
         token = token_of(secret.data, pool.hub)
         clock, session = SystemClock(), await stack.enter_async_context(open_session())
         reader = _Reader(
-            jobs=HubJobs(account=pool.hub, token=token, session=session, clock=clock),
-            logs=HubLogs(account=pool.hub, token=token, session=session, clock=clock),
+            jobs=HubJobs(account=pool.hub, token=token, session=session, clock=clock, hosts=hosts),
+            logs=HubLogs(account=pool.hub, token=token, session=session, clock=clock, hosts=hosts),
             printer=printer,
             follow=follow,
             tail=tail,

@@ -17,8 +17,10 @@ from controller.adapters.kube.rights import SecretAccess
 from controller.adapters.kube.stop_switch import SwitchName
 from controller.adapters.names import Loop
 from controller.app import LeaderElection, Options, run
+from controller.cli.hosts import host_options
 from controller.cli.logs import configure_logging
 from controller.cli.names import Key, key_option
+from controller.core.hosts import Hosts
 from controller.core.reasons import Reason
 from controller.execute.spec import DOWNLOADS, RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL
@@ -82,7 +84,7 @@ def _namespaces(
     default="",
     help="Marks the runners that are this controller's. Default: the cluster's id; with --namespace and --leader-elect, one of the Lease. Two controllers in one cluster need two.",
 )
-@click.option("--allow-http", is_flag=True, help="Accept plain http to other machines; for simulators.")
+@host_options
 @click.option(
     "--web-host",
     metavar="ADDRESS",
@@ -227,7 +229,7 @@ def run_command(
     context: str | None,
     namespaces: tuple[str, ...],
     controller_id: str,
-    allow_http: bool,
+    hosts: Hosts,
     web_host: str,
     web_port: int,
     github_points_per_minute: int | None,
@@ -301,7 +303,7 @@ def run_command(
             github_interval=github_poll_seconds,
             hub_interval=hub_poll_seconds,
             parallel=parallel,
-            allow_http=allow_http,
+            hosts=hosts,
         ),
         web_host=web_host,
         web_port=web_port,

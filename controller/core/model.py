@@ -326,6 +326,8 @@ class Pool:
         deleting: ``metadata.deletionTimestamp`` is set.
         drain_request: Who asks for draining writes something new here again and again; empty when nobody does.
         draining: Somebody does ask (:func:`controller.core.plan.plan` says so).
+        refused: Why the spec's hosts are given no credentials (:mod:`controller.core.hosts`): nothing is launched, and what was launched
+            is ended. None where they are allowed.
         former: Older footprints that may still hold runners of this pool.
         last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None if it never launched.
         ends_by: For each place where something was launched, or was seen alive, epoch seconds by which all of it has met the Hub's
@@ -359,6 +361,7 @@ class Pool:
     deleting: bool = False
     drain_request: str = ""
     draining: bool = False
+    refused: Failure | None = None
     former: tuple[Footprint, ...] = ()
     last_launch_at: float | None = None
     ends_by: tuple[tuple[Place, float], ...] = ()
@@ -372,7 +375,12 @@ class Pool:
 
     @property
     def footprints(self) -> tuple[Footprint, ...]:
-        """Everywhere the pool may have runners: where it launches now, then its former places."""
+        """Everywhere the pool may have runners: where it launches now, then its former places.
+
+        Where the spec's hosts are refused, what it names is no such place, unless something was launched there before.
+        """
+        if self.refused is not None and self.bound(self.footprint.place) is None:
+            return self.former
         return (self.footprint, *self.former)
 
     def bound(self, place: Place) -> float | None:
@@ -390,8 +398,8 @@ class Pool:
 
     @property
     def held(self) -> bool:
-        """Whether a person wants nothing launched: by ``spec.paused``, or by the stop switch."""
-        return self.paused or self.stopped is not None
+        """Whether a person wants nothing launched: by ``spec.paused``, by the stop switch, or by the lists of hosts."""
+        return self.paused or self.stopped is not None or self.refused is not None
 
 
 # ---------------------------------------------------------------------------------------------------------------- GitHub

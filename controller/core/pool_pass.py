@@ -172,7 +172,7 @@ class PoolPass:
             for runner in self.runners
             if runner.track.workflow_job is None and runner.track.taken_at is not None
         ]
-        free = 0 if self.pool.leaving else len(self.capacity)
+        free = 0 if self.pool.leaving or self.pool.refused is not None else len(self.capacity)
         return Room(free=free, taken=taken, launches=self._may_launch_now())
 
     def _may_launch_now(self) -> int:
@@ -864,6 +864,8 @@ class PoolPass:
         )
 
     def _observed(self) -> bool:
+        if self.pool.refused is not None:
+            return True  # nothing that a list could show changes what is said of it
         lists = _answered(self.github_view) and _answered(self.hub_view)
         lists = lists and variables_seen(self.pool, self.given.snapshot)
         queue = self.demand.complete or bool(self.demand.unreadable)
@@ -990,6 +992,8 @@ class PoolPass:
         """Return why nothing at all is launched, where somebody has decided so."""
         if self.pool.leaving:
             return _waiting(Reason.Draining, count)
+        if self.pool.refused is not None:
+            return Waiting(reason=self.pool.refused.reason, count=count, message=self.pool.refused.message)
         if self.pool.stopped is not None:
             return Waiting(reason=self.pool.stopped.reason, count=count, message=self.pool.stopped.message)
         return _waiting(Reason.Paused, count) if self.pool.paused else None

@@ -46,6 +46,11 @@ class Reason(Enum):
         "The spec has a mistake that the API server could not see; the message says how to write it right."
     )
     SpecContradiction = "The spec says something against itself, or against how GitHub and the Hub work; the message says what to write instead."
+    HostNotAllowed = (
+        "The pool names a host of GitHub or of a Hub to which this controller sends no credentials: nothing is read or launched there, "
+        "and what was launched there while it was allowed is only ended. Correct the host, or ask whoever runs the controller to allow "
+        "it; the message has the value."
+    )
     UnknownFlavor = "The Hub offers no such hardware flavor; the message names the nearest ones."
     SecretMissing = "A Secret that the pool names does not exist; create it in the pool's namespace."
     SecretForbidden = (

@@ -141,8 +141,8 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _reconciling(report, stalled),
         _Aspect("Stalled", stalled is not None, *(stalled or _fine(Reason.Serving))),
         _allowed(report.pool),
-        _reachable("GitHubReachable", report.github, seen=report.observed),
-        _reachable("HubReachable", report.hub, seen=report.observed),
+        _reachable("GitHubReachable", report.github, report, report.github_seen_at),
+        _reachable("HubReachable", report.hub, report, report.hub_seen_at),
         _repositories(report),
         _launches(report),
         _intents(report),
@@ -169,7 +169,7 @@ def _told(failure: Failure) -> tuple[Reason, str]:
 
 
 def _what_needs_a_person(report: PoolReport) -> tuple[Reason, str] | None:
-    for failure in (*report.failures, report.github, report.hub, _blinded_by(report)):
+    for failure in (report.pool.refused, *report.failures, report.github, report.hub, _blinded_by(report)):
         if failure is not None and failure.disposition is Disposition.PERSON:
             return _told(failure)
     for known in report.memory.backoffs.values():
@@ -270,18 +270,23 @@ def _ready_but_for_the_switch(
     return _Aspect("Ready", True, *_fine(Reason.Serving if report.pool.max_runners else Reason.NoneAllowed))
 
 
-def _reachable(type_: str, failure: Failure | None, *, seen: bool) -> _Aspect:
+def _reachable(type_: str, failure: Failure | None, report: PoolReport, seen_at: float | None) -> _Aspect:
+    refused = report.pool.refused
     if failure is not None:
         return _Aspect(type_, False, *_told(failure))
+    if refused is not None and seen_at is None:
+        return _Aspect(type_, None, *_told(refused))  # it is not asked
     return (
         _Aspect(type_, True, *_fine(Reason.Reachable))
-        if seen
+        if report.observed
         else _Aspect(type_, None, *_fine(Reason.Pending))
     )
 
 
 def _repositories(report: PoolReport) -> _Aspect:
     unreadable = report.demand.unreadable
+    if report.pool.refused is not None:
+        return _Aspect("RepositoriesReadable", None, *_told(report.pool.refused))
     if unreadable:
         first = unreadable[0][1]
         named = "; ".join(f"{repository}: {failure.message}" for repository, failure in unreadable[:3])

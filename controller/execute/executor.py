@@ -32,6 +32,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from controller.core.endings import Endings
 from controller.core.gc import Retire
 from controller.core.intents import Intent
 from controller.core.lifecycle import Effect, InFlight
@@ -190,6 +191,10 @@ class Executor:
     def hold(self, secrets: Collection[SecretRef]) -> None:
         """See :class:`controller.ports.Connections`: what these held last ends what pools that leave have launched."""
         self._connections.hold(secrets)
+
+    def let_end(self, endings: Endings) -> None:
+        """See :class:`controller.ports.Connections`: what may be ended at hosts that are not allowed any more."""
+        self._connections.let_end(endings)
 
     def take_results(self) -> Sequence[Result]:
         """Hand over how effects ended since the last call."""

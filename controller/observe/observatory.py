@@ -27,6 +27,7 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
+from controller.core.reasons import Reason
 from controller.core.suspicion import Check, Wanted
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.looks import LookObserver
@@ -103,7 +104,7 @@ class Observatory:
         """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
         basis = tuple(
             (
-                *(p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group, p.flavors),
+                *(p.uid, p.footprint, p.footprints, p.include, p.exclude, p.runner_group, p.flavors),
                 _variables(p),
             )
             for p in pools
@@ -115,8 +116,12 @@ class Observatory:
         return True
 
     def _follow(self, pools: Sequence[Pool]) -> bool:
-        """Follow what the pools need; return whether all of it is. What cannot be followed costs its own pools alone."""
+        """Follow what the pools need; return whether all of it is. What cannot be followed costs its own pools alone.
+
+        Of a pool whose hosts are refused that is where something of it may live, and nothing else.
+        """
         places = [place for pool in pools for place in pool.footprints]
+        pools = [pool for pool in pools if pool.refused is None]
         sources = sorted({pool.source for pool in pools})
         whole = self._keep(self.queues, sources, self._open_queue)
         whole &= self._keep(self.single, sources, self._open_single)
@@ -131,7 +136,9 @@ class Observatory:
         whole &= self._follow_groups(pools)
         accounts = sorted({p.account for p in places})
         whole &= self._keep(self.accounts, accounts, self._open_account)
-        whole &= self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+        whole &= self._keep(
+            self.endpoints, sorted({pool.hub.endpoint for pool in pools}), self._open_endpoint
+        )
         for endpoint, hardware in self.endpoints.items():
             hardware.want({flavor for p in pools if p.hub.endpoint == endpoint for flavor in p.flavors})
         whole &= self._follow_variables(pools)
@@ -377,7 +384,9 @@ class Observatory:
 
 
 def _lasting(seen: Observation[Any] | None) -> bool:
-    return seen is not None and seen.failure is not None and seen.failure.lasting
+    """Return whether a person must mend something, perhaps in a Secret."""
+    failure = seen.failure if seen is not None else None
+    return failure is not None and failure.lasting and failure.reason is not Reason.HostNotAllowed
 
 
 def _variables(pool: Pool) -> tuple[SecretEnv, ...]:

@@ -24,6 +24,7 @@ from controller.api.convert import (
 )
 from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
 from controller.core.drained import ends_by
+from controller.core.hosts import Hosts
 from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.reasons import Reason
@@ -68,14 +69,14 @@ REMEMBERED = 1_000
 class PoolRegistry:
     """RunnerPools by key."""
 
-    def __init__(self, *, allow_http: bool, changed: Callable[[], None]) -> None:
+    def __init__(self, *, hosts: Hosts, changed: Callable[[], None]) -> None:
         """Build an empty registry.
 
         Args:
-            allow_http: Accept plain http for hosts beyond loopback (``--allow-http``, for simulators).
+            hosts: To which hosts credentials may be sent.
             changed: Called when a pool's spec or existence changed.
         """
-        self._allow_http = allow_http
+        self._hosts = hosts
         self._changed = changed
         self._pools: dict[PoolKey, Pool] = {}
         self._rejected: dict[PoolKey, Rejected] = {}
@@ -108,7 +109,7 @@ class PoolRegistry:
             known = None  # deleted and made again under the same name: another pool
         status = self._statuses.setdefault(uid, said(body.get("status")))
         try:
-            pool = to_pool(body, allow_http=self._allow_http)
+            pool = to_pool(body, allow_http=self._hosts.allow_http)
         except InvalidPool as error:
             self._reject(key, uid, metadata, str(error), known)
             return
@@ -116,6 +117,7 @@ class PoolRegistry:
             log.exception("RunnerPool not read", extra={"pool": str(key), "reason": "InternalError"})
             self._reject(key, uid, metadata, Reason.InternalError.meaning, known)
             return
+        pool = replace(pool, refused=self._hosts.refuses_pool(pool))
         pool = _remembering(pool, status) if known is None else _following(pool, known)
         told = said(body.get("status"))
         pool = replace(pool, interruptions=interruptions(told), suspicions=suspicions(told))
@@ -136,6 +138,7 @@ class PoolRegistry:
         request = (metadata.get("annotations") or {}).get(DRAIN_ANNOTATION, "")
         if known is None and (deleting or request):
             known = stand_in(metadata, self._statuses[uid])
+            known = known and replace(known, refused=self._hosts.refuses_pool(known))
             known = known and _remembering(known, self._statuses[uid])
         follows = replace(known, deleting=deleting, drain_request=request) if known else None
         if follows is None:
@@ -298,13 +301,26 @@ def _remembering(pool: Pool, status: Mapping[str, Any]) -> Pool:
         last_launch_at=last_launch_at(status),
         ends_by=bounds(status, namespace=namespace, ends_by=partial(ends_by, pool)),
     )
-    return _with_former(known, told)
+    return _with_former(_as_it_was(known, told), told)
 
 
 def _following(pool: Pool, known: Pool) -> Pool:
     """Return a pool with what this process knows of it."""
     now = replace(pool, last_launch_at=known.last_launch_at, ends_by=known.ends_by)
-    return _with_former(now, (*known.former, known.footprint))
+    places = (*known.former, known.footprint)
+    return _with_former(_as_it_was(now, places), places)
+
+
+def _as_it_was(pool: Pool, places: Iterable[Footprint]) -> Pool:
+    """Return a pool whose hosts are refused with the credentials that launched at its place, and with no others.
+
+    1. A host is taken from the list; a pool has runners there, which are ended.  2. Somebody writes the name of another Secret into
+    its spec. That Secret was never meant for this host.
+    """
+    if pool.refused is None:
+        return pool
+    used = next((one for one in places if one.place == pool.footprint.place), pool.footprint)
+    return replace(pool, source=used.registrations.source, hub=used.account)
 
 
 def _with_former(pool: Pool, places: Iterable[Footprint]) -> Pool:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.intents import Intent
 from controller.core.model import Flavor
 from controller.execute.executor import Executor
@@ -32,7 +33,7 @@ class Settings:
         github_interval: Seconds between two looks at GitHub where there is work.
         hub_interval: Seconds between two looks at the Hub where something lives.
         parallel: Effects at once per place and kind.
-        allow_http: Accept plain http beyond loopback, for simulators.
+        hosts: To which hosts credentials may be sent.
     """
 
     controller_id: str
@@ -40,7 +41,7 @@ class Settings:
     github_interval: float = GITHUB_INTERVAL
     hub_interval: float = HUB_INTERVAL
     parallel: int = 16
-    allow_http: bool = False
+    hosts: Hosts = DEFAULT_HOSTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def assemble(
     switch = switch or SwitchObserver()
     switch.on_change(wake.set)
     # What is known: pools, and what the services show.
-    registry = PoolRegistry(allow_http=settings.allow_http, changed=wake.set)
+    registry = PoolRegistry(hosts=settings.hosts, changed=wake.set)
     observatory = Observatory(
         connections=connections,
         clock=clock,
@@ -124,7 +125,7 @@ def assemble(
         launched=observatory.launched,
         settled=wake.set,
         stopped=switch.stops_for,
-        allow_http=settings.allow_http,
+        allow_http=settings.hosts.allow_http,
         parallel=settings.parallel,
     )
     reconciler = Reconciler(
@@ -141,6 +142,7 @@ def assemble(
         token=token,
         recorder=recorder,
         wake=wake,
+        hosts=settings.hosts,
         switch=lambda: switch.state,
     )
     return Controller(

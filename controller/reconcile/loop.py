@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from controller.core.drained import is_left, last_seen_launch
+from controller.core.endings import endings
+from controller.core.hosts import Hosts
 from controller.core.intents import unseen_launches
 from controller.core.lifecycle import find_shown, is_of_pool
 from controller.core.measure import Chronicle, Fact, Seen
@@ -117,9 +119,11 @@ class Reconciler:
         token: Callable[[], str],
         recorder: Recorder,
         wake: asyncio.Event,
+        hosts: Hosts,
         switch: Callable[[], StopSwitch] = lambda: NO_SWITCH,
     ) -> None:
         self._registry = registry
+        self._hosts = hosts
         self._switch = switch
         self._observatory = observatory
         self._executor = executor
@@ -212,6 +216,9 @@ class Reconciler:
                 self._registry.note_launch(action.pool.uid, self._clock.wall())
         self._note_endings(done, snapshot)
         self._executor.hold(_secrets_of_pools_that_leave(self._registry.pools, done))
+        self._executor.let_end(
+            endings(self._registry.pools, self._hosts, began=self._start.wall, wall=self._clock.wall())
+        )
         others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(_busy_places(done), _busy_repositories(done), _served_runs(done))
         self._observatory.look(*_to_look_at(done))
@@ -425,7 +432,11 @@ def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
     busy: dict[Footprint, bool] = {}
     for report in done.reports.values():
         pool = report.pool
-        launches = pool.max_runners > 0 and not pool.paused and (report.demand.queued or pool.min_idle)
+        launches = (
+            pool.max_runners > 0
+            and not (pool.paused or pool.refused)
+            and (report.demand.queued or pool.min_idle)
+        )
         wanted = bool(report.runners or launches or pool.leaving)
         for place in pool.footprints:
             busy[place] = busy.get(place, False) or wanted

@@ -23,6 +23,7 @@ from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.intents import KubernetesIntents
 from controller.api.runnerpool import DRAIN_ANNOTATION
+from controller.core.hosts import Hosts
 from controller.core.measure import Fact
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.report import Plan
@@ -48,6 +49,9 @@ from controller.sim.machine import Boot, RunnerMachine
 
 GITHUB, HUB = "http://127.0.0.1:1", "http://127.0.0.1:2"
 """Origins of the simulated services; nothing listens there, the transports answer."""
+
+HOSTS = Hosts.listed(github=[GITHUB], hub=[HUB], allow_http=True)
+"""To which hosts a controller sends credentials, unless said."""
 
 NAMESPACE = "ci"
 
@@ -177,6 +181,8 @@ class Simulation:
         self._intervals = (github_interval, hub_interval)
         self._connects_in = connects_in
         self._stop_switch = stop_switch
+        self.hosts = HOSTS
+        """To which hosts controllers that are started from now on send credentials."""
         self._names = 0
         self._starts = 0
         self._time = loop.create_task(drive(self.hub.platform), name="hub-time")
@@ -286,7 +292,7 @@ class Simulation:
                 runner=RunnerVersion(),
                 github_interval=self._intervals[0],
                 hub_interval=self._intervals[1],
-                allow_http=True,
+                hosts=self.hosts,
             ),
             connections=connections,
             statuses=self.cluster,
@@ -328,6 +334,7 @@ class Simulation:
         transport = SimTransport2(self.hub_exchange, incarnation=incarnation)
         session = open_session(transport=transport, before_send=before_send)
         shares = Shares()
+        hosts = self.hosts
 
         def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
             return GitHubConnection(
@@ -338,6 +345,8 @@ class Simulation:
                 before_send=before_send,
                 meter=lambda answer, _: meter.answered(source, answer.status),
                 shares=shares,
+                hosts=hosts,
+                may_end=lambda: connections.may_end(source),
             )
 
         def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
@@ -347,19 +356,23 @@ class Simulation:
                 session=session,
                 clock=clock,
                 meter=lambda status: meter.answered(account, status),
+                hosts=hosts,
+                may_end=lambda: connections.may_end(account),
             )
 
         def open_hardware(endpoint: str) -> HubHardware:
-            return HubHardware(session=session, endpoint=endpoint, clock=self.clock)
+            return HubHardware(session=session, endpoint=endpoint, clock=self.clock, hosts=hosts)
 
         cache = SecretCache(secrets=self.cluster, clock=clock)
-        return SecretConnections(
+        connections = SecretConnections(
             cache=cache,
             open_github=open_github,
             open_hub=open_hub,
             open_hardware=open_hardware,
+            hosts=hosts,
             meter=meter,
         )
+        return connections
 
     async def _finalize(self, controller: Controller) -> None:
         """Stand in for kopf's delete handler."""

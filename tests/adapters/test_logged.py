@@ -10,11 +10,13 @@ from controller.adapters.github.auth import credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
+from controller.core.hosts import Hosts
 from controller.core.model import GitHubSource, HubAccount, Scope, ScopeKind, SecretRef
 from controller.ports import LaunchSpec
 from controller.sim.clock import ManualClock
 
 NOWHERE = "https://127.0.0.1:1"
+HOSTS = Hosts.listed(github=[NOWHERE], hub=[NOWHERE])
 SECRETS = {
     name: f"{name}_secret_0123456789" for name in ("ghp", "hf", "jit", "proxy")
 }  # never written as a whole
@@ -29,6 +31,7 @@ async def ask_github() -> None:
         source=GitHubSource(api_url=f"{NOWHERE}/api/v3", secret=SecretRef("ci", "gh"), owner="acme"),
         credentials=credentials_from_secret({"token": SECRETS["ghp"]}),
         clock=ManualClock(),
+        hosts=HOSTS,
     )
     try:
         await github.registrations(Scope(kind=ScopeKind.REPOSITORY, owner="acme", repository="lib"))
@@ -43,6 +46,7 @@ async def ask_hub() -> None:
             token=SECRETS["hf"],
             session=session,
             clock=ManualClock(),
+            hosts=HOSTS,
         )
         await jobs.launch(
             LaunchSpec(

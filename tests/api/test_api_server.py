@@ -73,8 +73,8 @@ def test_the_api_server_accepts_what_the_models_accept(
     )
     # Nothing was pruned, and what the API server filled in is what the models fill in.
     assert (
-        RunnerPool.parse(stored, allow_http=False).spec
-        == RunnerPool.parse(manifest(changes), allow_http=False).spec
+        RunnerPool.parse(stored, allow_http=True).spec
+        == RunnerPool.parse(manifest(changes), allow_http=True).spec
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.api.address import github_target, is_loopback
+from controller.api.address import github_target
 from controller.api.convert import (
     bounds,
     footprints,
@@ -49,7 +49,7 @@ from tests.api.cases import GOOD, as_stored, github, manifest
 
 
 def pool(changes: dict[str, Any] | None = None) -> Pool:
-    return to_pool(manifest(changes), allow_http=False)
+    return to_pool(manifest(changes), allow_http=True)
 
 
 def test_the_least_pool_becomes_the_planners_pool() -> None:
@@ -193,25 +193,6 @@ def test_a_url_tells_the_api_and_the_scope(url: str, api_url: str, path: str) ->
 def test_a_url_that_names_nothing_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="names no GitHub owner"):
         github_target(url)
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("http://127.0.0.1:1/", True),
-        ("http://127.8.8.8/", True),
-        ("http://localhost:80/", True),
-        ("http://sim.localhost/", True),
-        ("http://[::1]/", True),
-        ("http://localhost.example.com/", False),
-        ("http://0.0.0.0/", False),
-        ("http://128.0.0.1/", False),
-        ("http://[::2]/", False),
-        ("http://[nonsense]/", False),
-    ],
-)
-def test_loopback_is_this_machine_only(url: str, expected: bool) -> None:
-    assert is_loopback(url) is expected
 
 
 # ------------------------------------------------------------------------------------------- what status brings back

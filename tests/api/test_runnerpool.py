@@ -19,7 +19,7 @@ def mistakes(obj: Any, *, allow_http: bool = False) -> tuple[Mistake, ...]:
 
 @pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
 def test_a_right_pool_is_accepted(changes: dict[str, Any]) -> None:
-    assert RunnerPool.parse(manifest(changes), allow_http=False).metadata.name == "t4"
+    assert RunnerPool.parse(manifest(changes), allow_http=True).metadata.name == "t4"
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
@@ -111,9 +111,13 @@ def test_an_unknown_field_is_named_with_the_nearest_one(
         ("huggingface.endpoint", "http://10.0.0.1:8081"),
         ("github.url", "http://localhost.example.com/acme/lib"),
         ("github.url", "http://127.0.0.1.example.com/acme/lib"),
+        ("github.url", "http://localhost/acme/lib"),
+        ("github.url", "http://github.localhost/acme/lib"),
+        ("github.url", "http://[::1]:8080/acme/lib"),
+        ("huggingface.endpoint", "http://127.0.0.1:8081"),
     ],
 )
-def test_plain_http_beyond_loopback_needs_the_controllers_consent(field: str, url: str) -> None:
+def test_plain_http_needs_the_controllers_consent(field: str, url: str) -> None:
     (mistake,) = mistakes(manifest({field: url}))
     assert mistake.path == f"spec.{field}"
     assert "--allow-http" in mistake.sentence

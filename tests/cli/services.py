@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,11 @@ class Services:
         """Give the App's installation exactly these permissions."""
         number = self.app["installations"][0]["id"]
         self.change(f"installations/{number}", {"permissions": permissions})
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a command needs to send credentials to both."""
+        return ("--github-host", self.github, "--hub-endpoint", self.hub, "--allow-http")
 
     # ------------------------------------------------------------------------------------------------------- manifests
     def pool(self, name: str = "t4", *, owner_url: bool = True, **spec: Any) -> dict[str, Any]:
@@ -153,3 +159,10 @@ def _set_up(github: str, hub: str) -> Mapping[str, Any]:
     httpx.post(f"{hub}/_sim/knobs", json=hurry).raise_for_status()
     app: Mapping[str, Any] = made.json()["apps"][0]
     return app
+
+
+def allowing(text: str) -> list[str]:
+    """Return the flags that allow the simulated services that manifests name, and nothing else."""
+    named = sorted(set(re.findall(r"http://127\.0\.0\.1:[0-9]+", text)))
+    flags = [word for one in named for word in ("--github-host", one, "--hub-endpoint", one)]
+    return [*flags, "--allow-http"] if named else []

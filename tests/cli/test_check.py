@@ -20,13 +20,22 @@ from controller.cli.checks.inputs import Subject
 from controller.cli.checks.pools import check_image
 from controller.core.reasons import Reason
 from controller.sim.github.keys import TEST_PRIVATE_KEY
-from tests.cli.services import CLASSIC, FINE, FOR_RUNNERS, HF_TOKEN, Services, manifests, secret
+from tests.cli.services import (
+    CLASSIC,
+    FINE,
+    FOR_RUNNERS,
+    HF_TOKEN,
+    Services,
+    allowing,
+    manifests,
+    secret,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def check(text: str, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["check", "-", *arguments], input=text)
+    return CliRunner().invoke(main, ["check", "-", *allowing(text), *arguments], input=text)
 
 
 def found(text: str, *arguments: str) -> list[dict[str, Any]]:

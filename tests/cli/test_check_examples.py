@@ -41,7 +41,9 @@ def test_an_example_passes_the_check(services: Services, folder: str) -> None:
         secret(spec["huggingface"]["tokenSecret"], {"token": HF_TOKEN}),
         *(secret(one["secret"], {one["key"]: "x"}, FOR_RUNNERS) for one in spec.get("secretEnv", [])),
     ]
-    result = CliRunner().invoke(main, ["check", "-", "--json"], input=manifests(pool, *needed))
+    result = CliRunner().invoke(
+        main, ["check", "-", "--json", *services.flags], input=manifests(pool, *needed)
+    )
     findings = json.loads(result.stdout)["findings"]
     assert [one for one in findings if one["severity"] == "error"] == []
     assert "Price" in {one["reason"] for one in findings}

@@ -120,8 +120,9 @@ def test_what_it_prints_passes_the_check(services: Services, key_file: str, tmp_
         *("--github-url", f"{services.github}/acme", "--repository", "lib", "--hf-namespace", "acme"),
         *("--flavor", "t4-small", "--flavor", "cpu-upgrade", "--hf-endpoint", services.hub, "-n", "ci"),
         *("--app-id", str(services.app["id"]), "--app-key-file", key_file, "--hf-token-file", str(token)),
+        "--allow-http",
     )
-    checked = CliRunner().invoke(main, ["check", "-", "--strict"], input=made.stdout)
+    checked = CliRunner().invoke(main, ["check", "-", "--strict", *services.flags], input=made.stdout)
     assert checked.exit_code == 0, checked.output
     assert "2 pools checked: 0 errors, 0 warnings" in checked.stdout
 

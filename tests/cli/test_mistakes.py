@@ -17,7 +17,10 @@ from tests.cli.services import Services, manifests
 
 def told(services: Services, mistake: Mistake) -> list[dict[str, Any]]:
     pool = mistake.applied_to(services.pool())
-    result = CliRunner().invoke(main, ["check", "-", "--json"], input=manifests(pool, *services.secrets()))
+    # Plain http is a mistake where it was not asked for, as the simulated services need it.
+    flags = [] if mistake.says == "write https" else services.flags
+    text = manifests(pool, *services.secrets())
+    result = CliRunner().invoke(main, ["check", "-", "--json", *flags], input=text)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     return [one for one in json.loads(result.stdout)["findings"] if one["severity"] != "note"]
 

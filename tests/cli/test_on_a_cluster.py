@@ -45,7 +45,12 @@ class Scene:
         return _do(self.kubeconfig, what)
 
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(main, [*arguments, "--kubeconfig", self.kubeconfig])
+        return CliRunner().invoke(main, self.told(*arguments))
+
+    def told(self, command: str, *arguments: str) -> list[str]:
+        """Return a whole command line; only what sends credentials is told where they may go."""
+        hosts = self.services.flags if command in ("check", "logs") else ()
+        return [command, *arguments, *hosts, "--kubeconfig", self.kubeconfig]
 
     def runner(self, token: str) -> str:
         return f"t4-hfr-0a1b2c-{digest(self.uid)}-{token}"
@@ -303,11 +308,7 @@ def test_ctrl_c_ends_what_goes_on_for_ever_with_130(scene: Scene, command: list[
             sys.executable,
             "-m",
             "controller",
-            *command,
-            "-n",
-            scene.namespace,
-            "--kubeconfig",
-            scene.kubeconfig,
+            *scene.told(*command, "-n", scene.namespace),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -323,6 +323,9 @@ class _Connections:
         await self._world.script.play("secret")
         return self._world.secrets[ref]
 
+    def let_end(self, endings: object) -> None:
+        """Not looked at."""
+
     def hold(self, secrets: object) -> None:
         """Nothing is taken away."""
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.measure import Fact, Measure
 from controller.core.model import (
     Footprint,
@@ -237,7 +238,7 @@ async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) ->
     from controller.reconcile.loop import Reconciler
 
     metrics = Metrics(clock=Time())
-    registry = PoolRegistry(allow_http=False, changed=lambda: None)
+    registry = PoolRegistry(hosts=DEFAULT_HOSTS, changed=lambda: None)
     reconciler = Reconciler(
         registry=registry,
         observatory=Broken(),
@@ -250,6 +251,7 @@ async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) ->
         token=lambda: "token",
         recorder=metrics,
         wake=asyncio.Event(),
+        hosts=DEFAULT_HOSTS,
     )
     passes = asyncio.create_task(reconciler.run())
     await asyncio.sleep(0)

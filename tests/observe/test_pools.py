@@ -13,6 +13,7 @@ from controller.api.convert import write_down
 from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.core.drained import ends_by
 from controller.core.evidence import LIST_LAG
+from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.intents import Intent, Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.money import timeout_seconds
@@ -61,7 +62,7 @@ def status_of(of: Pool) -> dict[str, Any]:
 class Registry(PoolRegistry):
     def __init__(self) -> None:
         self.wakes = 0
-        super().__init__(allow_http=False, changed=self._count)
+        super().__init__(hosts=DEFAULT_HOSTS, changed=self._count)
 
     def _count(self) -> None:
         self.wakes += 1

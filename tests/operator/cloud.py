@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,6 +129,11 @@ class Cloud:
     hub_url: str = ""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _secrets: set[str] = field(default_factory=set)
+
+    @property
+    def flags(self) -> Sequence[str]:
+        """What the operator needs to send credentials to both."""
+        return ("--github-host", self.github_url, "--hub-endpoint", self.hub_url, "--allow-http")
 
     def account(self) -> Account:
         """Open an account: an organization with a repository ``lib``, an App installed on it, a namespace on the Hub."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import copy
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -101,7 +101,7 @@ async def operator(
     It ends with the module: tests of other modules have RunnerPools on the same API server that it must not touch.
     """
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    async with of_the_whole_cluster(service_account, admin, log) as process:
+    async with of_the_whole_cluster(service_account, admin, log, hosts=cloud.flags) as process:
         yield process
     assert "is forbidden: User" not in process.log, "rbac.yaml lacks a rule"
     shown = [secret for secret in cloud.secrets() if secret in process.log]
@@ -110,7 +110,7 @@ async def operator(
 
 @contextlib.asynccontextmanager
 async def of_the_whole_cluster(
-    service_account: Path, admin: Client, log: Path
+    service_account: Path, admin: Client, log: Path, *, hosts: Sequence[str]
 ) -> AsyncIterator[OperatorProcess]:
     """Run an operator of all namespaces with its rules, which go with it."""
     granted = [obj for obj in RBAC if obj["kind"].startswith("ClusterRole") or leads(obj)]
@@ -119,7 +119,7 @@ async def of_the_whole_cluster(
         await apply(admin, obj)
     await until(lambda: allowed(service_account, pools_path()), "the ClusterRole is in force")
     await make_lease(service_account)
-    process = OperatorProcess(kubeconfig=service_account, log=log)
+    process = OperatorProcess(kubeconfig=service_account, log=log, hosts=hosts)
     try:
         await process.start(
             *("--leader-elect", "--lease-namespace", HOME, "--debug-plan"),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,10 +38,17 @@ async def command(kubeconfig: Path, *arguments: str) -> Ended:
 
 
 class OperatorProcess:
-    """One run of ``hf-runner-controller run``; its log goes to a file."""
+    """One run of ``hf-runner-controller run``; its log goes to a file.
 
-    def __init__(self, *, kubeconfig: Path, log: Path) -> None:
+    Args:
+        kubeconfig: Of its ServiceAccount.
+        log: The file.
+        hosts: Flags that say where it may send credentials.
+    """
+
+    def __init__(self, *, kubeconfig: Path, log: Path, hosts: Sequence[str]) -> None:
         self.kubeconfig = kubeconfig
+        self._hosts = hosts
         self.log_file = log
         self._began_at = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -56,7 +64,7 @@ class OperatorProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "controller", "run", *HASTE),
                 *("--kubeconfig", str(self.kubeconfig), "--web-host", "127.0.0.1", "--web-port", "0"),
-                *("--log-level", "debug", *arguments),
+                *("--log-level", "debug", *self._hosts, *arguments),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},

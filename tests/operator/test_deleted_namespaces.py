@@ -75,10 +75,12 @@ async def test_pools_of_a_watched_namespace_go_with_it_and_the_others_are_served
     gone, other = await new_namespace(), await new_namespace()
     for one in (gone, other):
         await granted_in(one)
-    operator = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log")
+    operator = OperatorProcess(
+        kubeconfig=service_account, log=tmp_path / "operator.log", hosts=gone.account.cloud.flags
+    )
     try:
         await operator.start(
-            *("--controller-id", gone.name, "--allow-http"),
+            *("--controller-id", gone.name),
             *("--namespace", gone.name, "--namespace", other.name),
         )
         await gone.apply("unserved")
@@ -109,10 +111,12 @@ async def test_a_namespace_that_may_not_be_listed_costs_the_others_nothing(
     """It was deleted while the controller did not run, without the ClusterRole: Role and RoleBinding are gone."""
     gone, other = await new_namespace(), await new_namespace()
     await granted_in(other)
-    operator = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log")
+    operator = OperatorProcess(
+        kubeconfig=service_account, log=tmp_path / "operator.log", hosts=gone.account.cloud.flags
+    )
     try:
         await operator.start(
-            *("--controller-id", gone.name, "--allow-http"),
+            *("--controller-id", gone.name),
             *("--namespace", gone.name, "--namespace", other.name),
         )
         await other.apply()

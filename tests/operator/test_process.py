@@ -13,8 +13,10 @@ import yaml
 from controller.adapters.kube.client import Identity, connect
 from controller.app import Alone
 from controller.core.evidence import LIST_LAG
+from controller.core.hosts import DEFAULT_HOSTS
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
+from tests.operator.cloud import Cloud
 from tests.operator.cluster import PATIENCE, Namespace, apply, path_for, until
 from tests.operator.conftest import CRD, NewNamespace, granted_in, install_crd
 from tests.operator.process import OperatorProcess
@@ -24,9 +26,9 @@ pytestmark = [pytest.mark.controlplane, pytest.mark.asyncio(loop_scope="session"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def alone(service_account: Path, tmp_path: Path) -> AsyncIterator[OperatorProcess]:
+async def alone(service_account: Path, tmp_path: Path, cloud: Cloud) -> AsyncIterator[OperatorProcess]:
     """An operator that a test starts itself."""
-    process = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log")
+    process = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log", hosts=cloud.flags)
     yield process
     await process.kill()
 
@@ -249,7 +251,7 @@ async def test_a_user_who_is_a_mere_number_can_watch(monkeypatch: pytest.MonkeyP
     watch = Watch()
 
     await watch.start(
-        PoolRegistry(allow_http=False, changed=lambda: None),
+        PoolRegistry(hosts=DEFAULT_HOSTS, changed=lambda: None),
         identity=identity,
         namespaces=["ci"],
         leadership=Alone("this one"),

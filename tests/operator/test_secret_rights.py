@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from controller.adapters.kube.client import Client, path_of
 from controller.adapters.kube.rights import may, to_read
+from tests.operator.cloud import Cloud
 from tests.operator.cluster import Namespace, until
 from tests.operator.conftest import ACCOUNT, delete, of_the_whole_cluster, secrets_binding
 from tests.operator.process import OperatorProcess, command
@@ -21,11 +22,11 @@ pytestmark = [pytest.mark.controlplane, pytest.mark.asyncio(loop_scope="session"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def refused(
-    service_account: Path, admin: Client, tmp_path_factory: pytest.TempPathFactory
+    service_account: Path, admin: Client, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[OperatorProcess]:
     """An operator of the whole cluster that may be refused something."""
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    async with of_the_whole_cluster(service_account, admin, log) as process:
+    async with of_the_whole_cluster(service_account, admin, log, hosts=cloud.flags) as process:
         yield process
 
 

@@ -12,6 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.operator.cluster import Namespace, condition, count, until
 from tests.operator.process import OperatorProcess, command
 
+MISTYPED = "https://[:1]/acme/lib"
+"""An address that the API server takes, and that names no host."""
+
 pytestmark = [
     pytest.mark.controlplane,
     pytest.mark.asyncio(loop_scope="session"),
@@ -76,29 +79,34 @@ async def test_kubectl_get_shows_flavors_queue_and_state(namespace: Namespace) -
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "reason", "says"),
     [
-        ("http://ghes.internal/acme/lib", "write https://"),
-        ("https://[:1]/acme/lib", "spec.github.url"),
+        (MISTYPED, "InvalidSpec", "spec.github.url"),
+        ("https://ghes.internal/acme/lib", "HostNotAllowed", "--github-host ghes.internal"),
     ],
 )
 async def test_a_mistake_that_only_the_operator_sees_is_told_and_can_be_mended(
-    namespace: Namespace, url: str, says: str
+    namespace: Namespace, url: str, reason: str, says: str
 ) -> None:
     await namespace.apply(github={"url": url})
 
-    refused = await namespace.until_condition("Ready", "False", "InvalidSpec")
+    refused = await namespace.until_condition("Ready", "False", reason)
     assert says in refused["message"]
-    await namespace.until_condition("Stalled", "True", "InvalidSpec")
+    await namespace.until_condition("Stalled", "True", reason)
 
     await namespace.apply()
     await namespace.until_ready()
     await namespace.until_condition("Stalled", "False")
 
 
-async def test_an_invalid_pool_can_be_deleted(namespace: Namespace) -> None:
-    await namespace.apply(github={"url": "http://ghes.internal/acme/lib"})
-    await namespace.until_condition("Ready", "False", "InvalidSpec")
+@pytest.mark.parametrize(
+    ("url", "reason"), [(MISTYPED, "InvalidSpec"), ("https://ghes.internal/acme/lib", "HostNotAllowed")]
+)
+async def test_a_pool_that_was_never_followed_can_be_deleted(
+    namespace: Namespace, url: str, reason: str
+) -> None:
+    await namespace.apply(github={"url": url})
+    await namespace.until_condition("Ready", "False", reason)
 
     await namespace.delete()
 
@@ -109,7 +117,7 @@ async def test_a_pool_that_turns_invalid_goes_on_serving_what_it_was(namespace: 
     account = namespace.account
     await namespace.apply()
     await namespace.until_ready()
-    await namespace.apply(github={"url": "http://ghes.internal/acme/lib"})
+    await namespace.apply(github={"url": MISTYPED})
     await namespace.until_condition("Ready", "False", "InvalidSpec")
 
     (job,) = account.queue()

@@ -62,7 +62,9 @@ async def served(
     await granted_in(namespace)
     await of_chart(admin, namespace)
     await until(lambda: allowed(service_account, at(VALUES)), "the switch may be read")
-    process = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log")
+    process = OperatorProcess(
+        kubeconfig=service_account, log=tmp_path / "operator.log", hosts=namespace.account.cloud.flags
+    )
     try:
         await process.start(
             *("--controller-id", namespace.name, "--namespace", namespace.name),
@@ -154,7 +156,9 @@ async def test_a_controller_that_may_not_read_it_launches_nothing_and_says_so(
     namespace: Namespace, service_account: Path, tmp_path: Path
 ) -> None:
     await granted_in(namespace)
-    process = OperatorProcess(kubeconfig=service_account, log=tmp_path / "operator.log")
+    process = OperatorProcess(
+        kubeconfig=service_account, log=tmp_path / "operator.log", hosts=namespace.account.cloud.flags
+    )
     try:
         await process.start(
             *("--controller-id", namespace.name, "--namespace", namespace.name),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from controller.core.evidence import LIST_LAG
+from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -152,7 +153,7 @@ class Scene:
     def __init__(self, *bodies: dict[str, Any]) -> None:
         self.world = World()
         self.said: dict[str, Mapping[str, Any]] = {}
-        self.registry = PoolRegistry(allow_http=False, changed=lambda: None)
+        self.registry = PoolRegistry(hosts=DEFAULT_HOSTS, changed=lambda: None)
         self.sight, self.recorder, self.told = Sight(self.world), Recorder(), Told()
         self.reconciler = Reconciler(
             registry=self.registry,
@@ -171,6 +172,7 @@ class Scene:
             token=lambda: f"pass-{len(self.sight.looks)}",
             recorder=self.recorder,
             wake=asyncio.Event(),
+            hosts=DEFAULT_HOSTS,
         )
         self.registry.replace_all(bodies)
         self.sight.watch(self.registry.pools)

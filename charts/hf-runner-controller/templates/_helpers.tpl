@@ -72,6 +72,19 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Flags that say to which hosts credentials may be sent, of `controller`; nothing for the controller's own choice. */}}
+{{- define "hfrc.hosts" -}}
+{{- range .githubHosts }}
+- {{ printf "--github-host=%s" . | quote }}
+{{- end }}
+{{- range .hubEndpoints }}
+- {{ printf "--hub-endpoint=%s" . | quote }}
+{{- end }}
+{{- if .allowHttp }}
+- --allow-http
+{{- end }}
+{{- end -}}
+
 {{/* 90s, 4m or 2h as seconds. */}}
 {{- define "hfrc.seconds" -}}
 {{- mul (regexFind "^[0-9]+" . | int) (index (dict "s" 1 "m" 60 "h" 3600) (regexFind "[smh]$" .)) -}}

@@ -6,18 +6,17 @@ sent again (a renewed token after a 401, a redirect on the same origin, an API v
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 
-from controller.adapters.github.answer import Answer, shown_url
+from controller.adapters.github.answer import Answer
 from controller.adapters.github.auth import (
     AppCredentials,
     Credentials,
@@ -32,6 +31,7 @@ from controller.adapters.github.limits import MAX_IN_FLIGHT, POINTS_PER_MINUTE, 
 from controller.adapters.github.pages import Page, PageCache, has_moved, read_page
 from controller.adapters.github.wire import Meter, Read, Request, Wire
 from controller.adapters.offloop import AT_ONCE, SHARED, Workers
+from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import Disposition, Failure, GitHubSource, Observation
 from controller.core.reasons import Reason
 from controller.ports import Clock, Quota
@@ -61,14 +61,6 @@ body stay what they were.
 https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects"""
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether what is sent to a host stays on this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 class Client:
     """Requests of one source.
 
@@ -82,12 +74,10 @@ class Client:
         workers: Parse what is large; None takes the process's own, or works at once where ``transport`` is given.
         points_per_minute: Bound of the account's pace; None where the server has no limits.
         max_in_flight: Requests of the account at a time.
-        allow_http: Allow plain http to hosts other than this machine.
+        hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
+        may_end: Returns whether requests that only end what was launched may go to the source's host although it is not among them.
         meter: Told of every answer.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
-
-    Raises:
-        ValueError: Plain http where it is not allowed.
     """
 
     def __init__(
@@ -102,13 +92,11 @@ class Client:
         workers: Workers | None = None,
         points_per_minute: int | None = POINTS_PER_MINUTE,
         max_in_flight: int = MAX_IN_FLIGHT,
-        allow_http: bool = False,
+        hosts: Hosts = DEFAULT_HOSTS,
+        may_end: Callable[[], bool] = lambda: False,
         meter: Meter | None = None,
         before_send: Callable[[httpx.Request], Awaitable[None]] | None = None,
     ) -> None:
-        address = urlsplit(source.api_url)
-        if address.scheme != "https" and not (allow_http or is_loopback(address.hostname or "")):
-            raise ValueError(f"{shown_url(source.api_url)}: plain http is not allowed")
         self.source = source
         self.clock = clock
         self._base = source.api_url.rstrip("/") + "/"
@@ -141,6 +129,8 @@ class Client:
             workers=workers or (SHARED if transport is None else AT_ONCE),
             meter=meter,
             before_send=before_send,
+            hosts=hosts,
+            may_end=may_end,
         )
 
     @property

@@ -18,6 +18,7 @@ from controller.adapters.github.runners import GitHubRunners
 from controller.adapters.github.runs import GitHubRuns
 from controller.adapters.github.wire import Meter
 from controller.adapters.offloop import Workers
+from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import GitHubSource
 from controller.ports import Clock
 
@@ -37,12 +38,10 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection)
         points_per_minute: Bound of the account's pace: 900 on github.com; None where the server has no limits, as a GitHub Enterprise
             Server unless its administrator wants them.
         max_in_flight: Requests of the account at a time.
-        allow_http: Allow plain http to hosts other than this machine.
+        hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
+        may_end: Returns whether requests that only end what was launched may go to the source's host although it is not among them.
         meter: Told of every answer and the seconds that it took.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
-
-    Raises:
-        ValueError: Plain http where it is not allowed.
     """
 
     def __init__(
@@ -57,7 +56,8 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection)
         workers: Workers | None = None,
         points_per_minute: int | None = POINTS_PER_MINUTE,
         max_in_flight: int = MAX_IN_FLIGHT,
-        allow_http: bool = False,
+        hosts: Hosts = DEFAULT_HOSTS,
+        may_end: Callable[[], bool] = lambda: False,
         meter: Meter | None = None,
         before_send: Callable[[httpx.Request], Awaitable[None]] | None = None,
     ) -> None:
@@ -71,7 +71,8 @@ class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection)
             workers=workers,
             points_per_minute=points_per_minute,
             max_in_flight=max_in_flight,
-            allow_http=allow_http,
+            hosts=hosts,
+            may_end=may_end,
             meter=meter,
             before_send=before_send,
         )

@@ -4,6 +4,7 @@
 
     UpstreamError
     └── GitHubError
+        ├── NotAllowedError     nothing was sent: the host is not one that credentials may be sent to
         ├── NoAnswerError       nothing came back: connection, TLS, timeout
         ├── ServerError         5xx, and 408
         ├── MalformedError      an answer that cannot be read
@@ -71,6 +72,12 @@ class GitHubError(UpstreamError):
                 in_doubt=in_doubt,
             )
         )
+
+
+class NotAllowedError(GitHubError):
+    """The host is not allowed, so nothing was sent."""
+
+    reason = Reason.HostNotAllowed
 
 
 class NoAnswerError(GitHubError):

@@ -20,12 +20,13 @@ import httpx
 
 from controller import __version__
 from controller.adapters.github.answer import Answer, error_message, server_time, shown_url
-from controller.adapters.github.errors import transport_error
+from controller.adapters.github.errors import NotAllowedError, transport_error
 from controller.adapters.github.fields import FieldError
 from controller.adapters.incoming import PAGE_BYTES, UnreadableError, parse_json
 from controller.adapters.offloop import SMALL, Workers
 from controller.adapters.proxies import Proxies, Routes
 from controller.adapters.unpack import ACCEPTED, EncodingError, unpacked
+from controller.core.hosts import Hosts, Service
 from controller.ports import Clock
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=20.0, write=10.0, pool=5.0)
@@ -68,9 +69,26 @@ class Request:
     effect: bool = False
     registration: bool = False
 
+    @property
+    def ends(self) -> bool:
+        """It ends what was launched, or shows that it has ended, and can do nothing else."""
+        return (self.method, self.route.partition("?")[0]) in _ENDINGS
+
+
+_ENDINGS = frozenset(
+    {
+        ("GET", "{scope}/actions/runners"),
+        ("DELETE", "{scope}/actions/runners/{id}"),
+        # What an App needs for a token, without which it can ask nothing.
+        ("GET", "{kind}/{owner}/installation"),
+        ("GET", "app/installations/{id}"),
+        ("POST", "app/installations/{id}/access_tokens"),
+    }
+)
+
 
 class Wire:
-    """HTTP of one source: connections, bodies, nothing else.
+    """HTTP of one source: connections, bodies, and the wall that no request to another host gets over.
 
     Args:
         clock: Time.
@@ -80,6 +98,8 @@ class Wire:
         workers: Parse what is large.
         meter: Told of every answer.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
+        hosts: To which hosts requests may go.
+        may_end: Returns whether requests that only end things may go to a host that is not among them.
     """
 
     def __init__(
@@ -92,7 +112,11 @@ class Wire:
         workers: Workers,
         meter: Meter | None,
         before_send: Callable[[httpx.Request], Awaitable[None]] | None,
+        hosts: Hosts,
+        may_end: Callable[[], bool],
     ) -> None:
+        self._hosts = hosts
+        self._may_end = may_end
         self._clock = clock
         self._workers = workers
         self._meter = meter
@@ -132,8 +156,10 @@ class Wire:
             large: Held while a large body is in hand.
 
         Raises:
-            GitHubError: ``GitHubUnavailable`` or ``GitHubMalformed``: there was no whole answer.
+            GitHubError: ``HostNotAllowed``, nothing was sent; ``GitHubUnavailable`` or ``GitHubMalformed``, there was no whole
+                answer.
         """
+        self._keep_within(request)
         asked_at = self._clock.mono()
         failed: Exception
         async with AsyncExitStack() as held:
@@ -159,6 +185,20 @@ class Wire:
                 )
         # Outside of the handler: httpx hangs the request, with its headers, on its exceptions.
         raise transport_error(failed, method=request.method, url=shown_url(request.url))
+
+    def _keep_within(self, request: Request) -> None:
+        """Let no request out to a host that is not allowed; each is judged as it would be sent, whoever chose its address.
+
+        Raises:
+            NotAllowedError: It may not be sent.
+        """
+        try:
+            url = str(httpx.URL(request.url))
+        except (httpx.InvalidURL, UnicodeError):
+            url = request.url  # which names no host either
+        ending = request.ends and self._may_end()
+        if (refused := self._hosts.refuses(Service.GITHUB, url, ending=ending)) is not None:
+            raise NotAllowedError(refused.message, method=request.method, url=shown_url(request.url))
 
     async def _answered(
         self,

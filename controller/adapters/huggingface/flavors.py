@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.adapters.huggingface.errors import malformed
 from controller.adapters.huggingface.session import Session, Wire
 from controller.adapters.huggingface.values import parse_flavor
+from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import Failure, Flavor, Observation
 from controller.ports import Clock
 
@@ -21,10 +22,14 @@ class HubHardware:
         session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not closed here.
         endpoint: Base URL without a trailing slash.
         clock: Time.
+        hosts: To which hosts requests may go, also those without a token: whoever writes pools could else let the controller ask
+            any host of the network.
     """
 
-    def __init__(self, *, session: Session, endpoint: str, clock: Clock) -> None:
-        self._wire = Wire(session=session, endpoint=endpoint, token=None, clock=clock)
+    def __init__(
+        self, *, session: Session, endpoint: str, clock: Clock, hosts: Hosts = DEFAULT_HOSTS
+    ) -> None:
+        self._wire = Wire(session=session, endpoint=endpoint, token=None, clock=clock, hosts=hosts)
         self._clock = clock
 
     async def flavors(self) -> Observation[Flavor]:

@@ -8,6 +8,7 @@ from controller.adapters.huggingface.errors import Asked, malformed
 from controller.adapters.huggingface.jobs import account_wire
 from controller.adapters.huggingface.session import Session
 from controller.adapters.huggingface.values import Identity, parse_identity
+from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import HubAccount
 from controller.ports import Clock
 
@@ -22,14 +23,23 @@ class HubInspection:
         token: The Secret's token.
         session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not closed here.
         clock: Time.
+        hosts: To which hosts requests may go.
 
     Raises:
         UpstreamError: ``SecretMalformed``.
     """
 
-    def __init__(self, *, account: HubAccount, token: str, session: Session, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        account: HubAccount,
+        token: str,
+        session: Session,
+        clock: Clock,
+        hosts: Hosts = DEFAULT_HOSTS,
+    ) -> None:
         self._account = account
-        self._wire = account_wire(account, token=token, session=session, clock=clock)
+        self._wire = account_wire(account, token=token, session=session, clock=clock, hosts=hosts)
 
     async def identity(self) -> Identity:
         """Return whose the token is.

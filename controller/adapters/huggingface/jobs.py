@@ -13,6 +13,7 @@ from urllib.parse import quote
 from controller.adapters.huggingface.errors import Asked, HubError, malformed
 from controller.adapters.huggingface.session import Answer, Session, Wire
 from controller.adapters.huggingface.values import JSON, carried_labels, parse_identity, parse_job
+from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, Stage
 from controller.core.reasons import Reason
 from controller.ports import Clock, LaunchSpec, UpstreamError
@@ -47,6 +48,8 @@ class HubJobs:
         session: From :func:`controller.adapters.huggingface.session.open_session`; shared between accounts.
         clock: Time.
         meter: Told of the HTTP status of every answer.
+        hosts: To which hosts requests may go.
+        may_end: Returns whether reads and cancellations may go to an endpoint that is not among them.
 
     Raises:
         UpstreamError: ``SecretMalformed``, the token cannot be sent in a header.
@@ -60,10 +63,14 @@ class HubJobs:
         session: Session,
         clock: Clock,
         meter: Callable[[int], None] = lambda _: None,
+        hosts: Hosts = DEFAULT_HOSTS,
+        may_end: Callable[[], bool] = lambda: False,
     ) -> None:
         self._account = account
         self._clock = clock
-        self._wire = account_wire(account, token=token, session=session, clock=clock, meter=meter)
+        self._wire = account_wire(
+            account, token=token, session=session, clock=clock, meter=meter, hosts=hosts, may_end=may_end
+        )
         self._user = ""
         self._path = f"/api/jobs/{quote(account.namespace, safe='')}"
 
@@ -202,7 +209,9 @@ def account_wire(
     token: str,
     session: Session,
     clock: Clock,
+    hosts: Hosts,
     meter: Callable[[int], None] = lambda _: None,
+    may_end: Callable[[], bool] = lambda: False,
 ) -> Wire:
     """Return the wire of one account, whose token comes as its Secret holds it: with white space around it, perhaps.
 
@@ -220,7 +229,14 @@ def account_wire(
             )
         )
     return Wire(
-        session=session, endpoint=account.endpoint, token=token, clock=clock, account=account, meter=meter
+        session=session,
+        endpoint=account.endpoint,
+        token=token,
+        clock=clock,
+        account=account,
+        meter=meter,
+        hosts=hosts,
+        may_end=may_end,
     )
 
 

@@ -39,6 +39,7 @@ from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.adapters.proxies import Proxies, Routes2
 from controller.adapters.shares import NoTurnError, Share, Shares
 from controller.adapters.unpack import ACCEPTED, EncodingError
+from controller.core.hosts import DEFAULT_HOSTS, Hosts, Service
 from controller.core.model import Disposition, Failure, HubAccount
 from controller.core.reasons import Reason
 from controller.ports import Clock, Fenced
@@ -170,6 +171,9 @@ class Wire:
         clock: Time.
         account: Whose share of connections is used; None for public routes.
         meter: Told of the HTTP status of every answer.
+        hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
+        may_end: Returns whether reads and cancellations may go to the endpoint although it is not among them: they end what was
+            launched there.
     """
 
     def __init__(
@@ -181,7 +185,11 @@ class Wire:
         clock: Clock,
         account: HubAccount | None = None,
         meter: Callable[[int], None] = lambda _: None,
+        hosts: Hosts = DEFAULT_HOSTS,
+        may_end: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._hosts = hosts
+        self._may_end = may_end
         self._session = session
         self._endpoint = endpoint
         self._clock = clock
@@ -239,6 +247,7 @@ class Wire:
             HubError: It was refused, or broke off.
         """
         call = f"GET {path}"
+        self._keep_within(self._url(path, _query(query)))
         headers = {**self._headers, "accept": "text/event-stream", "accept-encoding": ACCEPTED}
         timeout = httpx2.Timeout(
             connect=TIMEOUTS.connect, read=silence, write=TIMEOUTS.write, pool=TIMEOUTS.pool
@@ -273,6 +282,24 @@ class Wire:
         """Do what takes as long as parsing so many bytes, apart from the event loop where that is long; raises what it raises."""
         return await self._session.workers.run(size, work)
 
+    def _keep_within(self, url: str, asked: Asked | None = None) -> None:
+        """Let no request out to a host that is not allowed; each is judged as it would be sent, whoever chose its address.
+
+        Args:
+            url: Of the request.
+            asked: For what; None for what ends nothing.
+
+        Raises:
+            HubError: It may not be sent.
+        """
+        try:
+            sent_to = str(httpx2.URL(url))
+        except (httpx2.InvalidURL, UnicodeError):
+            sent_to = url  # which names no host either
+        ending = asked in (Asked.READ, Asked.CANCEL) and self._may_end()
+        if (refused := self._hosts.refuses(Service.HUB, sent_to, ending=ending)) is not None:
+            raise HubError(refused)
+
     def _url(self, path: str, query: str) -> str:
         return f"{self._endpoint}{path}" + (f"?{query}" if query else "")
 
@@ -306,6 +333,7 @@ class Wire:
         body: JSON = None,
         secrets: Iterable[str] = (),
     ) -> Answer:
+        self._keep_within(self._url(path, query), asked)
         now = self._clock.mono()
         until = max(self._closed_until.get("", now), self._closed_until.get(method, now))
         if until > now:

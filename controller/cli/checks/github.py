@@ -10,6 +10,7 @@ from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.inspection import Grant
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
+from controller.core.hosts import Hosts
 from controller.core.labels import covered, is_glob
 from controller.core.model import GitHubSource, RunnerGroup, Scope, ScopeKind
 from controller.core.reasons import Reason
@@ -43,7 +44,7 @@ class GitHubCheck:
         secrets: Where the credentials are read.
         clock: Time.
         found: Takes what is found.
-        allow_http: Plain http may leave this machine.
+        hosts: To which hosts requests may go.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class GitHubCheck:
         secrets: SecretReader,
         clock: Clock,
         found: Findings,
-        allow_http: bool,
+        hosts: Hosts,
     ) -> None:
         self._source = source
         self._subjects = subjects
         self._secrets = secrets
         self._clock = clock
         self._found = found
-        self._allow_http = allow_http
+        self._hosts = hosts
         self._credentials = f"Secret {source.secret}"
         self.reach: dict[str, tuple[str, ...]] = {}
         """Repositories by pool uid, as far as they are known."""
@@ -79,7 +80,7 @@ class GitHubCheck:
             self._found.failed(self._credentials, error.failure, severity=severity)
             return
         github = GitHubConnection(
-            source=self._source, credentials=credentials, clock=self._clock, allow_http=self._allow_http
+            source=self._source, credentials=credentials, clock=self._clock, hosts=self._hosts
         )
         try:
             try:

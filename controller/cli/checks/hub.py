@@ -11,6 +11,7 @@ from controller.adapters.huggingface.session import Session
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.contradictions import duration
+from controller.core.hosts import Hosts
 from controller.core.labels import nearest
 from controller.core.model import Disposition, Failure, Flavor, HubAccount, Pool
 from controller.core.reasons import Reason
@@ -37,13 +38,19 @@ def token_of(data: Mapping[str, str], account: HubAccount) -> str:
 
 
 async def check_account(
-    account: HubAccount, *, secrets: SecretReader, session: Session, clock: Clock, found: Findings
+    account: HubAccount,
+    *,
+    secrets: SecretReader,
+    session: Session,
+    clock: Clock,
+    found: Findings,
+    hosts: Hosts,
 ) -> None:
     """Check whose a token is, and whether it may run Jobs in the namespace."""
     subject = f"Secret {account.secret}"
     try:
         token = token_of((await secrets.read(account.secret)).data, account)
-        hub = HubInspection(account=account, token=token, session=session, clock=clock)
+        hub = HubInspection(account=account, token=token, session=session, clock=clock, hosts=hosts)
         identity = await hub.identity()
     except UpstreamError as error:
         missing = error.failure.reason is Reason.SecretMissing and not secrets.complete
@@ -87,10 +94,12 @@ def _refused(account: HubAccount, identity: Identity, error: HubError, found: Fi
         found.failed(subject, error.failure)
 
 
-async def read_flavors(endpoint: str, *, session: Session, clock: Clock, found: Findings) -> Sequence[Flavor]:
+async def read_flavors(
+    endpoint: str, *, session: Session, clock: Clock, found: Findings, hosts: Hosts
+) -> Sequence[Flavor]:
     """Return what a Hub has on offer; nothing where it cannot be read."""
     try:
-        seen = await HubHardware(session=session, endpoint=endpoint, clock=clock).flavors()
+        seen = await HubHardware(session=session, endpoint=endpoint, clock=clock, hosts=hosts).flavors()
     except UpstreamError as error:
         found.failed(endpoint, error.failure)
         return ()

@@ -9,6 +9,7 @@ from controller.api.mounts import is_odd
 from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.contradictions import contradictions
+from controller.core.hosts import Hosts, Service
 from controller.core.model import Flavor
 from controller.core.overlap import find_overlaps
 from controller.core.reasons import Reason
@@ -40,6 +41,17 @@ def check_image(subject: Subject, found: Findings) -> None:
     if "@sha256:" not in image and tag in ("", "latest") and not image.startswith(_SPACE):
         reason = Reason.ImageUnpinned
         found.add(Severity.NOTE, reason, str(subject), f"{image}: {reason.meaning}", where=where)
+
+
+def check_host(subject: Subject, service: Service, hosts: Hosts, found: Findings) -> bool:
+    """Return whether a pool's Secrets may be sent to the host that it names; where they may not, that is all that is said of it."""
+    pool = subject.pool
+    url = pool.source.api_url if service is Service.GITHUB else pool.hub.endpoint
+    refused = hosts.refuses(service, url)
+    if refused is not None:
+        where = subject.written(tuple(service.field.split(".")))
+        found.failed(str(subject), refused, where=where)
+    return refused is None
 
 
 def check_spec(subject: Subject, found: Findings) -> None:

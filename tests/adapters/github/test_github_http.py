@@ -14,6 +14,7 @@ from controller import __version__
 from controller.adapters.github import credentials_from_secret
 from controller.adapters.github.answer import redact, shown_url
 from controller.adapters.github.errors import GitHubError
+from controller.core.hosts import Hosts
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import Removal, UpstreamError
@@ -32,6 +33,7 @@ from tests.adapters.github.scene import (
 
 EMPTY = runner_page([], total=0)
 GHES = "https://ghe.example/api/v3"
+OWN_HOST = Hosts.listed(github=["ghe.example"], hub=[])
 MOVED = {"message": "Moved Permanently"}
 
 
@@ -84,7 +86,7 @@ async def test_an_answer_that_trickles_is_given_up() -> None:
 @virtual
 async def test_an_enterprise_server_is_asked_below_its_prefix() -> None:
     scene = Scene()
-    github = scene.connect(source=source(api_url=GHES), points_per_minute=None)
+    github = scene.connect(source=source(api_url=GHES), points_per_minute=None, hosts=OWN_HOST)
     scene.world.workflows.queue_jobs("acme/lib", ["gpu"])
     await github.register(ACME, name="r", labels=LABELS, group=None)
     (run,) = (await github.runs("acme/lib", "queued")).items
@@ -102,33 +104,10 @@ async def test_a_server_that_does_not_know_the_api_version_is_asked_without() ->
         return EMPTY
 
     script = Script(old)
-    github = script.connect(source=source(api_url=GHES))
+    github = script.connect(source=source(api_url=GHES), hosts=OWN_HOST)
     await github.registrations(ACME)
     await github.registrations(ACME)
     assert len(script.requests) == 3
-
-
-@pytest.mark.parametrize(
-    "api_url", ["http://ghe.example/api/v3", "http://169.254.1.1", "http://localhost.evil.example"]
-)
-@virtual
-async def test_plain_http_is_refused(api_url: str) -> None:
-    with pytest.raises(ValueError, match="plain http"):
-        Script(EMPTY).connect(source=source(api_url=api_url))
-
-
-@pytest.mark.parametrize(
-    "api_url",
-    ["http://127.0.0.1:8080", "http://[::1]:1/api/v3", "http://localhost:1", "http://github.localhost"],
-)
-@virtual
-async def test_plain_http_to_this_machine_is_allowed(api_url: str) -> None:
-    assert (await Script(EMPTY).connect(source=source(api_url=api_url)).registrations(ACME)).complete
-
-
-@virtual
-async def test_plain_http_elsewhere_is_allowed_when_asked_for() -> None:
-    await Script(EMPTY).connect(source=source(api_url="http://sim:8080"), allow_http=True).registrations(ACME)
 
 
 # ------------------------------------------------------------------------------------------------------------ redirects

@@ -11,6 +11,7 @@ import pytest
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.github.limits import Pacer, Shares
 from controller.adapters.github.turns import Line
+from controller.core.hosts import Hosts
 from controller.core.model import GitHubSource, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
@@ -70,7 +71,11 @@ async def test_other_installations_and_other_hosts_have_limits_of_their_own() ->
     theirs = scene.connect(source=of_team("b", owner="other"), shares=shares)
     # Another host may have given its App and installation the same numbers.
     host = Scene(core_limit=4, edition="enterprise-server")
-    elsewhere = host.connect(source=of_team("c", api_url="https://ghe.example/api/v3"), shares=shares)
+    elsewhere = host.connect(
+        source=of_team("c", api_url="https://ghe.example/api/v3"),
+        shares=shares,
+        hosts=Hosts.listed(github=["ghe.example"], hub=[]),
+    )
     while (quota := mine.quota()) is None or quota.remaining:
         await mine.find(ACME, f"r-{scene.count(FOUND)}")
     assert (await theirs.runs("other/lib", "queued")).complete

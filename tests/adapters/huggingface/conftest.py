@@ -10,7 +10,7 @@ import pytest
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
-from tests.adapters.huggingface.scripted import ACCOUNT, TOKEN, ScriptedHub
+from tests.adapters.huggingface.scripted import ACCOUNT, HOSTS, TOKEN, ScriptedHub
 
 
 @pytest.fixture
@@ -21,13 +21,15 @@ def hub() -> ScriptedHub:
 @pytest.fixture
 async def make_jobs(hub: ScriptedHub) -> AsyncIterator[Callable[..., HubJobs]]:
     async with open_session(transport=httpx2.MockTransport(hub.handle)) as session:
-        yield lambda token=TOKEN: HubJobs(account=ACCOUNT, token=token, session=session, clock=hub.clock)
+        yield lambda token=TOKEN: HubJobs(
+            account=ACCOUNT, token=token, session=session, clock=hub.clock, hosts=HOSTS
+        )
 
 
 @pytest.fixture
 async def hardware(hub: ScriptedHub) -> AsyncIterator[HubHardware]:
     async with open_session(transport=httpx2.MockTransport(hub.handle)) as session:
-        yield HubHardware(session=session, endpoint=ACCOUNT.endpoint, clock=hub.clock)
+        yield HubHardware(session=session, endpoint=ACCOUNT.endpoint, clock=hub.clock, hosts=HOSTS)
 
 
 @pytest.fixture

@@ -9,12 +9,16 @@ from typing import Any
 
 import httpx2
 
+from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.ports import LaunchSpec
 from controller.sim.clock import ManualClock
 
 TOKEN = "hf_ThisIsTheTokenOfTheTests"
 ACCOUNT = HubAccount(endpoint="https://hub.example", namespace="acme", secret=SecretRef("ci", "hf-token"))
+HOSTS = Hosts.listed(github=[], hub=["hub.example"])
+"""The Hub of the tests, and no other."""
+
 SPEC = LaunchSpec(
     image="ubuntu:24.04",
     command=("/bin/true",),

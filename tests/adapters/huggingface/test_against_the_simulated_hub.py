@@ -12,6 +12,7 @@ from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import TIMEOUTS, open_session
+from controller.core.hosts import Hosts
 from controller.core.model import Disposition, HubAccount, SecretRef, Stage
 from controller.core.reasons import Reason
 from controller.observe.hub import INTERVAL, HubObserver
@@ -29,6 +30,7 @@ CREATE, LIST = "POST /api/jobs/{namespace}", "GET /api/jobs/{namespace}"
 INSPECT, CANCEL = "GET /api/jobs/{namespace}/{job_id}", "POST /api/jobs/{namespace}/{job_id}/cancel"
 OURS = {"managed-by": "hf-runner-controller", "controller": "c1"}
 ACCOUNT = HubAccount(endpoint="https://hub.example", namespace="acme", secret=SecretRef("ci", "hf"))
+HOSTS = Hosts.listed(github=[], hub=[ACCOUNT.endpoint])
 
 
 def spec(name: str = "r1", **changes: Any) -> LaunchSpec:
@@ -54,7 +56,7 @@ class Lab:
 
     def as_user(self, token: str, namespace: str = "acme") -> HubJobs:
         account = HubAccount(endpoint=ACCOUNT.endpoint, namespace=namespace, secret=ACCOUNT.secret)
-        return HubJobs(account=account, token=token, session=self.session, clock=self.clock)
+        return HubJobs(account=account, token=token, session=self.session, clock=self.clock, hosts=HOSTS)
 
     def break_(self, route: str, kind: str, **rule: Any) -> None:
         assert self.exchange.rules.add({"route": route, "kind": kind, **rule}) == 1
@@ -263,7 +265,7 @@ def test_the_documented_rate_limit_is_waited_for_without_asking() -> None:
 
 def test_the_hubs_hardware_is_read_with_its_prices() -> None:
     async def scenario(lab: Lab) -> None:
-        hardware = HubHardware(session=lab.session, endpoint=ACCOUNT.endpoint, clock=lab.clock)
+        hardware = HubHardware(session=lab.session, endpoint=ACCOUNT.endpoint, clock=lab.clock, hosts=HOSTS)
         flavors = {flavor.name: flavor for flavor in (await hardware.flavors()).items}
         assert flavors["cpu-basic"].usd_per_minute == pytest.approx(0.000167)
         assert flavors["h200x8"].usd_per_minute * 60 == pytest.approx(40, rel=0.01)

@@ -24,7 +24,7 @@ from controller.core.model import Failure, Flavor, HFJob, Observation, Stage
 from controller.ports import LaunchSpec, UpstreamError
 from controller.sim.clock import LoopClock
 from controller.sim.loop import run_virtual
-from tests.adapters.huggingface.scripted import ACCOUNT, TOKEN, Bytes, job
+from tests.adapters.huggingface.scripted import ACCOUNT, HOSTS, TOKEN, Bytes, job
 
 LABELS = {"managed-by": "us"}
 SECRET = "-----BEGIN KEY-----\nMIIsecretsecretsecret\nline2line2line2\n-----END KEY-----"
@@ -166,10 +166,10 @@ class Calls:
 
     def __init__(self, session: Any) -> None:
         clock = LoopClock(time=asyncio.get_running_loop().time)
-        about = {"account": ACCOUNT, "token": TOKEN, "session": session, "clock": clock}
+        about = {"account": ACCOUNT, "token": TOKEN, "session": session, "clock": clock, "hosts": HOSTS}
         self._jobs, self._logs = HubJobs(**about), HubLogs(**about)
         self._inspection = HubInspection(**about)
-        self._hardware = HubHardware(session=session, endpoint=ACCOUNT.endpoint, clock=clock)
+        self._hardware = HubHardware(session=session, endpoint=ACCOUNT.endpoint, clock=clock, hosts=HOSTS)
 
     def named(self, name: str) -> Callable[[], Awaitable[Any]]:
         return {

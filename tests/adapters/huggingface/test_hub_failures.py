@@ -23,7 +23,17 @@ from controller.core.reasons import Reason
 from controller.ports import Fenced, UpstreamError
 from controller.sim.clock import LoopClock
 from controller.sim.loop import run_virtual
-from tests.adapters.huggingface.scripted import ACCOUNT, SPEC, TOKEN, Reply, ScriptedHub, job, raw, reply
+from tests.adapters.huggingface.scripted import (
+    ACCOUNT,
+    HOSTS,
+    SPEC,
+    TOKEN,
+    Reply,
+    ScriptedHub,
+    job,
+    raw,
+    reply,
+)
 
 
 async def failure_of(call: Any) -> HubError:
@@ -381,7 +391,9 @@ def test_an_answer_that_drips_for_ever_ends_at_the_deadline() -> None:
         loop = asyncio.get_running_loop()
         transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Drip()))
         async with open_session(transport=transport) as session:
-            jobs = HubJobs(account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time))
+            jobs = HubJobs(
+                account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time), hosts=HOSTS
+            )
             error = await failure_of(jobs.launch(SPEC))
         assert error.failure.reason is Reason.HubUnavailable
         assert error.failure.in_doubt
@@ -448,7 +460,9 @@ def test_the_pause_before_a_repeat_is_not_blocking() -> None:
         replies = [httpx2.Response(500), httpx2.Response(200, json=[])]
         transport = httpx2.MockTransport(lambda _: replies.pop(0))
         async with open_session(transport=transport) as session:
-            jobs = HubJobs(account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time))
+            jobs = HubJobs(
+                account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time), hosts=HOSTS
+            )
             observed = await jobs.live({})
         assert observed.complete
         assert loop.time() == pytest.approx(PAUSE)

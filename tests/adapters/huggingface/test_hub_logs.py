@@ -15,6 +15,7 @@ from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.logs import HubLogs
 from controller.adapters.huggingface.session import open_session
+from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import LaunchSpec, UpstreamError
@@ -78,7 +79,14 @@ async def lab(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
     passing = asyncio.create_task(drive(world.platform))
     async with open_socket(exchange) as origin, open_session() as session:
         account = HubAccount(endpoint=origin, namespace="acme", secret=SecretRef("ci", "hf"))
-        more = {"account": account, "token": "hf_writer", "session": session, "clock": clock}
+        hosts = Hosts.listed(github=[], hub=[origin], allow_http=True)
+        more = {
+            "account": account,
+            "token": "hf_writer",
+            "session": session,
+            "clock": clock,
+            "hosts": hosts,
+        }
         spec = LaunchSpec(
             image="ubuntu",
             command=("run",),

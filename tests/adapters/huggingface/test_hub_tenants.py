@@ -20,6 +20,7 @@ from controller.adapters.huggingface.session import (
 )
 from controller.adapters.offloop import Workers
 from controller.adapters.shares import PATIENCE
+from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
@@ -28,6 +29,7 @@ from controller.sim.loop import run_virtual
 from tests.adapters.huggingface.scripted import SPEC, job
 
 GOOD, BAD = "https://good.example", "https://bad.example"
+HOSTS = Hosts.listed(github=[], hub=[GOOD, BAD, "https://hub.example"])
 
 
 class Hubs:
@@ -51,7 +53,7 @@ class Hubs:
 def of(session: Session, endpoint: str, *, tenant: str = "ci", namespace: str = "acme") -> HubJobs:
     account = HubAccount(endpoint=endpoint, namespace=namespace, secret=SecretRef(tenant, "hf"))
     clock = LoopClock(time=asyncio.get_running_loop().time)
-    return HubJobs(account=account, token="hf_token", session=session, clock=clock)
+    return HubJobs(account=account, token="hf_token", session=session, clock=clock, hosts=HOSTS)
 
 
 def beside(

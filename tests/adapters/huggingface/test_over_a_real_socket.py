@@ -15,6 +15,7 @@ from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import TIMEOUTS, open_session
+from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.ports import LaunchSpec
 from controller.sim.clock import LoopClock
@@ -39,7 +40,13 @@ SPEC = LaunchSpec(
 def jobs_at(endpoint: str, session: object) -> HubJobs:
     account = HubAccount(endpoint=endpoint, namespace="acme", secret=SecretRef("ci", "hf"))
     clock = LoopClock(time=asyncio.get_running_loop().time)
-    return HubJobs(account=account, token="hf_writer", session=session, clock=clock)  # type: ignore[arg-type]
+    hosts = at(endpoint)
+    return HubJobs(account=account, token="hf_writer", session=session, clock=clock, hosts=hosts)  # type: ignore[arg-type]
+
+
+def at(endpoint: str) -> Hosts:
+    """Return the one host that the simulated Hub is at."""
+    return Hosts.listed(github=[], hub=[endpoint], allow_http=True)
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ async def test_a_job_is_launched_listed_and_cancelled(
         assert [job.id for job in (await jobs.live(LABELS)).items] == [launched.id]
         await jobs.cancel(launched.id)
         clock = LoopClock(time=asyncio.get_running_loop().time)
-        hardware = HubHardware(session=session, endpoint=served[0], clock=clock)
+        hardware = HubHardware(session=session, endpoint=served[0], clock=clock, hosts=at(served[0]))
         assert (await hardware.flavors()).complete
     assert all("agent-harnesses" not in entry.path for entry in served[1].log)
     for secret in ("hf_writer", SPEC.secrets["JIT"]):

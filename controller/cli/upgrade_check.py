@@ -1,0 +1,98 @@
+"""``hf-runner-controller upgrade-check``: what would stop if the installed release were replaced by this one."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import click
+
+from controller.adapters.kube.client import Client, KubernetesError, connect
+from controller.adapters.kube.pools import list_pools
+from controller.api.convert import to_pool
+from controller.api.runnerpool import InvalidPool
+from controller.cli.exits import INTERRUPTED, UNMET
+from controller.cli.hosts import host_options
+from controller.cli.terminal import say_lines
+from controller.cli.upgrades.findings import Finding, told
+from controller.cli.upgrades.hosts import Found, find_hosts
+from controller.core.hosts import Hosts
+from controller.core.text import counted
+from controller.ports import UpstreamError
+
+
+@click.command("upgrade-check")
+@click.option("--kubeconfig", metavar="FILE", help="Default: the pod's ServiceAccount, or as kubectl.")
+@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+@click.option(
+    "--namespace",
+    "namespaces",
+    metavar="NAME",
+    multiple=True,
+    help="Look only here; may be repeated. Default: all namespaces.",
+)
+@host_options
+def upgrade_check_command(
+    *, kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...], hosts: Hosts
+) -> None:
+    """Look at the RunnerPools of a cluster, and tell what would stop if this release replaced the installed one.
+
+    The chart runs it before an upgrade, with the values of the upgrade, so that nothing is replaced while something is found. It reads
+    RunnerPools, asks no GitHub and no Hub, and changes nothing.
+
+    Looked at are the hosts of GitHub and of the Hub that pools name, and whether this release would send credentials there.
+
+    Exit codes: 0 nothing would stop, 1 something would (the values to set are printed), or the RunnerPools cannot be read, 2 wrong
+    arguments, 130 Ctrl-C.
+    """
+    try:
+        findings, notes = asyncio.run(_look(kubeconfig, context, namespaces, hosts))
+    except UpstreamError as error:
+        raise click.ClickException(f"{error.failure.reason}: {error.failure.message}") from error
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    say_lines("\n".join([*told(findings), *notes]) + "\n")
+    if findings:
+        sys.exit(UNMET)
+
+
+async def _look(
+    kubeconfig: str | None, context: str | None, namespaces: Sequence[str], hosts: Hosts
+) -> tuple[Sequence[Finding], Sequence[str]]:
+    async with await connect(kubeconfig=kubeconfig, context=context) as client:
+        pools, notes = await _pools(client, namespaces)
+    # Further topics go here: each is a module of controller.cli.upgrades.
+    findings = [*find_hosts(pools, hosts)]
+    seen = f"{counted(len(pools), 'RunnerPool was', 'RunnerPools were')} looked at"
+    return findings, [*notes, f"{seen}: {'something would stop' if findings else 'nothing would stop'}"]
+
+
+async def _pools(client: Client, namespaces: Sequence[str]) -> tuple[list[Found], list[str]]:
+    """Read all pools, and say what could not be read; nothing of it is served by the installed release either.
+
+    Raises:
+        UpstreamError: Nothing at all may be listed, or Kubernetes cannot be asked.
+    """
+    found: list[Found] = []
+    notes: list[str] = []
+    refused = 0
+    for namespace in namespaces or (None,):
+        try:
+            objects = await list_pools(client, namespace=namespace)
+        except KubernetesError as error:
+            if error.status == 404:
+                return found, ["There is no RunnerPool type in this cluster yet"]
+            refused += 1
+            if error.status != 403 or refused == max(len(namespaces), 1):
+                raise
+            notes.append(f"namespace {namespace} may not be listed, so nothing there is served now")
+            continue
+        for obj in objects:
+            try:
+                found.append((to_pool(obj, allow_http=True), obj))
+            except InvalidPool:
+                metadata = obj.get("metadata", {})
+                name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+                notes.append(f"{name} has a spec that cannot be followed, and was not looked at")
+    return found, notes
