@@ -77,27 +77,43 @@ class SiblingRule:
     Attributes:
         at: The field that the mistake is shown at (Python name). It comes after all of ``needs`` in the class.
         needs: Other fields that must be right by themselves before the rule means anything (Python names).
-        cel: The rule in CEL, where ``self`` is the object.
+        cel: The rule in CEL, where ``self`` is the object; None for a rule that the API server cannot check at a cost that it
+            allows. Then the controller's own answer is the condition.
         message: How to write it right.
         holds: The same rule in Python, over the fields by Python name.
         why: The kind of mistake, as the API server words it.
+        names: Returns what the sentence begins with, over the fields by Python name: which value of many is meant.
+        cel_names: The same in CEL, where ``self`` is the object.
     """
 
     at: str
     needs: tuple[str, ...] = ()
-    cel: str
+    cel: str | None
     message: str
     holds: Callable[[Mapping[str, Any]], bool]
     why: Why = "FieldValueInvalid"
+    names: Callable[[Mapping[str, Any]], str] | None = None
+    cel_names: str | None = None
 
     def as_schema(self) -> dict[str, str]:
         """Return the entry for ``x-kubernetes-validations`` of the object."""
+        assert self.cel is not None
+        named = {}
+        if self.cel_names is not None:
+            if "'" in self.message or "\\" in self.message:
+                raise ValueError(f"{self.message!r} has what a CEL literal cannot hold as it is")
+            named = {"messageExpression": f"{self.cel_names} + ': {self.message}'"}
         return {
             "rule": self.cel,
             "message": self.message,
+            **named,
             "reason": self.why,
             "fieldPath": f".{to_camel(self.at)}",
         }
+
+    def sentence(self, known: Mapping[str, Any]) -> str:
+        """Return what is said of an object that breaks it."""
+        return self.message if self.names is None else f"{self.names(known)}: {self.message}"
 
 
 class Strict(BaseModel):
@@ -116,7 +132,7 @@ class Strict(BaseModel):
         known = {**info.data, str(info.field_name): value}
         for rule in cls.RULES:
             if rule.at == info.field_name and known.keys() >= set(rule.needs) and not rule.holds(known):
-                raise broken(rule.message)
+                raise broken(rule.sentence(known))
         return value
 
     @classmethod
@@ -124,8 +140,8 @@ class Strict(BaseModel):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         rendered = handler(schema)
-        if cls.RULES:
-            handler.resolve_ref_schema(rendered)[VALIDATIONS] = [rule.as_schema() for rule in cls.RULES]
+        if served := [rule.as_schema() for rule in cls.RULES if rule.cel is not None]:
+            handler.resolve_ref_schema(rendered)[VALIDATIONS] = served
         return rendered
 
 

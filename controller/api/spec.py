@@ -7,12 +7,12 @@ tell at install time that the CEL rules are cheap.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from controller.api import address, duration
+from controller.api import address, duration, mounts
 from controller.api.rules import (
     KeyedBy,
     Rule,
@@ -50,7 +50,7 @@ HF_REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 # One path segment is anything but a slash, '.' or '..'.
 SEGMENT = r"(?:[^/.][^/]*|[.][^/.][^/]*|[.]{2}[^/]+)"
 MOUNT_PATH = rf"(?:/{SEGMENT})+"
-RESERVED_MOUNT_PATH = r"/home|/home/runner|/home/runner/_work(?:/.*)?"
+RESERVED_MOUNT_PATH = r"/home|/home/runner|/home/runner/_work(?s:/.*)?"
 SUBFOLDER = rf"{SEGMENT}(?:/{SEGMENT})*"
 
 
@@ -258,6 +258,20 @@ class SecretVariable(Strict):
     ] = Field(description="Key in the Secret whose value the variable gets.")
 
 
+def _writable_nowhere_in(pattern: str, message: str) -> SiblingRule:
+    compiled = re.compile(pattern)
+    return SiblingRule(
+        at="read_only",
+        needs=("mount_path",),
+        cel=f"self.readOnly || !self.mountPath.matches({quoted(pattern)})",
+        message=message,
+        holds=lambda known: known["read_only"] or compiled.fullmatch(known["mount_path"]) is None,
+        why="FieldValueForbidden",
+        names=lambda known: str(known["mount_path"]),
+        cel_names="self.mountPath",
+    )
+
+
 class Volume(Strict):
     """One bucket or repository of the Hub, mounted into every runner."""
 
@@ -284,7 +298,7 @@ class Volume(Strict):
     read_only: bool = Field(
         default=True,
         description="Only a bucket may be false. Any workflow that reaches the pool can then write to it, "
-        "pull requests of forks included.",
+        "pull requests of forks included: it may be mounted nowhere that programs are taken from, and is best below /mnt or /data.",
     )
     path: (
         Annotated[
@@ -310,6 +324,16 @@ class Volume(Strict):
             cel="self.readOnly || self.type == 'bucket'",
             message="models, datasets and Spaces can only be mounted read-only: leave readOnly out, or use a bucket",
             holds=lambda known: known["read_only"] or known["type"] == "bucket",
+        ),
+        _writable_nowhere_in(
+            mounts.SYSTEM,
+            "the runner, its tools or the system take programs and settings from here, and any job could write them for the jobs "
+            f"after it: {mounts.GOOD_PLACE}",
+        ),
+        _writable_nowhere_in(
+            mounts.HOME,
+            "the runner lives here, or a shell, git or Python takes programs and settings from here, and any job could write them "
+            f"for the jobs after it: {mounts.GOOD_PLACE}",
         ),
     )
 
@@ -357,6 +381,11 @@ class Retry(Strict):
         "ended; no run gets further than attempt interrupted + 1 so, whoever began the attempts before. Needs Actions: "
         "write. Never for runs that somebody cancelled, for jobs that failed by themselves, or after deadlines.lifetime.",
     )
+
+
+def _code_paths(known: Mapping[str, Any]) -> Sequence[mounts.CodePath]:
+    writable = [volume.mount_path for volume in known["volumes"] or () if not volume.read_only]
+    return tuple(mounts.code_paths(known["env"] or {}, writable)) if writable else ()
 
 
 class RunnerPoolSpec(Strict):
@@ -496,6 +525,17 @@ class RunnerPoolSpec(Strict):
             cel="!has(self.env) || !has(self.secretEnv) || !self.secretEnv.exists(v, v.name in self.env)",
             message="a variable is in env and in secretEnv: keep one of the two",
             holds=lambda known: not {v.name for v in known["secret_env"] or []} & set(known["env"] or {}),
+        ),
+        SiblingRule(
+            at="volumes",
+            needs=("env",),
+            cel=None,  # each part of each variable against each volume: more than the API server's budget for rules
+            message="programs, settings or certificates would be taken from a volume that is writable, and any job could write them "
+            "for the jobs after it: let the variable name another place, mount the bucket elsewhere, or leave readOnly out",
+            holds=lambda known: not _code_paths(known),
+            names=lambda known: "; ".join(
+                f"{one.variable} in env and the volume at {one.mount}" for one in _code_paths(known)[:3]
+            ),
         ),
         SiblingRule(
             at="min_idle",

@@ -10,7 +10,7 @@ decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -113,7 +113,9 @@ class Waiting(StatusPart):
     reason: Word = Field(description="Why they wait.")
     count: Count = Field(description="How many.")
     message: Sentence = Field(default="", description="What to do about it.")
-    oldest: Time | None = Field(default=None, description="Since when the oldest one is queued.")
+    oldest: Time | None = Field(
+        default=None, description="Since when the oldest of them is queued, on GitHub's clock."
+    )
 
 
 class Runner(StatusPart):
@@ -130,8 +132,6 @@ class Runner(StatusPart):
         default=None, description="Page of the workflow job that it runs or ran."
     )
     since: Time | None = Field(default=None, description="When the phase began.")
-    reason: Word | None = Field(default=None, description="Why it ended or is being ended.")
-    message: Sentence | None = Field(default=None, description="The same as a sentence.")
 
 
 class Backoff(StatusPart):
@@ -291,9 +291,6 @@ class RunnerPoolStatus(StatusPart):
     flavor_names: Annotated[str, Field(max_length=1100)] | None = Field(
         default=None, description="spec.flavors in order, joined by commas."
     )
-    flavor: Annotated[str, Field(max_length=63)] | None = Field(
-        default=None, description="The flavor that the next launch will ask for."
-    )
     counts: Counts | None = Field(default=None, description="Workflow jobs that wait, and runners by phase.")
     queue: Annotated[list[Waiting], Field(max_length=16), KeyedBy("reason")] | None = Field(
         default=None, description="Why queued workflow jobs wait."
@@ -334,7 +331,3 @@ class RunnerPoolStatus(StatusPart):
     cost: Cost | None = Field(
         default=None, description="Money, as an estimate from list prices; absent while a price is not known."
     )
-
-    def to_object(self) -> dict[str, Any]:
-        """Return the value for ``status``: JSON types, names as in manifests, absent fields left out."""
-        return self.model_dump(by_alias=True, exclude_none=True)

@@ -21,7 +21,7 @@ from controller.cli.checks.findings import Finding, Findings, Severity
 from controller.cli.checks.github import GitHubCheck
 from controller.cli.checks.hub import check_account, check_flavors, read_flavors
 from controller.cli.checks.inputs import Inputs, SecretReader, Subject, read_cluster, read_files
-from controller.cli.checks.pools import check_image, check_overlaps, check_spec, check_variables
+from controller.cli.checks.pools import check_image, check_mounts, check_overlaps, check_spec, check_variables
 from controller.cli.exits import INTERRUPTED, MISTAKEN, UNMET
 from controller.cli.names import Key, key_option
 from controller.cli.terminal import Console, say_lines
@@ -155,6 +155,7 @@ async def _check_pools(
         by_source[subject.pool.source].append(subject)
         check_spec(subject, found)
         check_image(subject, found)
+        check_mounts(subject, found)
         await check_variables(subject, secrets, found)
     sources = [
         GitHubCheck(

@@ -30,12 +30,6 @@ def names_a_group(pool: Pool) -> bool:
     return pool.runner_group is not None and pool.scope.kind is not ScopeKind.REPOSITORY
 
 
-def group_of(pool: Pool, snapshot: Snapshot) -> RunnerGroup | None:
-    """Return the group that a pool's runners join, None where it is not known or the scope is a repository."""
-    seen = snapshot.groups.get(pool.footprint.registrations)
-    return named_group(seen.items, pool.runner_group) if seen else None
-
-
 def missing_group(pool: Pool, snapshot: Snapshot) -> Failure | None:
     """Return that the pool's runner group does not exist; None while that is not proved by a complete list."""
     seen = snapshot.groups.get(pool.footprint.registrations)

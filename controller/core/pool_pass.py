@@ -373,17 +373,15 @@ class PoolPass:
 
     def _served(self, name: str, flavor: str) -> None:
         self._served_by.append(name)
-        self.memory = replace(self.memory, completed=self.memory.completed + 1)
         self._succeeded(flavor)
 
     def _book(self, job: HFJob, view: Observation[HFJob] | None) -> None:
         seconds = booked_seconds(job, view)
         if seconds <= 0:
             return
-        billed, unpriced = dict(self.memory.billed_seconds), dict(self.memory.unpriced_seconds)
-        for booked in (billed, unpriced):
-            booked[job.flavor] = booked.get(job.flavor, 0.0) + seconds
-        self.memory = replace(self.memory, billed_seconds=billed, unpriced_seconds=unpriced)
+        unpriced = dict(self.memory.unpriced_seconds)
+        unpriced[job.flavor] = unpriced.get(job.flavor, 0.0) + seconds
+        self.memory = replace(self.memory, unpriced_seconds=unpriced)
 
     def _price(self) -> None:
         """Add up the cost of what has ended, as far as prices are known: after a start they may come late."""
@@ -847,7 +845,6 @@ class PoolPass:
             failures=failures,
             unknown_flavor=self.unknown_flavor,
             offered=self.offered,
-            backoff=self.held_by or self.backoffs.get(backoffs.POOL),
             unwritten=self.intents.blocked,
             github=github,
             hub=hub,
@@ -921,7 +918,9 @@ class PoolPass:
         demand = self.demand
 
         def add(one: Waiting, jobs: Sequence[WorkflowJob]) -> None:
-            found.append(replace(one, oldest_wait=demand.longest_wait(jobs, self.given.now)))
+            oldest_at = min((job.waits_since for job in jobs), default=None)
+            waits = demand.longest_wait(jobs, self.given.now)
+            found.append(replace(one, oldest_at=oldest_at, oldest_wait=waits))
 
         # Which job gets which runner is GitHub's choice; it mostly takes the oldest first.
         queued = self.divided.trusted[min(self._taken, len(self.divided.trusted)) :]

@@ -189,7 +189,7 @@ class Reason(Enum):
     WarmRecycled = "A warm runner was replaced while enough of deadlines.lifetime was left for its next job."
     SchedulingDeadline = (
         "The HF Job stayed in SCHEDULING longer than deadlines.scheduling: no hardware was free, or the image takes longer to pull; the "
-        "Hub does not tell which. For a large image raise deadlines.scheduling. The next flavor is tried."
+        "Hub does not tell which. For a large image raise deadlines.scheduling. A pool with several flavors tries the next one."
     )
     RegistrationDeadline = (
         "The HF Job ran, yet its runner did not come online within deadlines.registration: look at the job's log for a missing tool or "
@@ -258,6 +258,10 @@ class Reason(Enum):
         "The credentials may do more than the pools need; whoever steals them can too. Take it away."
     )
     CredentialsExpire = "The token ends soon; put a new one into the Secret, which needs no restart."
+    WritableMountOdd = (
+        "Images often have programs where a writable bucket is mounted, and what one job writes there, the jobs after it would "
+        "run. Mount it below /mnt, /data or /home/runner/.cache, or leave readOnly out."
+    )
     ImageUnpinned = (
         "The image has no fixed version, so that two runners may differ; write a version or a digest."
     )

@@ -86,10 +86,8 @@ class PoolMemory:
         draining_since: Monotonic seconds when the pool was first seen leaving.
         drain_request: The newest that was seen.
         drain_requested_at: Monotonic seconds when it was first seen.
-        billed_seconds: Of HF Jobs that ended since this process started, by flavor.
-        spent_usd: Their estimated cost.
-        unpriced_seconds: Of those, what is not in the cost yet as no price was known, by flavor.
-        completed: Workflow jobs that ran to their end.
+        spent_usd: Estimated cost of HF Jobs that ended since this process started.
+        unpriced_seconds: Of those, billed seconds that are not in the cost yet as no price was known, by flavor.
         losses: Workflow jobs whose HF Job ended under them.
         tracks: By runner.
         usd: Prices by flavor, in US dollars per second, as they were last known.
@@ -107,10 +105,8 @@ class PoolMemory:
     draining_since: float | None = None
     drain_request: str = ""
     drain_requested_at: float = 0.0
-    billed_seconds: Mapping[str, float] = field(default_factory=dict)
     spent_usd: float = 0.0
     unpriced_seconds: Mapping[str, float] = field(default_factory=dict)
-    completed: int = 0
     losses: Losses = field(default_factory=Losses)
     tracks: Mapping[str, Track] = field(default_factory=dict)
     usd: Mapping[str, float] = field(default_factory=dict)
@@ -156,13 +152,15 @@ class Waiting:
         count: How many.
         message: A sentence with the next step.
         until: Monotonic seconds when the next try is due, if that is what they wait for.
-        oldest_wait: Seconds that the oldest of them has waited, on GitHub's clock.
+        oldest_at: Epoch seconds on GitHub's clock since when the oldest of them is queued; None without any.
+        oldest_wait: Seconds that it has waited, on the same clock.
     """
 
     reason: Reason
     count: int
     message: str
     until: float | None = None
+    oldest_at: float | None = None
     oldest_wait: float = 0.0
 
 
@@ -179,7 +177,6 @@ class PoolReport:
         failures: Mistakes in the spec that only the services could tell, and that keep the pool from serving.
         unknown_flavor: Flavors of the spec that the Hub does not offer, whether others are left or not.
         offered: The pool's flavors that it does offer; all of them while that is not known.
-        backoff: The launch back-off that holds, if any.
         unwritten: Launches could not be written down; None when the last ones could.
         github: Why GitHub could not be read; None when it could.
         hub: Why the Hub could not be read; None when it could.
@@ -206,7 +203,6 @@ class PoolReport:
     failures: Sequence[Failure]
     unknown_flavor: Failure | None
     offered: Sequence[str]
-    backoff: Backoff | None
     unwritten: Blocked | None
     github: Failure | None
     hub: Failure | None

@@ -468,10 +468,14 @@ def _queue(waiting: Sequence[Waiting], start: Instant) -> list[dict[str, Any]]:
         when = f" The next try is at {start.iso(one.until)}." if one.until is not None else ""
         known = found.get(one.reason)
         if known is None:
-            found[one.reason] = {"reason": str(one.reason), "count": one.count, "message": one.message + when}
+            known = {"reason": str(one.reason), "count": one.count, "message": one.message + when}
+            found[one.reason] = known
         else:
             known["count"] += one.count
             known["message"] += f" {one.message}{when}"
+        if one.oldest_at is not None:
+            at = iso(one.oldest_at)  # such texts sort as their times do
+            known["oldest"] = min(known.get("oldest", at), at)
     cut = [{**entry, "message": text(entry["message"], MOST_MESSAGE)} for entry in found.values()]
     return cut[:MOST_WAITING]
 

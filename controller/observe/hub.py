@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -185,18 +185,9 @@ class HubObserver:
             self._pace.nudge()
         self._hot = hot
 
-    def nudge(self) -> None:
-        """Look soon rather than at the next interval."""
-        self._pace.nudge()
-
     def retry(self) -> None:
         """Look soon: what a person had to mend may be mended."""
         self._failures = 0
-        self._pace.nudge()
-
-    def use(self, hub: JobSource) -> None:
-        """Ask another client from now on: the Secret was rotated, the account is the same."""
-        self._hub = hub
         self._pace.nudge()
 
     # ----------------------------------------------------------------------------------------------------- what it does
@@ -319,7 +310,8 @@ class FlavorObserver:
         source: The endpoint.
         clock: Time.
         interval: Seconds between lists.
-        retry: Seconds after a failure, doubled for each further one up to a quarter of the interval.
+        retry: Seconds after a failure, doubled for each further one up to a quarter of the interval; and after a list that lacks
+            what a pool names.
         changed: Called after every look that showed something new; must not block.
     """
 
@@ -339,12 +331,24 @@ class FlavorObserver:
         self._changed = changed
         self._pace = _Pace(clock)
         self._failures = 0
+        self._wanted: frozenset[str] = frozenset()
         self.observation: Observation[Flavor] | None = None
         """The hardware, or None before the first look ended."""
 
-    def nudge(self) -> None:
-        """Look soon: a pool names hardware that the last list lacks."""
-        self._pace.nudge()
+    def want(self, flavors: Collection[str]) -> None:
+        """Say which hardware pools name: what the last list lacks is looked for now, and then once in ``retry`` seconds.
+
+        The Hub may offer it by now: a pool whose only flavor this is serves nobody until then.
+        """
+        new, self._wanted = frozenset(flavors) - self._wanted, frozenset(flavors)
+        if self._lacks(new):
+            self._pace.nudge()
+
+    def _lacks(self, flavors: Collection[str]) -> bool:
+        seen = self.observation
+        return (
+            seen is not None and seen.complete and not {flavor.name for flavor in seen.items} >= set(flavors)
+        )
 
     async def run(self) -> None:
         """Look for ever."""
@@ -361,7 +365,7 @@ class FlavorObserver:
     def _delay(self) -> float:
         failure = self.observation.failure if self.observation else None
         if failure is None:
-            return self._interval
+            return self._retry if self._lacks(self._wanted) else self._interval
         return _back_off(self._retry, self._failures, self._interval / 4, failure)
 
     async def step(self) -> float:

@@ -28,12 +28,11 @@ from controller.core.model import (
 )
 from controller.core.naming import ours
 from controller.core.suspicion import Check, Wanted
-from controller.observe.groups import GroupObserver
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.looks import LookObserver
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
-from controller.observe.registrations import RegistrationObserver
+from controller.observe.scopes import GroupObserver, RegistrationObserver
 from controller.observe.variables import VariableObserver
 from controller.ports import AccountSight, Clock, Connections, SourceSight
 
@@ -103,7 +102,11 @@ class Observatory:
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
         basis = tuple(
-            (p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group, _variables(p)) for p in pools
+            (
+                *(p.uid, p.footprint, p.former, p.include, p.exclude, p.runner_group, p.flavors),
+                _variables(p),
+            )
+            for p in pools
         )
         if basis == self._watched:
             return False
@@ -129,6 +132,8 @@ class Observatory:
         accounts = sorted({p.account for p in places})
         whole &= self._keep(self.accounts, accounts, self._open_account)
         whole &= self._keep(self.endpoints, sorted({a.endpoint for a in accounts}), self._open_endpoint)
+        for endpoint, hardware in self.endpoints.items():
+            hardware.want({flavor for p in pools if p.hub.endpoint == endpoint for flavor in p.flavors})
         whole &= self._follow_variables(pools)
         if _SECRETS not in self._tasks:
             follow = _supervised(self._follow_secrets, "Secrets")
@@ -154,6 +159,7 @@ class Observatory:
     def _troubled(self) -> set[SecretRef]:
         failing = {source.secret for source, queue in self.queues.items() if queue.needs_a_person}
         failing |= {w.source.secret for w, seen in self.registrations.items() if _lasting(seen.observation)}
+        failing |= {w.source.secret for w, seen in self.groups.items() if _lasting(seen.observation)}
         failing |= {ref for ref, seen in self.variables.items() if seen.needs_a_person}
         return failing | {
             account.secret for account, seen in self.accounts.items() if _lasting(seen.observation)
@@ -161,11 +167,12 @@ class Observatory:
 
     def _users(
         self, ref: SecretRef
-    ) -> list[QueueObserver | RegistrationObserver | HubObserver | VariableObserver]:
+    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver | VariableObserver]:
         return [
             *(variable for of, variable in self.variables.items() if of == ref),
             *(queue for source, queue in self.queues.items() if source.secret == ref),
             *(scope for where, scope in self.registrations.items() if where.source.secret == ref),
+            *(scope for where, scope in self.groups.items() if where.source.secret == ref),
             *(hub for account, hub in self.accounts.items() if account.secret == ref),
         ]
 

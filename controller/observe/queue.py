@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,32 +59,6 @@ class Patterns(NamedTuple):
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueStats:
-    """Figures about one source's polling.
-
-    Attributes:
-        repositories: How many are hot, warm and cold.
-        calls: Lists asked for since the start, by kind (``repositories``, ``runs``, ``jobs``); a list may take several
-            requests.
-        looks: Looks at repositories since the start.
-        failures: Of those, how many failed, by reason.
-        oldest: Age in seconds of the oldest view, None without any.
-        barren_runs: Runs that are listed for long and have no jobs.
-        unread_runs: Runs whose jobs cannot be read.
-        pressure: How much quota is left.
-    """
-
-    repositories: Mapping[Heat, int]
-    calls: Mapping[str, int]
-    looks: int
-    failures: Mapping[Reason, int]
-    oldest: float | None
-    barren_runs: int
-    unread_runs: int
-    pressure: Pressure
-
-
 @dataclass(slots=True, kw_only=True)
 class _Repository:
     watch: Watch
@@ -130,9 +103,6 @@ class QueueObserver:
         self._gate = Gate()
         self._wake = asyncio.Event()
         self._view: Mapping[str, Observation[WorkflowJob]] | None = {}
-        self._calls: Counter[str] = Counter()
-        self._failures: Counter[Reason] = Counter()
-        self._looks = 0
         self._began = clock.mono()
         self._completed: dict[int, WorkflowJob] = {}
         self._followed: Collection[int] = ()
@@ -167,17 +137,6 @@ class QueueObserver:
     def follow(self, runs: Collection[int]) -> None:
         """Say which runs have queued jobs for which a runner of ours is there, or may come: there it pays to read often."""
         self._followed = runs
-
-    def nudge(self, repository: str) -> bool:
-        """Look at a repository soon: a hint that work has come. Returns whether it is watched."""
-        known = self._repositories.get(repository.lower())
-        if known is None:
-            return False
-        now = self._clock.mono()
-        self._heat(known.watch, now)
-        known.watch.hinted = known.watch.running
-        self._hurry(known.watch, now)
-        return True
 
     @property
     def needs_a_person(self) -> bool:
@@ -233,22 +192,6 @@ class QueueObserver:
                 if known.seen is not None
             }
         return self._view
-
-    def stats(self) -> QueueStats:
-        """Return figures."""
-        now = self._clock.mono()
-        heats = Counter(known.watch.heat(now) for known in self._repositories.values())
-        views = [known.looked_at for known in self._repositories.values() if known.looked_at is not None]
-        return QueueStats(
-            repositories={heat: heats[heat] for heat in Heat},
-            calls=dict(sorted(self._calls.items())),
-            looks=self._looks,
-            failures=dict(self._failures),
-            oldest=now - min(views) if views else None,
-            barren_runs=sum(known.runs.barren for known in self._repositories.values()),
-            unread_runs=sum(known.runs.unread for known in self._repositories.values()),
-            pressure=self._pressure(),
-        )
 
     def completed(self) -> tuple[WorkflowJob, ...]:
         """Return the workflow jobs of runners like ours that were seen completed and were not acknowledged yet."""
@@ -382,12 +325,10 @@ class QueueObserver:
         self._succeeded(known, more=more)
 
     async def _runs(self, repository: str, status: str) -> Observation[Run]:
-        self._calls["runs"] += 1
         return await self._queue.runs(repository, status)
 
     async def _read(self, known: _Repository, run: Run) -> None:
         """Read the jobs of one run. Its failure is its own: the other runs of the repository are served all the same."""
-        self._calls["jobs"] += 1
         try:
             seen = await self._queue.jobs(known.watch.name, run)
         except UpstreamError as error:
@@ -401,7 +342,6 @@ class QueueObserver:
         seen = known.runs.observation()
         self._server_ahead = seen.server_time - seen.asked_at
         watch.looks += 1
-        self._looks += 1
         # What was refused a few times is granted: that may well be so elsewhere. An answer that comes and goes says nothing.
         mended = watch.failures >= MENDED_AFTER and watch.failure is not None and watch.failure.lasting
         watch.looked_at, watch.failures, watch.failure = now, 0, None
@@ -427,7 +367,6 @@ class QueueObserver:
 
     def _failed(self, watch: Watch, failure: Failure) -> None:
         now = self._clock.mono()
-        self._failures[failure.reason] += 1
         different = watch.failure is None or watch.failure.reason is not failure.reason
         watch.looked_at, watch.hinted = now, False
         watch.failures += 1
@@ -435,7 +374,6 @@ class QueueObserver:
         if watch is self._discovery:
             self._visible = _still(self._visible, failure, now, now + self._server_ahead)
         else:
-            self._looks += 1
             known = self._repositories.get(watch.name)
             if known is not None and known.watch is watch:
                 known.seen = _still(known.seen, failure, now, now + self._server_ahead)
@@ -466,7 +404,6 @@ class QueueObserver:
 
     # -------------------------------------------------------------------------------------------------- which there are
     async def _discover(self) -> None:
-        self._calls["repositories"] += 1
         found = await self._queue.repositories(self._source.owner)
         now = self._clock.mono()
         watch = self._discovery

@@ -303,16 +303,6 @@ class RepositoryRuns:
         """Some job waits for a person."""
         return any(any(known.active) for known in self._known.values())
 
-    @property
-    def barren(self) -> int:
-        """How many runs are listed for long and have no jobs."""
-        return sum(known.barren > BARREN_PATIENCE for known in self._known.values())
-
-    @property
-    def unread(self) -> int:
-        """How many runs' jobs cannot be read."""
-        return sum(known.failures >= UNREADABLE_AFTER for known in self._known.values())
-
 
 def _any_active(jobs: Iterable[WorkflowJob]) -> bool:
     return any(job.status not in (JobStatus.WAITING, JobStatus.REQUESTED) for job in jobs)

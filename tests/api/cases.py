@@ -6,6 +6,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from controller.api.status import StatusPart
+
 ABSENT: Any = object()
 """In changes: leave the field out."""
 
@@ -35,6 +37,11 @@ def manifest(changes: dict[str, Any] | None = None, *, name: str = "t4") -> dict
         "metadata": {"name": name, "namespace": "default"},
         "spec": spec,
     }
+
+
+def as_stored(status: StatusPart) -> dict[str, Any]:
+    """Return a status as an object holds it: JSON types, names as in manifests, absent fields left out."""
+    return status.model_dump(by_alias=True, exclude_none=True)
 
 
 def volume(**changes: Any) -> dict[str, Any]:
@@ -112,6 +119,26 @@ GOOD: dict[str, dict[str, Any]] = {
             volume(type="bucket", mountPath="/home/runner/.cache/huggingface", readOnly=False),
             volume(type="dataset", mountPath="/.data"),
             volume(type="space", mountPath="/..x/y"),
+        ]
+    },
+    "writable where no programs are": {
+        "volumes": [
+            volume(type="bucket", mountPath=path, readOnly=False)
+            for path in (
+                "/mnt",
+                "/data/bin",
+                "/cache",
+                "/checkpoints",
+                "/home/runner/.ccache",
+                "/usr2",
+                "/srv/etc",
+            )
+        ]
+    },
+    "read-only where programs are": {
+        "volumes": [
+            volume(type="bucket", mountPath=path)
+            for path in ("/opt/runner", "/opt/hostedtoolcache", "/usr/local/bin", "/actions-runner")
         ]
     },
     "everything warm": {"maxRunners": 4, "minIdle": 4},
@@ -338,6 +365,53 @@ BAD: dict[str, Bad] = {
     "writable model": Bad(
         {"volumes": [volume(readOnly=False)]}, "spec.volumes[0].readOnly", "only be mounted read-only"
     ),
+    **{
+        f"writable {path}": Bad(
+            {"volumes": [volume(type="bucket", mountPath=path, readOnly=False)]},
+            "spec.volumes[0].readOnly",
+            f"{path}: the runner, its tools or the system take programs",
+            "the runner, its tools or the system take programs",  # a message of the API server's has no line feed
+        )
+        for path in (
+            *("/actions-runner", "/opt/actions-runner", "/opt/runner", "/runner", "/runner/bin"),
+            *("/opt", "/opt/hostedtoolcache", "/opt/hostedtoolcache/Python", "/opt/conda/bin"),
+            *("/bin", "/sbin", "/lib", "/lib64", "/usr", "/usr/local/bin", "/usr/lib/python3/dist-packages"),
+            *(
+                "/etc",
+                "/etc/ssl/certs",
+                "/etc/profile.d",
+                "/root",
+                "/root/.cache",
+                "/nix/store",
+                "/boot",
+                "/snap",
+            ),
+            *("/dev/shm", "/proc/sys", "/sys", "/run", "/var/run", "/var/lib/dpkg", "/tmp", "/var/tmp"),
+            *("/USR/local/bin", "/Etc", "/usr/new\nline"),
+        )
+    },
+    **{
+        f"writable {path}": Bad(
+            {"volumes": [volume(type="bucket", mountPath=path, readOnly=False)]},
+            "spec.volumes[0].readOnly",
+            f"{path}: the runner lives here",
+        )
+        for path in (
+            *("/home/ubuntu", "/home/runner/bin", "/home/runner/bin/x", "/home/runner/externals"),
+            *(
+                "/home/runner/.hfrunner",
+                "/home/runner/_diag",
+                "/home/runner/hostedtoolcache",
+                "/home/runner/.local/lib",
+            ),
+            *(
+                "/home/runner/.config/git",
+                "/home/coder/.local/bin",
+                "/home/runner/.bashrc",
+                "/home/runner/k8s",
+            ),
+        )
+    },
     "absolute folder": Bad({"volumes": [volume(path="/a")]}, "spec.volumes[0].path", "write a relative path"),
     "folder above": Bad(
         {"volumes": [volume(path="a/../../b")]}, "spec.volumes[0].path", "write a relative path"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes import client
 
+from controller.api.crd import crd
 from controller.api.runnerpool import GROUP, PLURAL, VERSION, RunnerPool
 from controller.api.status import (
     Backoff,
@@ -29,11 +32,11 @@ from controller.api.status import (
     Waiting,
 )
 from controller.core.model import RerunState, SuspicionLevel
-from tests.api.cases import BAD, GOOD, Bad, github, manifest
+from tests.api.cases import BAD, GOOD, Bad, as_stored, github, manifest
 from tests.cli.mistakes import MISTAKES, Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.controlplane
 WHERE = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": "default"}
@@ -179,7 +182,6 @@ FULL_STATUS = RunnerPoolStatus(
         ),
     ],
     flavor_names="t4-small,l4x1",
-    flavor="l4x1",
     counts=Counts(
         queued=3,
         group_only=1,
@@ -203,8 +205,6 @@ FULL_STATUS = RunnerPoolStatus(
             hf_job_url="https://huggingface.co/jobs/acme/6920a0",
             workflow_job_url="https://github.com/acme/lib/actions/runs/1/job/2",
             since=NOW,
-            reason="IdleDeadline",
-            message="It was idle.",
         )
     ],
     flavors=[FlavorStatus(name="t4-small", usd_per_hour="0.40", live=7, backoff=BACKOFF)],
@@ -278,9 +278,9 @@ def test_a_full_status_is_stored_whole(pools: client.CustomObjectsApi) -> None:
     assert list(unset(FULL_STATUS)) == []
     with created(pools, manifest(name="status")):
         stored = pools.patch_namespaced_custom_object_status(
-            **WHERE, name="status", body={"status": FULL_STATUS.to_object()}
+            **WHERE, name="status", body={"status": as_stored(FULL_STATUS)}
         )
-    assert stored["status"] == FULL_STATUS.to_object()
+    assert stored["status"] == as_stored(FULL_STATUS)
 
 
 def test_status_of_the_object_itself_is_not_writable(pools: client.CustomObjectsApi) -> None:
@@ -306,7 +306,7 @@ def test_kubectl_get_tells_the_story_in_one_line(
 ) -> None:
     with created(pools, manifest({"maxRunners": 20}, name="columns")):
         pools.patch_namespaced_custom_object_status(
-            **WHERE, name="columns", body={"status": FULL_STATUS.to_object()}
+            **WHERE, name="columns", body={"status": as_stored(FULL_STATUS)}
         )
         path = "/apis/hfrunners.dev/v1alpha1/namespaces/default/runnerpools"
         table = get(api_client, path, "application/json;as=Table;v=v1;g=meta.k8s.io")
@@ -370,3 +370,79 @@ def test_a_stored_pool_is_not_judged_by_what_it_does_not_say(pools: client.Custo
     assert "image" not in stored["spec"]
     assert stored["spec"]["maxRunners"] == 10
     assert stored["spec"]["deadlines"]["idle"] == "2m"
+
+
+def test_programs_from_a_writable_mount_by_way_of_a_variable_are_left_to_the_controller(
+    pools: client.CustomObjectsApi,
+) -> None:
+    bucket = {"type": "bucket", "source": "acme/cache", "mountPath": "/mnt/tools", "readOnly": False}
+    changes = {"env": {"RUNNER_TOOL_CACHE": "/mnt/tools"}, "volumes": [bucket]}
+    assert pools.create_namespaced_custom_object(**WHERE, body=manifest(changes), dry_run="All")
+
+
+def without_rules_for_writable_mounts(definition: dict[str, Any]) -> dict[str, Any]:
+    older = deepcopy(definition)
+    schema = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    volume = schema["properties"]["spec"]["properties"]["volumes"]["items"]
+    before = volume["x-kubernetes-validations"]
+    volume["x-kubernetes-validations"] = [rule for rule in before if "messageExpression" not in rule]
+    assert len(before) == len(volume["x-kubernetes-validations"]) + 2
+    return older
+
+
+def test_a_pool_that_was_stored_before_a_rule_can_be_told_so_edited_and_deleted(
+    api_client: client.ApiClient, pools: client.CustomObjectsApi
+) -> None:
+    """Kubernetes 1.30 and newer leave what did not change alone."""
+    group = "before.hfrunners.dev"
+    newer = crd()
+    newer["metadata"]["name"] = f"{PLURAL}.{group}"
+    newer["spec"]["group"] = group
+    extensions = client.ApiextensionsV1Api(api_client)
+    extensions.create_custom_resource_definition(without_rules_for_writable_mounts(newer))
+    where = {**WHERE, "group": group}
+    bucket = {"type": "bucket", "source": "acme/cache", "mountPath": "/opt/runner", "readOnly": False}
+    stored = {**manifest({"volumes": [bucket]}, name="stored"), "apiVersion": f"{group}/{VERSION}"}
+    stored["metadata"]["finalizers"] = ["hfrunners.dev/test"]
+    try:
+        assert within_seconds(lambda: created_once(pools, where, stored))
+        extensions.patch_custom_resource_definition(newer["metadata"]["name"], newer)
+        second = {**stored, "metadata": {"name": "second", "namespace": "default"}}
+        assert within_seconds(lambda: is_refused(pools, where, second))
+        pools.patch_namespaced_custom_object_status(
+            **where, name="stored", body={"status": {"observedGeneration": 1}}
+        )
+        pools.patch_namespaced_custom_object(**where, name="stored", body={"spec": {"maxRunners": 1}})
+        pools.delete_namespaced_custom_object(**where, name="stored")
+        pools.patch_namespaced_custom_object(**where, name="stored", body={"metadata": {"finalizers": None}})
+        with pytest.raises(client.ApiException, match="404"):
+            pools.get_namespaced_custom_object(**where, name="stored")
+    finally:
+        extensions.delete_custom_resource_definition(newer["metadata"]["name"])
+
+
+def within_seconds(met: Callable[[], bool]) -> bool:
+    """Return whether something becomes so; an API server takes a moment to serve a type that it was given."""
+    for _ in range(100):
+        if met():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def created_once(pools: client.CustomObjectsApi, where: dict[str, str], obj: dict[str, Any]) -> bool:
+    try:
+        pools.create_namespaced_custom_object(**where, body=obj)
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
+def is_refused(pools: client.CustomObjectsApi, where: dict[str, str], obj: dict[str, Any]) -> bool:
+    try:
+        pools.create_namespaced_custom_object(**where, body=obj, dry_run="All")
+    except client.ApiException as error:
+        return "/opt/runner: the runner, its tools" in json.loads(error.body)["message"]
+    return False

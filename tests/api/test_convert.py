@@ -45,7 +45,7 @@ from controller.core.model import (
     Snapshot,
     Volume,
 )
-from tests.api.cases import GOOD, github, manifest
+from tests.api.cases import GOOD, as_stored, github, manifest
 
 
 def pool(changes: dict[str, Any] | None = None) -> Pool:
@@ -233,7 +233,7 @@ def footprint(scope: Scope, *, enterprise: bool = False) -> Footprint:
 def kept(*where: Footprint, **more: str) -> Mapping[str, Any]:
     """A status that tells of places."""
     told = [LaunchedPlace(**one.model_dump(), **more) for one in places(where)]
-    return RunnerPoolStatus(places=told).to_object()
+    return as_stored(RunnerPoolStatus(places=told))
 
 
 def test_places_survive_the_way_through_status() -> None:
@@ -291,7 +291,7 @@ def test_a_status_that_says_nothing_brings_nothing_back() -> None:
 
 
 def test_the_last_launch_survives_the_way_through_status() -> None:
-    stored = RunnerPoolStatus(last_launch_at=timestamp(1_795_255_200.9)).to_object()
+    stored = as_stored(RunnerPoolStatus(last_launch_at=timestamp(1_795_255_200.9)))
     assert stored["lastLaunchAt"] == "2026-11-21T10:00:00Z"
     assert last_launch_at(stored) == 1_795_255_200.0
 

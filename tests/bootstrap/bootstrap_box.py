@@ -26,6 +26,12 @@ PATIENCE = 180.0
 CLOCK = "/proc/uptime"
 """What the script reads its clock from."""
 
+MOUNTS = "/proc/mounts"
+"""Where the script reads what is mounted."""
+
+CONTAINER = "overlay / overlay rw,relatime 0 0\nproc /proc proc rw,nosuid 0 0\nshm /dev/shm tmpfs rw 0 0\n"
+"""What is mounted in a container without volumes."""
+
 _MARKER = re.compile(
     r"^hfrunner: outcome=(\w+) listener-exit=(\S+) job-result=(\w+) ran-job=(true|false)$", re.MULTILINE
 )
@@ -151,6 +157,7 @@ class Box:
             "HFRUNNER_RETRY_SECONDS": "0",
         }
         self.command = job.command
+        self.mount()
 
     @property
     def home(self) -> Path:
@@ -167,6 +174,17 @@ class Box:
     @property
     def image(self) -> Path:
         return self.root / "image"
+
+    def mount(self, *volumes: tuple[Path | str, str]) -> None:
+        """Let the script find these volumes mounted, each with its options, whatever this machine has on disks of their own."""
+        table = self.root / "mounts"
+        assert MOUNTS in self.command[2] or str(table) in self.command[2]
+        self.command = (*self.command[:2], self.command[2].replace(MOUNTS, str(table)))
+        lines = [
+            f"hf {str(path).replace(' ', chr(92) + '040')} fuse.hf {options} 0 0\n"
+            for path, options in volumes
+        ]
+        table.write_text(CONTAINER + "".join(lines))
 
     def hold_clock(self) -> None:
         """Let no time pass for the script's deadlines but by :meth:`pass_time`, however long this machine takes."""

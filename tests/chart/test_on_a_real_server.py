@@ -28,6 +28,13 @@ CRD = CHART / "files/crds/hfrunners.dev_runnerpools.yaml"
 MATRIX = [(), *(("-f", path) for path in VALUES)]
 TYPE = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runnerpools.hfrunners.dev"
 NAMES = ["defaults", *(path.stem for path in VALUES)]
+CLUSTER_WIDE = (
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)
 POOLS = Path(__file__).parent / "values" / "namespaced.yaml"
 
 
@@ -72,7 +79,7 @@ def test_every_object_is_taken_by_the_api_server_to_the_last_field(
         obj["metadata"].setdefault(
             "namespace", NAMESPACE
         )  # as Helm does; of cluster-wide kinds it is dropped
-        if obj["kind"] in ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"):
+        if obj["kind"] in CLUSTER_WIDE:
             del obj["metadata"]["namespace"]
         answer = server.apply(obj, dry=True)
         if answer.status_code not in (200, 201):

@@ -8,9 +8,10 @@ import ipaddress
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import httpx2
@@ -49,13 +50,18 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def deployed(programs: Path, *words: str) -> tuple[dict[str, str], list[str]]:
-    """Return the controller's environment, and what its init container runs."""
+def deployed(
+    programs: Path, *words: str, secret: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, str], list[str]]:
+    """Return the controller's environment, with what a Secret holds in it, and what its init container runs."""
     (deployment,) = [
         obj for obj in Helm(programs / "helm4").render(*settings(words)) if obj["kind"] == "Deployment"
     ]
     pod = deployment["spec"]["template"]["spec"]
-    environment = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+    environment = {one["name"]: one["value"] for one in pod["containers"][0]["env"] if "value" in one}
+    for one in pod["containers"][0]["env"]:  # what the kubelet does
+        if "valueFrom" in one and (value := secret.get(one["valueFrom"]["secretKeyRef"]["key"])):
+            environment[one["name"]] = value
     return environment, [word for one in pod.get("initContainers", ()) for word in one["command"]]
 
 
@@ -181,11 +187,15 @@ def test_a_file_without_a_certificate_keeps_the_pod_from_starting(programs: Path
 
 
 # ----------------------------------------------------------------------------------------------------------- proxies
+@pytest.mark.parametrize("source", ["values", "secret"])
 async def test_github_and_the_hub_go_through_the_proxy_and_the_api_server_does_not(
-    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     async with listening(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n") as (port, seen):
-        environment, _ = deployed(programs, f"proxy.https=http://127.0.0.1:{port}", "proxy.noProxy=.corp")
+        address = f"http://127.0.0.1:{port}"
+        chosen = f"proxy.https={address}" if source == "values" else "proxy.secretName=proxy"
+        secret = {"HTTPS_PROXY": address} if source == "secret" else {}
+        environment, _ = deployed(programs, chosen, "proxy.noProxy=.corp", secret=secret)
         api_server = "0.0.0.0"  # an address of this machine that is no loopback one: those need no NO_PROXY
         for name, value in environment.items():  # the kubelet fills this one in
             monkeypatch.setenv(name, value.replace("$(KUBERNETES_SERVICE_HOST)", api_server))

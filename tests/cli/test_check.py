@@ -456,6 +456,25 @@ def test_an_image_is_judged_by_its_name(image: str, reasons: set[str]) -> None:
     assert {str(one.reason) for one in judged.sorted()} == reasons
 
 
+@pytest.mark.parametrize(
+    ("path", "read_only", "warned"),
+    [
+        ("/app/cache", False, True),
+        ("/home/runner/.cargo", False, True),
+        ("/app", True, False),
+        ("/mnt/app", False, False),
+    ],
+)
+def test_a_writable_bucket_where_images_often_have_programs_is_warned_of(
+    services: Services, path: str, read_only: bool, warned: bool
+) -> None:
+    bucket = {"type": "bucket", "source": "acme/cache", "mountPath": path, "readOnly": read_only}
+    text = manifests(services.pool(volumes=[bucket]), *services.secrets())
+    assert bad(text) == ({("warning", "WritableMountOdd", "ci/t4")} if warned else set())
+    if warned:
+        assert f"acme/cache is writable at {path}." in message(text, "WritableMountOdd")
+
+
 class StandInServer:
     """An API server that publishes one schema of RunnerPool."""
 

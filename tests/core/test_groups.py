@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.core.groups import MOST_NAMES, group_of
+from controller.core.groups import MOST_NAMES
 from controller.core.model import Observation, Pool, RunnerGroup, Scope, ScopeKind, Snapshot
 from controller.core.reasons import Reason
 from controller.core.report import Launch, PoolReport
@@ -64,7 +64,6 @@ def test_a_pool_without_a_named_group_asks_for_none() -> None:
     unnamed = replace(ORGANIZATION, runner_group=None)
     assert ready(report(unnamed, None))[:2] == ("True", "Serving")
     assert ready(report(unnamed, seen([])))[:2] == ("True", "Serving")
-    assert group_of(unnamed, view(unnamed, seen([GPU, DEFAULT]))) == DEFAULT
 
 
 def test_thousands_of_groups_are_named_within_bounds() -> None:

@@ -226,7 +226,7 @@ class TestThePlan:
             failure=BLOCKED.failure,
         )
         done = run_plan([p], snapshot(jobs=[job(1)]), results=[result])
-        assert done.reports[p.uid].backoff is None
+        assert not done.reports[p.uid].memory.backoffs
         assert [type(action) for action in done.actions] == [Launch]
 
     @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+from controller.api.convert import write_down
 from controller.api.crd import crd
 from controller.core.backoff import POOL, Backoff
 from controller.core.drained import ends_by
+from controller.core.intents import Intent, Term, Written
 from controller.core.lifecycle import Phase
 from controller.core.model import (
     Failure,
@@ -166,18 +168,28 @@ def test_every_text_and_list_of_a_status_has_a_bound() -> None:
 
 def odd_status(draw: st.DataObject) -> dict[str, Any]:
     """The status of a pool whose every service tells odd things."""
+    return status_of_everything(
+        lambda: draw.draw(ODD), lambda: draw.draw(ODD_NUMBER), outage=draw.draw(st.booleans())
+    )
 
-    def odd() -> str:
-        return draw.draw(ODD)
 
-    def number() -> float:
-        return draw.draw(ODD_NUMBER)
-
-    mine = pool()
+def status_of_everything(
+    odd: Callable[[], str], number: Callable[[], float], *, outage: bool
+) -> dict[str, Any]:
+    """The status of a pool of which there is something to tell in every part; texts and numbers of services as given."""
+    mine = launched(pool(), SERVER)
     failure = Failure(reason=Reason.HubUnavailable, message=odd(), request_id=odd())
     backoff = Backoff(failures=3, at=NOW, until=number(), failure=failure)
     lost = Interruption(
-        repository=odd(), run_id=1, attempt=1, job_id=1, job_name=odd(), job_url=odd(), at=number()
+        repository=odd(),
+        run_id=1,
+        attempt=1,
+        job_id=1,
+        job_name=odd(),
+        job_url=odd(),
+        at=number(),
+        note=odd(),
+        by_hub=True,
     )
     view = snapshot(jobs=[replace(job(), name=odd(), labels=("nobody",))], hf_jobs=[hf_job(mine)])
     report = run_plan([mine], view).reports[mine.uid]
@@ -197,9 +209,12 @@ def odd_status(draw: st.DataObject) -> dict[str, Any]:
         runners=runners,
         waiting=[
             *report.waiting,
-            *(Waiting(reason=reason, count=1, message=odd(), until=number()) for reason in list(Reason)[:40]),
+            *(
+                Waiting(reason=reason, count=1, message=odd(), until=number(), oldest_at=number())
+                for reason in list(Reason)[:40]
+            ),
         ],
-        github=failure if draw.draw(st.booleans()) else None,
+        github=failure if outage else None,
         usd_per_hour=number(),
         worst_case_usd=number(),
         demand=replace(report.demand, unreadable=[(odd(), failure)]),
@@ -234,6 +249,45 @@ def test_an_api_server_takes_the_status_whatever_the_services_told(draw: st.Data
     unclean = [shown for shown in texts_of(status) if text(shown, len(shown)) != shown]
     assert unclean == []
     assert {condition["type"] for condition in status["conditions"]} == set(CONDITIONS)
+
+
+def paths_of(value: Any, path: str = "") -> Iterator[str]:
+    """Yield every field of a status, as ``queue[].reason``."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield f"{path}.{name}"
+            yield from paths_of(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from paths_of(inner, f"{path}[]")
+
+
+def paths_within(node: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield every field that the type has, likewise."""
+    for name, inner in node.get("properties", {}).items():
+        yield f"{path}.{name}"
+        yield from paths_within(inner, f"{path}.{name}")
+    if "items" in node:
+        yield from paths_within(node["items"], f"{path}[]")
+
+
+def test_every_field_of_the_types_status_is_written_and_no_other() -> None:
+    status = status_of_everything(lambda: "build", lambda: 1.0, outage=True)
+    one = Intent(name="t4-hfr-1", flavor="t4-small", at=SERVER, place=pool().footprint)
+    status |= write_down(Written(term=Term(number=1, holder="a"), intents=(one,)))
+    assert set(paths_of(status)) == set(paths_within(schema()))
+
+
+def test_the_queue_tells_since_when_the_oldest_job_of_each_reason_waits() -> None:
+    late, later = replace(job(1), created_at=SERVER - 90), replace(job(2), created_at=SERVER - 30)
+    mine = pool(max_runners=0)
+    report = run_plan([mine], snapshot(jobs=[later, late])).reports[mine.uid]
+    for mono in (NOW, NOW + 0.9):  # the same at each pass: it is no age
+        now = Instant(mono=mono, wall=SERVER)
+        status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+        assert [(one["reason"], one["count"], one["oldest"]) for one in status["queue"]] == [
+            ("NoneAllowed", 2, iso(SERVER - 90))
+        ]
 
 
 @given(ODD)

@@ -95,14 +95,34 @@ def test_an_incomplete_list_takes_no_hardware_away() -> None:
     run_virtual(main())
 
 
-def test_a_hint_brings_the_list_forward_but_not_more_than_once_a_minute() -> None:
+def test_hardware_that_a_pool_names_and_the_list_lacks_is_looked_for_each_minute_until_it_is_there() -> None:
     async def main() -> None:
         source, observer, _ = await rig()
         task = asyncio.create_task(observer.run())
-        for _ in range(200):
-            await asyncio.sleep(1)
-            observer.nudge()
+        observer.want({"t4-small"})
+        await asyncio.sleep(100)
+        assert source.asked == [0]
+        observer.want({"t4-small", "h300"})
+        observer.want({"t4-small", "h300"})
+        await asyncio.sleep(110)
+        assert source.asked == [0, 100, 160]
+        source.items = (*source.items, replace(T4, name="h300"))
+        await asyncio.sleep(HARDWARE_INTERVAL - 60)
+        assert source.asked == [0, 100, 160, 220]
         task.cancel()
-        assert source.asked == [0, 60, 120, 180]
+
+    run_virtual(main())
+
+
+def test_names_that_are_still_unknown_bring_no_list_forward_while_lists_fail() -> None:
+    async def main() -> None:
+        source, observer, _ = await rig()
+        source.failure = DOWN
+        task = asyncio.create_task(observer.run())
+        for number in range(100):
+            observer.want({f"unknown-{number}"})
+            await asyncio.sleep(1)
+        assert source.asked == [0, HARDWARE_RETRY]
+        task.cancel()
 
     run_virtual(main())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controller.core.model import (
+    Disposition,
     Failure,
     GitHubSource,
     Observation,
@@ -20,7 +21,8 @@ from controller.core.model import (
     SecretRef,
 )
 from controller.core.reasons import Reason
-from controller.observe.groups import INTERVAL, MISSING_INTERVAL, RETRY_AT_MOST, GroupObserver
+from controller.observe.scopes import GROUPS_INTERVAL as INTERVAL
+from controller.observe.scopes import MISSING_INTERVAL, PERSON_AT_MOST, RETRY_AT_MOST, GroupObserver
 from controller.ports import UpstreamError
 from controller.sim.clock import LoopClock
 from controller.sim.loop import run_virtual
@@ -111,6 +113,23 @@ def test_a_failed_list_keeps_the_groups_of_the_last_good_one_and_is_tried_again(
         assert (kept.items, kept.complete, kept.answered) == ((DEFAULT,), False, True)
         runners.failure = None
         await asyncio.sleep(RETRY_AT_MOST)
+        assert observer.observation is not None
+        assert observer.observation.complete
+
+    observing(act)
+
+
+def test_what_a_person_has_mended_is_seen_within_a_minute_and_at_once_where_that_is_known() -> None:
+    async def act(runners: Runners, observer: GroupObserver, _: list[float]) -> None:
+        runners.failure = Failure(
+            reason=Reason.PermissionMissing, message="403", disposition=Disposition.PERSON
+        )
+        await asyncio.sleep(600)
+        assert max(b - a for a, b in pairwise(runners.asked)) <= PERSON_AT_MOST
+        await asyncio.sleep(1)
+        runners.failure = None
+        observer.retry()
+        await asyncio.sleep(1)
         assert observer.observation is not None
         assert observer.observation.complete
 

@@ -412,14 +412,14 @@ async def test_lists_come_more_rarely_when_nothing_lives_or_is_wanted(rig: Rig) 
 
 
 @virtual
-async def test_demand_and_hints_are_answered_soon_but_never_in_a_storm(rig: Rig) -> None:
+async def test_demand_and_launches_are_answered_soon_but_never_in_a_storm(rig: Rig) -> None:
     rig.observer.heat(hot=False)
     task = asyncio.create_task(rig.observer.run())
     await asyncio.sleep(20)
     rig.observer.heat(hot=True)
-    for _ in range(100):
+    for number in range(100):
         await asyncio.sleep(0.05)
-        rig.observer.nudge()
+        rig.observer.note(job(f"launched-{number}"))
     task.cancel()
     since = [round(at - 20, 6) for at in rig.hub.lists if at >= 20]
     assert since[0] == 0
@@ -428,7 +428,7 @@ async def test_demand_and_hints_are_answered_soon_but_never_in_a_storm(rig: Rig)
 
 
 @virtual
-async def test_a_hint_during_a_look_is_not_lost(rig: Rig) -> None:
+async def test_a_launch_during_a_look_is_not_lost(rig: Rig) -> None:
     rig.observer.heat(hot=False)
     task = asyncio.create_task(rig.observer.run())
     await asyncio.sleep(0.05)
@@ -451,19 +451,6 @@ async def test_a_rate_limit_is_waited_for(rig: Rig) -> None:
         DOWN, reason=Reason.HubRateLimited, disposition=Disposition.WAIT, retry_after=200.0
     )
     assert await watch(rig, 250) == [0, 200]
-
-
-@virtual
-async def test_a_rotated_token_is_used_at_once(rig: Rig) -> None:
-    rig.hub.failure = DOWN
-    task = asyncio.create_task(rig.observer.run())
-    await asyncio.sleep(25)
-    fresh = FakeHub(rig.clock)
-    rig.observer.use(fresh)
-    await asyncio.sleep(1)
-    task.cancel()
-    assert fresh.lists == [25]
-    assert rig.observer.observation.complete  # type: ignore[union-attr]
 
 
 def test_a_mistake_of_ours_neither_ends_the_observer_nor_looks_like_an_answer(

@@ -10,7 +10,7 @@ from typing import Any
 from controller.core.model import GitHubSource, SecretRef, Snapshot, Stage
 from controller.observe.observatory import Observatory
 from controller.sim.clock import LoopClock
-from tests.core.build import ACCOUNT, SOURCE, hf_job, pool
+from tests.core.build import ACCOUNT, REFUSED, SOURCE, hf_job, pool, seen
 
 
 class Account:
@@ -89,3 +89,38 @@ async def test_a_place_that_cannot_be_followed_costs_no_other_pool_and_is_tried_
         assert not observatory.watch([bad, good])
     finally:
         await observatory.close()
+
+
+class Listed:
+    """A list that a person has to mend something for."""
+
+    def __init__(self) -> None:
+        self.observation = seen(failure=REFUSED)
+        self.retried = 0
+
+    def retry(self) -> None:
+        self.retried += 1
+
+
+class Mended:
+    """Connections whose every Secret has just changed."""
+
+    async def secret_changed(self, ref: SecretRef) -> bool:
+        return True
+
+
+async def test_whatever_a_secret_made_fail_is_asked_again_as_soon_as_the_secret_has_changed() -> None:
+    observatory = Observatory(
+        connections=Mended(),  # type: ignore[arg-type] # as much of it as is asked
+        clock=LoopClock(time=lambda: 0.0),
+        controller_id="test",
+        pools_known=lambda: True,
+        changed=lambda: None,
+    )
+    where = pool().footprint.registrations
+    for name in ("registrations", "groups"):
+        failing: Any = Listed()
+        getattr(observatory, name)[where] = failing
+        await observatory.look_at_secrets()
+        assert failing.retried == 1
+        getattr(observatory, name).clear()

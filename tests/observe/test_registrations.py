@@ -20,7 +20,7 @@ from controller.core.model import (
     SecretRef,
 )
 from controller.core.reasons import Reason
-from controller.observe.registrations import COLD, HOT, RegistrationObserver
+from controller.observe.scopes import COLD, HOT, RegistrationObserver
 from controller.ports import UpstreamError
 from controller.sim.clock import LoopClock
 from controller.sim.loop import run_virtual

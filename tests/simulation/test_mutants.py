@@ -27,7 +27,7 @@ from controller.execute import executor, rerun
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
-from controller.observe.registrations import RegistrationObserver
+from controller.observe.scopes import RegistrationObserver
 from controller.ports import Leadership, Removal, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher

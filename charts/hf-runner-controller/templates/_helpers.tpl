@@ -142,6 +142,7 @@ subjects:
 
 {{/* How the pods of Jobs run: like the controller's. */}}
 {{- define "hfrc.jobPod" -}}
+automountServiceAccountToken: true # the account says false
 restartPolicy: Never
 enableServiceLinks: false
 securityContext:

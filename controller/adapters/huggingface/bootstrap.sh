@@ -193,6 +193,42 @@ prepare_user() {
   rm -rf "$hf_state"
   mkdir -m 700 "$hf_state" || finish HomeNotWritable "cannot make $hf_state"
   hf_log=$hf_state/log
+  warn_of_volumes
+}
+
+# on_volume PATH [whole]: whether it, links resolved, is on a mount that can be written: there, other jobs may have written it.
+# `whole` asks the same of all below it. The container's own file system is the mount at /, which no other job has.
+on_volume() {
+  hf_real=$1
+  [ -d "$hf_real" ] || [ ! -h "$hf_real" ] || hf_real=$(readlink -f "$hf_real") || return 0
+  hf_leaf=
+  [ -d "$hf_real" ] || { hf_leaf=/${hf_real##*/} hf_real=${hf_real%/*}; }
+  hf_real=$(cd -P "${hf_real:-/}" 2>/dev/null && pwd -P) || return 0
+  hf_real=${hf_real%/}$hf_leaf
+  [ -r /proc/mounts ] || return 0
+  while read -r _ hf_point _ hf_options _; do
+    case $hf_options in ro | ro,*) continue ;; esac
+    case $hf_point in
+      /) continue ;;
+      *\\*) hf_point=$(printf '%b' "$(printf '%s\n' "$hf_point" | sed 's/\\/\\0/g')") ;; # a space is \040
+    esac
+    # Where mounts lie above each other, the order of the lines does not tell for certain which of them shows: any counts.
+    case $hf_real/ in "$hf_point"/*) return 0 ;; esac
+    case ${2-}$hf_point/ in whole"$hf_real"/*) return 0 ;; esac
+  done </proc/mounts
+  return 1
+}
+
+# Programs are run from these places before a job has any say.
+warn_of_volumes() {
+  hf_rest=$PATH:$HOME:$hf_tools:
+  while [ -n "$hf_rest" ]; do
+    hf_dir=${hf_rest%%:*}
+    hf_rest=${hf_rest#*:}
+    if [ -d "$hf_dir" ] && on_volume "$hf_dir"; then
+      say "warning: $hf_dir is on a volume that can be written: any job that wrote there decides what runs here"
+    fi
+  done
 }
 
 # ------------------------------------------------------------------------------------------------------------- packages
@@ -343,15 +379,33 @@ name_archive() {
 }
 
 # Sets hf_found to the runner's Listener or archive: where HFRUNNER_RUNNER_DIR says, else in the usual places, of which
-# any may be a volume.
+# any may be a volume that is read-only. What any job may have written is passed over.
 find_runner() {
   [ "${HFRUNNER_RUNNER_DIR-}" != none ] || return 1
+  hf_seen=:
   for hf_dir in "${HFRUNNER_RUNNER_DIR:-$HOME}" "$HOME" /home/runner /actions-runner /opt/actions-runner /opt/runner /runner; do
+    case $hf_seen in *":$hf_dir:"*) continue ;; esac
+    hf_seen=$hf_seen$hf_dir:
+    hf_held=false
     for hf_found in "$hf_dir/bin/Runner.Listener" "$hf_dir/$hf_archive"; do
-      [ ! -f "$hf_found" ] || return 0
+      [ -f "$hf_found" ] || continue
+      hf_held=true
+      shared_runner || return 0
+      say "warning: $hf_found is not used: it is on a volume that can be written, so any job may have put it there"
     done
-    [ "$hf_dir" != "${HFRUNNER_RUNNER_DIR-}" ] ||
+    [ "$hf_held$hf_dir" != "false${HFRUNNER_RUNNER_DIR-}" ] ||
       say "warning: HFRUNNER_RUNNER_DIR=$hf_dir holds neither bin/Runner.Listener nor $hf_archive"
+  done
+  return 1
+}
+
+# Whether any job may have written the runner that was found, or a part of it.
+shared_runner() {
+  if on_volume "$hf_dir" || on_volume "$hf_found"; then return 0; fi
+  [ "$hf_found" = "$hf_dir/bin/Runner.Listener" ] || return 1
+  if on_volume "$hf_dir/bin" whole || { [ -e "$hf_dir/externals" ] && on_volume "$hf_dir/externals" whole; }; then return 0; fi
+  for hf_file in "$hf_dir"/bin/* "$hf_dir"/externals/* "$hf_dir"/externals/*/bin/*; do
+    if [ -h "$hf_file" ] && [ -e "$hf_file" ] && on_volume "$hf_file"; then return 0; fi
   done
   return 1
 }
@@ -372,7 +426,9 @@ adopt_directory() {
   fi
   for hf_file in "$1"/* "$1"/.env "$1"/.path; do # the scripts that a self-update needs, the image's settings, its hooks
     hf_name=${hf_file##*/}
-    if [ -f "$hf_file" ]; then
+    if [ -e "$hf_file" ] && on_volume "$hf_file"; then
+      say "warning: $hf_file is not used: it is on a volume that can be written"
+    elif [ -f "$hf_file" ]; then
       cp "$hf_file" "$HOME/" || finish UnpackFailed "cannot copy $hf_file to $HOME"
     elif [ -d "$hf_file" ] && [ ! -e "$HOME/$hf_name" ] && [ "$hf_name" != _work ] && [ "$hf_name" != _diag ]; then
       ln -s "$hf_file" "$HOME/$hf_name"

@@ -89,8 +89,6 @@ class KubernetesEvents:
         self._wake = asyncio.Event()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._made = 0
-        self.dropped = 0
-        """Events and repeats that were not sent: over a pool's share, or refused by the API server."""
 
     async def emit(
         self, *, namespace: str, name: str, uid: str, warning: bool, reason: str, action: str, message: str
@@ -110,7 +108,6 @@ class KubernetesEvents:
         if key in self._due:
             return
         if not self._spend(uid, now, reserve=0 if warning else RESERVE):
-            self.dropped += 1
             return
         if series is None:
             regarding = {"namespace": namespace, "name": name, "uid": uid}
@@ -176,7 +173,6 @@ class KubernetesEvents:
             series.tries += 1
             if error.failure.disposition in (Disposition.RETRY, Disposition.WAIT) and series.tries < TRIES:
                 return False
-            self.dropped += 1
             _log.warning("Event %s not sent: %s", series.body["reason"], error.failure.message)
         series.tries = 0
         return True

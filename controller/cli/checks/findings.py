@@ -82,10 +82,6 @@ class Findings:
             )
         ] = None
 
-    def errors_about(self, subject: str) -> bool:
-        """Return whether there is an error about a subject."""
-        return any(one.subject == subject and one.severity is Severity.ERROR for one in self._found)
-
     def sorted(self) -> list[Finding]:
         """Return all, the worst first."""
         return sorted(self._found, key=lambda one: (one.severity, one.subject, one.where, str(one.reason)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from controller.api.mounts import is_odd
 from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.contradictions import contradictions
@@ -46,6 +47,15 @@ def check_spec(subject: Subject, found: Findings) -> None:
     for one in contradictions(subject.pool):
         where = subject.written(one.at)
         found.add(Severity.WARNING, Reason.SpecContradiction, str(subject), f"{one}.", where=where)
+
+
+def check_mounts(subject: Subject, found: Findings) -> None:
+    """Find writable buckets where an image may have programs; where it surely has, the type refuses them."""
+    for index, volume in enumerate(subject.pool.template.volumes):
+        if not volume.read_only and is_odd(volume.mount_path):
+            where = subject.written(("spec", "volumes", index))
+            message = f"{volume.source} is writable at {volume.mount_path}. {Reason.WritableMountOdd.meaning}"
+            found.add(Severity.WARNING, Reason.WritableMountOdd, str(subject), message, where=where)
 
 
 async def check_variables(subject: Subject, secrets: SecretReader, found: Findings) -> None:

@@ -86,6 +86,10 @@ class Knobs(BaseModel):
     list_stale_seconds: NonNegativeFloat = 0.0
     """Lists and counts show the world as it was so long ago (unknown)."""
 
+    never_exits: Share = 0.0
+    """Share of jobs whose container goes on when its command has ended, until it is cancelled or times out: an image's own entry
+    point that waits for what the command left running does so (unknown how often)."""
+
     duplicates: Share = 0.0
     """Share of running jobs that somebody else copies with the Hub's own *duplicate*: environment, command, labels and secrets are
     equal, ``createdBy`` is another user, ``initiator`` reads ``duplicated-job`` (the Hub's API). Copies are not copied."""
