@@ -396,7 +396,8 @@ def test_what_the_chart_grants_is_enough_and_a_pool_without_secrets_says_what_it
         "leaderElection.renewDeadline=2",
         "leaderElection.retryPeriod=1",
     ]
-    chosen = settings([*([f"watch.namespaces={{{watched}}}"] if watched else []), *quick])
+    where = f"watch.namespaces={{{watched}}}" if watched else "rbac.secrets.namespaces={ci}"
+    chosen = settings([where, *quick])
     done = install(helm, cluster, "mine", *chosen)
     assert done.returncode == 0, done.stderr
     empty.wait("/apis/hfrunners.dev/v1alpha1/runnerpools")
@@ -446,6 +447,48 @@ def test_what_the_chart_grants_is_enough_and_a_pool_without_secrets_says_what_it
     empty.http.patch(
         empty.path(pool), content=json.dumps(release), headers={"Content-Type": "application/json-patch+json"}
     )
+
+
+def test_an_upgrade_takes_no_right_to_secrets_away_until_somebody_chooses(
+    helm: Helm, cluster: ControlPlane, empty: Server
+) -> None:
+    account = {"namespace": "infra", "name": "hfrc-hf-runner-controller"}
+
+    def readable() -> list[str]:
+        found = []
+        for namespace in ("infra", "ci", "ml"):
+            attributes = {"namespace": namespace, "verb": "get", "resource": "secrets", "name": "github-app"}
+            user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+            review = {"spec": {"user": user, "resourceAttributes": attributes}}
+            answer = empty.http.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", json=review)
+            answer.raise_for_status()
+            found += [namespace] * bool(answer.json()["status"].get("allowed"))
+        return found
+
+    def changed(verb: str, *values: str, expected: list[str]) -> str:
+        reset = ("--reset-values",) if verb == "upgrade" else ()
+        done = install(helm, cluster, "hfrc", *settings(values), *reset, verb=verb)
+        assert done.returncode == 0, done.stderr
+        for _ in range(100):  # the authorizer hears of rules by its watch
+            if readable() == expected:
+                break
+            time.sleep(0.1)
+        assert readable() == expected
+        return " ".join(done.stdout.partition("NOTES:")[2].split())
+
+    everywhere = ["infra", "ci", "ml"]
+    assert "clusterWide" not in changed("install", expected=["infra"])
+    changed("upgrade", "rbac.secrets.clusterWide=true", expected=everywhere)
+    for _ in range(2):
+        asked = changed("upgrade", expected=everywhere)
+        assert "keeps the right to read every Secret" in asked
+    assert "clusterWide" not in changed("upgrade", "rbac.secrets.clusterWide=true", expected=everywhere)
+    chosen = ("rbac.secrets.clusterWide=false", "rbac.secrets.namespaces={ci}")
+    assert "clusterWide" not in changed("upgrade", *chosen, expected=["infra", "ci"])
+    changed("upgrade", expected=["infra"])
+    missing = install(helm, cluster, "hfrc", *settings(["rbac.secrets.namespaces={nowhere}"]), verb="upgrade")
+    assert missing.returncode != 0
+    assert 'namespaces "nowhere" not found' in missing.stderr
 
 
 def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_named(
@@ -506,7 +549,14 @@ def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_name
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ([], ["serves the RunnerPools of all namespaces", "kubectl create secret generic github-app"]),
+        (
+            [],
+            [
+                "serves the RunnerPools of all namespaces",
+                "may read the Secrets of ci; a pool elsewhere says how to let it",
+                "kubectl create secret generic github-app -n ci",
+            ],
+        ),
         (["replicaCount=1"], ["nobody serves the pools while the pod is away"]),
         (["crds.keep=false"], ["will delete every RunnerPool"]),
         (["crds.enabled=false"], ["somebody else must install the RunnerPool type"]),

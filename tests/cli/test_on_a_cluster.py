@@ -154,12 +154,13 @@ def test_the_rights_of_the_controllers_service_account_are_checked(scene: Scene)
     def lacking() -> tuple[int, set[str]]:
         result = scene.run("check", "--pool", f"{scene.namespace}/t4", "--service-account", account, "--json")
         findings = json.loads(result.stdout)["findings"]
-        mine = [one for one in findings if one["reason"] == "KubernetesForbidden"]
+        mine = [one for one in findings if one["reason"] in ("KubernetesForbidden", "SecretForbidden")]
         return result.exit_code, {one["message"].split(",")[0] for one in mine if one["severity"] == "error"}
 
     code, before = lacking()
     assert code == 1
-    assert before == {f"It may not {right} in {scene.namespace}" for right in IN_EACH_NAMESPACE}
+    secrets = f"It may not read github and hf in namespace {scene.namespace}"
+    assert before == {secrets, *(f"It may not {right} in {scene.namespace}" for right in IN_EACH_NAMESPACE)}
 
     async def grant(client: Client) -> None:
         rules = yaml.safe_load_all((ROOT / "tests" / "operator" / "rbac.yaml").read_text())

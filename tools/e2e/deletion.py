@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from tools.e2e.cluster import StoryError, until
 from tools.e2e.services import OWNER
-from tools.e2e.stage import GITHUB_SECRET, HUB_SECRET, POOLS, RESTRICTED, SYSTEM, TENANT
+from tools.e2e.stage import GITHUB_SECRET, HUB_SECRET, POOLS, RESTRICTED, SYSTEM, TENANT, merged
 from tools.e2e.upgrade import Upgrades
 
 _RUNS = 15.0
@@ -21,14 +25,22 @@ class Deletions(Upgrades):
     """The acts that delete what others would leave."""
 
     def _serve_a_second_tenant(self) -> None:
-        """Another namespace has Secrets of its own, for the same owner, and shares nothing else with the first."""
+        """Another namespace has Secrets of its own, for the same owner, and shares nothing else with the first.
+
+        The controller may not read them until the command that the pool names was run there.
+        """
+        self._values = merged(self._values, {"rbac": {"secrets": {"clusterWide": False}}})
+        self._helm.upgrade(self._values, "--wait")
         self._new_tenant("tenant")
+        self._run_what_the_pool_says("tenant")
         self._queue(declared=2, tenant=2)
         self._served()
         made = {launch.pool for launch in self._services.truth().launches}
         if f"{TENANT}_tenant" not in made:
             raise StoryError(f"the second tenant's pool launched nothing: {sorted(made)}")
-        self._done("a second tenant is served with Secrets of its own beside the first")
+        self._done(
+            "a second tenant is served with Secrets of its own beside the first, once its namespace let the controller read them"
+        )
 
     def _mend_a_typo(self) -> None:
         """The first pool that somebody writes has a mistake in it, is mended, and goes one day."""
@@ -74,6 +86,25 @@ class Deletions(Upgrades):
         self._kubectl.secret(TENANT, GITHUB_SECRET, app)
         self._kubectl.secret(TENANT, HUB_SECRET, self._services.new_token(f"hf_{name}"))
         self._kubectl.apply(self._pool(name, namespace=TENANT))
+
+    def _run_what_the_pool_says(self, name: str) -> None:
+        """Do as somebody does who reads why the pool is not ready: paste the command."""
+
+        def said() -> str:
+            status = self._kubectl.json("-n", TENANT, "get", "rp", name).get("status", {})
+            conditions: Sequence[Mapping[str, Any]] = status.get("conditions", ())
+            ready = next((one for one in conditions if one["type"] == "Ready"), {})
+            return str(ready["message"]) if ready.get("reason") == "SecretForbidden" else ""
+
+        message = until(said, "the pool says that its Secrets may not be read")
+        self._quote(message)
+        program, *words = shlex.split(message.rpartition("run: ")[2])
+        if program != "kubectl":
+            raise StoryError(
+                f"the pool names no command that lets the controller read its Secrets: {message}"
+            )
+        self._kubectl(*words)
+        self._kubectl("-n", TENANT, "wait", "--for=condition=Ready", f"rp/{name}", "--timeout=60s")
 
     def _end_tenant(self, name: str) -> None:
         self._queue(**{name: 1}, seconds=_RUNS)

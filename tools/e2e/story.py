@@ -83,6 +83,7 @@ class Story(Deletions):
             },
             "poolDefaults": {"namespace": POOLS, "spec": self._spec("unused", maxRunners=MAX_RUNNERS)},
             "pools": {"declared": {"spec": {"labels": ["declared"]}}},
+            "rbac": {"secrets": {"namespaces": [POOLS]}},
         }
         self._done("GitHub and the Hub answer in the cluster")
 
@@ -183,7 +184,7 @@ class Story(Deletions):
 
     def _refuse_a_second_release(self) -> None:
         other = Helm(self._programs[0], chart=CHART, release="other", namespace=OTHER)
-        values = merged({**self._values, "pools": {}}, {"crds": {"enabled": False}})
+        values = merged({**self._values, "pools": {}, "rbac": {}}, {"crds": {"enabled": False}})
         for where in ([], [POOLS]):
             said = other.refused("install", merged(values, {"watch": {"namespaces": where}}))
             if RELEASE not in said or SYSTEM not in said:
@@ -230,6 +231,7 @@ class Story(Deletions):
         waiting = {job["id"] for job in self._services.truth().jobs if job["status"] == "queued"}
         self._new_tenant("watched")
         self._helm = self._release(self._programs[-1])
+        self._values["rbac"] = {}  # the namespaces that are watched are those whose Secrets are read
         self._helm.install(merged(self._values, {"watch": {"namespaces": [POOLS, TENANT]}}))
         other = Helm(self._programs[0], chart=CHART, release="other", namespace=OTHER)
         apart = {"watch": {"namespaces": [OTHER]}, "crds": {"enabled": False}}
