@@ -561,6 +561,7 @@ def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_name
         (["crds.keep=false"], ["will delete every RunnerPool"]),
         (["crds.enabled=false"], ["somebody else must install the RunnerPool type"]),
         (["uninstall.drain.enabled=false"], ["runners and finalizers are left"]),
+        (["admission.enabled=true", "admission.validationActions={Audit}"], ["nothing is refused"]),
         (["monitoring.podMonitor.enabled=true"], ["cluster has no monitoring.coreos.com/v1/PodMonitor"]),
         (
             ["watch.namespaces={ci,ml}", "watch.refuseOverlap=false"],
