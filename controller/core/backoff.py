@@ -7,7 +7,7 @@ second one is started beside it, so a pool of a hundred queued jobs pays for one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from controller.core.model import Disposition, Failure
@@ -22,6 +22,9 @@ DELAYS = (5.0, 15.0, 60.0, 180.0, 600.0)
 STALLED_AFTER = 4
 """Failures in a row after which a person is asked to look."""
 
+MOST_BLAMED = 16
+"""Runners that are remembered for one back-off: it makes one start at a time, and GitHub shows within minutes which of them served."""
+
 _FLAVOR_REASONS = frozenset({Reason.FlavorOutOfCapacity, Reason.SchedulingDeadline, Reason.UnknownFlavor})
 
 
@@ -34,12 +37,14 @@ class Backoff:
         until: Monotonic seconds before which nothing is launched.
         at: Monotonic seconds of the newest failure.
         failure: The newest cause.
+        blamed: Runners whose ends were taken for failures, the newest :data:`MOST_BLAMED` of them.
     """
 
     failures: int
     until: float
     at: float
     failure: Failure
+    blamed: tuple[str, ...] = ()
 
 
 def key_of(failure: Failure, flavor: str) -> str:
@@ -47,20 +52,45 @@ def key_of(failure: Failure, flavor: str) -> str:
     return flavor if failure.reason in _FLAVOR_REASONS else POOL
 
 
-def after_failure(known: Backoff | None, failure: Failure, now: float) -> Backoff:
+def after_failure(known: Backoff | None, failure: Failure, now: float, *, runner: str = "") -> Backoff:
     """Return the back-off after one more failure.
 
     Failures of launches that were under way together count once: nothing new was tried between them.
+
+    Args:
+        known: The back-off before.
+        failure: What went wrong.
+        now: Monotonic seconds.
+        runner: The runner whose end is taken for the failure; empty where it is a refusal of a service, or proved otherwise.
     """
+    blamed = (
+        ((*known.blamed, runner) if known else (runner,))[-MOST_BLAMED:]
+        if runner
+        else known.blamed
+        if known
+        else ()
+    )
     if known is not None and now < known.until:
-        return Backoff(failures=known.failures, until=known.until, at=now, failure=failure)
+        return Backoff(failures=known.failures, until=known.until, at=now, failure=failure, blamed=blamed)
     failures = known.failures + 1 if known else 1
     delay = DELAYS[min(failures, len(DELAYS)) - 1]
     if failure.disposition is Disposition.WAIT and failure.retry_after is not None:
         delay = failure.retry_after
     elif failure.retry_after is not None:
         delay = max(delay, failure.retry_after)
-    return Backoff(failures=failures, until=now + delay, at=now, failure=failure)
+    return Backoff(failures=failures, until=now + delay, at=now, failure=failure, blamed=blamed)
+
+
+def acquitted(known: Mapping[str, Backoff], served: Container[str]) -> Mapping[str, Backoff]:
+    """Return the back-offs without those for which a runner was blamed that GitHub has shown with a workflow job.
+
+    An exit code is no proof: a workflow job runs as the same user as the bootstrap, and can bring it to any.
+
+    1. A runner takes a short job, before any list shows it with one.  2. The job ends the bootstrap with the code for a version
+    that GitHub refuses.  3. The HF Job's end is seen, and the pool backs off.  4. GitHub's queue names the job and its runner. So
+    its image, version and registration are good, as those of a runner that comes online.
+    """
+    return {key: one for key, one in known.items() if not any(runner in served for runner in one.blamed)}
 
 
 LIMIT_KEPT = 3_600.0

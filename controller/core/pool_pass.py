@@ -185,6 +185,8 @@ class PoolPass:
     def account(self) -> None:
         """Book HF Jobs that ended, tell what went wrong, and let failures slow the next launches down."""
         ended, running = self.ended, self.running
+        if self.backoffs:
+            self.backoffs = dict(backoffs.acquitted(self.backoffs, {*self.running, *self.completed}))
         for job, view in ended:
             self._book(job, view)
         self._price()
@@ -211,10 +213,11 @@ class PoolPass:
                 continue
             was_online = track is not None and track.online_at is not None
             if reason is not Reason.JobCompleted:
-                if reason is Reason.IdleDeadline:
+                had_a_job = self._had_a_job(job, track)
+                if reason is Reason.IdleDeadline and not had_a_job:
                     self._idled_out(name, track)
                 elif reason not in _NO_FAILURE:
-                    self._failed(job, reason, was_online=was_online, had_a_job=self._had_a_job(job, track))
+                    self._failed(job, reason, was_online=was_online, had_a_job=had_a_job)
             elif registration is None or was_online or name not in self._tracks:
                 self._served(name, job.flavor)
             else:
@@ -411,16 +414,18 @@ class PoolPass:
         message = f"HF Job {job.id} on {job.flavor}: {detail}. {reason.meaning}"
         # A runner that came online proves its image: what ended it later need not end the next one.
         if not had_a_job and (not was_online or reason in _REPEATS):
-            self._remember_failure(Failure(reason=reason, message=message), job.flavor)
+            name = job.labels.get(LABEL_RUNNER, "")
+            self._remember_failure(Failure(reason=reason, message=message), job.flavor, runner=name)
         self._notice(reason, message, warning=True, job=job)
 
     def _succeeded(self, flavor: str) -> None:
         self.backoffs.pop(flavor, None)
         self.backoffs.pop(backoffs.POOL, None)
 
-    def _remember_failure(self, failure: Failure, flavor: str) -> None:
+    def _remember_failure(self, failure: Failure, flavor: str, *, runner: str = "") -> None:
         key = backoffs.key_of(failure, flavor)
-        self.backoffs[key] = backoffs.after_failure(self.backoffs.get(key), failure, self.given.now)
+        known = self.backoffs.get(key)
+        self.backoffs[key] = backoffs.after_failure(known, failure, self.given.now, runner=runner)
 
     def learn(self) -> None:
         """Take in how our own effects ended, and which runners proved themselves by coming online."""
@@ -581,14 +586,15 @@ class PoolPass:
                 return
             # One that was not picked up has a good image: it is the waiting jobs that are under suspicion.
             if reason is not Reason.NotPickedUp:
-                self._remember_failure(failure, runner.flavor)
+                self._remember_failure(failure, runner.flavor, runner=runner.name)
             self._notice(reason, failure.message, warning=True, job=runner.hf_job, runner=runner.name)
         elif reason is Reason.NeverExited and runner.hf_job is not None:
             message = f"HF Job {runner.hf_job.id} on {runner.flavor}: {reason.meaning}"
             self._notice(reason, message, warning=True, job=runner.hf_job, runner=runner.name)
         elif runner.phase is Phase.ORPHANED and runner.registration is not None and runner.track.unproven_end:
             message = f"{runner.name}: its HF Job completed, yet it never came online. {Reason.RunnerFailed.meaning}"
-            self._remember_failure(Failure(reason=Reason.RunnerFailed, message=message), "")
+            failure = Failure(reason=Reason.RunnerFailed, message=message)
+            self._remember_failure(failure, "", runner=runner.name)
             self._notice(Reason.RunnerFailed, message, warning=True, runner=runner.name)
             self._tracks[runner.name] = replace(self._tracks[runner.name], unproven_end="")
 
