@@ -67,6 +67,7 @@ def _report(report: PoolReport, age: float) -> dict[str, Any]:
             }
             for one in report.waiting
         ],
+        "heldBy": _failure(report.backoff.failure) if report.backoff else None,
         "backoffs": [
             {"flavor": flavor or None, "failures": known.failures, **(_failure(known.failure) or {})}
             for flavor, known in sorted(report.memory.backoffs.items())

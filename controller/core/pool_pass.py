@@ -851,6 +851,7 @@ class PoolPass:
             failures=failures,
             unknown_flavor=self.unknown_flavor,
             offered=self.offered,
+            backoff=self.held_by or self.backoffs.get(backoffs.POOL),
             unwritten=self.intents.blocked,
             github=github,
             hub=hub,

@@ -177,6 +177,7 @@ class PoolReport:
         failures: Mistakes in the spec that only the services could tell, and that keep the pool from serving.
         unknown_flavor: Flavors of the spec that the Hub does not offer, whether others are left or not.
         offered: The pool's flavors that it does offer; all of them while that is not known.
+        backoff: What holds launches back in this pass, or would on every flavor; None where nothing does.
         unwritten: Launches could not be written down; None when the last ones could.
         github: Why GitHub could not be read; None when it could.
         hub: Why the Hub could not be read; None when it could.
@@ -203,6 +204,7 @@ class PoolReport:
     failures: Sequence[Failure]
     unknown_flavor: Failure | None
     offered: Sequence[str]
+    backoff: Backoff | None
     unwritten: Blocked | None
     github: Failure | None
     hub: Failure | None

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 
+from controller.core.backoff import Backoff
 from controller.core.describe import describe
 from controller.core.model import Failure, RunnerTemplate, SecretEnv, SecretRef
 from controller.core.reasons import Reason
-from controller.core.report import Launch
-from tests.core.build import hf_job, job, pool, registration, run_plan, running, seen, snapshot, started
+from controller.core.report import Launch, Memory, PoolMemory
+from tests.core.build import (
+    NOW,
+    OUTAGE,
+    hf_job,
+    job,
+    pool,
+    registration,
+    run_plan,
+    running,
+    seen,
+    snapshot,
+    started,
+)
 
 
 def test_before_the_first_pass_there_is_no_plan() -> None:
@@ -47,6 +60,16 @@ def test_what_failed_is_shown_with_the_request_id() -> None:
     done = run_plan([pool()], snapshot(hf_jobs=seen([hf_job(pool())], failure=failure)))
     (report,) = describe(done, age=0.0)["pools"]
     assert report["hub"] == {"reason": "HubUnavailable", "message": "503", "requestId": "Root=1-2"}
+
+
+def test_what_holds_launches_back_is_shown() -> None:
+    mine = pool()
+    known = Backoff(failures=2, at=NOW - 10, until=NOW + 50, failure=OUTAGE)
+    memory = Memory(pools={mine.uid: PoolMemory(backoffs={"t4-small": known})})
+    (report,) = describe(run_plan([mine], snapshot(jobs=[job()]), memory=memory), age=0.0)["pools"]
+    assert report["heldBy"]["reason"] == "GitHubUnavailable"
+    (free,) = describe(run_plan([mine], snapshot(jobs=[job()])), age=0.0)["pools"]
+    assert free["heldBy"] is None
 
 
 def test_nothing_that_a_pool_keeps_for_its_runners_is_shown() -> None:

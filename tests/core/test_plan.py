@@ -138,10 +138,11 @@ class TestLaunching:
     def test_nothing_is_launched_while_the_hub_cannot_be_read_because_the_list_bounds_the_spending(
         self,
     ) -> None:
-        view = snapshot(jobs=[job()], hf_jobs=seen(failure=OUTAGE))
+        hub_away = replace(OUTAGE, reason=Reason.HubUnavailable)
+        view = snapshot(jobs=[job()], hf_jobs=seen(failure=hub_away))
         done = run_plan([pool()], view)
         assert launches(done) == []
-        assert waits(done) == {Reason.GitHubUnavailable: 1}
+        assert waits(done) == {Reason.HubUnavailable: 1}
 
     def test_a_passing_failure_of_the_list_of_runners_does_not_keep_jobs_waiting(self) -> None:
         view = snapshot(jobs=[job()], registrations=seen(failure=OUTAGE))
@@ -603,6 +604,16 @@ class TestLaunchesInDoubt:
         assert not still_in_flight(effect, seen(at=NOW + LIST_LAG + 1), shown=False)
         assert not still_in_flight(effect, seen(at=NOW + 1), shown=True)
 
+    def test_a_retirement_counts_until_a_younger_list_lacks_its_hf_job_and_no_longer_than_lists_lag(
+        self,
+    ) -> None:
+        (effect,) = launching(pool(), effect=Effect.RETIRE, settled_at=NOW).values()
+        assert still_in_flight(effect, seen(at=NOW - 1), shown=False)
+        assert still_in_flight(effect, seen(at=NOW + 1, failure=OUTAGE), shown=False)
+        assert still_in_flight(effect, seen(at=NOW + 1), shown=True)
+        assert not still_in_flight(effect, seen(at=NOW + 1), shown=False)
+        assert not still_in_flight(effect, seen(at=NOW + LIST_LAG + 1), shown=True)
+
     def test_nothing_is_launched_before_the_registrations_were_seen_once(self) -> None:
         p = pool()
         unseen = replace(seen(failure=OUTAGE), answered=False)
@@ -877,6 +888,12 @@ class TestEndings:
         assert memory.unpriced_seconds == {}
         assert memory.spent_usd == pytest.approx(0.0067)
         assert list(done.notices) == []
+
+    def test_one_that_tells_no_end_is_paid_for_until_the_list_that_lacked_it(self) -> None:
+        p = pool()
+        cancelled = replace(started(p, seconds_ago=90), stage=Stage.CANCELED, finished_at=None)
+        done = run_plan([p], snapshot(ended=[cancelled]))
+        assert done.reports[p.uid].memory.spent_usd == pytest.approx(0.01, abs=0.0001)
 
     def test_what_ends_before_its_price_is_known_is_paid_for_when_it_is(self) -> None:
         p = pool()

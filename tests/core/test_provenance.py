@@ -27,6 +27,7 @@ from controller.core.model import (
     Stage,
     WorkflowJob,
 )
+from controller.core.naming import LABEL_RUNNER
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Memory, Plan, PoolMemory
 
@@ -498,3 +499,12 @@ def test_a_place_is_the_same_whoever_looks() -> None:
     )
     assert other != OURS.footprint
     assert other.place == OURS.footprint.place
+
+
+def test_an_hf_job_whose_labels_name_one_pool_and_whose_runner_name_another_is_of_neither() -> None:
+    mine, other = pool("t4"), pool("a10g", labels=("hf-a10g",))
+    forged = hf_job(mine)
+    forged = replace(forged, labels={**forged.labels, LABEL_RUNNER: name_of(other)})
+    done = run_plan([mine, other], snapshot(hf_jobs=[forged]))
+    assert [list(report.runners) for report in done.reports.values()] == [[], []]
+    assert list(done.actions) == []

@@ -46,12 +46,14 @@ from tests.core.build import (
     hf_job,
     job,
     launched,
+    name_of,
     pool,
     registration,
     run_plan,
     running,
     seen,
     snapshot,
+    started,
 )
 
 ORGANIZATION = pool(
@@ -89,6 +91,16 @@ def test_one_bad_repository_of_two_leaves_the_pool_ready(other: Failure | None) 
     found = conditions(ORGANIZATION, repositories(REFUSED, other))
     assert found["Ready"] == ("True", "Serving")
     assert found["RepositoriesReadable"] == ("False", "GitHubUnauthorized")
+
+
+def test_a_pool_whose_repositories_were_all_read_says_so() -> None:
+    assert conditions(ORGANIZATION, repositories(None, None))["RepositoriesReadable"] == ("True", "Readable")
+
+
+def test_a_pool_whose_patterns_match_no_repository_says_so() -> None:
+    of = replace(ORGANIZATION, include=("acme/none-*",))
+    view = replace(repositories(None, None), repositories={SOURCE: seen(["acme/lib", "acme/other"])})
+    assert conditions(of, view)["RepositoriesReadable"] == ("False", "NoRepositories")
 
 
 def test_an_outage_of_github_stalls_nobody() -> None:
@@ -294,6 +306,36 @@ def test_the_queue_tells_since_when_the_oldest_job_of_each_reason_waits() -> Non
 def test_a_spec_that_cannot_be_followed_is_told_within_bounds(message: str) -> None:
     status = rejected_status(generation=1, message=message, previous={}, deleting=False, wall=SERVER)
     assert [error.message for error in Draft7Validator(schema()).iter_errors(status)] == []
+
+
+def test_a_condition_that_stays_keeps_the_time_of_its_last_transition() -> None:
+    def at(wall: float, message: str, previous: dict[str, Any]) -> dict[str, Any]:
+        return rejected_status(generation=1, message=message, previous=previous, deleting=False, wall=wall)
+
+    first = at(SERVER, "no", {})
+    assert at(SERVER + 500, "no", first) == first
+    changed = at(SERVER + 500, "other words", first)
+    assert {one["lastTransitionTime"] for one in changed["conditions"]} == {iso(SERVER)}
+    serving = build(pool(), snapshot(), previous=first, wall=SERVER + 500)
+    times = {one["type"]: one["lastTransitionTime"] for one in serving["conditions"]}
+    assert (times["Ready"], times["Reconciling"]) == (iso(SERVER + 500), iso(SERVER))
+
+
+def build(of: Pool, view: Snapshot, *, previous: Mapping[str, Any], wall: float) -> dict[str, Any]:
+    report = run_plan([of], view).reports[of.uid]
+    now = Instant(mono=NOW, wall=wall)
+    return build_status(report, previous=previous, overlaps=(), usd_per_second={}, start=now, now=now)
+
+
+def test_a_busy_runner_shows_the_pages_of_its_job_and_of_its_hf_job() -> None:
+    mine = pool()
+    work = replace(running(7, name_of(mine)), html_url="https://github.com/acme/lib/actions/runs/1/job/7")
+    view = snapshot(
+        jobs=[work], registrations=[registration(mine, online=True, busy=True)], hf_jobs=[started(mine)]
+    )
+    (shown,) = build(mine, view, previous={}, wall=SERVER)["runners"]
+    assert (shown["phase"], shown["workflowJobUrl"]) == ("Busy", work.html_url)
+    assert shown["hfJobUrl"] == "https://huggingface.co/jobs/acme/hf-aaaa"
 
 
 def told(of: Pool, view: Snapshot, *, leaving_for: float) -> dict[str, str]:

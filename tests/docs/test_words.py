@@ -82,6 +82,21 @@ def test_a_wrong_command_would_be_found() -> None:
     assert list(mistakes_of(["similate"])) == ["no command similate"]
 
 
+def test_each_thing_that_is_looked_for_is_on_some_page() -> None:
+    """Else a pattern that matches nothing any more would let every page pass."""
+
+    def anywhere(program: str, *words: str) -> bool:
+        return any(set(words) <= set(found) for page in PAGES for found in commands(page, program))
+
+    yaml_blocks = [block.text for page in PAGES for block in blocks(page) if block.language == "yaml"]
+    assert anywhere(PROGRAM, "check")
+    assert anywhere("make", "demo")
+    assert anywhere("python3", "-m") or anywhere("python", "-m")
+    assert anywhere("helm", "--set")
+    assert any(f"kind: {KIND}" in text for text in yaml_blocks)
+    assert any(f"kind: {KIND}" not in text for text in yaml_blocks)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_make_target_exists(page: Path) -> None:
     targets = {word for words in commands(page, "make") for word in words if re.fullmatch("[a-z0-9-]+", word)}
@@ -152,7 +167,9 @@ def test_the_page_for_those_in_trouble_speaks_the_controllers_words() -> None:
 
 def test_metrics_that_pages_name_exist() -> None:
     known = (ROOT / "docs" / "reference" / "metrics.md").read_text()
-    for page in PAGES:
-        for metric in set(re.findall(r"\bhfrunners_[a-z_]+[a-z]\b(?!\*)", page.read_text())):
+    named = [(page, set(re.findall(r"\bhfrunners_[a-z_]+[a-z]\b(?!\*)", page.read_text()))) for page in PAGES]
+    assert sum(bool(metrics) for _, metrics in named) > 1  # not the page of metrics alone
+    for page, metrics in named:
+        for metric in metrics:
             base = re.sub(r"_(bucket|count|sum)$", "", metric)
             assert f"`{base}`" in known or f"`{metric}`" in known, (name(page), metric)

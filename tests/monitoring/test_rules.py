@@ -142,6 +142,14 @@ def test_the_commands_of_a_runbook_ask_for_fields_that_a_pool_has(name: str) -> 
             _field(schema, path)
 
 
+def test_some_runbooks_ask_for_fields() -> None:
+    """Else a pattern that matches nothing any more would let every runbook pass."""
+    pages = [(DOCS / "runbooks" / f"{name}.md").read_text() for name in ALERTS]
+    asked = [command for page in pages for command in re.findall(r"(?m)^kubectl.* get rp .*$", page)]
+    assert any("{range ." in command for command in asked)
+    assert any(re.search(r"\.(spec|status)\.", command) for command in asked)
+
+
 def test_the_reasons_that_rules_and_runbooks_name_are_reasons() -> None:
     known = {str(reason) for reason in Reason}
     for rule in rules():

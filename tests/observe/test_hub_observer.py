@@ -406,6 +406,22 @@ async def test_lists_come_each_interval_while_something_lives(rig: Rig) -> None:
 
 
 @virtual
+async def test_the_age_of_the_list_is_told_from_the_first_moment_on(rig: Rig) -> None:
+    rig.hub.failure = DOWN
+    task = asyncio.create_task(rig.observer.run())
+    await asyncio.sleep(0)
+    ages = [rig.observer.list_age()]
+    await asyncio.sleep(50)
+    ages.append(rig.observer.list_age())
+    rig.hub.failure = None
+    await asyncio.sleep(100)
+    ages.append(rig.observer.list_age())
+    task.cancel()
+    assert ages[:2] == [0, 50]
+    assert ages[2] <= IDLE_INTERVAL
+
+
+@virtual
 async def test_lists_come_more_rarely_when_nothing_lives_or_is_wanted(rig: Rig) -> None:
     rig.observer.heat(hot=False)
     assert await watch(rig, 2.5 * IDLE_INTERVAL) == [0, IDLE_INTERVAL, 2 * IDLE_INTERVAL]

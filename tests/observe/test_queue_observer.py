@@ -330,6 +330,19 @@ async def test_repositories_where_something_of_ours_works_stay_hot() -> None:
 
 
 @virtual
+async def test_a_quiet_repository_where_a_runner_of_ours_begins_to_work_is_looked_at_at_once() -> None:
+    github = FakeGitHub()
+    async with Watched(github, "acme/lib", cold_per_minute=1) as watched:
+        await asyncio.sleep(200)
+        looks = len(github.times("acme/lib"))
+        github.queue("acme/lib", status=JobStatus.IN_PROGRESS)
+        watched.observer.keep_hot({"acme/lib"})
+        await asyncio.sleep(1)
+        assert len(github.times("acme/lib")) == looks + 1
+        assert len(watched.observer.observations()["acme/lib"].items) == 1
+
+
+@virtual
 async def test_a_run_that_waits_for_a_person_keeps_its_repository_warm_only() -> None:
     github = FakeGitHub()
     async with Watched(github, "acme/lib", sweep=60, cold_sweep=60, cold_per_minute=1):
