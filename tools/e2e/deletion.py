@@ -35,10 +35,10 @@ class Deletions(Upgrades):
         wrong = {"url": f"{_NOWHERE}/{OWNER}"}
         self._kubectl.apply(self._pool("mistyped", github=wrong))
         until(
-            lambda: self._condition("mistyped", "GitHubReachable").get("status") == "False",
-            "the pool says that its host cannot be reached",
+            lambda: self._condition("mistyped", "Ready").get("reason") == "HostNotAllowed",
+            "the pool says that nothing is sent to its host",
         )
-        self._quote(self._condition("mistyped", "GitHubReachable")["message"])
+        self._quote(self._condition("mistyped", "Ready")["message"])
         self._kubectl.apply(self._pool("mistyped"))
         self._queue(mistyped=1)
         self._served()

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from controller.core.evidence import LIST_LAG
 from tools.e2e.before import Version
@@ -27,6 +28,9 @@ from tools.e2e.stage import (
     image_values,
     merged,
 )
+
+CHECK = "templates/upgradecheck.yaml"
+"""What a chart has that knows the lists of hosts."""
 
 SERVED = ("declared", "applied")
 """The pools that serve meanwhile: one of the chart's values, and one that kubectl applied."""
@@ -79,6 +83,7 @@ class Upgrades(Stage):
             return []
         return [
             self._install_the_version_before,
+            self._refuse_an_upgrade_that_would_stop_pools,
             self._upgrade_to_this_version,
             self._roll_back,
             self._upgrade_to_this_version,
@@ -94,12 +99,29 @@ class Upgrades(Stage):
         self._kubectl("delete", "crd", CRD)
         chart = str(former.tree / CHART)
         older = Helm(self._programs[0], chart=chart, release=RELEASE, namespace=SYSTEM)
-        older.install(merged(self._values, image_values(former.image)))
+        values = self._values if (former.tree / CHART / CHECK).exists() else without_hosts(self._values)
+        older.install(merged(values, image_values(former.image)))
         self._rolled_out()
         self._kubectl.apply(self._pool("applied"))
         for pool in SERVED:
             self._wait(pool, "Ready")
         self._done(f"the version before, {former.version.name}, is installed with its own chart")
+
+    def _refuse_an_upgrade_that_would_stop_pools(self) -> None:
+        """The pools' hosts are GitHub's and the Hub's of nobody but us: without the values that allow them nothing is replaced."""
+        before = self._pods()
+        self._helm.refused("upgrade", without_hosts(self._values))
+        said = self._kubectl("-n", SYSTEM, "logs", f"job/{RELEASE}-upgrade-check")
+        for name in ("githubHosts", "hubEndpoints"):
+            (origin,) = self._values["controller"][name]
+            if name not in said or origin.removeprefix("http://") not in said:
+                raise StoryError(f"the check before the upgrade does not name controller.{name}:\n{said}")
+        if self._pods() != before:
+            raise StoryError("an upgrade that was refused has replaced pods")
+        self._quote(next(line.strip() for line in said.splitlines() if "githubHosts" in line))
+        self._done(
+            "an upgrade that would stop pools is refused before it changes anything, with the values to set"
+        )
 
     def _upgrade_to_this_version(self) -> None:
         former = self._there()
@@ -212,6 +234,15 @@ def under_way(truth: Truth, *, pools: AbstractSet[str]) -> bool:
     running = truth.states["in_progress"]
     starting = len(truth.live) > running > 0
     return truth.states["queued"] > 0 and starting and pools <= {one.pool for one in truth.launches}
+
+
+def without_hosts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the chart's values without those that say to which hosts credentials may be sent."""
+    lists = ("githubHosts", "hubEndpoints")
+    return {
+        **values,
+        "controller": {key: value for key, value in values["controller"].items() if key not in lists},
+    }
 
 
 def made_between(truth: Truth, after: float, before: float) -> Sequence[str]:
