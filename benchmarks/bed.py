@@ -182,6 +182,8 @@ class Bed:
         words = (
             *("run", "--kubeconfig", str(self._kubeconfig), "--namespace", self._cluster.namespace),
             *("--controller-id", "benchmark", "--web-host", "127.0.0.1", "--web-port", "0", *options),
+            *("--github-host", self._origins["github"], "--hub-endpoint", self._origins["hub"]),
+            "--allow-http",
         )
         async with _child(*words, log=log) as process:
             yield Operator(process, log=log, http=self._http)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from controller.adapters.connections import CLOSING, FRESH_FOR, UNUSED_FOR, SecretCache, SecretConnections
-from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, SecretRef
+from controller.core.endings import NO_ENDINGS, Endings
+from controller.core.model import (
+    Disposition,
+    Failure,
+    GitHubSource,
+    HFJob,
+    HubAccount,
+    Observation,
+    Scope,
+    ScopeKind,
+    SecretRef,
+)
 from controller.core.reasons import Reason
 from controller.ports import Hub, Secret, UpstreamError
 from controller.sim.clock import ManualClock
@@ -256,3 +267,47 @@ class TestASecretThatIsGone:
         cache.hold({REF})
         with pytest.raises(UpstreamError):
             await cache.read(REF)
+
+
+# ------------------------------------------------------------------------------------------------------------------ hosts
+SOURCE = GitHubSource(api_url="https://ghe.example/api/v3", secret=SecretRef("ci", "gh"), owner="acme")
+ELSEWHERE = HubAccount(endpoint="https://hub.example", namespace="acme", secret=REF)
+LIB = Scope(kind=ScopeKind.REPOSITORY, owner="acme", repository="lib")
+
+
+def over(world: World) -> SecretConnections:
+    """Connections that may send credentials to github.com and huggingface.co, as unless said."""
+
+    def opened(*_: object) -> Hub:
+        return FakeHub(world, world.token)
+
+    return SecretConnections(
+        cache=SecretCache(secrets=world, clock=world),
+        open_github=opened,  # type: ignore[arg-type]
+        open_hub=opened,
+        open_hardware=opened,  # type: ignore[arg-type]
+    )
+
+
+async def test_no_secret_is_even_read_for_a_host_that_is_not_allowed(world: World) -> None:
+    connections = over(world)
+    calls = (connections.hub(ELSEWHERE).live({}), connections.github(SOURCE).registrations(LIB))
+    for call in calls:
+        with pytest.raises(UpstreamError) as caught:
+            await call
+        assert caught.value.failure.reason is Reason.HostNotAllowed
+    assert (world.reads, world.used) == (0, [])
+
+
+async def test_who_may_end_something_at_such_a_host_may_no_longer_once_it_is_taken_back(world: World) -> None:
+    connections = over(world)
+    hub = connections.hub(ELSEWHERE)
+    connections.let_end(Endings(accounts=frozenset({ELSEWHERE})))
+    await hub.live({})
+    assert connections.may_end(ELSEWHERE)
+    assert not connections.may_end(replace(ELSEWHERE, namespace="other"))
+    assert not connections.may_end(replace(ELSEWHERE, secret=SecretRef("ci", "another")))
+    connections.let_end(NO_ENDINGS)
+    with pytest.raises(UpstreamError):
+        await hub.live({})
+    assert world.used == ["old"]

@@ -13,7 +13,7 @@ from controller.api.convert import write_down
 from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.core.drained import ends_by
 from controller.core.evidence import LIST_LAG
-from controller.core.hosts import DEFAULT_HOSTS
+from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.intents import Intent, Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.money import timeout_seconds
@@ -391,3 +391,87 @@ def test_a_status_that_makes_no_sense_is_read_as_far_as_it_does(status: object) 
     said = registry.status_at_first_sight(known.uid)
     assert all(isinstance(each, dict) for each in said.get("conditions", []))
     assert known.interruptions == ()
+
+
+# ------------------------------------------------------------------------------------------------------------------ hosts
+OWN_HOST = "https://ghe.example/acme/lib"
+
+
+def at_own_host(**changes: Any) -> dict[str, Any]:
+    return body(spec__github={"url": OWN_HOST, "credentialsSecret": "github-app"}, **changes)
+
+
+def launched_at_own_host() -> dict[str, Any]:
+    """The status of a pool that has launched at a host while it was allowed."""
+    registry = PoolRegistry(
+        hosts=Hosts.listed(github=["ghe.example"], hub=["huggingface.co"]), changed=lambda: None
+    )
+    registry.upsert(at_own_host())
+    registry.note_launch("uid-1", SERVER)
+    (pool,) = registry.pools
+    return status_of(pool)
+
+
+def test_a_pool_at_a_host_that_is_not_allowed_is_known_with_why_and_has_no_place() -> None:
+    registry = Registry()
+    registry.upsert(at_own_host())
+    (pool,) = registry.pools
+    assert pool.refused is not None
+    assert "ghe.example" in pool.refused.message
+    assert pool.footprints == ()
+    assert registry.rejected == []
+
+
+def test_a_pool_that_is_mended_is_followed_again() -> None:
+    registry = Registry()
+    registry.upsert(at_own_host())
+    registry.upsert(body(metadata__generation=2))
+    (pool,) = registry.pools
+    assert pool.refused is None
+    assert pool.footprints == (pool.footprint,)
+
+
+def test_a_pool_that_moves_to_a_host_that_is_not_allowed_keeps_the_place_that_it_comes_from() -> None:
+    registry = Registry()
+    registry.upsert(body())
+    registry.note_launch("uid-1", SERVER)
+    before = registry.pools[0].footprint
+    registry.upsert(at_own_host(metadata__generation=2))
+    (pool,) = registry.pools
+    assert pool.refused is not None
+    assert pool.footprints == (before,)
+
+
+def test_at_a_host_that_was_taken_away_only_the_secrets_of_then_are_used_whatever_the_spec_names_now() -> (
+    None
+):
+    registry = Registry()
+    status = launched_at_own_host()
+    registry.upsert(at_own_host(status=status))
+    (then,) = registry.pools
+    assert then.footprints == (then.footprint,)
+    for other in (
+        at_own_host(metadata__generation=2, spec__github__credentialsSecret="other"),
+        at_own_host(metadata__generation=3, spec__huggingface__tokenSecret="other"),
+    ):
+        registry.upsert(other)
+        assert registry.pools[0].footprints == then.footprints
+    anew = Registry()
+    anew.upsert(at_own_host(status=status, spec__github__credentialsSecret="other"))
+    assert anew.pools[0].footprints == then.footprints
+
+
+def test_a_pool_with_a_bad_spec_that_is_deleted_is_ended_where_its_status_tells_and_launches_nothing() -> (
+    None
+):
+    registry = Registry()
+    registry.upsert(
+        at_own_host(
+            status=launched_at_own_host(),
+            spec__flavors=[],
+            metadata__deletionTimestamp="2026-11-21T09:00:00Z",
+        )
+    )
+    (pool,) = registry.pools
+    assert pool.refused is not None
+    assert [place.place.api_url for place in pool.footprints] == ["https://ghe.example/api/v3"]

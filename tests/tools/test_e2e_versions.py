@@ -145,6 +145,7 @@ def test_this_version_replaces_the_one_before_twice_and_then_the_story_goes_on(t
     assert with_it == [*without[:at], *between, *without[at:]]
     assert between == [
         "install_the_version_before",
+        "refuse_an_upgrade_that_would_stop_pools",
         "upgrade_to_this_version",
         "roll_back",
         "upgrade_to_this_version",

@@ -222,13 +222,17 @@ async def open_storm(
     )
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(open_world(REPOSITORIES))
+        hosts = ("--github-host", world.github_url, "--hub-endpoint", world.hub_url, "--allow-http")
         kube = await stack.enter_async_context(await connect(kubeconfig=str(kubeconfig)))
         cluster = Cluster(kube=kube, namespace=NAMESPACE)
         await cluster.prepare(world)
         made = [
             await stack.enter_async_context(
                 Replica(
-                    number=number, kubeconfig=kubeconfig, directory=directory, arguments=arguments
+                    number=number,
+                    kubeconfig=kubeconfig,
+                    directory=directory,
+                    arguments=(*arguments, *hosts),
                 ).ready()
             )
             for number in range(1, replicas + 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tools.e2e.cluster import StoryError, until
 from tools.e2e.services import OWNER
-from tools.e2e.stage import GITHUB_SECRET, HUB_SECRET, POOLS, RESTRICTED, SYSTEM, TENANT, merged
+from tools.e2e.stage import POOLS, SYSTEM, TENANT, merged
 from tools.e2e.upgrade import Upgrades
 
 _RUNS = 15.0
@@ -47,10 +47,10 @@ class Deletions(Upgrades):
         wrong = {"url": f"{_NOWHERE}/{OWNER}"}
         self._kubectl.apply(self._pool("mistyped", github=wrong))
         until(
-            lambda: self._condition("mistyped", "GitHubReachable").get("status") == "False",
-            "the pool says that its host cannot be reached",
+            lambda: self._condition("mistyped", "Ready").get("reason") == "HostNotAllowed",
+            "the pool says that nothing is sent to its host",
         )
-        self._quote(self._condition("mistyped", "GitHubReachable")["message"])
+        self._quote(self._condition("mistyped", "Ready")["message"])
         self._kubectl.apply(self._pool("mistyped"))
         self._queue(mistyped=1)
         self._served()
@@ -78,15 +78,6 @@ class Deletions(Upgrades):
             raise StoryError(f"the controller ended over a namespace that is gone: {restarts}")
 
     # ------------------------------------------------------------------------------------------------------------- tenants
-    def _new_tenant(self, name: str) -> None:
-        self._kubectl.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TENANT, "labels": RESTRICTED}}
-        )
-        app, _ = self._services.new_app(f"hf-runner-controller-{name}")
-        self._kubectl.secret(TENANT, GITHUB_SECRET, app)
-        self._kubectl.secret(TENANT, HUB_SECRET, self._services.new_token(f"hf_{name}"))
-        self._kubectl.apply(self._pool(name, namespace=TENANT))
-
     def _run_what_the_pool_says(self, name: str) -> None:
         """Do as somebody does who reads why the pool is not ready: paste the command."""
 

@@ -67,7 +67,7 @@ class Stage:
             **spec,
         }
 
-    def _pool(self, name: str, *, namespace: str = POOLS, **spec: Mapping[str, object]) -> Manifest:
+    def _pool(self, name: str, *, namespace: str = POOLS, **spec: object) -> Manifest:
         return {
             "apiVersion": "hfrunners.dev/v1alpha1",
             "kind": "RunnerPool",
@@ -84,8 +84,18 @@ class Stage:
         status: Mapping[str, Any] = self._kubectl.json("-n", POOLS, "get", "rp", pool).get("status", {})
         return status
 
-    def _wait(self, pool: str, condition: str) -> None:
-        self._kubectl("-n", POOLS, "wait", f"--for=condition={condition}", f"rp/{pool}", "--timeout=60s")
+    def _wait(self, pool: str, condition: str, *, namespace: str = POOLS) -> None:
+        self._kubectl("-n", namespace, "wait", f"--for=condition={condition}", f"rp/{pool}", "--timeout=60s")
+
+    def _new_tenant(self, name: str, *, namespace: str = TENANT, **spec: object) -> None:
+        """Make a pool in a namespace with Secrets of its own, for the same owner; the namespace is made where it is not there."""
+        self._kubectl.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": RESTRICTED}}
+        )
+        app, _ = self._services.new_app(f"hf-runner-controller-{name}")
+        self._kubectl.secret(namespace, GITHUB_SECRET, app)
+        self._kubectl.secret(namespace, HUB_SECRET, self._services.new_token(f"hf_{name}"))
+        self._kubectl.apply(self._pool(name, namespace=namespace, **spec))
 
     def _new_credentials(self, name: str, namespace: str = POOLS) -> None:
         app, self._installation = self._services.new_app(f"hf-runner-controller-{name}")

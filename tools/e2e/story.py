@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.e2e.cluster import Helm, StoryError, until
 from tools.e2e.deletion import Deletions
-from tools.e2e.services import manifests
+from tools.e2e.services import GITHUB_PORT, HUB_PORT, manifests
 from tools.e2e.stage import (
     CHART,
     CRD,
@@ -77,6 +77,8 @@ class Story(Deletions):
             **image_values(self._image),
             "controller": {
                 "allowHttp": True,
+                "githubHosts": [self._services.origin(GITHUB_PORT)],
+                "hubEndpoints": [self._services.origin(HUB_PORT)],
                 "githubPollSeconds": 3,  # workflow jobs of seconds, not of minutes
                 "hubPollSeconds": 2,
                 "runner": self._services.runner(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from controller.core.evidence import LIST_LAG
 from tools.e2e.before import Version
@@ -20,13 +22,24 @@ from tools.e2e.stage import (
     FOREVER,
     LABELS,
     MAX_RUNNERS,
+    OTHER,
     POOLS,
     RELEASE,
     SYSTEM,
+    TENANT,
     Stage,
     image_values,
     merged,
 )
+
+CHECK = "templates/upgradecheck.yaml"
+"""What a chart has that limits hosts and Secrets. Those before take every host, every variable, and the Secrets of all namespaces."""
+
+ELSEWHERE = {"elsewhere": TENANT, "variables": OTHER}
+"""Pools in other namespaces, with Secrets of their own; the second one gives its runners a variable from a Secret."""
+
+VARIABLES = "variables"
+"""The Secret with that variable."""
 
 SERVED = ("declared", "applied")
 """The pools that serve meanwhile: one of the chart's values, and one that kubectl applied."""
@@ -79,9 +92,11 @@ class Upgrades(Stage):
             return []
         return [
             self._install_the_version_before,
+            self._refuse_an_upgrade_that_would_stop_pools,
             self._upgrade_to_this_version,
             self._roll_back,
             self._upgrade_to_this_version,
+            self._serve_elsewhere,
             self._judge_launches,
         ]
 
@@ -94,13 +109,43 @@ class Upgrades(Stage):
         self._kubectl("delete", "crd", CRD)
         chart = str(former.tree / CHART)
         older = Helm(self._programs[0], chart=chart, release=RELEASE, namespace=SYSTEM)
-        # It may read the Secrets of all namespaces, and knows no value that says so.
-        older.install(merged({**self._values, "rbac": {}}, image_values(former.image)))
+        older.install(merged(self._known_before(), image_values(former.image)))
         self._rolled_out()
         self._kubectl.apply(self._pool("applied"))
         for pool in SERVED:
             self._wait(pool, "Ready")
+        if not self._limited_before():
+            self._kubectl.secret(OTHER, VARIABLES, {"token": "for-runners"})
+            variable = {"name": "MODEL_TOKEN", "secret": VARIABLES, "key": "token"}
+            for name, namespace in ELSEWHERE.items():
+                more = {"secretEnv": [variable]} if name == VARIABLES else {}
+                self._new_tenant(name, namespace=namespace, **more)
+                self._wait(name, "Ready", namespace=namespace)
         self._done(f"the version before, {former.version.name}, is installed with its own chart")
+
+    def _refuse_an_upgrade_that_would_stop_pools(self) -> None:
+        """The pools' hosts are GitHub's and the Hub's of nobody but us, and a Secret has no label: nothing is replaced before both are mended."""
+        before = self._pods()
+        self._helm.refused("upgrade", without_hosts(self._values))
+        said = self._check_said()
+        for name in ("githubHosts", "hubEndpoints"):
+            (origin,) = self._values["controller"][name]
+            if name not in said or origin.removeprefix("http://") not in said:
+                raise StoryError(f"the check before the upgrade does not name controller.{name}:\n{said}")
+        self._quote(next(line.strip() for line in said.splitlines() if "githubHosts" in line))
+        if not self._limited_before():
+            self._helm.refused("upgrade", self._values)
+            commands = pasted(self._check_said())
+            if not commands:
+                raise StoryError(f"the check before the upgrade names no Secret:\n{self._check_said()}")
+            for words in commands:
+                self._quote(shlex.join(words))
+                self._kubectl(*words[1:])
+        if self._pods() != before:
+            raise StoryError("an upgrade that was refused has replaced pods")
+        self._done(
+            "an upgrade that would stop pools is refused before it changes anything, with the values to set and the commands to run"
+        )
 
     def _upgrade_to_this_version(self) -> None:
         former = self._there()
@@ -108,7 +153,10 @@ class Upgrades(Stage):
         written = [pool for pool in SERVED if "term" in self._status(pool)]
         if written and not former.version.writes_intents:
             raise StoryError(f"{former.version.name} knows no terms, but pool {written[0]} has one")
-        began = self._change(lambda: self._helm.upgrade(self._values), self._image)
+        notes: list[str] = []
+        began = self._change(lambda: notes.append(self._helm.upgrade(self._values)), self._image)
+        if not self._limited_before() and "rbac.secrets.clusterWide" not in notes[0]:
+            raise StoryError(f"the notes do not say that the right to all Secrets was kept:\n{notes[0]}")
         if not written:
             self._waited(began)
         self._served()
@@ -128,6 +176,22 @@ class Upgrades(Stage):
         self._served()
         self._done(f"helm rollback to {former.version.name} under load: no job was lost")
 
+    def _serve_elsewhere(self) -> None:
+        """The right to read Secrets in all namespaces was kept, so the pools there are served on, and can be deleted."""
+        if self._limited_before():
+            return
+        self._queue(**dict.fromkeys(ELSEWHERE, 2))
+        self._served()
+        made = {one.pool for one in self._sound().launches}
+        for name, namespace in ELSEWHERE.items():
+            if f"{namespace}_{name}" not in made:
+                raise StoryError(f"nothing was launched for {namespace}/{name}")
+            self._wait(name, "Ready", namespace=namespace)
+            self._kubectl("-n", namespace, "delete", "rp", name, "--timeout=60s")
+        self._done(
+            "pools of two other namespaces, one with a variable from a Secret, were served through the upgrades"
+        )
+
     def _judge_launches(self) -> None:
         """Hold all launches so far to what three changes of the version may cost: at most each pool's runners once each time."""
         truth = self._sound()
@@ -146,6 +210,16 @@ class Upgrades(Stage):
     def _there(self) -> Former:
         assert self._former is not None, "its acts are played only where it is there"
         return self._former
+
+    def _limited_before(self) -> bool:
+        return (self._there().tree / CHART / CHECK).exists()
+
+    def _known_before(self) -> Mapping[str, Any]:
+        """Return the values that the chart of the version before knows."""
+        return self._values if self._limited_before() else {**without_hosts(self._values), "rbac": {}}
+
+    def _check_said(self) -> str:
+        return self._kubectl("-n", SYSTEM, "logs", f"job/{RELEASE}-upgrade-check")
 
     def _load(self) -> None:
         """Return once jobs wait, others run, and runners start, and each pool has launched."""
@@ -213,6 +287,21 @@ def under_way(truth: Truth, *, pools: AbstractSet[str]) -> bool:
     running = truth.states["in_progress"]
     starting = len(truth.live) > running > 0
     return truth.states["queued"] > 0 and starting and pools <= {one.pool for one in truth.launches}
+
+
+def without_hosts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the chart's values without those that say to which hosts credentials may be sent."""
+    lists = ("githubHosts", "hubEndpoints")
+    return {
+        **values,
+        "controller": {key: value for key, value in values["controller"].items() if key not in lists},
+    }
+
+
+def pasted(said: str) -> Sequence[Sequence[str]]:
+    """Return the words of the commands of kubectl that a text has on lines of their own."""
+    lines = [line.strip() for line in said.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("kubectl ")]
 
 
 def made_between(truth: Truth, after: float, before: float) -> Sequence[str]:
