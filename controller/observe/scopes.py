@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Generic, TypeVar
 
 from controller.core.groups import named_group
 from controller.core.model import Failure, Observation, Registration, RegistrationScope, RunnerGroup
+from controller.core.reasons import Reason
 from controller.observe.queue_schedule import fraction
 from controller.ports import Clock, Runners, UpstreamError
 
@@ -34,6 +36,8 @@ PERSON_AT_MOST = 55.0
 """Seconds between two tries at most where a person must mend something, who waits for it to be seen."""
 
 T = TypeVar("T", Registration, RunnerGroup)
+
+_log = logging.getLogger(__name__)
 
 
 class _ScopeObserver(ABC, Generic[T]):
@@ -94,6 +98,12 @@ class _ScopeObserver(ABC, Generic[T]):
         except UpstreamError as error:
             self._failures += 1
             self._seen = self._failed(error.failure, asked_at)
+        except Exception:  # noqa: BLE001
+            # A mistake of ours about one scope's answer must be told, and not look like a list that is still to come.
+            _log.exception("Listing a scope failed in a way that is not known")
+            self._failures += 1
+            unknown = Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning)
+            self._seen = self._failed(unknown, asked_at)
         else:
             self._failures = 0
         if before is None or (before.items, before.failure) != (self._seen.items, self._seen.failure):

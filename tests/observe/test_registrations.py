@@ -33,7 +33,8 @@ RUNNER = Registration(id=1, name="one", online=True, busy=False)
 class Runners:
     """A scope with settable answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, mistake: Exception | None = None) -> None:
+        self.mistake = mistake
         self.items: tuple[Registration, ...] = (RUNNER,)
         self.failure: Failure | None = None
         self.asked: list[float] = []
@@ -41,15 +42,21 @@ class Runners:
     async def registrations(self, scope: Scope) -> Observation[Registration]:
         now = asyncio.get_running_loop().time()
         self.asked.append(now)
+        if self.mistake:
+            raise self.mistake
         if self.failure:
             raise UpstreamError(self.failure)
         return Observation(items=self.items, asked_at=now, server_time=now)
 
 
-def observing(act: Callable[[Runners, RegistrationObserver, list[float]], Coroutine[Any, Any, None]]) -> None:
+def observing(
+    act: Callable[[Runners, RegistrationObserver, list[float]], Coroutine[Any, Any, None]],
+    *,
+    mistake: Exception | None = None,
+) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        runners, changes = Runners(), []
+        runners, changes = Runners(mistake), []
         observer = RegistrationObserver(
             where=WHERE,
             runners=runners,  # type: ignore[arg-type]
@@ -126,6 +133,23 @@ def test_a_failed_list_keeps_the_items_of_the_last_good_one_and_proves_nothing()
         assert not seen.complete
 
     observing(act)
+
+
+def test_a_mistake_of_ours_is_told_as_one_and_the_next_list_is_taken_as_it_is() -> None:
+    async def act(runners: Runners, observer: RegistrationObserver, changes: list[float]) -> None:
+        await asyncio.sleep(100)
+        assert observer.observation is not None
+        assert observer.observation.failure is not None
+        assert observer.observation.failure.reason is Reason.InternalError
+        assert not observer.observation.answered
+        assert 3 < len(runners.asked) < 10
+        runners.mistake = None
+        await asyncio.sleep(COLD)
+        assert observer.observation.items == (RUNNER,)
+        assert observer.observation.complete
+        assert len(changes) == 2
+
+    observing(act, mistake=RuntimeError("nobody foresaw this"))
 
 
 def test_failures_slow_the_lists_down_and_what_github_asks_for_is_waited_for() -> None:
