@@ -14,9 +14,16 @@ from controller.api.convert import to_pool
 from controller.api.runnerpool import InvalidPool
 from controller.cli.exits import INTERRUPTED, UNMET
 from controller.cli.hosts import host_options
+from controller.cli.names import Key, key_option
 from controller.cli.terminal import say_lines
 from controller.cli.upgrades.findings import Finding, told
 from controller.cli.upgrades.hosts import Found, find_hosts
+from controller.cli.upgrades.secrets import (
+    find_unlabelled,
+    find_unreadable,
+    look_at_variables,
+    what_is_lost,
+)
 from controller.core.hosts import Hosts
 from controller.core.text import counted
 from controller.ports import UpstreamError
@@ -33,21 +40,45 @@ from controller.ports import UpstreamError
     help="Look only here; may be repeated. Default: all namespaces.",
 )
 @host_options
+@click.option(
+    "--secrets-namespace",
+    "readable",
+    metavar="NAME",
+    multiple=True,
+    help="Where this release may read Secrets; may be repeated. Default: where the installed one may.",
+)
+@click.option(
+    "--service-account",
+    "account",
+    metavar="NAMESPACE/NAME",
+    callback=key_option,
+    help="The controller's, whose right to read Secrets is looked at. Default: who asks.",
+)
 def upgrade_check_command(
-    *, kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...], hosts: Hosts
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+    hosts: Hosts,
+    readable: tuple[str, ...],
+    account: Key | None,
 ) -> None:
     """Look at the RunnerPools of a cluster, and tell what would stop if this release replaced the installed one.
 
     The chart runs it before an upgrade, with the values of the upgrade, so that nothing is replaced while something is found. It reads
-    RunnerPools, asks no GitHub and no Hub, and changes nothing.
+    RunnerPools and the Secrets of their secretEnv, asks no GitHub and no Hub, and changes nothing.
 
-    Looked at are the hosts of GitHub and of the Hub that pools name, and whether this release would send credentials there.
+    Looked at are the hosts of GitHub and of the Hub that pools name, and whether this release would send credentials there; the Secrets
+    of secretEnv, and whether they have the label hfrunners.dev/runner-env=true; and with --secrets-namespace the namespaces of pools whose
+    Secrets the installed release may read and this one may not.
 
     Exit codes: 0 nothing would stop, 1 something would (the values to set are printed), or the RunnerPools cannot be read, 2 wrong
     arguments, 130 Ctrl-C.
     """
     try:
-        findings, notes = asyncio.run(_look(kubeconfig, context, namespaces, hosts))
+        findings, notes = asyncio.run(
+            _look(kubeconfig, context, namespaces, hosts=hosts, readable=readable, account=account)
+        )
     except UpstreamError as error:
         raise click.ClickException(f"{error.failure.reason}: {error.failure.message}") from error
     except KeyboardInterrupt:
@@ -58,12 +89,24 @@ def upgrade_check_command(
 
 
 async def _look(
-    kubeconfig: str | None, context: str | None, namespaces: Sequence[str], hosts: Hosts
+    kubeconfig: str | None,
+    context: str | None,
+    namespaces: Sequence[str],
+    *,
+    hosts: Hosts,
+    readable: Sequence[str],
+    account: Key | None,
 ) -> tuple[Sequence[Finding], Sequence[str]]:
     async with await connect(kubeconfig=kubeconfig, context=context) as client:
         pools, notes = await _pools(client, namespaces)
+        variables = await look_at_variables(client, pools)
+        lost = await what_is_lost(client, pools, readable=readable, account=account)
     # Further topics go here: each is a module of controller.cli.upgrades.
-    findings = [*find_hosts(pools, hosts)]
+    findings = [
+        *find_hosts(pools, hosts),
+        *find_unlabelled(pools, variables),
+        *find_unreadable(lost, readable),
+    ]
     seen = f"{counted(len(pools), 'RunnerPool was', 'RunnerPools were')} looked at"
     return findings, [*notes, f"{seen}: {'something would stop' if findings else 'nothing would stop'}"]
 

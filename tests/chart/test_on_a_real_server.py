@@ -491,6 +491,59 @@ def test_an_upgrade_takes_no_right_to_secrets_away_until_somebody_chooses(
     assert 'namespaces "nowhere" not found' in missing.stderr
 
 
+def test_an_upgrade_that_would_stop_pools_over_their_secrets_is_told_so_before_with_what_keeps_them(
+    programs: Path, cluster: ControlPlane, empty: Server
+) -> None:
+    """The check runs with the rights of the installed release, and what it prints is done to the letter."""
+    helm = Helm(programs / "helm4")
+    done = install(helm, cluster, "hfrc", *settings(["rbac.secrets.clusterWide=true"]))
+    assert done.returncode == 0, done.stderr
+    empty.wait("/apis/hfrunners.dev/v1alpha1/runnerpools")
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "wandb", "namespace": "ci"},
+        "stringData": {"key": "s3cret"},
+    }
+    pool = {
+        "apiVersion": "hfrunners.dev/v1alpha1",
+        "kind": "RunnerPool",
+        "metadata": {"name": "t4", "namespace": "ci"},
+        "spec": {
+            "github": {"url": "https://github.com/acme/lib", "credentialsSecret": "github"},
+            "huggingface": {"namespace": "acme", "tokenSecret": "hf"},
+            "labels": ["t4"],
+            "flavors": ["t4-small"],
+            "secretEnv": [{"name": "KEY", "secret": "wandb", "key": "key"}],
+        },
+    }
+    for obj in (secret, pool):
+        empty.apply(obj).raise_for_status()
+    account = cluster.service_account_kubeconfig(namespace="infra", name="hfrc-hf-runner-controller")
+
+    def check(*values: str) -> Result:
+        rendered = helm.render(*settings(values), "--is-upgrade", "--namespace", "infra")
+        (job,) = [obj for obj in rendered if obj["metadata"]["name"].endswith("-upgrade-check")]
+        return run_job(account, job["spec"]["template"]["spec"]["containers"][0]["args"])
+
+    stays = check("rbac.secrets.clusterWide=true")
+    assert (stays.exit_code, "SecretNotLabelled" in stays.stdout) == (1, True), stays.stdout
+    assert "SecretForbidden" not in stays.stdout
+    goes = check("rbac.secrets.clusterWide=false")
+    assert goes.exit_code == 1
+    assert "s3cret" not in goes.stdout
+    assert "  kubectl label secret wandb --namespace ci hfrunners.dev/runner-env=true" in goes.stdout
+    _, _, told = goes.stdout.partition("Set these values, and upgrade again:")
+    values = yaml.safe_load(told.rpartition("\n\n")[0])
+    assert values == {"rbac": {"secrets": {"namespaces": ["ci", "infra"]}}}
+
+    labelled = {**secret, "metadata": {**secret["metadata"], "labels": {"hfrunners.dev/runner-env": "true"}}}  # type: ignore[dict-item]
+    empty.apply(labelled).raise_for_status()
+    named = ",".join(values["rbac"]["secrets"]["namespaces"])
+    followed = check("rbac.secrets.clusterWide=false", f"rbac.secrets.namespaces={{{named}}}")
+    assert (followed.exit_code, followed.stdout) == (0, "1 RunnerPool was looked at: nothing would stop\n")
+
+
 def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_named(
     cluster: ControlPlane,
     empty: Server,
