@@ -115,7 +115,9 @@ def _canonical(name: str) -> str:
         address = ip_address(name)
     except ValueError:
         name = name.removesuffix(".")
-        if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        # One that ends in a number is an address to some, as 127.1 is.
+        number = re.fullmatch(r"[0-9]+|0x[0-9a-f]*", name.rpartition(".")[2])
+        if len(name) > _LONGEST_NAME or number or not _NAME.fullmatch(name):
             raise HostError("write a host's name or address") from None
         return name
     if isinstance(address, IPv6Address) and address.scope_id is not None:
@@ -152,8 +154,9 @@ def _as_people_see_it(host: Host, service: Service) -> Host:
     return host
 
 
-def _admits(listed: Host, host: Host) -> bool:
-    if listed.port != host.port:
+def _admits(listed: Host, host: Host, scheme: str) -> bool:
+    """Return whether an entry means a host; ``host`` has a port where that is not the scheme's own."""
+    if listed.port != host.port and listed.port != (host.port or _PORTS[scheme]):
         return False
     if not listed.name.startswith("*."):
         return listed.name == host.name
@@ -204,16 +207,17 @@ class Hosts:
             host = _as_people_see_it(host_of(url), service)
         except HostError as error:
             return _not_allowed(f"{service.field} names no host that credentials could be sent to: {error}.")
-        if not self.allow_http and urlsplit(url).scheme.lower() != "https":
+        scheme = urlsplit(url).scheme.lower()
+        if not self.allow_http and scheme != "https":
             return _not_allowed(
                 f"{host} is named with plain http, which would show the credentials to the network: write https:// into "
                 f"{service.field}. For a simulator, run with --allow-http (chart: controller.allowHttp: true)."
             )
-        if ending or any(_admits(listed, host) for listed in self.of(service)):
+        if ending or any(_admits(listed, host, scheme) for listed in self.of(service)):
             return None
         return _not_allowed(
-            f"{service.field} names {host}, and credentials are sent to {', '.join(map(str, self.of(service))) or 'no host'} "
-            f"alone. Whoever runs the controller can allow it: {self.how_to_allow(service, [host])}."
+            f"{service.field} names {host}, to which this controller sends no credentials. Whoever runs it can allow the host: "
+            f"{self.how_to_allow(service, host)}."
         )
 
     def refuses_pool(self, pool: Pool) -> Failure | None:
@@ -221,11 +225,15 @@ class Hosts:
         github = self.refuses(Service.GITHUB, pool.source.api_url)
         return github or self.refuses(Service.HUB, pool.hub.endpoint)
 
-    def how_to_allow(self, service: Service, more: Iterable[Host]) -> str:
-        """Return the flags, and the chart's value, that allow further hosts beside those of the list, which they replace."""
-        wanted = dict.fromkeys([*self.of(service), *more])
-        flags = " ".join(f"{service.flag} {_quoted(str(one))}" for one in wanted)
-        return f"{flags} (chart: {service.chart_value}: [{', '.join(_quoted(str(one)) for one in wanted)}])"
+    def how_to_allow(self, service: Service, host: Host) -> str:
+        """Return the chart's value, and the flags, that allow one more host; a list replaces what is allowed unless said."""
+        listed = self.of(service)
+        value = ", ".join(_quoted(str(one)) for one in (*listed, host))
+        unless_said = listed == DEFAULT_HOSTS.of(service)
+        flags = " ".join(
+            f"{service.flag} {_quoted(str(one))}" for one in ((*listed, host) if unless_said else (host,))
+        )
+        return f"{service.chart_value}: [{value}] in the chart's values, or {flags}"
 
 
 def _quoted(text: str) -> str:

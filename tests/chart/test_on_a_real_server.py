@@ -298,6 +298,50 @@ def run_job(kubeconfig: Path, arguments: list[str]) -> Result:
     return CliRunner().invoke(main, [*arguments, "--kubeconfig", str(kubeconfig)])
 
 
+def test_an_upgrade_is_checked_with_the_rights_of_the_installed_release(
+    helm: Helm, cluster: ControlPlane, empty: Server
+) -> None:
+    for where in ((), tuple(settings(["watch.namespaces={ci,ml}"]))):
+        done = install(
+            helm, cluster, "hfrc", *where, namespace="chart", verb="upgrade" if where else "install"
+        )
+        assert done.returncode == 0, done.stderr
+        if not where:
+            empty.wait("/apis/hfrunners.dev/v1alpha1/runnerpools")
+            empty.apply(
+                {
+                    "apiVersion": "hfrunners.dev/v1alpha1",
+                    "kind": "RunnerPool",
+                    "metadata": {"namespace": "ci", "name": "own"},
+                    "spec": {
+                        "github": {
+                            "url": "https://ghe.example.com/acme/lib",
+                            "credentialsSecret": "github-app",
+                        },
+                        "huggingface": {"namespace": "acme", "tokenSecret": "hf-token"},
+                        "labels": ["hf-t4"],
+                        "flavors": ["t4-small"],
+                    },
+                }
+            ).raise_for_status()
+        account = cluster.service_account_kubeconfig(namespace="chart", name="hfrc-hf-runner-controller")
+
+        def check(*values: str, account: Path = account, where: tuple[str, ...] = where) -> Result:
+            (job,) = [
+                one
+                for one in helm.render(*where, *values)
+                if one["metadata"]["name"].endswith("-upgrade-check")
+            ]
+            return run_job(account, job["spec"]["template"]["spec"]["containers"][0]["args"])
+
+        stops = check()
+        assert stops.exit_code == 1, stops.output
+        assert "ci/own: ghe.example.com (spec.github.url)" in stops.stdout
+        assert "githubHosts:" in stops.stdout
+        goes_on = check(*settings(["controller.githubHosts={github.com,ghe.example.com}"]))
+        assert goes_on.exit_code == 0, goes_on.output
+
+
 def test_pools_of_the_values_are_there_after_the_first_installation(
     helm: Helm, cluster: ControlPlane, empty: Server
 ) -> None:

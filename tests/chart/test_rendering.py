@@ -153,7 +153,7 @@ def test_every_argument_is_one_that_the_command_line_takes(
     for obj in Helm(programs / "helm3").render(*values):
         pod = obj.get("spec", {}).get("template", {}).get("spec", {})
         for container in pod.get("containers", ()):
-            if container["name"] in ("controller", "pools", "drain"):
+            if container["name"] in ("controller", "pools", "drain", "upgrade-check"):
                 name, *arguments = container["args"]
                 command = main.commands[name]
                 # With the group, as always: a command keeps the first --help that it is asked for, and with it the group's -h.

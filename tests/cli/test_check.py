@@ -522,3 +522,27 @@ def test_the_examples_are_manifests_without_mistakes_and_their_placeholders_are_
     reasons = {one["reason"] for one in found(manifests(*objects))}
     assert "SecretMalformed" in reasons
     assert "InvalidSpec" not in reasons
+
+
+# ------------------------------------------------------------------------------------------------------------------ hosts
+def test_a_host_that_is_not_allowed_is_told_where_it_is_written_and_gets_nothing(services: Services) -> None:
+    text = manifests(services.pool(), *services.secrets())
+    asked = len(services.ask("log")), len(services.ask("log", hub=True))
+    result = CliRunner().invoke(main, ["check", "-", "--json", "--allow-http"], input=text)
+    told = [one for one in json.loads(result.stdout)["findings"] if one["severity"] == "error"]
+    assert {one["reason"] for one in told} == {"HostNotAllowed"}
+    assert [one["where"].partition(":")[0] for one in told] == ["stdin", "stdin"]
+    said = " ".join(one["message"] for one in told)
+    assert "--github-host" in said
+    assert "--hub-endpoint" in said
+    assert result.exit_code == 1
+    assert (len(services.ask("log")), len(services.ask("log", hub=True))) == asked
+
+
+def test_one_service_that_is_allowed_is_checked_beside_one_that_is_not(services: Services) -> None:
+    text = manifests(services.pool(), *services.secrets())
+    flags = ["--hub-endpoint", services.hub, "--allow-http"]
+    result = CliRunner().invoke(main, ["check", "-", "--json", *flags], input=text)
+    findings = json.loads(result.stdout)["findings"]
+    assert [one["reason"] for one in findings if one["severity"] == "error"] == ["HostNotAllowed"]
+    assert "Price" in {one["reason"] for one in findings}

@@ -268,6 +268,44 @@ def test_runners_are_listed_from_the_status_of_the_pools(scene: Scene) -> None:
     assert scene.run("runners", "-A", "-n", "x").exit_code == 2
 
 
+# ------------------------------------------------------------------------------------------------------------------ hosts
+def without_hosts(scene: Scene, *arguments: str) -> Result:
+    """Run a command that may send credentials to no host of the scene."""
+    return CliRunner().invoke(main, [*arguments, "--allow-http", "--kubeconfig", scene.kubeconfig])
+
+
+def test_a_strangers_manifest_gets_no_secret_of_the_cluster(scene: Scene, tmp_path: Path) -> None:
+    file = tmp_path / "pull-request.yaml"
+    pool = scene.services.pool()
+    pool["metadata"]["namespace"] = scene.namespace
+    file.write_text(yaml.safe_dump(pool))
+    before = [len(scene.services.ask("log", hub=hub)) for hub in (False, True)]
+    result = without_hosts(scene, "check", str(file))
+    assert result.exit_code == 1
+    assert result.stdout.count("HostNotAllowed") == 2
+    assert [len(scene.services.ask("log", hub=hub)) for hub in (False, True)] == before
+
+
+def test_logs_sends_no_token_to_a_host_that_is_not_allowed(scene: Scene) -> None:
+    result = without_hosts(scene, "logs", "t4", "-n", scene.namespace)
+    assert (result.exit_code, "HostNotAllowed" in result.stderr) == (1, True), result.output
+
+
+def test_an_upgrade_is_told_which_pools_would_stop_and_what_keeps_them(scene: Scene) -> None:
+    here = ("--namespace", scene.namespace)
+    stops = without_hosts(scene, "upgrade-check", *here)
+    assert stops.exit_code == 1, stops.output
+    assert f"{scene.namespace}/t4: " in stops.stdout
+    assert "1 RunnerPool was looked at: something would stop" in stops.stdout
+    values = yaml.safe_load(stops.stdout.partition("upgrade again:")[2].rpartition("1 RunnerPool")[0])
+    flags = [
+        *(f"--github-host={one}" for one in values["controller"]["githubHosts"]),
+        *(f"--hub-endpoint={one}" for one in values["controller"]["hubEndpoints"]),
+    ]
+    goes_on = without_hosts(scene, "upgrade-check", *here, *flags)
+    assert (goes_on.exit_code, goes_on.stdout) == (0, "1 RunnerPool was looked at: nothing would stop\n")
+
+
 # ------------------------------------------------------------------------------------------------------------------- logs
 def test_a_runners_log_is_printed_after_its_end_too(scene: Scene) -> None:
     job = scene.launch(scene.runner("one"), "echo first; echo second")

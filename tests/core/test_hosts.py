@@ -74,6 +74,10 @@ def test_githubs_own_hosts_are_allowed_unless_said(url: str) -> None:
         "ftp://github.com",
         "file://github.com/etc/passwd",
         "https://169.254.169.254",
+        "https://127.1",
+        "https://2130706433",
+        "https://0x7f000001",
+        "https://1.0x7f",
         "https://[::1]",
         "https://[fe80::1%25eth0]",
         "https://[github.com]",
@@ -138,6 +142,15 @@ def test_plain_http_opens_no_other_host_and_no_other_port() -> None:
     assert not allowed(Service.GITHUB, "http://evil.example", HTTP)
 
 
+def test_the_schemes_own_port_may_be_written_or_left_out() -> None:
+    simulator = Hosts.listed(github=["sim:80"], hub=["sim"], allow_http=True)
+    assert allowed(Service.GITHUB, "http://sim/x", simulator)
+    assert allowed(Service.GITHUB, "http://sim:80/x", simulator)
+    assert not allowed(Service.GITHUB, "https://sim/x", simulator)
+    assert allowed(Service.HUB, "http://sim:80/x", simulator)
+    assert not allowed(Service.HUB, "http://sim:443/x", simulator)
+
+
 def test_an_end_may_be_asked_of_any_host_but_not_by_plain_http() -> None:
     gone = "https://gone.example/api/v3"
     assert OWN.refuses(Service.GITHUB, gone) is not None
@@ -150,10 +163,13 @@ def test_the_message_has_all_that_is_to_be_set() -> None:
     refused = DEFAULT_HOSTS.refuses(Service.GITHUB, "https://GHE.corp.example:8443/api/v3")
     assert refused is not None
     assert refused.message == (
-        "spec.github.url names ghe.corp.example:8443, and credentials are sent to github.com, *.ghe.com alone. Whoever runs the "
-        "controller can allow it: --github-host github.com --github-host '*.ghe.com' --github-host 'ghe.corp.example:8443' "
-        "(chart: controller.githubHosts: [github.com, '*.ghe.com', 'ghe.corp.example:8443'])."
+        "spec.github.url names ghe.corp.example:8443, to which this controller sends no credentials. Whoever runs it can allow the "
+        "host: controller.githubHosts: [github.com, '*.ghe.com', 'ghe.corp.example:8443'] in the chart's values, or --github-host "
+        "github.com --github-host '*.ghe.com' --github-host 'ghe.corp.example:8443'."
     )
+    refused = OWN.refuses(Service.HUB, "https://hub.example")
+    assert refused is not None
+    assert refused.message.endswith("or --hub-endpoint hub.example.")
 
 
 def test_what_the_message_says_allows_the_host() -> None:

@@ -19,7 +19,8 @@ NOBODY = "the lease is held by (nobody yet)"
 async def test_it_waits_for_nobody_unless_a_pool_was_looked_at_and_the_lease_is_gone(
     namespace: Namespace, admin: Client, control_plane: Path, tmp_path: Path
 ) -> None:
-    process = OperatorProcess(kubeconfig=control_plane, log=tmp_path / "operator.log", hosts=())
+    hosts = namespace.account.cloud.flags
+    process = OperatorProcess(kubeconfig=control_plane, log=tmp_path / "operator.log", hosts=hosts)
     arguments = (
         *("--leader-elect", "--lease-namespace", namespace.name, "--lease-name", "first"),
         *("--namespace", namespace.name, "--controller-id", namespace.name),

@@ -11,7 +11,7 @@ import pytest
 
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.inspection import HubInspection
-from controller.adapters.huggingface.jobs import HubJobs
+from controller.adapters.huggingface.jobs import HubJobs, account_wire
 from controller.adapters.huggingface.logs import HubLogs
 from controller.adapters.huggingface.session import open_session
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
@@ -36,11 +36,17 @@ class Calls:
             "hosts": options.get("hosts", DEFAULT_HOSTS),
         }
         jobs = HubJobs(**{**about, **options})
+        wire = account_wire(
+            account, **{key: value for key, value in {**about, **options}.items() if key != "account"}
+        )
         logs, inspection = HubLogs(**about), HubInspection(**about)
         hardware = HubHardware(session=session, endpoint=endpoint, clock=hub.clock, hosts=about["hosts"])
 
         async def first_lines() -> list[str]:
             return [line.text async for line in logs.lines("x", follow=False)]
+
+        async def stream() -> list[str]:
+            return [line async for line in wire.lines("/api/jobs/acme/x/logs", silence=1.0)]
 
         self.by_name: dict[str, Callable[[], Awaitable[Any]]] = {
             "live": lambda: jobs.live({}),
@@ -49,13 +55,14 @@ class Calls:
             "cancel": lambda: jobs.cancel("x"),
             "launch": lambda: jobs.launch(SPEC),
             "logs": first_lines,
+            "stream": stream,
             "identity": inspection.identity,
             "try_writing": inspection.try_writing,
             "flavors": hardware.flavors,
         }
 
 
-ALL = ("live", "find", "inspect", "cancel", "launch", "logs", "identity", "try_writing", "flavors")
+ALL = ("live", "find", "inspect", "cancel", "launch", "logs", "stream", "identity", "try_writing", "flavors")
 ENDINGS = {"live": [], "find": [], "inspect": job(), "cancel": {}}
 
 
