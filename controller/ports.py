@@ -28,6 +28,7 @@ from controller.core.model import (
     RunnerGroup,
     Scope,
     SecretRef,
+    TokenEnd,
     Volume,
     WorkflowJob,
 )
@@ -132,6 +133,9 @@ class Queue(Protocol):
 
     def quota(self) -> Quota | None:
         """Return what the last answer said, or None before the first."""
+
+    def token_end(self) -> TokenEnd | None:
+        """Return when the personal access token that is in use ends, as the last answer told; None where it has no end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,11 +476,13 @@ class SourceSight:
         source: Which.
         poll_age: Seconds since the oldest complete look at a repository at work, else since the newest at any.
         quota: As the last answer told it.
+        token_end: Of its personal access token, likewise; None where it has no end, or none is known.
     """
 
     source: GitHubSource
     poll_age: float
     quota: Quota | None
+    token_end: TokenEnd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

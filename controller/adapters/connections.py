@@ -25,6 +25,7 @@ from controller.core.model import (
     RunnerGroup,
     Scope,
     SecretRef,
+    TokenEnd,
     WorkflowJob,
 )
 from controller.core.reasons import Reason
@@ -270,6 +271,10 @@ class SourceClient(GitHub):
     def quota(self) -> Quota | None:
         """See :class:`controller.ports.Queue`."""
         return self._behind.client.quota() if self._behind.client else None
+
+    def token_end(self) -> TokenEnd | None:
+        """See :class:`controller.ports.Queue`."""
+        return self._behind.client.token_end() if self._behind.client else None
 
     async def registrations(self, scope: Scope) -> Observation[Registration]:
         """See :class:`controller.ports.Runners`."""

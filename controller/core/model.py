@@ -742,6 +742,28 @@ class Observation(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEnd:
+    """When a personal access token ends, as GitHub told it with an answer.
+
+    Attributes:
+        at: Epoch seconds on GitHub's clock.
+        asked_at: Monotonic seconds when the answer was asked for.
+        server_time: Epoch seconds on GitHub's clock at that moment.
+    """
+
+    at: float
+    asked_at: float
+    server_time: float
+
+    def left(self, now: float) -> float:
+        """Return how many seconds are left, negative after the end; ``now`` in monotonic seconds.
+
+        By GitHub's clock: ours may be wrong by more than a token lives.
+        """
+        return self.at - self.server_time - (now - self.asked_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything that one planning pass may know, taken once.
 
@@ -761,6 +783,7 @@ class Snapshot:
         admissions: Looked up lately, by scope, runner group (empty for the default one) and lower-case ``owner/repo``.
         versions_ended: Whether GitHub serves a version of actions/runner no more, looked up lately, by scope and version.
         variables: Secrets that ``secretEnv`` names.
+        token_ends: When the personal access token of a source ends, where GitHub tells.
         pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
     """
 
@@ -776,4 +799,5 @@ class Snapshot:
     admissions: Mapping[tuple[RegistrationScope, str, str], Admission] = field(default_factory=dict)
     versions_ended: Mapping[tuple[RegistrationScope, str], bool] = field(default_factory=dict)
     variables: Mapping[SecretRef, SecretSight] = field(default_factory=dict)
+    token_ends: Mapping[GitHubSource, TokenEnd] = field(default_factory=dict)
     pools_known: bool = False

@@ -855,6 +855,7 @@ class PoolPass:
             unwritten=self.intents.blocked,
             github=github,
             hub=hub,
+            token_end=self.given.snapshot.token_ends.get(self.pool.source),
             github_seen_at=_seen_at(self.github_view),
             hub_seen_at=_seen_at(self.hub_view),
             observed=self._observed(),

@@ -23,6 +23,7 @@ class Reason(Enum):
     JobsUninterrupted = "No HF Job has ended under a workflow job in the last hour."
     SpecConsistent = "The spec says nothing against itself."
     FlavorsOffered = "The Hub offers every flavor of the pool."
+    CredentialsValid = "GitHub tells of no end of the credentials within 14 days."
     LabelsDistinct = "No other pool serves the same repositories with the same labels."
 
     # --- a pool on its way in or out
@@ -64,6 +65,7 @@ class Reason(Enum):
     SecretMalformed = (
         "A Secret lacks a key or holds something unusable; the message names the key, never the value."
     )
+    CredentialsExpire = "Make a new token with the same rights and put it into the Secret, which needs no restart: after the end of this one no queue is read and no runner is launched."
     PersonalAccount = (
         "The owner is a personal account, which has no organization runners: use the URL of one repository."
     )
@@ -262,7 +264,6 @@ class Reason(Enum):
     PermissionExcessive = (
         "The credentials may do more than the pools need; whoever steals them can too. Take it away."
     )
-    CredentialsExpire = "The token ends soon; put a new one into the Secret, which needs no restart."
     WritableMountOdd = (
         "Images often have programs where a writable bucket is mounted, and what one job writes there, the jobs after it would "
         "run. Mount it below /mnt, /data or /home/runner/.cache, or leave readOnly out."

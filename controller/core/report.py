@@ -24,6 +24,7 @@ from controller.core.model import (
     Place,
     Pool,
     Snapshot,
+    TokenEnd,
     WorkflowJob,
 )
 from controller.core.reasons import Reason
@@ -183,6 +184,7 @@ class PoolReport:
         hub: Why the Hub could not be read; None when it could.
         github_seen_at: Monotonic seconds of GitHub's newest good list, None before the first.
         hub_seen_at: Likewise for the Hub.
+        token_end: When the personal access token of its Secret ends; None where it has no end, or none is known.
         observed: Everything that the pool needs was seen at least once.
         drained: The pool is being deleted or drained, and has nothing left anywhere.
         awaited: The places that keep a pool from going that is being deleted or drained.
@@ -218,6 +220,7 @@ class PoolReport:
     memory: PoolMemory
     ended: Sequence[tuple[HFJob, Observation[HFJob] | None]] = ()
     completed: Mapping[str, WorkflowJob] = field(default_factory=dict)
+    token_end: TokenEnd | None = None
     suspected: Sequence[Group] = ()
     to_read: Sequence[Wanted] = ()
     to_check: Check | None = None

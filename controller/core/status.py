@@ -14,6 +14,7 @@ from typing import Any
 
 from controller.core.backoff import POOL, STALLED_AFTER, Backoff
 from controller.core.contradictions import contradictions
+from controller.core.credentials import ends_soon, say_end
 from controller.core.lifecycle import Phase, Runner
 from controller.core.model import Disposition, Failure, Footprint, Pool, RerunState
 from controller.core.overlap import Overlap
@@ -57,6 +58,7 @@ CONDITIONS = (
     "LabelsDistinct",
     "SpecConsistent",
     "FlavorsOffered",
+    "CredentialsValid",
 )
 """Types of all conditions that a status may have; metrics show these and no others."""
 
@@ -150,6 +152,7 @@ def _aspects(report: PoolReport, overlaps: Sequence[Overlap], now: Instant) -> l
         _labels(overlaps),
         _consistent(report.pool),
         _offered(report),
+        _credentials(report, now),
     ]
 
 
@@ -350,6 +353,19 @@ def _offered(report: PoolReport) -> _Aspect:
     if report.unknown_flavor is not None:
         return _Aspect("FlavorsOffered", False, *_told(report.unknown_flavor))
     return _Aspect("FlavorsOffered", True, *_fine(Reason.FlavorsOffered))
+
+
+def _credentials(report: PoolReport, now: Instant) -> _Aspect:
+    """Tell of an end before it comes, apart from ``Ready``: until then the pool serves."""
+    type_, end = "CredentialsValid", report.token_end
+    if report.github is not None and report.github.reason is Reason.GitHubUnauthorized:
+        return _Aspect(type_, False, *_told(report.github))
+    if end is not None and ends_soon(end, now.mono):
+        said = say_end(report.pool.source.secret, end, iso(end.at), now.mono)
+        return _Aspect(type_, False, Reason.CredentialsExpire, f"{said} {Reason.CredentialsExpire.meaning}")
+    if not report.observed:
+        return _Aspect(type_, None, *_fine(Reason.Pending))
+    return _Aspect(type_, True, *_fine(Reason.CredentialsValid))
 
 
 def _consistent(pool: Pool) -> _Aspect:

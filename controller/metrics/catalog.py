@@ -232,6 +232,12 @@ QUOTA_RESET = _gauge(
     CREDENTIAL,
     "When that quota is whole again, in seconds since the epoch on GitHub's clock.",
 )
+TOKEN_END = _gauge(
+    "github_token_expiration_timestamp_seconds",
+    CREDENTIAL,
+    "When the personal access token of the credential ends, in seconds since the epoch on GitHub's clock, as its answers tell; "
+    "absent for a token without an end, and for an App.",
+)
 POLL_AGE = _gauge(
     "github_poll_age_seconds",
     CREDENTIAL,
@@ -334,7 +340,7 @@ SECTIONS: tuple[tuple[str, tuple[Spec, ...]], ...] = (
     ("Money", (BILLED_SECONDS, COST)),
     (
         "GitHub",
-        (GITHUB_REQUESTS, GITHUB_ERRORS, QUOTA_REMAINING, QUOTA_LIMIT, QUOTA_RESET, POLL_AGE),
+        (GITHUB_REQUESTS, GITHUB_ERRORS, QUOTA_REMAINING, QUOTA_LIMIT, QUOTA_RESET, TOKEN_END, POLL_AGE),
     ),
     ("Hub", (HUB_REQUESTS, HUB_ERRORS, LIST_AGE)),
     (

@@ -174,13 +174,18 @@ def _add_sources(found: _Families, sights: Iterable[SourceSight]) -> None:
     """Add what concerns credentials: of several owners with the same ones, what is worst."""
     ages: dict[str, float] = {}
     quotas: dict[str, Quota] = {}
+    ends: dict[str, float] = {}
     for one in sights:
         label = credential(one.source)
         ages[label] = max(ages.get(label, 0.0), one.poll_age)
+        if one.token_end is not None:
+            ends[label] = min(ends.get(label, one.token_end.at), one.token_end.at)
         if one.quota is not None and (label not in quotas or _share(one.quota) < _share(quotas[label])):
             quotas[label] = one.quota
     for label, age in ages.items():
         found.add(catalog.POLL_AGE, (label,), age)
+    for label, end in ends.items():
+        found.add(catalog.TOKEN_END, (label,), end)
     for label, quota in quotas.items():
         found.add(catalog.QUOTA_REMAINING, (label,), quota.remaining)
         found.add(catalog.QUOTA_LIMIT, (label,), quota.limit)

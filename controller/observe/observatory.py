@@ -309,6 +309,11 @@ class Observatory:
             admissions={k: v for one in self.single.values() for k, v in one.admissions().items()},
             versions_ended={k: v for one in self.single.values() for k, v in one.versions_ended().items()},
             variables={ref: s for one in self.variables.values() for ref, s in one.observation.items()},
+            token_ends={
+                source: end
+                for source, observer in self.queues.items()
+                if (end := observer.token_end()) is not None
+            },
             pools_known=self._pools_known(),
         )
 
@@ -324,7 +329,12 @@ class Observatory:
     def sources(self) -> list[SourceSight]:
         """Return how well each source is seen at this moment (``Sights``)."""
         return [
-            SourceSight(source=source, poll_age=observer.poll_age(), quota=observer.quota())
+            SourceSight(
+                source=source,
+                poll_age=observer.poll_age(),
+                quota=observer.quota(),
+                token_end=observer.token_end(),
+            )
             for source, observer in self.queues.items()
         ]
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from controller.core.labels import covered, is_glob
-from controller.core.model import Failure, GitHubSource, Observation, WorkflowJob
+from controller.core.model import Failure, GitHubSource, Observation, TokenEnd, WorkflowJob
 from controller.core.reasons import Reason
 from controller.observe.queue_runs import RepositoryRuns
 from controller.observe.queue_schedule import (
@@ -221,6 +221,10 @@ class QueueObserver:
     def quota(self) -> Quota | None:
         """Return what GitHub said last of the hourly quota."""
         return self._queue.quota()
+
+    def token_end(self) -> TokenEnd | None:
+        """Return what GitHub said last of the token's end."""
+        return self._queue.token_end()
 
     # --------------------------------------------------------------------------------------------------------- the loop
     async def run(self) -> None:

@@ -142,6 +142,7 @@ class Simulation:
         connects_in: Callable[[str, str], float] = lambda _method, _path: 0.0,
         wrap: Callable[[Site], Site] = lambda site: site,
         stop_switch: StopSwitches | None = None,
+        hosts: Hosts = HOSTS,
     ) -> None:
         """Build it.
 
@@ -158,6 +159,7 @@ class Simulation:
             connects_in: Seconds until the connection for a request with an effect stands, by method and path.
             wrap: Put between the exchanges and each service, to watch what is asked.
             stop_switch: Where launches are stopped; None for controllers without such a switch.
+            hosts: To which hosts controllers send credentials; those that are started later may get other ones.
         """
         loop = asyncio.get_running_loop()
         self.seed = seed
@@ -181,8 +183,7 @@ class Simulation:
         self._intervals = (github_interval, hub_interval)
         self._connects_in = connects_in
         self._stop_switch = stop_switch
-        self.hosts = HOSTS
-        """To which hosts controllers that are started from now on send credentials."""
+        self.hosts = hosts
         self._names = 0
         self._starts = 0
         self._time = loop.create_task(drive(self.hub.platform), name="hub-time")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from controller.core.hosts import Hosts, host_of
 from controller.core.labels import is_glob
 from controller.core.model import PoolKey, ScopeKind, SecretRef
 from controller.core.naming import LABEL_POOL, label_value
@@ -132,6 +133,11 @@ class _Stage:
             github_knobs=world.github,
             latency=_Latencies(world.latency, seed),
             wrap=self.judge.watch,
+            hosts=Hosts.listed(
+                github=[str(host_of(pool.source.api_url)) for pool in scenario.pools],
+                hub=[str(host_of(pool.hub.endpoint)) for pool in scenario.pools],
+                allow_http=True,
+            ),
         )
         self.judge.sim = self.sim
         self.judge.secrets |= {HUB_TOKEN, "PRIVATE KEY"}

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.core.gc import Retire
+from controller.core.hosts import Hosts
 from controller.core.report import Plan as ActionPlan
 from controller.sim.check import Judge
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.ending import Ending
-from controller.sim.engine import NoRecorder, Process, Simulation
+from controller.sim.engine import GITHUB, HUB, NoRecorder, Process, Simulation
 from controller.sim.faults import Call
 from controller.sim.github.http import GitHubSite
 from controller.sim.github.model import JobSpec, Scope
@@ -205,6 +206,8 @@ class Stage:
             latency=self._latency,
             connects_in=self._connects_in,
             wrap=self._wrap,
+            # Who runs the controller has allowed the hosts that lie: nothing would be asked of them else.
+            hosts=Hosts.listed(github=[GITHUB, HOSTILE_GITHUB], hub=[HUB, HOSTILE_HUB], allow_http=True),
         )
         self.judge.sim = sim
         self.judge.holds = lambda caller: plan.replicas == 1 or self.baton.holder == caller

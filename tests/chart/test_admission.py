@@ -419,3 +419,26 @@ def test_the_job_applies_the_pools_of_the_values_and_no_other_secret(programs: P
 
         # The namespaces that the release does not serve are none of its business.
         assert_taken(Person(server, "reads-none").creates(a_pool(namespace=CI), dryRun="All"))
+
+
+@pytest.mark.parametrize("readable", [(), ("github-app", "hf-token", "password")], ids=["none", "those"])
+def test_who_installs_pools_of_the_values_must_be_allowed_to_read_their_secrets(
+    server: Server, programs: Path, readable: tuple[str, ...]
+) -> None:
+    """Kubernetes lets nobody grant a right that they lack, and the Job's right is granted by whoever runs Helm."""
+    installs: Body = {"apiGroups": [API], "resources": ["roles"], "verbs": ["create"]}
+    maps: Body = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    secrets = [reads(*readable)] if readable else []
+    name = f"installs-{len(readable)}"
+    grant(server, name, ML, [EDITS, installs, maps, *secrets], to=name)
+    rendered = Helm(programs / "helm4").render(*settings(["admission.enabled=true", *DECLARED]))
+    (role,) = [
+        obj for obj in rendered if obj["kind"] == "Role" and obj["metadata"]["name"].endswith("-pools")
+    ]
+    path, _, _ = server.path(role).rpartition("/")
+    answer = server.http.post(path, json=role, headers={"Impersonate-User": name}, params={"dryRun": "All"})
+    if readable:
+        assert_taken(answer)
+    else:
+        assert answer.status_code == 403
+        assert "attempting to grant RBAC permissions not currently held" in answer.text

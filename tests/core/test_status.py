@@ -28,6 +28,7 @@ from controller.core.model import (
     ScopeKind,
     Snapshot,
     SuspicionLevel,
+    TokenEnd,
 )
 from controller.core.reasons import Reason
 from controller.core.report import Memory, PoolMemory, Waiting
@@ -66,6 +67,67 @@ def conditions(of: Pool, view: Snapshot) -> dict[str, tuple[str, str]]:
     now = Instant(mono=NOW, wall=SERVER)
     status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
     return {known["type"]: (known["status"], known["reason"]) for known in status["conditions"]}
+
+
+DAY = 86_400.0
+
+
+def told_of_the_token(
+    left: float | None, *, failure: Failure | None = None, ago: float = 0.0
+) -> tuple[str, str, str]:
+    """What the condition says of a token that ended, or will, so many seconds after GitHub told it, ``ago`` seconds ago."""
+    end = None if left is None else TokenEnd(at=SERVER + left, asked_at=NOW - ago, server_time=SERVER)
+    view = snapshot(registrations=seen(failure=failure))
+    view = replace(view, token_ends={} if end is None else {SOURCE: end})
+    report = run_plan([pool()], view).reports[pool().uid]
+    now = Instant(mono=NOW, wall=SERVER + 5 * 365 * DAY)  # our own clock may be wrong by years
+    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    (known,) = [one for one in status["conditions"] if one["type"] == "CredentialsValid"]
+    return known["status"], known["reason"], known["message"]
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (14 * DAY - 1, "in 13 days."),
+        (1.5 * DAY, "in 1 day."),
+        (7_200.0, "in 2 hours."),
+        (60.0, "in less than an hour."),
+        (-60.0, "ended at"),
+    ],
+)
+def test_a_token_that_ends_within_14_days_is_told_with_its_secret_its_end_and_what_to_do(
+    left: float, words: str
+) -> None:
+    status, reason, message = told_of_the_token(left)
+    assert (status, reason) == ("False", "CredentialsExpire")
+    assert f"Secret {SOURCE.secret} end" in message
+    assert iso(SERVER + left) in message
+    assert words in message
+    assert "put it into the Secret, which needs no restart" in message
+
+
+def test_the_days_are_counted_from_when_github_told_them() -> None:
+    assert told_of_the_token(15 * DAY)[:2] == ("True", "CredentialsValid")
+    assert told_of_the_token(15 * DAY, ago=1.5 * DAY)[:2] == ("False", "CredentialsExpire")
+
+
+@pytest.mark.parametrize("left", [14 * DAY, 400 * DAY, None])
+def test_a_token_with_a_later_end_or_none_is_fine(left: float | None) -> None:
+    assert told_of_the_token(left)[:2] == ("True", "CredentialsValid")
+
+
+def test_a_token_that_github_refuses_is_not_called_valid() -> None:
+    refused = replace(REFUSED, reason=Reason.GitHubUnauthorized)
+    for left in (None, 400 * DAY, -DAY):
+        assert told_of_the_token(left, failure=refused)[:2] == ("False", "GitHubUnauthorized")
+
+
+def test_a_pool_serves_until_its_token_ends() -> None:
+    view = replace(
+        snapshot(), token_ends={SOURCE: TokenEnd(at=SERVER + DAY, asked_at=NOW, server_time=SERVER)}
+    )
+    assert conditions(pool(), view)["Ready"] == ("True", "Serving")
 
 
 def repositories(lib: Failure | None, other: Failure | None) -> Snapshot:

@@ -286,6 +286,28 @@ def test_ages_and_quota_are_those_of_the_moment_of_the_scrape() -> None:
     measured(act, github_knobs={"ghes_rate_limits": True})
 
 
+def test_the_end_of_a_token_is_told_by_credential_as_long_as_there_is_one() -> None:
+    async def act(m: Measured) -> None:
+        github, cluster = m.sim.github, m.sim.cluster
+        github.accounts.add_user("octocat")
+        ends_at = github.time.now + 90 * 86_400
+        github.access.add_user_token("ghp_1", "octocat", scopes=["repo"], ends_at=ends_at)
+        github.access.add_user_token("ghp_2", "octocat", scopes=["repo"])
+        name = "github_token_expiration_timestamp_seconds"
+        t4(m.scene)
+        m.start()
+        await m.scene.pass_time(60)
+        assert m.page().all(name) == []  # an App
+        cluster.set_secret(NAMESPACE, "github-app", {"token": "ghp_1"})
+        await m.scene.pass_time(90)
+        assert m.page().all(name) == [int(ends_at)]
+        cluster.set_secret(NAMESPACE, "github-app", {"token": "ghp_2"})
+        await m.scene.pass_time(90)
+        assert m.page().all(name) == []
+
+    measured(act)
+
+
 def test_the_queue_is_told_by_reason_with_the_age_of_its_oldest_job() -> None:
     async def act(m: Measured) -> None:
         t4(m.scene, maxRunners=1)

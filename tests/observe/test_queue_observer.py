@@ -19,6 +19,7 @@ from controller.core.model import (
     JobStatus,
     Observation,
     SecretRef,
+    TokenEnd,
     WorkflowJob,
 )
 from controller.core.reasons import Reason
@@ -135,6 +136,9 @@ class FakeGitHub:
 
     def quota(self) -> Quota | None:
         return self.left
+
+    def token_end(self) -> TokenEnd | None:
+        return None
 
     def count(self, what: str, *, since: float = 0.0, kind: str | None = None) -> int:
         return sum(1 for at, k, w in self.calls if w == what and at >= since and kind in (None, k))

@@ -508,7 +508,11 @@ SERVICES = Row(
                 ),
             ),
             width=8,
-            alerts=("HFRunnersGitHubCredentialsFailing", "HFRunnersGitHubPollsStale"),
+            alerts=(
+                "HFRunnersGitHubCredentialsFailing",
+                "HFRunnersCredentialsExpire",
+                "HFRunnersGitHubPollsStale",
+            ),
             pages=(_REASONS,),
         ),
         Panel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from controller.adapters.incoming import (
     header_number,
     http_date,
     mask,
+    moment,
     next_page,
     parse_json,
     redirected,
@@ -36,6 +38,9 @@ LONGEST_WORD = 128
 
 MOST_REQUESTS = 10**9
 """Requests that a quota may have: GitHub Enterprise Cloud has 15,000 an hour, an Enterprise Server what its administrator likes."""
+
+
+_TOKEN_END = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9:]{8}) (UTC|[+-][0-9]{4})")
 
 
 def redact(words: str, *known: str) -> str:
@@ -160,9 +165,17 @@ class Answer:
         return tuple(text(scope, LONGEST_WORD) for scope in scopes if scope)
 
     @property
-    def token_expires(self) -> str:
-        """When the token that was sent ends, in GitHub's words; empty where it has no end."""
-        return text(self.headers.get("github-authentication-token-expiration"), LONGEST_WORD)
+    def token_end(self) -> float | None:
+        """Epoch seconds of the end of the personal access token that was sent; None where it has none.
+
+        ``2026-12-01 00:00:00 UTC`` or ``2026-12-01 00:00:00 +0200``, the forms that google/go-github reads too.
+        """
+        told = exact(self.headers.get("github-authentication-token-expiration"), LONGEST_WORD) or ""
+        found = _TOKEN_END.fullmatch(told)
+        if found is None:
+            return None
+        day, hour, zone = found.groups()
+        return moment(f"{day}T{hour}{'Z' if zone == 'UTC' else zone}")
 
     def _number(self, part: str, low: float, high: float) -> float | None:
         return header_number(self.headers.get(f"x-ratelimit-{part}"), low, high)

@@ -32,7 +32,7 @@ from controller.adapters.github.pages import Page, PageCache, has_moved, read_pa
 from controller.adapters.github.wire import Meter, Read, Request, Wire
 from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
-from controller.core.model import Disposition, Failure, GitHubSource, Observation
+from controller.core.model import Disposition, Failure, GitHubSource, Observation, TokenEnd
 from controller.core.reasons import Reason
 from controller.ports import Clock, Quota
 
@@ -108,6 +108,7 @@ class Client:
         # A JWT's calls are charged to the App, not to the installation.
         self._app_limits = self._new_limits()
         self._cache = PageCache(clock=clock)
+        self._token_end: TokenEnd | None = None
         self._stubborn: set[str] = set()  # URLs that answered 401 to a fresh token too
         self._api_version = {"X-GitHub-Api-Version": API_VERSION}
         self._tokens: Tokens = (
@@ -152,6 +153,21 @@ class Client:
     def quota(self) -> Quota | None:
         """Return what the last answer said of the hourly quota that polling uses."""
         return self._limits.quotas.quota()
+
+    def token_end(self) -> TokenEnd | None:
+        """Return when the personal access token ends, as the last answer that could tell said; None where it has no end."""
+        return self._token_end
+
+    def _learn_end(self, answer: Answer) -> None:
+        """Learn from an answer to a personal access token; an App's are renewed long before their end.
+
+        A 304 and a refusal need not repeat what a success says, so only a success without the header says that there is no end.
+        """
+        end = answer.token_end
+        if end is not None:
+            self._token_end = TokenEnd(at=end, asked_at=answer.asked_at, server_time=answer.server_time)
+        elif answer.succeeded:
+            self._token_end = None
 
     async def close(self) -> None:
         """Close connections. Idempotent."""
@@ -315,7 +331,10 @@ class Client:
             RateLimitedError: Before or after sending.
         """
         self._limits = self._shares.of(f"{self._base} {token.account}", self._new_limits)
-        return await self._limited(request, self._limits, token.value, headers)
+        answer = await self._limited(request, self._limits, token.value, headers)
+        if not self.has_app:
+            self._learn_end(answer)
+        return answer
 
     async def _send_as_app(
         self, method: str, path: str, secret: str, body: Mapping[str, Any] | None, read: Read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -13,8 +12,7 @@ from controller.adapters.github.errors import GitHubError, RejectedError
 from controller.adapters.github.fields import Row
 from controller.adapters.github.groups import Groups
 from controller.adapters.github.queue import parse_repository
-from controller.adapters.incoming import moment
-from controller.core.model import Admission, RunnerGroup, Scope, ScopeKind
+from controller.core.model import Admission, RunnerGroup, Scope, ScopeKind, TokenEnd
 from controller.ports import Repository
 
 ADMISSION_AGE = 60.0
@@ -28,12 +26,12 @@ class Grant:
     Attributes:
         permissions: Of an App's installation, by the API's names (``read`` or ``write``); None for tokens.
         scopes: Of a classic token; None for all other credentials. What a fine-grained token may do is not told: try.
-        expires_at: Epoch seconds of a token's end, None when it has none or GitHub does not say.
+        token_end: When a token ends; None when it has no end or GitHub does not say.
     """
 
     permissions: Mapping[str, str] | None
     scopes: tuple[str, ...] | None
-    expires_at: float | None
+    token_end: TokenEnd | None
 
 
 class GitHubInspection:
@@ -55,7 +53,7 @@ class GitHubInspection:
         return Grant(
             permissions=permissions,
             scopes=answer.scopes if permissions is None else None,
-            expires_at=_moment(answer.token_expires),
+            token_end=self._client.token_end(),
         )
 
     async def repository(self, full_name: str) -> Repository:
@@ -180,12 +178,3 @@ class GitHubInspection:
             lambda found: found.word("approval_policy"),
             name=full_name,
         )
-
-
-def _moment(text: str) -> float | None:
-    """Read ``2026-12-01 00:00:00 UTC`` or ``2026-12-01 00:00:00 +0200``."""
-    found = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9:]{8}) (UTC|[+-][0-9]{4})", text)
-    if found is None:
-        return None
-    day, hour, zone = found.groups()
-    return moment(f"{day}T{hour}{'Z' if zone == 'UTC' else zone}")

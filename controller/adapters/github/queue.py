@@ -9,7 +9,7 @@ from controller.adapters.github.accounts import Accounts
 from controller.adapters.github.client import SEARCH_CAP, Client
 from controller.adapters.github.errors import NotFoundError
 from controller.adapters.github.fields import FieldError, Row
-from controller.core.model import JobStatus, Observation, WorkflowJob
+from controller.core.model import JobStatus, Observation, TokenEnd, WorkflowJob
 from controller.ports import JobRead, Quota, Repository, Run
 
 _FULL_NAME = re.compile(r"[a-z0-9_.-]{1,100}/[a-z0-9_.-]{1,100}")
@@ -105,6 +105,10 @@ class GitHubQueue:
     def quota(self) -> Quota | None:
         """Return what the last answer said."""
         return self._client.quota()
+
+    def token_end(self) -> TokenEnd | None:
+        """Return when the personal access token ends, as the last answer told; None where it has no end."""
+        return self._client.token_end()
 
 
 def parse_repository(row: Row) -> Repository:

@@ -10,15 +10,14 @@ from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.inspection import Grant
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
+from controller.core.credentials import ends_soon, say_end
 from controller.core.hosts import Hosts
 from controller.core.labels import covered, is_glob
 from controller.core.model import GitHubSource, RunnerGroup, Scope, ScopeKind
 from controller.core.reasons import Reason
+from controller.core.status import iso
 from controller.observe.queue_schedule import Heat, requests_per_hour
 from controller.ports import Clock, Repository, UpstreamError
-
-EXPIRES_SOON = 14 * 86_400.0
-"""Seconds before its end at which a token is worth a word."""
 
 MOST_TRIED = 50
 """Repositories of one pool whose queue is read, and whose approval policy; the others are of the same kind."""
@@ -104,15 +103,10 @@ class GitHubCheck:
 
     # ----------------------------------------------------------------------------------------------------- permissions
     def _expiry(self, grant: Grant) -> None:
-        if grant.expires_at is None:
-            return
-        left = grant.expires_at - self._clock.wall()
-        if left < EXPIRES_SOON:
-            day = time.strftime("%Y-%m-%d", time.gmtime(grant.expires_at))
-            reason = Reason.CredentialsExpire
-            self._found.add(
-                Severity.WARNING, reason, self._credentials, f"It ends on {day}. {reason.meaning}"
-            )
+        end, now, reason = grant.token_end, self._clock.mono(), Reason.CredentialsExpire
+        if end is not None and ends_soon(end, now):
+            said = say_end(self._source.secret, end, iso(end.at), now)
+            self._found.add(Severity.WARNING, reason, self._credentials, f"{said} {reason.meaning}")
 
     async def _scope(self, github: GitHubConnection, grant: Grant, scope: Scope) -> None:
         """Check what registering runners in a scope, and reading its queues, needs."""

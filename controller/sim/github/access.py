@@ -116,7 +116,10 @@ class Access:
             return ANONYMOUS
         token = authorization.partition(" ")[2].strip()
         if token in self._users:
-            return self._users[token]
+            caller = self._users[token]
+            if caller.ends_at is not None and self.time.now >= caller.ends_at:
+                raise Refusal(401, "Bad credentials")
+            return caller
         if token in self._tokens:
             return self._installation_caller(self._tokens[token])
         if token.startswith("ey") and token.count(".") == 2:
@@ -261,8 +264,12 @@ class Access:
         scopes: Iterable[str] = (),
         account: str | None = None,
         repositories: Iterable[str] | None = None,
+        ends_at: float | None = None,
     ) -> Caller:
-        """Create a personal access token: fine-grained with ``permissions`` (and the ``account`` it is for), or classic with ``scopes``."""
+        """Create a personal access token: fine-grained with ``permissions`` (and the ``account`` it is for), or classic with ``scopes``.
+
+        One with an end (epoch seconds) is refused from then on.
+        """
         granted: dict[str, Level] = dict(permissions or {})
         scopes = tuple(scopes)
         for scope in scopes:
@@ -275,6 +282,7 @@ class Access:
             permissions=granted,
             repositories=None if repositories is None else frozenset(name.lower() for name in repositories),
             scopes=scopes if permissions is None else None,
+            ends_at=ends_at,
         )
         self._users[token] = caller
         return caller

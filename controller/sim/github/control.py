@@ -113,6 +113,7 @@ class _Token(_Body):
     scopes: list[str] = Field(default_factory=list)
     account: str | None = None
     repositories: list[str] | None = None
+    ends_at: float | None = None
 
 
 class _Setup(_Body):

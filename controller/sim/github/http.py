@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import partial
 from typing import Any
@@ -192,8 +193,15 @@ class GitHubSite:
 
 
 def _guards(route: Route, caller: Caller) -> dict[str, str]:
-    """Say what a route accepts, on success too, and what a classic token has, on every route."""
+    """Say what a route accepts, on success too, and on every route what a classic token has and when a personal one ends.
+
+    The end is written as google/go-github reads it (``parseTokenExpiration``), which knows of two forms.
+    https://github.blog/changelog/2021-07-26-expiration-options-for-personal-access-tokens/
+    """
     headers = {} if caller.scopes is None else {"X-OAuth-Scopes": ", ".join(caller.scopes)}
+    if caller.ends_at is not None:
+        end = datetime.fromtimestamp(int(caller.ends_at), UTC)
+        headers["GitHub-Authentication-Token-Expiration"] = end.strftime("%Y-%m-%d %H:%M:%S UTC")
     if route.need is None:
         return headers
     headers["X-Accepted-GitHub-Permissions"] = str(route.need)

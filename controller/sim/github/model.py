@@ -153,6 +153,7 @@ class Caller:
         permissions: What it may do, by the API's permission names.
         repositories: Lower-case full names, or None for all of the account.
         scopes: Of a classic personal access token, whose refusals GitHub words differently; None for all others.
+        ends_at: Epoch seconds of a personal access token's end; None for one without.
     """
 
     kind: Literal["app", "installation", "user", "anonymous"]
@@ -161,6 +162,7 @@ class Caller:
     permissions: Mapping[str, Level] = field(default_factory=dict)
     repositories: frozenset[str] | None = None
     scopes: tuple[str, ...] | None = None
+    ends_at: float | None = None
 
 
 ANONYMOUS = Caller(kind="anonymous")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from typing import Any
 
+import httpx
 import pytest
 
+from controller.adapters.github import credentials_from_secret
 from controller.adapters.github.errors import ForbiddenError, GitHubError
 from controller.adapters.github.inspection import ADMISSION_AGE
 from controller.core.model import Admission, JobStatus
@@ -21,7 +25,7 @@ async def test_an_installations_permissions_are_those_that_its_newest_token_came
     scene = Scene()
     scene.world.accounts.change_installation(scene.installation.id, permissions={"actions": "read"})
     grant = await scene.connect().grant()
-    assert (grant.permissions, grant.scopes, grant.expires_at) == ({"actions": "read"}, None, None)
+    assert (grant.permissions, grant.scopes, grant.token_end) == ({"actions": "read"}, None, None)
 
 
 @virtual
@@ -53,9 +57,51 @@ def test_the_end_of_a_token_is_read_as_github_writes_it(text: str, epoch: float 
     @virtual
     async def ask() -> None:
         script = Script(answer(200, {}, github_authentication_token_expiration=text))
-        assert (await script.connect().grant()).expires_at == epoch
+        end = (await script.connect().grant()).token_end
+        assert (end and end.at) == epoch
 
     ask()
+
+
+def expiring(at: str = "2026-12-01 00:00:00 UTC", status: int = 200) -> Any:
+    return answer(status, {"message": "No"}, github_authentication_token_expiration=at)
+
+
+@virtual
+async def test_a_success_without_an_end_takes_an_earlier_word_back_and_a_refusal_does_not() -> None:
+    script = Script(expiring(), answer(404, {"message": "Not Found"}), answer(200, {}))
+    connection = script.connect()
+    ends = []
+    for _ in range(3):
+        with suppress(GitHubError):
+            await connection.try_queue("acme/lib")
+        ends.append(connection.token_end())
+    assert [end and end.at for end in ends] == [1_796_083_200.0, 1_796_083_200.0, None]
+
+
+@virtual
+async def test_a_refusal_tells_the_end_too() -> None:
+    connection = Script(expiring(status=403)).connect()
+    with pytest.raises(GitHubError):
+        await connection.try_queue("acme/lib")
+    end = connection.token_end()
+    assert end is not None
+    assert end.at == 1_796_083_200.0
+
+
+@virtual
+async def test_an_app_has_tokens_of_an_hour_of_whose_end_nobody_is_told() -> None:
+    def say(request: httpx.Request) -> httpx.Response:
+        issued = {"token": "ghs_1", "expires_at": "2030-01-01T00:00:00Z", "permissions": {}}
+        if "access_tokens" in request.url.path:
+            return answer(201, issued)
+        installed = request.url.path.endswith("/app/installations/7")
+        return answer(200, {"id": 7, "permissions": {}}) if installed else expiring()
+
+    secret = {**Scene().app_secret(), "installationId": "7"}
+    connection = Script(say).connect(credentials=credentials_from_secret(secret))
+    await connection.try_queue("acme/lib")
+    assert connection.token_end() is None
 
 
 @virtual

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from controller.sim.github.model import Scope
@@ -96,6 +98,22 @@ def test_a_classic_token_is_told_the_scopes_it_has_and_needs(scene: Scene) -> No
     assert refused.status == 403
     assert refused.headers["X-OAuth-Scopes"] == "repo, read:org"
     assert refused.headers["X-Accepted-OAuth-Scopes"] == "admin:org"
+
+
+def test_a_token_with_an_end_tells_it_with_every_answer_and_is_refused_from_then_on(scene: Scene) -> None:
+    scene.world.accounts.add_user("octocat")
+    scene.world.access.add_user_token("ghp_1", "octocat", scopes=["repo"], ends_at=scene.world.time.now + 90)
+    scene.world.access.add_user_token("ghp_2", "octocat", scopes=["repo"])
+    header = "GitHub-Authentication-Token-Expiration"
+    refused = scene.get("/orgs/acme/actions/runners", token="ghp_1")
+    assert refused.status == 403
+    for told in (scene.get(RUNS, token="ghp_1"), refused):
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", told.headers[header])
+    assert header not in scene.get(RUNS, token="ghp_2").headers
+    assert header not in scene.get(RUNS).headers
+    scene.wait(91)
+    ended = scene.get(RUNS, token="ghp_1")
+    assert (ended.status, ended.message) == (401, "Bad credentials")
 
 
 def test_the_scope_for_images_of_hosted_runners_opens_no_runners_of_an_organization(scene: Scene) -> None:
