@@ -94,7 +94,7 @@ class Observatory:
         self.accounts: dict[HubAccount, HubObserver] = {}
         self.endpoints: dict[str, FlavorObserver] = {}
         self.single: dict[GitHubSource, LookObserver] = {}
-        self.variables: dict[SecretRef, VariableObserver] = {}
+        self.variables: dict[str, VariableObserver] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._watched: tuple[object, ...] = ()
         self._secrets_read_at: dict[SecretRef, float] = {}
@@ -167,16 +167,14 @@ class Observatory:
         failing = {source.secret for source, queue in self.queues.items() if queue.needs_a_person}
         failing |= {w.source.secret for w, seen in self.registrations.items() if _lasting(seen.observation)}
         failing |= {w.source.secret for w, seen in self.groups.items() if _lasting(seen.observation)}
-        failing |= {ref for ref, seen in self.variables.items() if seen.needs_a_person}
         return failing | {
             account.secret for account, seen in self.accounts.items() if _lasting(seen.observation)
         }
 
     def _users(
         self, ref: SecretRef
-    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver | VariableObserver]:
+    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver]:
         return [
-            *(variable for of, variable in self.variables.items() if of == ref),
             *(queue for source, queue in self.queues.items() if source.secret == ref),
             *(scope for where, scope in self.registrations.items() if where.source.secret == ref),
             *(scope for where, scope in self.groups.items() if where.source.secret == ref),
@@ -184,15 +182,15 @@ class Observatory:
         ]
 
     def _follow_variables(self, pools: Sequence[Pool]) -> bool:
-        """Look at the Secrets that runners of these pools get; a pool that leaves starts none."""
-        wanted: dict[SecretRef, set[SecretEnv]] = defaultdict(set)
+        """Look at the Secrets that runners of these pools get, by namespace; a pool that leaves starts none."""
+        wanted: dict[str, set[SecretEnv]] = defaultdict(set)
         for pool in pools:
-            for variable in _variables(pool):
-                wanted[variable.secret].add(variable)
-        whole = self._keep(self.variables, sorted(wanted), self._open_variable)
-        for ref, variables in wanted.items():
-            if ref in self.variables:
-                self.variables[ref].want(variables)
+            if _variables(pool):
+                wanted[pool.key.namespace].update(_variables(pool))
+        whole = self._keep(self.variables, sorted(wanted), self._open_variables)
+        for namespace, variables in wanted.items():
+            if namespace in self.variables:
+                self.variables[namespace].want(variables)
         return whole
 
     def _follow_groups(self, pools: Sequence[Pool]) -> bool:
@@ -272,8 +270,8 @@ class Observatory:
         hardware = self._connections.hardware(endpoint)
         return FlavorObserver(source=hardware, clock=self._clock, changed=self._changed)
 
-    def _open_variable(self, ref: SecretRef) -> VariableObserver:
-        return VariableObserver(ref=ref, connections=self._connections, changed=self._changed)
+    def _open_variables(self, _: str) -> VariableObserver:
+        return VariableObserver(connections=self._connections, clock=self._clock, changed=self._changed)
 
     async def close(self) -> None:
         """Stop observing."""
@@ -310,7 +308,7 @@ class Observatory:
             },
             admissions={k: v for one in self.single.values() for k, v in one.admissions().items()},
             versions_ended={k: v for one in self.single.values() for k, v in one.versions_ended().items()},
-            variables=_seen(self.variables),
+            variables={ref: s for one in self.variables.values() for ref, s in one.observation.items()},
             token_ends={
                 source: end
                 for source, observer in self.queues.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,19 @@ from typing import Any
 import pytest
 
 from controller.adapters.connections import SecretCache
-from controller.core.model import Disposition, Failure, RunnerTemplate, SecretEnv, SecretRef
+from controller.core.model import (
+    Disposition,
+    Failure,
+    Pool,
+    PoolKey,
+    RunnerTemplate,
+    SecretEnv,
+    SecretRef,
+)
 from controller.core.reasons import Reason
 from controller.core.variables import LABEL, VALUE, sight
-from controller.observe.observatory import SECRET_INTERVAL, Observatory
-from controller.observe.variables import INTERVAL
+from controller.observe.observatory import Observatory
+from controller.observe.variables import INTERVAL, REFUSED_INTERVAL, SPACING
 from controller.ports import Secret, UpstreamError
 from controller.sim.clock import LoopClock
 from controller.sim.loop import run_virtual
@@ -33,10 +42,15 @@ class Cluster:
         self.held: Secret | Reason = GOOD
         self.cache = SecretCache(secrets=self, clock=clock)
         self.reads = 0
+        self.others: Counter[SecretRef] = Counter()
 
     async def read(self, ref: SecretRef) -> Secret:
-        assert ref == REF
         self.reads += 1
+        if ref != REF:
+            self.others[ref] += 1
+            raise UpstreamError(
+                Failure(reason=Reason.SecretMissing, message="no", disposition=Disposition.PERSON)
+            )
         if isinstance(self.held, Reason):
             outage = self.held is Reason.KubernetesUnavailable
             disposition = Disposition.RETRY if outage else Disposition.PERSON
@@ -143,7 +157,7 @@ def test_whoever_mends_one_waits_for_seconds(held: Secret | Reason, after: float
         await asyncio.sleep(after)
         assert observatory.snapshot().variables[REF] != sight(GOOD.labels, ["key"])
         cluster.held = GOOD
-        await asyncio.sleep(SECRET_INTERVAL + 0.5)
+        await asyncio.sleep(REFUSED_INTERVAL + 0.5)
         assert observatory.snapshot().variables[REF] == sight(GOOD.labels, ["key"])
 
     observing(act, held)
@@ -179,7 +193,70 @@ def test_a_pool_whose_variables_change_is_followed() -> None:
         other = replace(VARIABLE, key="another")
         assert observatory.watch([replace(POOL, template=RunnerTemplate(secret_env=(other,)))])
         cluster.held = Secret(data={"another": "x"}, labels=GOOD.labels)
-        await asyncio.sleep(SECRET_INTERVAL + 0.5)
+        await asyncio.sleep(REFUSED_INTERVAL + 0.5)
         assert observatory.snapshot().variables == {REF: sight(GOOD.labels, ["another"])}
+
+    observing(act)
+
+
+def flood(namespace: str, count: int) -> list[Pool]:
+    """Return pools that name as many Secrets as they may, none of which is there."""
+    return [
+        pool(
+            f"{namespace}-{number}",
+            key=PoolKey(namespace, f"flood-{number}"),
+            template=RunnerTemplate(
+                secret_env=tuple(
+                    SecretEnv(name=f"V{i}", secret=SecretRef(namespace, f"s-{number}-{i}"), key="k")
+                    for i in range(64)
+                )
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+def test_pools_without_end_cost_the_api_server_ten_reads_a_second_and_other_namespaces_nothing() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        observatory.watch([*flood("mallory", 50), POOL])
+        cluster.reads = 0
+        await asyncio.sleep(60.0)
+        assert 0.9 * 60.0 / SPACING < cluster.reads <= 60.0 / SPACING + 15  # and those of the other namespace
+        cluster.held = replace(GOOD, labels={})
+        await asyncio.sleep(2 * INTERVAL)
+        assert not observatory.snapshot().variables[REF].labelled
+        cluster.held = GOOD
+        await asyncio.sleep(REFUSED_INTERVAL + 0.5)
+        assert observatory.snapshot().variables[REF].labelled
+
+    observing(act)
+
+
+def test_each_secret_of_a_namespace_has_its_turn() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        observatory.watch([*flood("mallory", 4), POOL])
+        await asyncio.sleep(4 * 64 * SPACING + 1.0)
+        assert len(cluster.others) == 4 * 64
+        await asyncio.sleep(300.0)
+        assert max(cluster.others.values()) - min(cluster.others.values()) <= 2
+
+    observing(act)
+
+
+def test_a_mistake_of_ours_about_one_secret_keeps_no_other_from_its_turn() -> None:
+    async def act(cluster: Cluster, observatory: Observatory, changes: list[float]) -> None:
+        broken = SecretEnv(name="A", secret=SecretRef("ci", "a-broken-one"), key="k")
+        read = cluster.cache.read
+
+        async def unforeseen(ref: SecretRef) -> Secret:
+            if ref == broken.secret:
+                raise RuntimeError("nobody foresaw this")
+            return await read(ref)
+
+        cluster.secret = unforeseen  # type: ignore[method-assign]
+        observatory.watch([replace(POOL, template=RunnerTemplate(secret_env=(broken, VARIABLE)))])
+        cluster.held = replace(GOOD, labels={})
+        await asyncio.sleep(3 * INTERVAL)
+        assert not observatory.snapshot().variables[REF].labelled
 
     observing(act)

@@ -37,25 +37,26 @@ class KubernetesSecrets:
 
     Args:
         client: Needs ``get`` on the Secrets that are read, and no more.
-        access: How somebody grants that where it is missing.
+        access: How somebody grants that to the controller where it is missing; None for anybody else who reads.
     """
 
     def __init__(self, *, client: Client, access: SecretAccess | None = None) -> None:
         self._client = client
-        self._access = access or SecretAccess()
+        self._access = access
 
     async def read(self, ref: SecretRef) -> Secret:
         """Return a Secret as it is now. A value that is not UTF-8 text is left out: it can be no token, key or variable.
 
         Raises:
-            UpstreamError: ``SecretMissing``, ``SecretForbidden`` (403), ``KubernetesForbidden`` (401) or ``KubernetesUnavailable``.
+            UpstreamError: ``SecretMissing``, ``SecretForbidden`` (403, to the controller), ``KubernetesForbidden`` or
+                ``KubernetesUnavailable``.
         """
         try:
             found = await self._client.request_json(
                 "GET", path_of("api", "v1", "namespaces", ref.namespace, "secrets", ref.name)
             )
         except KubernetesError as error:
-            if error.status == 403:
+            if error.status == 403 and self._access is not None:
                 raise UpstreamError(
                     Failure(
                         reason=Reason.SecretForbidden,

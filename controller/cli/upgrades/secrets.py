@@ -14,7 +14,7 @@ from controller.core.reasons import Reason
 from controller.core.variables import LABEL, VALUE, command, refusal, sight
 from controller.ports import UpstreamError
 
-_NOT_USED_NOW = frozenset({Reason.SecretMissing, Reason.SecretForbidden})
+_NOT_USED_NOW = frozenset({Reason.SecretMissing, Reason.KubernetesForbidden})
 """Answers to a read of a Secret that the installed release cannot use either."""
 
 VALUE_OF_NAMESPACES = "rbac.secrets.namespaces"

@@ -36,7 +36,7 @@ class Server:
         return self.answer
 
 
-async def refused(status: int, access: SecretAccess = KNOWN, words: str = WORDS) -> Failure:
+async def refused(status: int, access: SecretAccess | None = KNOWN, words: str = WORDS) -> Failure:
     client = Server(status, {"message": words})
     with pytest.raises(UpstreamError) as caught:
         await KubernetesSecrets(client=client, access=access).read(REF)  # type: ignore[arg-type]
@@ -73,6 +73,13 @@ async def test_without_a_known_role_what_to_do_is_said_in_words(access: SecretAc
     message = (await refused(403, access)).message
     assert said in message
     assert "kubectl" not in message
+
+
+async def test_a_person_who_may_not_read_it_is_not_taken_for_the_controller() -> None:
+    failure = await refused(403, access=None)
+    assert failure.reason is Reason.KubernetesForbidden
+    assert WORDS in failure.message
+    assert "The controller may not" not in failure.message
 
 
 def test_names_in_the_command_are_words_and_no_more_for_a_shell() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controller.adapters.kube.client import connect
+from controller.adapters.kube.rights import SecretAccess
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.core.model import SecretRef
 from controller.core.reasons import Reason
@@ -96,7 +97,7 @@ async def test_a_forbidden_secret_names_the_account_and_the_verb(
     kubeconfig = api_server.service_account_kubeconfig(namespace=cluster.namespace, name="powerless")
     async with await connect(kubeconfig=str(kubeconfig)) as powerless:
         with pytest.raises(UpstreamError) as caught:
-            await KubernetesSecrets(client=powerless).read(ref)
+            await KubernetesSecrets(client=powerless, access=SecretAccess()).read(ref)
     failure = caught.value.failure
     assert failure.reason is Reason.SecretForbidden
     for word in (f"system:serviceaccount:{cluster.namespace}:powerless", "get", "secrets"):
