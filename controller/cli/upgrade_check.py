@@ -18,6 +18,7 @@ from controller.cli.names import Key, key_option
 from controller.cli.terminal import say_lines
 from controller.cli.upgrades.findings import Finding, told
 from controller.cli.upgrades.hosts import Found, find_hosts
+from controller.cli.upgrades.mounts import find_mounts, without_writable_mounts
 from controller.cli.upgrades.secrets import (
     find_unlabelled,
     find_unreadable,
@@ -25,6 +26,7 @@ from controller.cli.upgrades.secrets import (
     what_is_lost,
 )
 from controller.core.hosts import Hosts
+from controller.core.model import Pool
 from controller.core.text import counted
 from controller.ports import UpstreamError
 
@@ -69,8 +71,8 @@ def upgrade_check_command(
     RunnerPools and the Secrets of their secretEnv, asks no GitHub and no Hub, and changes nothing.
 
     Looked at are the hosts of GitHub and of the Hub that pools name, and whether this release would send credentials there; the Secrets
-    of secretEnv, and whether they have the label hfrunners.dev/runner-env=true; and with --secrets-namespace the namespaces of pools whose
-    Secrets the installed release may read and this one may not.
+    of secretEnv, and whether they have the label hfrunners.dev/runner-env=true; buckets that are writable where this release refuses it;
+    and with --secrets-namespace the namespaces of pools whose Secrets the installed release may read and this one may not.
 
     Exit codes: 0 nothing would stop, 1 something would (the values to set are printed), or the RunnerPools cannot be read, 2 wrong
     arguments, 130 Ctrl-C.
@@ -98,12 +100,13 @@ async def _look(
     account: Key | None,
 ) -> tuple[Sequence[Finding], Sequence[str]]:
     async with await connect(kubeconfig=kubeconfig, context=context) as client:
-        pools, notes = await _pools(client, namespaces)
+        pools, refused, notes = await _pools(client, namespaces)
         variables = await look_at_variables(client, pools)
         lost = await what_is_lost(client, pools, readable=readable, account=account)
     # Further topics go here: each is a module of controller.cli.upgrades.
     findings = [
         *find_hosts(pools, hosts),
+        *find_mounts(refused),
         *find_unlabelled(pools, variables),
         *find_unreadable(lost, readable),
     ]
@@ -111,13 +114,18 @@ async def _look(
     return findings, [*notes, f"{seen}: {'something would stop' if findings else 'nothing would stop'}"]
 
 
-async def _pools(client: Client, namespaces: Sequence[str]) -> tuple[list[Found], list[str]]:
+async def _pools(
+    client: Client, namespaces: Sequence[str]
+) -> tuple[list[Found], list[tuple[Pool, InvalidPool]], list[str]]:
     """Read all pools, and say what could not be read; nothing of it is served by the installed release either.
+
+    Those that only this release refuses are among the pools, and returned with their mistakes beside.
 
     Raises:
         UpstreamError: Nothing at all may be listed, or Kubernetes cannot be asked.
     """
     found: list[Found] = []
+    refused_now: list[tuple[Pool, InvalidPool]] = []
     notes: list[str] = []
     refused = 0
     for namespace in namespaces or (None,):
@@ -125,7 +133,7 @@ async def _pools(client: Client, namespaces: Sequence[str]) -> tuple[list[Found]
             objects = await list_pools(client, namespace=namespace)
         except KubernetesError as error:
             if error.status == 404:
-                return found, ["There is no RunnerPool type in this cluster yet"]
+                return found, refused_now, ["There is no RunnerPool type in this cluster yet"]
             refused += 1
             if error.status != 403 or refused == max(len(namespaces), 1):
                 raise
@@ -134,8 +142,13 @@ async def _pools(client: Client, namespaces: Sequence[str]) -> tuple[list[Found]
         for obj in objects:
             try:
                 found.append((to_pool(obj, allow_http=True), obj))
-            except InvalidPool:
+            except InvalidPool as error:
+                pool = without_writable_mounts(obj)
+                if pool is not None:
+                    found.append((pool, obj))
+                    refused_now.append((pool, error))
+                    continue
                 metadata = obj.get("metadata", {})
                 name = f"{metadata.get('namespace')}/{metadata.get('name')}"
                 notes.append(f"{name} has a spec that cannot be followed, and was not looked at")
-    return found, notes
+    return found, refused_now, notes

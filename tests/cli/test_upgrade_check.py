@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
 from controller.api.convert import to_pool
+from controller.api.runnerpool import InvalidPool
 from controller.cli.upgrades.findings import Finding, told
 from controller.cli.upgrades.hosts import Found, find_hosts
+from controller.cli.upgrades.mounts import find_mounts, without_writable_mounts
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.reasons import Reason
 
@@ -127,3 +130,58 @@ def test_commands_of_findings_are_told_before_the_values() -> None:
         *("Run before the upgrade:", "", "  kubectl label x", ""),
         *("Set these values, and upgrade again:", "", "  rbac:", "    x:", "    - a", ""),
     ]
+
+
+def with_volumes(*volumes: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    _, obj = PUBLIC
+    return {**obj, "spec": {**obj["spec"], "volumes": list(volumes), **spec}}
+
+
+def bucket(path: str, **more: Any) -> dict[str, Any]:
+    return {"type": "bucket", "source": "acme/cache", "mountPath": path, "readOnly": False, **more}
+
+
+def refused(obj: dict[str, Any]) -> InvalidPool:
+    with pytest.raises(InvalidPool) as caught:
+        to_pool(obj, allow_http=True)
+    return caught.value
+
+
+def test_a_pool_that_stops_for_a_writable_bucket_is_named_with_the_mount_and_what_to_type() -> None:
+    obj = with_volumes(bucket("/mnt/cache"), bucket("/opt/runner"), bucket("/home/runner/.local"))
+    pool_of_it = without_writable_mounts(obj)
+    assert pool_of_it is not None
+    (one,) = find_mounts([(pool_of_it, refused(obj))])
+    assert [line.partition(": the runner")[0] for line in one.where] == [
+        "team/public: spec.volumes[1].readOnly: /opt/runner",
+        "team/public: spec.volumes[2].readOnly: /home/runner/.local",
+    ]
+    assert "InvalidSpec" in one.what
+    assert one.commands == ("kubectl -n team edit runnerpool public",)
+
+
+def test_a_writable_bucket_that_a_variable_names_is_found_too() -> None:
+    obj = with_volumes(bucket("/mnt/tools"), env={"RUNNER_TOOL_CACHE": "/mnt/tools"})
+    pool_of_it = without_writable_mounts(obj)
+    assert pool_of_it is not None
+    (one,) = find_mounts([(pool_of_it, refused(obj))])
+    assert "RUNNER_TOOL_CACHE in env and the volume at /mnt/tools" in one.where[0]
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        with_volumes(bucket("/opt/runner"), labels=[]),
+        with_volumes(bucket("/opt/runner/..")),
+        with_volumes(bucket("/m", type="model")),
+        {**PUBLIC[1], "spec": {"volumes": [3]}},
+        {**PUBLIC[1], "spec": {"volumes": "x"}},
+        {**PUBLIC[1], "spec": None},
+    ],
+)
+def test_a_pool_with_another_mistake_is_none_that_works_now(obj: dict[str, Any]) -> None:
+    assert without_writable_mounts(obj) is None
+
+
+def test_nothing_is_said_where_no_bucket_is_refused() -> None:
+    assert find_mounts([]) == []

@@ -74,6 +74,9 @@ class Silent:
     def quota(self) -> None:
         return None
 
+    def token_end(self) -> None:
+        return None
+
     def __getattr__(self, name: str) -> Any:
         async def never(*_: object, **__: object) -> None:
             await asyncio.Event().wait()
