@@ -14,10 +14,11 @@ from controller.api.address import github_target
 from controller.api.duration import seconds
 from controller.api.runnerpool import DRAIN_ANNOTATION, RunnerPool
 from controller.api.spec import GitHub, RunnerPoolSpec
-from controller.api.status import Interruption, LaunchedPlace, Place, StatusPart, Suspicion, timestamp
+from controller.api.status import Interruption, LaunchedPlace, Place, StatusPart, Suspicion
 from controller.core import model
 from controller.core.intents import MOST_INTENTS, Intent, Term, Written
 from controller.core.labels import full_pattern, normalized
+from controller.core.status import iso
 from controller.core.suspicion import MOST_SUSPICIONS
 
 P = TypeVar("P", bound=StatusPart)
@@ -276,7 +277,7 @@ def write_down(what: Written) -> dict[str, Any]:
     told = [
         api.Intents(
             place=places([place])[0],
-            launches=[api.Intent(name=one.name, flavor=one.flavor, at=timestamp(one.at)) for one in group],
+            launches=[api.Intent(name=one.name, flavor=one.flavor, at=iso(one.at)) for one in group],
         )
         for place, group in by_place.items()
     ]

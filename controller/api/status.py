@@ -9,7 +9,6 @@ decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,34 +18,33 @@ from controller.api.rules import KeyedBy
 from controller.core.intents import MOST_INTENTS, MOST_TERMS
 from controller.core.lifecycle import Phase
 from controller.core.model import RerunState, SuspicionLevel
+from controller.core.status import (
+    MOST_FLAVOR,
+    MOST_HF_JOB,
+    MOST_INTERRUPTIONS,
+    MOST_LINK,
+    MOST_MESSAGE,
+    MOST_NAME,
+    MOST_NOTE,
+    MOST_PLACES,
+    MOST_REPOSITORY,
+    MOST_REQUEST_ID,
+    MOST_RUNNER,
+    MOST_RUNNERS,
+    MOST_WAITING,
+)
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 
 NEVER_SEEN: Final = -1
 """``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo CD then wait
 instead of taking a missing status for success (charts.md §6)."""
 
-MAX_RUNNERS_SHOWN: Final = 20
-MAX_PLACES: Final = 16
-MAX_INTERRUPTIONS: Final = 32
-MAX_MESSAGE: Final = 1024
-
 Count = Annotated[int, Field(ge=0)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Dollars = Annotated[str, Field(max_length=20, pattern=r"^[0-9]+[.][0-9]{2,6}$")]
 Word = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
-Sentence = Annotated[str, Field(max_length=MAX_MESSAGE)]
-Link = Annotated[str, Field(max_length=1024)]
-
-
-def dollars(amount: float) -> str:
-    """Return US dollars with two to four decimals: ``0.40``, ``17.20``, ``0.0042``."""
-    text = f"{amount:.4f}"
-    return text[:-2] + text[-2:].rstrip("0")
-
-
-def timestamp(epoch: float) -> str:
-    """Return epoch seconds as Kubernetes writes times: RFC 3339, UTC, whole seconds."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+Sentence = Annotated[str, Field(max_length=MOST_MESSAGE)]
+Link = Annotated[str, Field(max_length=MOST_LINK)]
 
 
 class StatusPart(BaseModel):
@@ -121,10 +119,12 @@ class Waiting(StatusPart):
 class Runner(StatusPart):
     """One runner."""
 
-    name: Annotated[str, Field(max_length=64)] = Field(description="Name at GitHub and of the HF Job.")
+    name: Annotated[str, Field(max_length=MOST_RUNNER)] = Field(
+        description="Name at GitHub and of the HF Job."
+    )
     phase: Word = Field(description=f"Where it is in its life: {', '.join(Phase)}.")
-    flavor: Annotated[str, Field(max_length=63)] = Field(default="", description="Hardware flavor.")
-    hf_job_id: Annotated[str, Field(max_length=64)] | None = Field(
+    flavor: Annotated[str, Field(max_length=MOST_FLAVOR)] = Field(default="", description="Hardware flavor.")
+    hf_job_id: Annotated[str, Field(max_length=MOST_HF_JOB)] | None = Field(
         default=None, description="Id of the HF Job."
     )
     hf_job_url: Link | None = Field(default=None, description="Page of the HF Job, with its log.")
@@ -141,7 +141,7 @@ class Backoff(StatusPart):
     until: Time | None = Field(default=None, description="When the next one is tried.")
     reason: Word = Field(description="Why the last one failed, as a stable CamelCase word.")
     message: Sentence = Field(description="The same as a sentence with the next step.")
-    request_id: Annotated[str, Field(max_length=256)] | None = Field(
+    request_id: Annotated[str, Field(max_length=MOST_REQUEST_ID)] | None = Field(
         default=None, description="Request id of GitHub or the Hub, for their support."
     )
 
@@ -149,7 +149,7 @@ class Backoff(StatusPart):
 class FlavorStatus(StatusPart):
     """One flavor of the pool."""
 
-    name: Annotated[str, Field(max_length=63)] = Field(description="Hardware flavor.")
+    name: Annotated[str, Field(max_length=MOST_FLAVOR)] = Field(description="Hardware flavor.")
     usd_per_hour: Dollars | None = Field(
         default=None, description="Price of one hour; absent while it is not known."
     )
@@ -209,7 +209,7 @@ class Intent(StatusPart):
     """One launch that was decided on."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="The runner's name.")
-    flavor: Annotated[str, Field(max_length=63)] = Field(default="", description="Hardware flavor.")
+    flavor: Annotated[str, Field(max_length=MOST_FLAVOR)] = Field(default="", description="Hardware flavor.")
     at: Time = Field(description="When it was decided.")
 
 
@@ -234,11 +234,11 @@ class Term(StatusPart):
 class Interruption(StatusPart):
     """A workflow job whose HF Job ended under it."""
 
-    repository: Annotated[str, Field(max_length=256)] = Field(description="OWNER/REPOSITORY.")
+    repository: Annotated[str, Field(max_length=MOST_REPOSITORY)] = Field(description="OWNER/REPOSITORY.")
     run_id: Count = Field(description="The workflow run.")
     attempt: Annotated[int, Field(ge=1)] = Field(description="The run's attempt that lost the job.")
     job_id: Count = Field(description="The workflow job; the first that this attempt lost.")
-    job_name: Annotated[str, Field(max_length=1024)] = Field(default="", description="Its name.")
+    job_name: Annotated[str, Field(max_length=MOST_NAME)] = Field(default="", description="Its name.")
     job_url: Link = Field(default="", description="Its page.")
     at: Time = Field(description="When the loss was noticed.")
     rerun: Annotated[RerunState, Field(strict=False)] = Field(
@@ -246,7 +246,7 @@ class Interruption(StatusPart):
         "it succeeded, or somebody cancelled it. Refused: GitHub said no, or a day went by. Off: spec.retry.interrupted did "
         "not ask for it."
     )
-    note: Annotated[str, Field(max_length=512)] = Field(
+    note: Annotated[str, Field(max_length=MOST_NOTE)] = Field(
         default="",
         description="What GitHub does not tell about the run, such as who cancelled one of its jobs, and what was made of that.",
     )
@@ -262,7 +262,7 @@ class Suspicion(StatusPart):
     level: Annotated[SuspicionLevel, Field(strict=False)] = Field(
         description="What it falls on: one job, all jobs of a repository, or all of the pool's."
     )
-    repository: Annotated[str, Field(max_length=256)] = Field(
+    repository: Annotated[str, Field(max_length=MOST_REPOSITORY)] = Field(
         default="", description="OWNER/REPOSITORY; empty for the pool."
     )
     job_id: Count = Field(default=0, description="The workflow job; 0 for a repository or the pool.")
@@ -292,12 +292,12 @@ class RunnerPoolStatus(StatusPart):
         default=None, description="spec.flavors in order, joined by commas."
     )
     counts: Counts | None = Field(default=None, description="Workflow jobs that wait, and runners by phase.")
-    queue: Annotated[list[Waiting], Field(max_length=16), KeyedBy("reason")] | None = Field(
+    queue: Annotated[list[Waiting], Field(max_length=MOST_WAITING), KeyedBy("reason")] | None = Field(
         default=None, description="Why queued workflow jobs wait."
     )
-    runners: Annotated[list[Runner], Field(max_length=MAX_RUNNERS_SHOWN), KeyedBy("name")] | None = Field(
+    runners: Annotated[list[Runner], Field(max_length=MOST_RUNNERS), KeyedBy("name")] | None = Field(
         default=None,
-        description=f"The newest {MAX_RUNNERS_SHOWN} runners; counts has them all.",
+        description=f"The newest {MOST_RUNNERS} runners; counts has them all.",
     )
     flavors: Annotated[list[FlavorStatus], Field(max_length=16), KeyedBy("name")] | None = Field(
         default=None, description="Prices, back-off and failures by flavor."
@@ -310,17 +310,17 @@ class RunnerPoolStatus(StatusPart):
         default=None,
         description="When the newest runner was launched; tells how long one may live on if credentials vanish.",
     )
-    places: Annotated[list[LaunchedPlace], Field(max_length=MAX_PLACES)] | None = Field(
+    places: Annotated[list[LaunchedPlace], Field(max_length=MOST_PLACES)] | None = Field(
         default=None,
         description="Where something was launched for the pool: one that was edited is tidied up at its former places too.",
     )
-    intents: Annotated[list[Intents], Field(max_length=MAX_PLACES)] | None = Field(
+    intents: Annotated[list[Intents], Field(max_length=MOST_PLACES)] | None = Field(
         default=None,
         description="Launches that were decided on and that GitHub's and the Hub's lists need not show yet. Written before any of "
         "them begins; whoever acts next counts them.",
     )
     term: Term | None = Field(default=None, description="Who wrote the intents.")
-    interruptions: Annotated[list[Interruption], Field(max_length=MAX_INTERRUPTIONS)] | None = Field(
+    interruptions: Annotated[list[Interruption], Field(max_length=MOST_INTERRUPTIONS)] | None = Field(
         default=None,
         description="Workflow jobs that were lost with their HF Jobs in the last hour, or whose run is awaited.",
     )

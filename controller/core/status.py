@@ -36,7 +36,7 @@ MOST_REPOSITORY = 256
 MOST_REQUEST_ID = 256
 MOST_RUNNER = MOST_HF_JOB = 64
 MOST_FLAVOR = 63
-"""Characters of each text, as :mod:`controller.api.status` has them: one that is longer makes the whole status unwritable."""
+"""Entries of each list and characters of each text, for :mod:`controller.api.status` too: one more makes the whole status unwritable."""
 
 LATEST = 7_258_118_399.0
 """Epoch seconds of the end of the year 2199: what lies beyond, or before 1970, is nobody's time, and may have no text."""

@@ -79,17 +79,6 @@ DISTURBANCES = (
 )
 """What may happen at a moment; those with a duration end with it, and all end before the quiet period."""
 
-WORLD_DISTURBANCES = (
-    "starve",
-    "refuse",
-    "mistype_owner",
-    "mistype_namespace",
-    "mistype_flavor",
-    "rename",
-    "namespace_ends",
-)
-"""What happens at a moment only in the worlds of :mod:`controller.sim.worlds`."""
-
 
 def u(seed: int, *key: object) -> float:
     """Return a number in [0, 1) that depends on the seed and the key only."""
