@@ -221,9 +221,13 @@ class Hosts:
         )
 
     def refuses_pool(self, pool: Pool) -> Failure | None:
-        """Return why a pool's spec may not be followed, None where it may: by GitHub's host, then by the Hub's."""
-        github = self.refuses(Service.GITHUB, pool.source.api_url)
-        return github or self.refuses(Service.HUB, pool.hub.endpoint)
+        """Return why a pool's spec may not be followed, of both of its hosts; None where it may."""
+        both = (
+            self.refuses(Service.GITHUB, pool.source.api_url),
+            self.refuses(Service.HUB, pool.hub.endpoint),
+        )
+        found = [failure.message for failure in both if failure is not None]
+        return _not_allowed(" ".join(found)) if found else None
 
     def how_to_allow(self, service: Service, host: Host) -> str:
         """Return the chart's value, and the flags, that allow one more host; a list replaces what is allowed unless said."""

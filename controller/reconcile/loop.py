@@ -273,7 +273,7 @@ class Reconciler:
         self._moved_at = {
             (uid, place): self._moved_at.get((uid, place), now)
             for uid, report in done.reports.items()
-            for place in report.pool.former
+            for place in _places_to_leave(report.pool)
         }
         for uid, report in done.reports.items():
             self._registry.mark_drained(uid, drained=report.drained)
@@ -281,7 +281,7 @@ class Reconciler:
                 at = last_seen_launch(report.runners, place.place, self._clock.wall())
                 if at is not None and report.pool.bound(place.place) is None:
                     self._registry.note_life(uid, place, at)
-            for place in report.pool.former:
+            for place in _places_to_leave(report.pool):
                 if self._left(report, place, snapshot):
                     self._registry.leave_footprint(uid, place)
 
@@ -392,6 +392,11 @@ class Reconciler:
             found = find_overlaps([report.pool for report in done.reports.values()], reach, shown, usd)
             self._overlaps = (basis, found)
         return self._overlaps[1]
+
+
+def _places_to_leave(pool: Pool) -> tuple[Footprint, ...]:
+    """Return the places of a pool where nothing is launched any more: all of them where its hosts are refused."""
+    return pool.former if pool.refused is None else pool.footprints
 
 
 def _say_left_out(pool: PoolKey, part: str, fault: Exception) -> None:

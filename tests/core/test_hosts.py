@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from controller.core.hosts import DEFAULT_HOSTS, HostError, Hosts, Service, entry, host_of
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
+from tests.core.build import pool
 
 OWN = Hosts.listed(
     github=["github.com", "ghe.corp.example", "*.git.example", "ghe.corp.example:8443", "[2001:db8::1]"],
@@ -170,6 +171,18 @@ def test_the_message_has_all_that_is_to_be_set() -> None:
     refused = OWN.refuses(Service.HUB, "https://hub.example")
     assert refused is not None
     assert refused.message.endswith("or --hub-endpoint hub.example.")
+
+
+def test_of_a_pool_both_hosts_are_told_at_once() -> None:
+    made = pool(
+        source=replace(pool().source, api_url="https://ghe.example/api/v3"),
+        hub=replace(pool().hub, endpoint="https://hub.example"),
+    )
+    refused = DEFAULT_HOSTS.refuses_pool(made)
+    assert refused is not None
+    assert "--github-host ghe.example" in refused.message
+    assert "--hub-endpoint hub.example" in refused.message
+    assert DEFAULT_HOSTS.refuses_pool(pool()) is None
 
 
 def test_what_the_message_says_allows_the_host() -> None:

@@ -123,6 +123,10 @@ def test_what_was_launched_at_a_host_that_was_taken_away_is_ended_and_nothing_el
         assert CREATE_HF_JOB not in asked(scene)
         if lists.github == ELSEWHERE["GitHub"].github:
             assert {entry.route for entry in scene.sim.github_exchange.log} <= ENDING
+        assert scene.status()["places"] == []
+        forget_requests(scene)
+        await scene.pass_time(10 * MINUTE)
+        assert asked(scene) == [], "what is proved to be empty is asked no more"
         scene.sim.delete(key)
         await scene.until(lambda: gone(scene), within=MINUTE)
 
