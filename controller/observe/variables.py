@@ -76,7 +76,9 @@ class VariableObserver:
         before = self._seen.get(ref)
         try:
             if line is self._refused and before is not None and before.failure is None:
-                await self._connections.secret_changed(ref)  # not the copy that was read last, which is what is wrong
+                await self._connections.secret_changed(
+                    ref
+                )  # not the copy that was read last, which is what is wrong
             secret = await self._connections.secret(ref)
         except UpstreamError as error:
             # While Kubernetes cannot be asked, nothing has changed.

@@ -77,7 +77,7 @@ class KubernetesSecrets:
             ) from None
         return Secret(
             data=SecretData(dict(_decoded(found.get("data") or {}))),
-            labels=dict(found["metadata"].get("labels") or {}),
+            labels=dict((found.get("metadata") or {}).get("labels") or {}),
         )
 
 
