@@ -32,7 +32,7 @@ class Mistake:
 
     Attributes:
         at: Where: names and list indexes from the root, as written in the manifest.
-        sentence: How to write it right; never the value itself.
+        sentence: How to write it right; it quotes no value but names and mount paths, which are no secrets.
     """
 
     at: tuple[str | int, ...]

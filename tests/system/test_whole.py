@@ -633,7 +633,7 @@ def test_a_corrected_secret_is_used_within_seconds_and_no_old_error_is_told_afte
 ) -> None:
     async def act(scene: Scene) -> None:
         t4(scene)
-        right = await scene.sim.cluster.read(SecretRef(NAMESPACE, name))
+        right = (await scene.sim.cluster.read(SecretRef(NAMESPACE, name))).data
         scene.sim.cluster.set_secret(NAMESPACE, name, WRONG[wrong])
         scene.sim.start()
         scene.queue()
@@ -846,7 +846,7 @@ def test_the_client_that_only_a_deleted_pool_needed_is_closed_and_others_stay() 
     async def act(scene: Scene) -> None:
         sim = scene.sim
         sim.cluster.set_secret(
-            NAMESPACE, "another", await sim.cluster.read(SecretRef(NAMESPACE, "github-app"))
+            NAMESPACE, "another", (await sim.cluster.read(SecretRef(NAMESPACE, "github-app"))).data
         )
         going = sim.pool("gone", url="acme/lib", labels=["hf-gone"], github={"credentialsSecret": "another"})
         t4(scene)
