@@ -184,3 +184,31 @@ def test_a_place_that_somebody_wrote_into_a_status_is_read_at_a_start_alone_and_
         assert asked(scene) == []
 
     play(act)
+
+
+def test_of_such_a_place_only_what_ends_something_is_asked_after_a_start_and_that_ends_soon() -> None:
+    async def act(scene: Scene) -> None:
+        key = t4(scene, minIdle=1)
+        scene.sim.hosts = hosts(github="github.com")
+        scene.sim.cluster.pools[key]["status"]["places"] = [
+            {
+                "apiUrl": f"{GITHUB}/api/v3",
+                "scope": "repos/acme/lib",
+                "credentialsSecret": "github-app",
+                "endpoint": HUB,
+                "namespace": "acme",
+                "tokenSecret": "hf-token",
+                "endsBy": "2190-01-01T00:00:00Z",
+            }
+        ]
+        scene.queue()
+        scene.sim.start()
+        await scene.until(lambda: scene.condition("Ready").get("reason") == "HostNotAllowed", within=15)
+        await scene.until(lambda: scene.status()["places"] == [], within=5 * MINUTE)
+        assert {entry.route for entry in scene.sim.github_exchange.log} <= ENDING
+        forget_requests(scene)
+        await scene.pass_time(5 * MINUTE)
+        assert asked(scene) == []
+        assert scene.hf_jobs() == []
+
+    play(act)
