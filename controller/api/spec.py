@@ -121,7 +121,7 @@ class GitHub(Strict):
     ] = Field(
         description="Address of an organization (https://github.com/OWNER), a repository (https://github.com/OWNER/REPOSITORY) "
         "or an enterprise (https://github.com/enterprises/NAME), on github.com or any GitHub Enterprise host. "
-        "Any but github.com and *.ghe.com must be among the controller's --github-host. "
+        "Its host must be one of the controller's --github-host (github.com and *.ghe.com if none is given). "
         "Plain http is for simulators, where the controller runs with --allow-http."
     )
     credentials_secret: Annotated[
@@ -229,7 +229,7 @@ class HuggingFace(Strict):
         address.SafeHttp(),
     ] = Field(
         default="https://huggingface.co",
-        description="Base address of the Hub; any but huggingface.co must be among the controller's --hub-endpoint. "
+        description="Base address of the Hub; its host must be one of the controller's --hub-endpoint (huggingface.co if none is given). "
         "Plain http is for simulators, as in github.url.",
     )
 

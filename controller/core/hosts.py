@@ -44,7 +44,7 @@ class Service(Enum):
 
     Attributes:
         flag: Of all commands.
-        value: The chart's.
+        chart_value: The same in the chart's values.
         field: Of a RunnerPool, where its host is named.
     """
 
@@ -216,7 +216,8 @@ class Hosts:
         if ending or any(_admits(listed, host, scheme) for listed in self.of(service)):
             return None
         return _not_allowed(
-            f"{service.field} names {host}, to which this controller sends no credentials. Whoever runs it can allow the host: "
+            f"{service.field} names {host}, which is none of the hosts that credentials may be sent to. Whoever runs the controller can "
+            f"allow it: "
             f"{self.how_to_allow(service, host)}."
         )
 

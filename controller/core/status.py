@@ -352,6 +352,8 @@ def _labels(overlaps: Sequence[Overlap]) -> _Aspect:
 def _offered(report: PoolReport) -> _Aspect:
     if report.unknown_flavor is not None:
         return _Aspect("FlavorsOffered", False, *_told(report.unknown_flavor))
+    if report.pool.refused is not None:
+        return _Aspect("FlavorsOffered", None, *_told(report.pool.refused))  # the Hub is not asked
     return _Aspect("FlavorsOffered", True, *_fine(Reason.FlavorsOffered))
 
 
@@ -363,6 +365,8 @@ def _credentials(report: PoolReport, now: Instant) -> _Aspect:
     if end is not None and ends_soon(end, now.mono):
         said = say_end(report.pool.source.secret, end, iso(end.at), now.mono)
         return _Aspect(type_, False, Reason.CredentialsExpire, f"{said} {Reason.CredentialsExpire.meaning}")
+    if report.pool.refused is not None:
+        return _Aspect(type_, None, *_told(report.pool.refused))  # GitHub is not asked
     if not report.observed:
         return _Aspect(type_, None, *_fine(Reason.Pending))
     return _Aspect(type_, True, *_fine(Reason.CredentialsValid))

@@ -164,8 +164,8 @@ def test_the_message_has_all_that_is_to_be_set() -> None:
     refused = DEFAULT_HOSTS.refuses(Service.GITHUB, "https://GHE.corp.example:8443/api/v3")
     assert refused is not None
     assert refused.message == (
-        "spec.github.url names ghe.corp.example:8443, to which this controller sends no credentials. Whoever runs it can allow the "
-        "host: controller.githubHosts: [github.com, '*.ghe.com', 'ghe.corp.example:8443'] in the chart's values, or --github-host "
+        "spec.github.url names ghe.corp.example:8443, which is none of the hosts that credentials may be sent to. Whoever runs the "
+        "controller can allow it: controller.githubHosts: [github.com, '*.ghe.com', 'ghe.corp.example:8443'] in the chart's values, or --github-host "
         "github.com --github-host '*.ghe.com' --github-host 'ghe.corp.example:8443'."
     )
     refused = OWN.refuses(Service.HUB, "https://hub.example")

@@ -22,6 +22,11 @@ def cells(row: str) -> int:
     return len(re.findall(r"(?<!\\)\|", row)) - 1
 
 
+def test_tables_are_found() -> None:
+    assert any(row.startswith("|") for page in PAGES for row in rows(page))
+    assert cells("| a | b |") == 2
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(page: Path) -> None:
     odd = [

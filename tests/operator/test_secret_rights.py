@@ -117,7 +117,8 @@ async def test_check_names_the_namespaces_and_the_same_command(
     await unbound(namespace)
     await namespace.apply()
     told = await namespace.until_condition("Ready", "False", "SecretForbidden")
-    arguments = ("--pool", f"{namespace.name}/gpu", "--service-account", "/".join(ACCOUNT), "--allow-http")
+    pool = ("--pool", f"{namespace.name}/gpu")
+    arguments = (*pool, "--service-account", "/".join(ACCOUNT), *namespace.account.cloud.flags)
     found = await command(control_plane, "check", *arguments)
     assert found.code == 1
     words = " ".join(found.output.split())
@@ -126,7 +127,9 @@ async def test_check_names_the_namespaces_and_the_same_command(
 
     await create_rolebinding(admin, kubectl(told["message"]))
     await namespace.until_ready()
-    assert "SecretForbidden" not in (await command(control_plane, "check", *arguments)).output
+    mended = (await command(control_plane, "check", *arguments)).output
+    assert "1 pool checked" in mended
+    assert "SecretForbidden" not in mended
 
 
 async def test_a_right_that_is_taken_away_stops_launches_and_no_runner(

@@ -38,12 +38,12 @@ ELSEWHERE: Mapping[str, Hosts] = {
 }
 
 
-def asked(scene: Scene, *, since: int = 0) -> list[str]:
-    """Routes that GitHub was asked for, and then the Hub, after so many requests."""
+def asked(scene: Scene) -> list[str]:
+    """Routes that GitHub was asked for, and then the Hub."""
     return [
         entry.route
         for exchange in (scene.sim.github_exchange, scene.sim.hub_exchange)
-        for entry in list(exchange.log)[since:]
+        for entry in exchange.log
     ]
 
 
@@ -68,6 +68,9 @@ def test_a_pool_whose_host_is_not_allowed_has_nothing_sent_and_can_be_deleted_at
         assert "controller." in scene.condition("Ready")["message"]
         await scene.pass_time(10 * MINUTE)
         assert asked(scene) == []
+        for kind in ("CredentialsValid", "FlavorsOffered", "GitHubReachable", "HubReachable"):
+            told = scene.condition(kind)
+            assert (told["status"], told["reason"]) == ("Unknown", "HostNotAllowed"), "nobody was asked"
         scene.sim.delete(key)
         await scene.until(lambda: gone(scene), within=15)
 
