@@ -340,8 +340,9 @@ class Client:
         self, method: str, path: str, secret: str, body: Mapping[str, Any] | None, read: Read
     ) -> Answer:
         """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes first."""
-        numbered = re.sub(r"/\d+(?=/|$)", "/{id}", path)
-        route = numbered if numbered != path else "{kind}/{owner}/installation"
+        # An owner's name may be of digits alone, as an id is.
+        of_the_app = path.startswith("app/")
+        route = re.sub(r"/\d+(?=/|$)", "/{id}", path) if of_the_app else "{kind}/{owner}/installation"
         request = Request(
             method=method, url=self._base + path, route=route, read=read, effect=True, body=body
         )

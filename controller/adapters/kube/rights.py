@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from controller.adapters.kube.client import GROUP, PLURAL, Client, path_of
 from controller.adapters.kube.stop_switch import OF_VALUES
 from controller.core.model import SecretRef
+from controller.core.status import MOST_MESSAGE
 from controller.core.text import text
 from controller.ports import UpstreamError
 
@@ -97,12 +98,17 @@ class SecretAccess:
         return f"bind a Role or ClusterRole with get on secrets to {who} there (docs/reference/rbac.md has the rules)"
 
     def refused(self, ref: SecretRef, words: str) -> str:
-        """Return what is said where the API server answered 403, with its own words; the command is the end of it."""
-        return (
-            f"The controller may not read Secret {ref.name} in namespace {ref.namespace} (the API server: {text(words, MOST_WORDS)}). "
-            f"If rbac.secrets.names is set in the chart's values, {ref.name} must be in it. To let the controller read it, "
+        """Return what is said where the API server answered 403, with its own words; the command is the end of it.
+
+        Conditions have an end (:data:`controller.core.status.MOST_MESSAGE`): of long names, the API server's words are left out.
+        """
+        begins = f"The controller may not read Secret {ref.name} in namespace {ref.namespace}"
+        ends = (
+            "If rbac.secrets.names is set in the chart's values, that Secret must be in it. To let the controller read it, "
             f"{self.step(ref.namespace)}"
         )
+        said = f" (the API server: {text(words, MOST_WORDS)})"
+        return f"{begins}{said if len(begins) + len(said) + len(ends) < MOST_MESSAGE - 2 else ''}. {ends}"
 
 
 ROLE_LABELS = {"app.kubernetes.io/part-of": "hf-runner-controller", "app.kubernetes.io/component": "secrets"}

@@ -92,8 +92,9 @@ async def test_what_was_launched_may_be_ended_where_the_host_was_taken_away(name
     assert script.requests == []
 
 
+@pytest.mark.parametrize("owner", ["acme", "1234"])
 @virtual
-async def test_an_app_gets_the_token_that_ends_what_it_launched() -> None:
+async def test_an_app_gets_the_token_that_ends_what_it_launched(owner: str) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/access_tokens"):
             return answer(201, {"token": "ghs_t", "expires_at": "2030-01-01T00:00:00Z"})
@@ -103,7 +104,9 @@ async def test_an_app_gets_the_token_that_ends_what_it_launched() -> None:
 
     script = Script(handle)
     app = credentials_from_secret({"appId": "1", "privateKey": TEST_PRIVATE_KEY})
-    github = script.connect(source=source(api_url=ELSEWHERE), credentials=app, may_end=lambda: True)
+    github = script.connect(
+        source=source(api_url=ELSEWHERE, owner=owner), credentials=app, may_end=lambda: True
+    )
     assert await github.deregister(LIB, 5) is Removal.DONE
     sent = len(script.requests)
     with pytest.raises(UpstreamError) as caught:

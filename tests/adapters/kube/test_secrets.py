@@ -26,20 +26,22 @@ WORDS = (
 class Server:
     """Answers each request alike."""
 
-    def __init__(self, status: int, answer: dict[str, Any]) -> None:
-        self.status, self.answer = status, answer
+    def __init__(self, status: int, answer: dict[str, Any], ref: SecretRef = REF) -> None:
+        self.status, self.answer, self.ref = status, answer, ref
 
     async def request_json(self, method: str, path: str) -> Any:
-        assert (method, path) == ("GET", "/api/v1/namespaces/team-a/secrets/github-app")
+        assert (method, path) == ("GET", f"/api/v1/namespaces/{self.ref.namespace}/secrets/{self.ref.name}")
         if self.status != 200:
             raise _refusal(f"{method} {path}", self.status, {}, json.dumps(self.answer).encode())
         return self.answer
 
 
-async def refused(status: int, access: SecretAccess | None = KNOWN, words: str = WORDS) -> Failure:
-    client = Server(status, {"message": words})
+async def refused(
+    status: int, access: SecretAccess | None = KNOWN, words: str = WORDS, ref: SecretRef = REF
+) -> Failure:
+    client = Server(status, {"message": words}, ref)
     with pytest.raises(UpstreamError) as caught:
-        await KubernetesSecrets(client=client, access=access).read(REF)  # type: ignore[arg-type]
+        await KubernetesSecrets(client=client, access=access).read(ref)  # type: ignore[arg-type]
     return caught.value.failure
 
 
@@ -59,6 +61,14 @@ async def test_the_command_is_whole_where_the_api_server_has_much_to_say() -> No
     failure = await refused(403, words=WORDS * 20)
     assert failure.message.endswith("--serviceaccount=ci:hfrc")
     assert len(failure.message) < 1024
+
+
+async def test_the_command_is_whole_where_all_names_are_as_long_as_kubernetes_lets_them_be() -> None:
+    long = SecretAccess(role=f"{'n' * 63}-{'r' * 45}-secrets", account=("n" * 63, "a" * 63))
+    failure = await refused(403, long, ref=SecretRef("t" * 63, "s" * 253))
+    assert failure.message.endswith(f"--serviceaccount={'n' * 63}:{'a' * 63}")
+    assert "s" * 253 in failure.message
+    assert len(failure.message) <= 1024
 
 
 @pytest.mark.parametrize(
