@@ -334,7 +334,7 @@ class Volume(Strict):
         ),
         _writable_nowhere_in(
             mounts.HOME,
-            "the runner lives here, or a shell, git or Python takes programs and settings from here, and any job could write them "
+            "the runner lives here, or a shell, git, Python, node or .NET takes programs and settings from here, and any job could write them "
             f"for the jobs after it: {mounts.GOOD_PLACE}",
         ),
     )
@@ -386,8 +386,12 @@ class Retry(Strict):
 
 
 def _code_paths(known: Mapping[str, Any]) -> Sequence[mounts.CodePath]:
-    writable = [volume.mount_path for volume in known["volumes"] or () if not volume.read_only]
+    writable = tuple(mounts.written(known["volumes"] or ()))
     return tuple(mounts.code_paths(known["env"] or {}, writable)) if writable else ()
+
+
+def _back_doors(known: Mapping[str, Any]) -> Sequence[mounts.Written]:
+    return tuple(mounts.back_doors(known["volumes"] or ()))
 
 
 class RunnerPoolSpec(Strict):
@@ -536,8 +540,18 @@ class RunnerPoolSpec(Strict):
             "for the jobs after it: let the variable name another place, mount the bucket elsewhere, or leave readOnly out",
             holds=lambda known: not _code_paths(known),
             names=lambda known: "; ".join(
-                f"{one.variable} in env and the volume at {one.mount}" for one in _code_paths(known)[:3]
+                f"{one.variable} in env and {one.mount}" for one in _code_paths(known)[:3]
             ),
+        ),
+        SiblingRule(
+            at="volumes",
+            cel=None,
+            message="these mounts show the same files of a bucket; jobs can write them at the one, and programs or settings are "
+            "taken from the other, so that any job could write them for the jobs after it: use another bucket, or another folder "
+            "of it (path), for one of the two, or leave readOnly out",
+            holds=lambda known: not _back_doors(known),
+            why="FieldValueForbidden",
+            names=lambda known: "; ".join(f"{one.by} and {one.at}" for one in _back_doors(known)[:3]),
         ),
         SiblingRule(
             at="min_idle",
