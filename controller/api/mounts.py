@@ -72,6 +72,7 @@ _OF_A_HOME = (
 )
 # Any user's home: where /home/runner cannot be written, the image's own user's home is the runner's.
 HOME = rf"(?is:/home(?:/[^/]+(?:/(?:{'|'.join(_OF_A_HOME)})(?:/.*)?)?)?)"
+REFUSED = f"{SYSTEM}|{HOME}"
 
 _ODD = (
     "a?pps?",
@@ -229,7 +230,7 @@ def written(volumes: Iterable[Mount]) -> Iterator[Written]:
                 break
 
 
-def back_doors(volumes: Iterable[Mount]) -> Iterator[Written]:
+def written_elsewhere(volumes: Iterable[Mount]) -> Iterator[Written]:
     """Find the read-only mounts where programs are taken from, and whose files jobs can write at another mount."""
     for mount in written(volumes):
         if mount.by != mount.at and is_refused(mount.at):
@@ -282,7 +283,7 @@ def is_within(path: str, above: str) -> bool:
 
 def is_refused(mount_path: str) -> bool:
     """Tell whether the bootstrap, the runner or the system takes programs or settings from a mount, so that none may be writable."""
-    return re.fullmatch(f"{SYSTEM}|{HOME}", mount_path) is not None
+    return re.fullmatch(REFUSED, mount_path) is not None
 
 
 def is_odd(mount_path: str) -> bool:

@@ -193,7 +193,7 @@ def test_a_bucket_that_jobs_write_at_one_mount_is_read_at_no_other_where_program
     volumes = [bucket("/mnt/c", readOnly=False), bucket(path)]
     (mistake,) = mistakes(volumes=volumes if writer_first else volumes[::-1])
     assert mistake.path == "spec.volumes"
-    assert mistake.sentence.startswith(f"/mnt/c and {path}: these mounts show the same files of a bucket")
+    assert mistake.sentence.startswith(f"/mnt/c and {path}: two mounts show the same files of a bucket")
     assert "use another bucket, or another folder of it (path), for one of the two" in mistake.sentence
 
 
