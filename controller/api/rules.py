@@ -44,12 +44,14 @@ class Rule:
         message: How to write it right.
         holds: The same rule in Python.
         why: The kind of mistake, as the API server words it.
+        names: Returns what our own sentence begins with: which parts of the value are meant.
     """
 
     cel: str
     message: str
     holds: Callable[[Any], bool]
     why: Why = "FieldValueInvalid"
+    names: Callable[[Any], str] | None = None
 
     def as_schema(self) -> dict[str, str]:
         """Return the entry for ``x-kubernetes-validations``."""
@@ -57,7 +59,7 @@ class Rule:
 
     def _check(self, value: Any) -> Any:  # noqa: ANN401 - rules apply to values of every type
         if not self.holds(value):
-            raise broken(self.message)
+            raise broken(self.message if self.names is None else f"{self.names(value)}: {self.message}")
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -334,10 +335,18 @@ class Volume(Strict):
         ),
         _writable_nowhere_in(
             mounts.HOME,
-            "the runner lives here, or a shell, git or Python takes programs and settings from here, and any job could write them "
+            "the runner lives here, or a shell, git, Python, node or .NET takes programs and settings from here, and any job could write them "
             f"for the jobs after it: {mounts.GOOD_PLACE}",
         ),
     )
+
+
+_SAME_FILES = (
+    "w.type == r.type && w.source.lowerAscii() == r.source.lowerAscii() && (!has(w.path) || !has(r.path)"
+    " || (w.path + '/').lowerAscii().startsWith((r.path + '/').lowerAscii())"
+    " || (r.path + '/').lowerAscii().startsWith((w.path + '/').lowerAscii()))"
+)
+_WRITTEN_ELSEWHERE = f"r.readOnly && r.mountPath.matches({quoted(mounts.REFUSED)}) && self.exists(w, !w.readOnly && {_SAME_FILES})"
 
 
 class Deadlines(Strict):
@@ -386,7 +395,7 @@ class Retry(Strict):
 
 
 def _code_paths(known: Mapping[str, Any]) -> Sequence[mounts.CodePath]:
-    writable = [volume.mount_path for volume in known["volumes"] or () if not volume.read_only]
+    writable = tuple(mounts.written(known["volumes"] or ()))
     return tuple(mounts.code_paths(known["env"] or {}, writable)) if writable else ()
 
 
@@ -489,6 +498,18 @@ class RunnerPoolSpec(Strict):
             list[Volume],
             Field(max_length=16),
             KeyedBy("mount_path"),
+            Rule(
+                cel=f"!self.exists(r, {_WRITTEN_ELSEWHERE})",
+                message="two mounts show the same files of a bucket; jobs can write them at the one that is not readOnly, and programs "
+                "or settings are taken from the other, so that any job could write them for the jobs after it: use another bucket, or "
+                "another folder of it (path), for one of the two, or leave readOnly out",
+                holds=lambda volumes: not any(mounts.written_elsewhere(volumes)),
+                why="FieldValueForbidden",
+                # The API server names none: to find the two again costs more than it allows.
+                names=lambda volumes: "; ".join(
+                    f"{one.by} and {one.at}" for one in islice(mounts.written_elsewhere(volumes), 3)
+                ),
+            ),
         ]
         | None
     ) = Field(
@@ -536,7 +557,7 @@ class RunnerPoolSpec(Strict):
             "for the jobs after it: let the variable name another place, mount the bucket elsewhere, or leave readOnly out",
             holds=lambda known: not _code_paths(known),
             names=lambda known: "; ".join(
-                f"{one.variable} in env and the volume at {one.mount}" for one in _code_paths(known)[:3]
+                f"{one.variable} in env and {one.mount}" for one in _code_paths(known)[:3]
             ),
         ),
         SiblingRule(

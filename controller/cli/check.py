@@ -28,6 +28,7 @@ from controller.cli.checks.pools import (
     check_overlaps,
     check_spec,
     check_variables,
+    check_writers,
 )
 from controller.cli.exits import INTERRUPTED, MISTAKEN, UNMET
 from controller.cli.hosts import host_options
@@ -170,6 +171,7 @@ async def _check_pools(
         check_image(subject, found)
         check_mounts(subject, found)
         await check_variables(subject, secrets, found)
+    check_writers(subjects, found)
     sources = [
         GitHubCheck(source=source, subjects=ones, secrets=secrets, clock=clock, found=found, hosts=hosts)
         for source, ones in sorted(by_source.items())

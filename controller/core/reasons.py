@@ -268,6 +268,11 @@ class Reason(Enum):
         "Images often have programs where a writable bucket is mounted, and what one job writes there, the jobs after it would "
         "run. Mount it below /mnt, /data or /home/runner/.cache, or leave readOnly out."
     )
+    VolumeWrittenElsewhere = (
+        "Programs or settings are taken from a read-only volume that jobs can write at another mount, in this pool or another one, "
+        "so that they decide what runs here. Mount another bucket or another folder of it at one of the two, or mount it "
+        "read-only at both."
+    )
     ImageUnpinned = (
         "The image has no fixed version, so that two runners may differ; write a version or a digest."
     )

@@ -141,6 +141,15 @@ GOOD: dict[str, dict[str, Any]] = {
             for path in ("/opt/runner", "/opt/hostedtoolcache", "/usr/local/bin", "/actions-runner")
         ]
     },
+    "read-only where programs are, of what no job writes": {
+        "volumes": [
+            volume(type="bucket", mountPath="/mnt", path="a", readOnly=False),
+            volume(type="bucket", mountPath="/opt/runner", path="ab"),
+            volume(type="bucket", mountPath="/usr/local", source="acme/other"),
+            volume(type="dataset", mountPath="/usr/bin"),
+            volume(type="bucket", mountPath="/data"),
+        ]
+    },
     "everything warm": {"maxRunners": 4, "minIdle": 4},
     "nothing": {"maxRunners": 0},
     "durations": {
@@ -410,6 +419,23 @@ BAD: dict[str, Bad] = {
                 "/home/runner/.bashrc",
                 "/home/runner/k8s",
             ),
+        )
+    },
+    **{
+        f"read-only {reader['mountPath']} of a bucket that is writable elsewhere, {index}": Bad(
+            {"volumes": [volume(type="bucket", **reader), volume(type="bucket", **writer, readOnly=False)]},
+            "spec.volumes",
+            "two mounts show the same files of a bucket",
+        )
+        for index, (reader, writer) in enumerate(
+            (
+                ({"mountPath": "/opt/runner"}, {"mountPath": "/mnt"}),
+                ({"mountPath": "/home/runner/.config"}, {"mountPath": "/mnt", "source": "ACME/Tiny"}),
+                ({"mountPath": "/usr/local", "path": "a"}, {"mountPath": "/mnt"}),
+                ({"mountPath": "/usr/local"}, {"mountPath": "/mnt", "path": "a"}),
+                ({"mountPath": "/usr/local", "path": "a/b"}, {"mountPath": "/mnt", "path": "a"}),
+                ({"mountPath": "/usr/local", "path": "a"}, {"mountPath": "/mnt", "path": "A/b"}),
+            )
         )
     },
     "absolute folder": Bad({"volumes": [volume(path="/a")]}, "spec.volumes[0].path", "write a relative path"),

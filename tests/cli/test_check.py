@@ -484,6 +484,48 @@ def test_a_writable_bucket_where_images_often_have_programs_is_warned_of(
         assert f"acme/cache is writable at {path}." in message(text, "WritableMountOdd")
 
 
+@pytest.mark.parametrize(
+    ("reader", "env", "writer", "warned"),
+    [
+        ({"mountPath": "/opt/runner"}, {}, {}, True),
+        ({"mountPath": "/app"}, {}, {}, True),
+        ({"mountPath": "/mnt/tools"}, {"PATH": "/mnt/tools/bin:/bin"}, {}, True),
+        ({"mountPath": "/opt/runner", "path": "a"}, {}, {"path": "a/b"}, True),
+        ({"mountPath": "/opt/runner", "path": "a"}, {}, {"path": "b"}, False),
+        ({"mountPath": "/opt/runner"}, {}, {"source": "acme/other"}, False),
+        ({"mountPath": "/opt/runner"}, {}, {"readOnly": True}, False),
+        ({"mountPath": "/mnt/tools"}, {}, {}, False),
+    ],
+)
+def test_a_read_only_volume_with_programs_that_jobs_of_another_pool_can_write_is_warned_of(
+    services: Services, reader: dict[str, Any], env: dict[str, str], writer: dict[str, Any], warned: bool
+) -> None:
+    bucket = {"type": "bucket", "source": "acme/cache", "mountPath": "/mnt/c"}
+    text = manifests(
+        services.pool("reads", volumes=[{**bucket, **reader}], env=env),
+        services.pool("writes", volumes=[{**bucket, "readOnly": False, **writer}]),
+        *services.secrets(),
+    )
+    assert bad(text) == ({("warning", "VolumeWrittenElsewhere", "ci/reads")} if warned else set())
+    if warned:
+        said = message(text, "VolumeWrittenElsewhere")
+        assert (
+            f"acme/cache is read at {reader['mountPath']}, and jobs of ci/writes can write it at /mnt/c."
+            in said
+        )
+
+
+def test_a_bucket_that_a_pool_writes_and_reads_where_images_often_have_programs_is_warned_of(
+    services: Services,
+) -> None:
+    bucket = {"type": "bucket", "source": "acme/cache", "mountPath": "/mnt/c", "readOnly": False}
+    text = manifests(
+        services.pool(volumes=[bucket, {**bucket, "mountPath": "/app", "readOnly": True}]),
+        *services.secrets(),
+    )
+    assert bad(text) == {("warning", "VolumeWrittenElsewhere", "ci/t4")}
+
+
 class StandInServer:
     """An API server that publishes one schema of RunnerPool."""
 

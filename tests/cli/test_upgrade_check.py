@@ -168,6 +168,16 @@ def test_a_writable_bucket_that_a_variable_names_is_found_too() -> None:
     assert "RUNNER_TOOL_CACHE in env and the volume at /mnt/tools" in one.where[0]
 
 
+def test_a_bucket_that_is_writable_at_one_mount_and_run_from_at_another_is_found_too() -> None:
+    obj = with_volumes(bucket("/mnt/cache"), bucket("/opt/runner", readOnly=True))
+    pool_of_it = without_writable_mounts(obj)
+    assert pool_of_it is not None
+    (one,) = find_mounts([(pool_of_it, refused(obj))])
+    assert one.where[0].startswith(
+        "team/public: spec.volumes: /mnt/cache and /opt/runner: two mounts show the same files"
+    )
+
+
 @pytest.mark.parametrize(
     "obj",
     [

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from controller.api.mounts import is_odd
+from controller.api.mounts import Written, code_paths, is_odd, is_refused, share_files
 from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.contradictions import contradictions
 from controller.core.hosts import Hosts, Service
-from controller.core.model import Flavor
+from controller.core.model import Flavor, RunnerTemplate, Volume
 from controller.core.overlap import find_overlaps
 from controller.core.reasons import Reason
 from controller.core.variables import refusal, sight
@@ -68,6 +69,39 @@ def check_mounts(subject: Subject, found: Findings) -> None:
             where = subject.written(("spec", "volumes", index))
             message = f"{volume.source} is writable at {volume.mount_path}. {Reason.WritableMountOdd.meaning}"
             found.add(Severity.WARNING, Reason.WritableMountOdd, str(subject), message, where=where)
+
+
+def check_writers(subjects: Sequence[Subject], found: Findings) -> None:
+    """Find read-only volumes that programs are taken from, and that jobs of a pool which is checked too can write.
+
+    Within one pool the type refuses that already, but for places where only some images have programs.
+    """
+    writers = defaultdict(list)
+    for subject in subjects:
+        for volume in subject.pool.template.volumes:
+            if not volume.read_only:
+                source = (subject.pool.hub.endpoint, volume.source.lower())
+                writers[source].append((subject, volume))
+    for subject in subjects:
+        template = subject.pool.template
+        for index, volume in enumerate(template.volumes):
+            if not volume.read_only or not _brings_programs(template, volume):
+                continue
+            for writer, other in writers[subject.pool.hub.endpoint, volume.source.lower()]:
+                if share_files(volume, other):
+                    reason = Reason.VolumeWrittenElsewhere
+                    message = (
+                        f"{volume.source} is read at {volume.mount_path}, and jobs of {writer} can write it at {other.mount_path}. "
+                        f"{reason.meaning}"
+                    )
+                    where = subject.written(("spec", "volumes", index))
+                    found.add(Severity.WARNING, reason, str(subject), message, where=where)
+                    break
+
+
+def _brings_programs(template: RunnerTemplate, volume: Volume) -> bool:
+    at = volume.mount_path
+    return is_refused(at) or is_odd(at) or any(code_paths(dict(template.env), [Written(at, at)]))
 
 
 async def check_variables(subject: Subject, secrets: SecretReader, found: Findings) -> None:
