@@ -196,10 +196,10 @@ async def _pools(
             if error.status == 404:
                 return found, refused_now, ["There is no RunnerPool type in this cluster yet"]
             refused += 1
-            if error.status == 403 and not namespaces:
-                raise _no_list(error) from error
-            if error.status != 403 or refused == len(namespaces):
+            if error.status != 403:
                 raise
+            if refused == max(len(namespaces), 1):
+                raise _no_list(error, namespaces) from error
             notes.append(f"namespace {namespace} may not be listed, so nothing there is served now")
             continue
         for obj in objects:
@@ -220,10 +220,11 @@ async def _pools(
     return found, refused_now, notes
 
 
-def _no_list(error: KubernetesError) -> UpstreamError:
-    """Return what to do where not all namespaces may be listed: a release that watches some may list no others."""
-    step = (
-        "RunnerPools of all namespaces may not be listed, as by a release that watches some (watch.namespaces, with "
-        "rbac.deletedNamespaces: false). Name these with --namespace; where the chart runs this, upgrade with upgradeCheck.enabled=false"
+def _no_list(error: KubernetesError, namespaces: Sequence[str]) -> UpstreamError:
+    """Return what to do where nothing may be listed: a release that watches some namespaces may list in no others."""
+    message = (
+        f"RunnerPools of {', '.join(namespaces) or 'all namespaces'} may not be listed (the API server: {error.failure.message}). "
+        "The release that is installed may list where it watches (watch.namespaces), and elsewhere with rbac.deletedNamespaces: true. "
+        "Look with --namespace where it watches; where the chart runs this, upgrade with upgradeCheck.enabled=false"
     )
-    return UpstreamError(replace(error.failure, message=f"{step} (the API server: {error.failure.message})"))
+    return UpstreamError(replace(error.failure, message=message))

@@ -169,11 +169,18 @@ async def test_a_secret_that_is_missing_stops_no_upgrade() -> None:
     assert (findings, notes) == ([], ["1 RunnerPool was looked at: nothing would stop"])
 
 
-async def test_who_may_not_list_all_namespaces_is_told_what_to_do() -> None:
+@pytest.mark.parametrize("namespaces", [[], ["a"], ["a", "b"]])
+async def test_who_may_list_nothing_is_told_what_to_do(namespaces: list[str]) -> None:
     with pytest.raises(UpstreamError) as caught:
-        await looked(Cluster(closed=["a"]))
+        await looked(Cluster(closed=["a", "b"]), *namespaces)
     assert caught.value.failure.reason is Reason.KubernetesForbidden
-    for words in ("watch.namespaces", "--namespace", "upgradeCheck.enabled=false", "forbidden: no"):
+    for words in (
+        ", ".join(namespaces) or "all namespaces",
+        "watch.namespaces",
+        "--namespace",
+        "upgradeCheck.enabled=false",
+        "forbidden: no",
+    ):
         assert words in caught.value.failure.message
 
 
