@@ -58,7 +58,7 @@ from controller.ports import UpstreamError
     "dropped",
     metavar="NAME",
     multiple=True,
-    help="Where the installed release reads Secrets and watches, and this one does not; may be repeated.",
+    help="Where the installed chart lets Secrets be read, and this one does not; may be repeated.",
 )
 @click.option(
     "--service-account",
