@@ -588,6 +588,65 @@ def test_an_upgrade_that_would_stop_pools_over_their_secrets_is_told_so_before_w
     assert (followed.exit_code, followed.stdout) == (0, "1 RunnerPool was looked at: nothing would stop\n")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        (["rbac.secrets.namespaces={ci}"], ["rbac.secrets.namespaces={ml}"], "rbac.secrets.namespaces"),
+        (["watch.namespaces={ci,ml}"], ["watch.namespaces={ml}"], "watch.namespaces"),
+        (
+            ["watch.namespaces={ci,ml}", "rbac.deletedNamespaces=false"],
+            ["rbac.secrets.namespaces={ml}"],
+            "rbac.secrets.namespaces",
+        ),
+    ],
+    ids=["bound no more", "watched no more", "bound no more when all are watched"],
+)
+def test_an_upgrade_that_drops_what_the_chart_bound_is_told_so_before(
+    helm: Helm, cluster: ControlPlane, empty: Server, change: tuple[list[str], list[str], str]
+) -> None:
+    """With what Helm looks up in the cluster, which ``helm template`` does when told to ask it."""
+    before, after, value = change
+    done = install(helm, cluster, "hfrc", *settings(before))
+    assert done.returncode == 0, done.stderr
+    empty.wait("/apis/hfrunners.dev/v1alpha1/runnerpools")
+    empty.apply(
+        {
+            "apiVersion": "hfrunners.dev/v1alpha1",
+            "kind": "RunnerPool",
+            "metadata": {"name": "t4", "namespace": "ci"},
+            "spec": {
+                "github": {"url": "https://github.com/acme/lib", "credentialsSecret": "github"},
+                "huggingface": {"namespace": "acme", "tokenSecret": "hf"},
+                "labels": ["t4"],
+                "flavors": ["t4-small"],
+            },
+        }
+    ).raise_for_status()
+    account = cluster.service_account_kubeconfig(namespace="infra", name="hfrc-hf-runner-controller")
+
+    def check(values: list[str]) -> Result:
+        asked = ("--dry-run=server", "--kubeconfig", cluster.kubeconfig, "--namespace", "infra")
+        (job,) = [
+            obj
+            for obj in helm.render(*settings(values), *asked)
+            if obj["metadata"]["name"].endswith("-upgrade-check")
+        ]
+        return run_job(account, job["spec"]["template"]["spec"]["containers"][0]["args"])
+
+    stops = check(after)
+    assert stops.exit_code == 1, stops.output
+    assert "ci: github, hf (t4: not looked at yet)" in stops.stdout
+    _, _, told = stops.stdout.partition("Set these values, and upgrade again:")
+    values: object = yaml.safe_load(told.rpartition("\n\n")[0])
+    for part in value.split("."):
+        assert isinstance(values, dict)
+        values = values[part]
+    assert isinstance(values, list)
+    assert {"ci", "ml"} <= {*values}
+    goes_on = check([f"{value}={{{','.join(values)}}}"])
+    assert (goes_on.exit_code, goes_on.stdout) == (0, "1 RunnerPool was looked at: nothing would stop\n")
+
+
 def test_a_type_that_is_not_served_yet_is_waited_for_and_what_is_missing_is_named(
     cluster: ControlPlane,
     empty: Server,

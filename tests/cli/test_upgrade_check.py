@@ -10,8 +10,9 @@ import yaml
 from controller.api.convert import to_pool
 from controller.api.runnerpool import InvalidPool
 from controller.cli.upgrades.findings import Finding, told
-from controller.cli.upgrades.hosts import Found, find_hosts
+from controller.cli.upgrades.hosts import find_hosts
 from controller.cli.upgrades.mounts import find_mounts, without_writable_mounts
+from controller.cli.upgrades.pools import Found
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.reasons import Reason
 
@@ -94,6 +95,24 @@ def test_plain_http_that_was_allowed_needs_its_host_in_the_list() -> None:
     assert values_of(find_hosts([pool("http", "http://sim:8080/acme/lib")], allowed)) == {
         "controller.githubHosts": ["github.com", "sim:8080"]
     }
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [ready("True", "Serving"), ready("True", "Paused"), ready("False", "GitHubUnavailable")],
+    ids=["ready", "paused", "GitHub is down"],
+)
+def test_plain_http_that_works_is_found_when_the_upgrade_drops_the_value(
+    conditions: list[dict[str, str]],
+) -> None:
+    works = pool("http", "http://ghes.corp.example/acme/lib", conditions=conditions)
+    values = values_of(find_hosts([works], DEFAULT_HOSTS))
+    assert values == {
+        "controller.allowHttp": True,
+        "controller.githubHosts": ["github.com", "*.ghe.com", "ghes.corp.example"],
+    }
+    followed = Hosts.listed(github=values["controller.githubHosts"], hub=["huggingface.co"], allow_http=True)
+    assert find_hosts([works], followed) == []
 
 
 def test_all_values_are_told_as_one_file_that_helm_takes() -> None:

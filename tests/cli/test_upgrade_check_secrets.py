@@ -10,7 +10,7 @@ import pytest
 from controller.adapters.kube.client import KubernetesError
 from controller.api.convert import to_pool
 from controller.cli.upgrades.findings import told
-from controller.cli.upgrades.hosts import Found
+from controller.cli.upgrades.pools import Found
 from controller.cli.upgrades.secrets import (
     find_unlabelled,
     find_unreadable,
@@ -27,7 +27,7 @@ WANDB, POSTGRES = SecretRef("team", "wandb"), SecretRef("team", "postgres")
 LABELLED = {LABEL: "true"}
 
 
-def pool(name: str, namespace: str = "team", **secrets: str) -> Found:
+def pool(name: str, namespace: str = "team", ready: str = "", **secrets: str) -> Found:
     obj = {
         "apiVersion": "hfrunners.dev/v1alpha1",
         "kind": "RunnerPool",
@@ -41,15 +41,23 @@ def pool(name: str, namespace: str = "team", **secrets: str) -> Found:
                 {"name": variable, "secret": secret, "key": "key"} for variable, secret in secrets.items()
             ],
         },
+        "status": {"conditions": [{"type": "Ready", "status": ready}] if ready else []},
     }
     return to_pool(obj, allow_http=True), obj
 
 
 # ------------------------------------------------------------------------------------------------------------- the label
 def test_what_has_no_label_is_named_with_its_command_once() -> None:
-    pools = [pool("a", WANDB_API_KEY="wandb", LOOT="postgres"), pool("b", KEY="wandb"), pool("c")]
+    pools = [
+        pool("a", ready="True", WANDB_API_KEY="wandb", LOOT="postgres"),
+        pool("b", KEY="wandb"),
+        pool("c"),
+    ]
     (found,) = find_unlabelled(pools, {WANDB: sight({}, ["key"]), POSTGRES: sight(LABELLED, ["key"])})
-    assert found.where == ("team/a: Secret wandb (WANDB_API_KEY)", "team/b: Secret wandb (KEY)")
+    assert found.where == (
+        "team/a: Secret wandb (WANDB_API_KEY), Ready",
+        "team/b: Secret wandb (KEY), not looked at yet",
+    )
     assert found.commands == ("kubectl label secret wandb --namespace team hfrunners.dev/runner-env=true",)
     assert Reason.SecretNotLabelled.name in found.what
 
@@ -112,7 +120,7 @@ async def test_an_api_server_that_does_not_answer_is_not_taken_for_all_is_well()
 
 
 # ------------------------------------------------------------------------------------------------------------- the right
-POOLS = [pool("a"), pool("b", "other", KEY="wandb"), pool("c", "home"), pool("d", "third")]
+POOLS = [pool("a", ready="True"), pool("b", "other", KEY="wandb"), pool("c", "home"), pool("d", "third")]
 
 
 def test_pools_of_namespaces_that_may_be_read_are_in_reach() -> None:
@@ -129,8 +137,11 @@ async def lost(cluster: Cluster, *readable: str, account: tuple[str, str] | None
 async def test_a_right_for_all_namespaces_that_the_upgrade_takes_away_is_told_with_the_value() -> None:
     cluster = Cluster({}, everywhere=("github", "hf", "wandb"))
     found = await what_is_lost(cluster, POOLS, readable=["home", "third"], account=None)  # type: ignore[arg-type]
-    (finding,) = find_unreadable(found, ["home", "third"])
-    assert finding.where == ("other: github, hf, wandb", "team: github, hf")
+    (finding,) = find_unreadable(found, ["home", "third"], POOLS)
+    assert finding.where == (
+        "other: github, hf, wandb (b: not looked at yet)",
+        "team: github, hf (a: Ready)",
+    )
     assert finding.values == {"rbac.secrets.namespaces": ["home", "other", "team", "third"]}
     assert "rbac.secrets.clusterWide: true" in finding.what
     lines = told([finding])
@@ -159,3 +170,30 @@ async def test_each_name_is_asked_about_once_for_who_asks_or_for_an_account() ->
     assert {one["path"] for one in cluster.reviews} == {"selfsubjectaccessreviews"}
     await lost(cluster, "home", account=("ci", "hfrc"))
     assert cluster.reviews[-1]["user"] == "system:serviceaccount:ci:hfrc"
+
+
+async def test_a_binding_of_the_chart_that_the_upgrade_drops_is_told_with_the_value() -> None:
+    dropped = await what_is_lost(
+        Cluster({}),  # type: ignore[arg-type]
+        POOLS,
+        readable=["home"],
+        account=None,
+        dropped=["team", "empty"],
+    )
+    (finding,) = find_unreadable(dropped, ["home"], POOLS)
+    assert [line.partition(":")[0] for line in finding.where] == ["team"]
+    assert finding.values == {"rbac.secrets.namespaces": ["home", "team"]}
+    assert "SecretForbidden" in finding.what
+
+
+async def test_a_namespace_that_is_watched_no_more_is_told_with_the_value() -> None:
+    dropped = await what_is_lost(Cluster({}), POOLS, readable=[], account=None, dropped=["team"])  # type: ignore[arg-type]
+    (finding,) = find_unreadable(dropped, [], POOLS, ["other"])
+    assert finding.values == {"watch.namespaces": ["other", "team"]}
+
+
+async def test_a_right_for_all_and_a_binding_that_go_together_are_one_value() -> None:
+    cluster = Cluster({}, everywhere=("wandb",))
+    both = await what_is_lost(cluster, POOLS, readable=["home"], account=None, dropped=["team"])  # type: ignore[arg-type]
+    (finding,) = find_unreadable(both, ["home"], POOLS)
+    assert finding.values == {"rbac.secrets.namespaces": ["home", "other", "team"]}

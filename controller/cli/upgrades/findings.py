@@ -38,13 +38,7 @@ def told(findings: Sequence[Finding]) -> list[str]:
     """Return the lines that tell a person all that was found, and what to set."""
     lines: list[str] = []
     for one in findings:
-        lines += [
-            text(one.what, 2 * _LONGEST_LINE),
-            *(f"  {text(each, _LONGEST_LINE)}" for each in one.where[:MOST_NAMED]),
-        ]
-        if len(one.where) > MOST_NAMED:
-            lines.append(f"  and {len(one.where) - MOST_NAMED} more")
-        lines.append("")
+        lines += [text(one.what, 2 * _LONGEST_LINE), *(f"  {each}" for each in some(one.where)), ""]
     commands = [command for one in findings for command in one.commands]
     if commands:
         lines += ["Run before the upgrade:", "", *(f"  {text(each, _LONGEST_LINE)}" for each in commands), ""]
@@ -52,6 +46,12 @@ def told(findings: Sequence[Finding]) -> list[str]:
     if values:
         lines += ["Set these values, and upgrade again:", "", *(f"  {line}" for line in _yaml(values)), ""]
     return lines
+
+
+def some(lines: Sequence[str]) -> list[str]:
+    """Return lines as a person reads them: each clean and of bounded length, and of very many the first."""
+    shown = [text(each, _LONGEST_LINE) for each in lines[:MOST_NAMED]]
+    return [*shown, f"and {len(lines) - MOST_NAMED} more"] if len(lines) > MOST_NAMED else shown
 
 
 def _yaml(values: Mapping[str, Any]) -> Iterable[str]:

@@ -9,18 +9,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from controller.cli.upgrades.findings import Finding
+from controller.cli.upgrades.pools import Found, looked_at, told_of_itself
 from controller.core.hosts import Host, Hosts, Service, host_of
 from controller.core.model import Pool
-
-Found = tuple[Pool, Mapping[str, Any]]
-"""A pool, and the object that it was read from."""
 
 
 def find_hosts(pools: Sequence[Found], hosts: Hosts) -> Sequence[Finding]:
     """Return what has to be allowed so that all pools go on being served.
 
     Args:
-        pools: All pools that are watched.
+        pools: All pools that are watched, and not refused already.
         hosts: What the new release is to allow, by its values.
     """
     findings = []
@@ -29,13 +27,13 @@ def find_hosts(pools: Sequence[Found], hosts: Hosts) -> Sequence[Finding]:
         _line(pool, obj, service, url)
         for pool, obj in pools
         for service, url in _urls(pool)
-        if not hosts.allow_http and url.startswith("http://") and _is_this_machine(url)
+        if not hosts.allow_http and url.startswith("http://") and _worked(obj, url)
     ]
     if http:
         findings.append(
             Finding(
                 what="These RunnerPools name a host by plain http. This release asks nobody so, its own pod neither, unless plain http "
-                "is allowed; it is for simulators.",
+                "is allowed; it is for simulators, since whoever is on the way reads the credentials.",
                 where=tuple(http),
                 values={"controller.allowHttp": True},
             )
@@ -45,8 +43,7 @@ def find_hosts(pools: Sequence[Found], hosts: Hosts) -> Sequence[Finding]:
         where = []
         for pool, obj in pools:
             url = dict(_urls(pool))[service]
-            worked = url.startswith("https://") or hosts.allow_http or _is_this_machine(url)
-            if worked and anyway.refuses(service, url) is not None:
+            if (hosts.allow_http or _worked(obj, url)) and anyway.refuses(service, url) is not None:
                 more[host_of(url)] = None
                 where.append(_line(pool, obj, service, url))
         if where:
@@ -68,17 +65,16 @@ def _urls(pool: Pool) -> Sequence[tuple[Service, str]]:
 
 
 def _line(pool: Pool, obj: Mapping[str, Any], service: Service, url: str) -> str:
-    return f"{pool.key}: {host_of(url)} ({service.field}), {_ready(obj)}"
+    return f"{pool.key}: {host_of(url)} ({service.field}), {told_of_itself(obj)}"
 
 
-def _ready(obj: Mapping[str, Any]) -> str:
-    """Return what a pool says of itself now, so that a person can tell a host that works from a mistyped one."""
-    status = obj.get("status")
-    conditions = status.get("conditions") if isinstance(status, Mapping) else None
-    for one in conditions if isinstance(conditions, list) else ():
-        if isinstance(one, Mapping) and one.get("type") == "Ready":
-            return "Ready" if one.get("status") == "True" else f"not Ready: {one.get('reason')}"
-    return "not looked at yet"
+def _worked(obj: Mapping[str, Any], url: str) -> bool:
+    """Return whether the installed release asks a host, as far as that is a matter of http or https.
+
+    Whether it allows plain http is not known here. Where it does not, a pool says ``InvalidSpec`` at the first look, and is none of
+    those that are looked at; so one that was looked at is asked.
+    """
+    return url.startswith("https://") or _is_this_machine(url) or looked_at(obj)
 
 
 def _is_this_machine(url: str) -> bool:

@@ -36,7 +36,8 @@ def find_mounts(refused: Sequence[tuple[Pool, InvalidPool]]) -> Sequence[Finding
     """Return the pools that would stop for the place of a writable bucket.
 
     Args:
-        refused: Those for which :func:`without_writable_mounts` has a pool, each with its mistakes.
+        refused: Those for which :func:`without_writable_mounts` has a pool, each with its mistakes; none that the installed release
+            refuses already.
     """
     if not refused:
         return []
