@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -110,29 +110,21 @@ class Pair:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def both(api_server: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     """Two places for replicas, and a world that they serve."""
-    arguments = (
-        *(
-            "--namespace",
-            NAMESPACE,
-            "--controller-id",
-            NAMESPACE,
-            "--leader-elect",
-            "--lease-namespace",
-            NAMESPACE,
-        ),
-        *(*HASTE, "--lease-name", LEASE, *DURATIONS),
-    )
     directory = tmp_path_factory.mktemp("replicas")
-    replicas = [
-        Replica(number=number, kubeconfig=api_server.kubeconfig, directory=directory, arguments=arguments)
-        for number in (1, 2)
-    ]
-    async with (
-        open_world(["lib"]) as world,
-        await connect(kubeconfig=str(api_server.kubeconfig)) as kube,
-        replicas[0].ready(),
-        replicas[1].ready(),
-    ):
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(open_world(["lib"]))
+        arguments = (
+            *("--namespace", NAMESPACE, "--controller-id", NAMESPACE),
+            *("--leader-elect", "--lease-namespace", NAMESPACE, "--lease-name", LEASE, *DURATIONS, *HASTE),
+            *("--github-host", world.github_url, "--hub-endpoint", world.hub_url, "--allow-http"),
+        )
+        replicas = [
+            Replica(number=number, kubeconfig=api_server.kubeconfig, directory=directory, arguments=arguments)
+            for number in (1, 2)
+        ]
+        kube = await stack.enter_async_context(await connect(kubeconfig=str(api_server.kubeconfig)))
+        for replica in replicas:
+            await stack.enter_async_context(replica.ready())
         cluster = Cluster(kube=kube, namespace=NAMESPACE)
         await cluster.prepare(world)
         await cluster.apply(world.pool(NAMESPACE, "gpu"))

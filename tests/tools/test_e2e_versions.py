@@ -149,6 +149,7 @@ def test_this_version_replaces_the_one_before_twice_and_then_the_story_goes_on(t
         "upgrade_to_this_version",
         "roll_back",
         "upgrade_to_this_version",
+        "serve_elsewhere",
         "judge_launches",
     ]
 

@@ -192,6 +192,7 @@ async def open_scene(
                 *("--leader-elect", "--lease-namespace", NAMESPACE, "--lease-name", LEASE),
                 *("--stop-switch", STOP_SWITCH, "--stop-switch-namespace", NAMESPACE),
                 *("--web-port", str(port)),
+                *("--github-host", world.github_url, "--hub-endpoint", world.hub_url, "--allow-http"),
             )
             replica = Replica(number=number, kubeconfig=kubeconfig, directory=directory, arguments=arguments)
             replicas.append(await stack.enter_async_context(replica.ready()))

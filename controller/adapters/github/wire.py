@@ -193,7 +193,9 @@ class Wire:
             NotAllowedError: It may not be sent.
         """
         try:
-            url = str(httpx.URL(request.url))
+            sent_to = httpx.URL(request.url)
+            # Written out, a path that begins with // after no host would read as one.
+            url = str(sent_to) if sent_to.host else "https://"
         except (httpx.InvalidURL, UnicodeError):
             url = request.url  # which names no host either
         ending = request.ends and self._may_end()

@@ -293,7 +293,9 @@ class Wire:
             HubError: It may not be sent.
         """
         try:
-            sent_to = str(httpx2.URL(url))
+            parsed = httpx2.URL(url)
+            # Written out, a path that begins with // after no host would read as one.
+            sent_to = str(parsed) if parsed.host else "https://"
         except (httpx2.InvalidURL, UnicodeError):
             sent_to = url  # which names no host either
         ending = asked in (Asked.READ, Asked.CANCEL) and self._may_end()

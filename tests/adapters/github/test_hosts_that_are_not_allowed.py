@@ -65,7 +65,14 @@ def test_every_call_is_here() -> None:
 
 
 @pytest.mark.parametrize(
-    "api_url", [ELSEWHERE, "http://api.github.com", "https://api.github.com:444", "https://u@api.github.com"]
+    "api_url",
+    [
+        ELSEWHERE,
+        "http://api.github.com",
+        "https://api.github.com:444",
+        "https://u@api.github.com",
+        "https:////api.github.com",
+    ],
 )
 @pytest.mark.parametrize("name", sorted(CALLS))
 @virtual

@@ -97,7 +97,7 @@ async def test_of_two_writers_of_one_status_each_leaves_the_others_fields_alone(
     store = KubernetesIntents(client=cluster.client)
     statuses = KubernetesStatus(client=cluster.client, seen=store.note)
     where = {"namespace": cluster.namespace, "name": "gpu", "uid": uid}
-    await statuses.write(**where, status={"observedGeneration": 1, "flavor": "t4-small"})
+    await statuses.write(**where, status={"observedGeneration": 1, "flavorNames": "t4-small"})
     known = store.newest(uid)
     assert known is not None
     what = Written(term=TERM, intents=intents(cluster, "aaaa"))

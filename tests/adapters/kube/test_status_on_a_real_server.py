@@ -43,10 +43,12 @@ async def test_what_we_no_longer_say_disappears(cluster: Cluster) -> None:
     uid = await cluster.make_pool()
     writer = KubernetesStatus(client=cluster.client)
     where = {"namespace": cluster.namespace, "name": "gpu", "uid": uid}
-    await writer.write(**where, status={"flavor": "t4-small", "queue": [{"reason": "Paused", "count": 1}]})
+    await writer.write(
+        **where, status={"flavorNames": "t4-small", "queue": [{"reason": "Paused", "count": 1}]}
+    )
     await writer.write(**where, status={"queue": [{"reason": "AtMaxRunners", "count": 2}]})
     status = (await cluster.pool())["status"]
-    assert "flavor" not in status
+    assert "flavorNames" not in status
     assert [entry["reason"] for entry in status["queue"]] == ["AtMaxRunners"]
 
 
@@ -124,7 +126,7 @@ async def test_writers_that_race_all_get_through(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("status", "named"),
     [
-        ({"flavor": "f" * 64}, "status.flavor"),
+        ({"flavorNames": "f" * 1_200}, "status.flavorNames"),
         ({"observedGeneration": "one"}, "observedGeneration"),
         ({"ofTheNextVersion": 1}, "ofTheNextVersion"),
     ],
