@@ -142,7 +142,8 @@ async def pair(both: Pair) -> AsyncIterator[Pair]:
         "both are there",
     )
     both.earlier_acts = len(both.world.acts())
-    await both.serves()
+    while not both.terms():  # a runner that idled since the test before takes a job without any act
+        await both.serves()
     yield both
     # One after the other, whatever happened: nobody acted again after somebody else had begun to.
     terms = both.world.terms()
@@ -184,7 +185,7 @@ async def test_a_leader_that_is_killed_is_replaced(pair: Pair) -> None:
         killed = time.monotonic()
         _, successor = await pair.leader(after=identity)
         report("SIGKILL until another leads", killed)
-        await pair.until(lambda: pair.terms()[-1] == successor, "the successor acts")
+        await pair.until(lambda: pair.terms()[-1:] == [successor], "the successor acts")
         report("SIGKILL until another acts", killed)
     assert pair.terms() == [identity, successor]
 
@@ -197,7 +198,7 @@ async def test_a_leader_that_is_told_to_stop_hands_over(pair: Pair) -> None:
         told = time.monotonic()
         _, successor = await pair.leader(after=identity)
         report("SIGTERM until another leads", told)
-        await pair.until(lambda: pair.terms()[-1] == successor, "the successor acts")
+        await pair.until(lambda: pair.terms()[-1:] == [successor], "the successor acts")
         report("SIGTERM until another acts", told)
         assert await first.ended(PATIENCE) == 0
         report("SIGTERM until it has ended", told)
@@ -211,7 +212,7 @@ async def test_a_leader_that_is_stopped_and_resumed_does_nothing_more(pair: Pair
         stopped = time.monotonic()
         _, successor = await pair.leader(after=identity)
         report("SIGSTOP until another leads", stopped)
-        await pair.until(lambda: pair.terms()[-1] == successor, "the successor acts")
+        await pair.until(lambda: pair.terms()[-1:] == [successor], "the successor acts")
         first.signal(signal.SIGCONT)
         resumed = time.monotonic()
         assert await first.ended(PATIENCE) == 1

@@ -195,7 +195,7 @@ class Wire:
         try:
             sent_to = httpx.URL(request.url)
             # Written out, a path that begins with // after no host would read as one.
-            url = str(sent_to) if sent_to.host else "https://"
+            url = str(sent_to) if sent_to.raw_host else "https://"
         except (httpx.InvalidURL, UnicodeError):
             url = request.url  # which names no host either
         ending = request.ends and self._may_end()

@@ -295,7 +295,7 @@ class Wire:
         try:
             parsed = httpx2.URL(url)
             # Written out, a path that begins with // after no host would read as one.
-            sent_to = str(parsed) if parsed.host else "https://"
+            sent_to = str(parsed) if parsed.raw_host else "https://"
         except (httpx2.InvalidURL, UnicodeError):
             sent_to = url  # which names no host either
         ending = asked in (Asked.READ, Asked.CANCEL) and self._may_end()
