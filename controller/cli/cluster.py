@@ -8,6 +8,7 @@ from typing import Any
 
 from controller.adapters.kube.client import Client, path_of, pools_path
 from controller.core.reasons import Reason
+from controller.core.variables import LABEL, VALUE
 from controller.ports import UpstreamError
 
 FIELD_MANAGER = [("fieldManager", "hf-runner-demo"), ("force", "true")]
@@ -51,13 +52,13 @@ class Cluster:
 
     async def secrets(self, *, app_id: str, private_key: str, token: str) -> None:
         """Make the Secrets that the examples name."""
-        contents = {
-            "github-app": {"appId": app_id, "privateKey": private_key},
-            "hf-token": {"token": token},
-            "wandb": {"apiKey": "demo"},
-        }
-        for name, data in contents.items():
-            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+        for name, data, labels in (
+            ("github-app", {"appId": app_id, "privateKey": private_key}, {}),
+            ("hf-token", {"token": token}, {}),
+            ("wandb", {"apiKey": "demo"}, {LABEL: VALUE}),  # given to runners
+        ):
+            metadata = {"name": name, "labels": labels}
+            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
             await self._apply(path_of("api", "v1", "namespaces", self.namespace, "secrets", name), secret)
 
     async def apply_pool(self, manifest: Mapping[str, Any]) -> None:
