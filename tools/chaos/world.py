@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from controller.sim.clock import LoopClock
 from controller.sim.doors import open_socket
@@ -24,6 +24,10 @@ from controller.sim.hub.world import World as HubWorld
 from controller.sim.machine import Boot, RunnerMachine
 
 OWNER, TOKEN = "acme", "hf_chaos"
+PERSON, PERSONAL_TOKEN = "octocat", "ghp_chaos"
+PERSONAL_TOKEN_ENDS: Final = 10 * 86_400.0
+"""Seconds until then: soon enough for pools to tell of it."""
+
 HURRY = {"scheduling_seconds": 0.5, "boot_seconds": 0.2, "cancel_seconds": 0.2, "stage_lag_seconds": 0.1}
 """A Hub in a hurry: the real one takes 30 to 90 seconds to start a runner."""
 
@@ -77,7 +81,11 @@ class World:
     @property
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
         """Contents of the Secrets that the pools name."""
-        return {"github": {"appId": str(self.app_id), "privateKey": TEST_PRIVATE_KEY}, "hf": {"token": TOKEN}}
+        return {
+            "github": {"appId": str(self.app_id), "privateKey": TEST_PRIVATE_KEY},
+            "personal": {"token": PERSONAL_TOKEN},
+            "hf": {"token": TOKEN},
+        }
 
     def pool(self, namespace: str, name: str, **spec: object) -> dict[str, Any]:
         """Return a RunnerPool for the owner's jobs with the label ``name``."""
@@ -163,6 +171,10 @@ async def open_world(
         github.accounts.add_repository(f"{OWNER}/{name}")
     app = github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
     github.accounts.install(app.id, OWNER)
+    github.accounts.add_user(PERSON)
+    github.access.add_user_token(
+        PERSONAL_TOKEN, PERSON, scopes=("repo", "admin:org"), ends_at=github.time.now + PERSONAL_TOKEN_ENDS
+    )
     hub.setup(
         {
             "tokens": {TOKEN: {"user": "robot", "namespaces": {OWNER: "write"}, "plan": "team"}},

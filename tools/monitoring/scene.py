@@ -43,6 +43,7 @@ POOLS: Final[dict[str, dict[str, Any]]] = {
     },
     "h200": {"flavors": ["h200"], "maxRunners": 1},
     "broken-image": {"flavors": ["cpu-basic"], "maxRunners": 1},
+    "personal": {"flavors": ["t4-small"], "maxRunners": 1},
     "nightly": {"flavors": ["l4x1"], "maxRunners": 2, "paused": True},
     "new-team": {"flavors": ["t4-small"], "huggingface": {"namespace": OWNER, "tokenSecret": "not-made-yet"}},
 }
@@ -104,7 +105,7 @@ class Scene:
         self.world.queue("lib", "nightly", count=3)
         self.world.queue("train", "b200", count=1)
         self.say(
-            "one pool has a broken image, one is paused, one lacks its Secret, and one job asks for a label that no pool has"
+            "one pool has a broken image, one is paused, one lacks its Secret, one has a token that ends soon, and one job asks for a label that no pool has"
         )
         await asyncio.sleep(seconds * 0.05)
         lost = sum([await self._lose_a_busy_runner() for _ in range(3)])
@@ -184,6 +185,8 @@ async def open_scene(
         for name, spec in POOLS.items():
             pool = world.pool(NAMESPACE, name, retry={"interrupted": 1}, **spec)
             pool["spec"]["huggingface"]["endpoint"] = world.hub_url
+            if name == "personal":
+                pool["spec"]["github"]["credentialsSecret"] = "personal"
             await cluster.apply(pool)
         replicas = []
         for number, port in enumerate(ports.values(), start=1):
