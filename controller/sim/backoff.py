@@ -1,7 +1,7 @@
 """Judges how often a pool launches for jobs that nobody gets: the invariant ``backoff``.
 
-Each job may have one start of its own, the first burst; all of them together may have three more in the first hour, and two in each
-hour after, however many jobs there are.
+Each job may have one start of its own, the first burst, of each repository as many as the pool may have runners; all of them together
+may have three more in the first hour, and two in each hour after, however many jobs there are.
 
 Two things are counted since the last workflow job that started on the pool, which clears every suspicion: runners that came
 online and were given nothing, and HF Jobs that ended before their runner was online. What the plan killed, what met a fault,
@@ -11,6 +11,7 @@ and one launch for each job that was cancelled are no fault of the pool's.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from controller.sim.hub.job import Phase
@@ -56,7 +57,9 @@ def too_often(judge: Judge, uid: str, spec: Mapping[str, Any]) -> str | None:
     idled, failed = len(online), len(over) - len(online)
     hours = (judge.sim.clock.wall() - since) / HOUR
     later = max(0, math.ceil(hours - 1))
-    burst = min(len(waiting), max(1, int(spec.get("maxRunners", 10))))
+    # Nothing is known against jobs of one repository because those of another were passed over, and they may come later.
+    at_once = max(1, int(spec.get("maxRunners", 10)))
+    burst = sum(min(n, at_once) for n in Counter(row.repository_id for row in waiting).values())
     most = burst + FIRST_HOUR - 1 + LATER_HOUR * later
     if idled >= most:
         return (
