@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from controller import __version__
+from controller.adapters.addresses import as_sent
 from controller.adapters.github.answer import Answer, error_message, server_time, shown_url
 from controller.adapters.github.errors import NotAllowedError, transport_error
 from controller.adapters.github.fields import FieldError
@@ -192,12 +193,7 @@ class Wire:
         Raises:
             NotAllowedError: It may not be sent.
         """
-        try:
-            sent_to = httpx.URL(request.url)
-            # Written out, a path that begins with // after no host would read as one.
-            url = str(sent_to) if sent_to.raw_host else "https://"
-        except (httpx.InvalidURL, UnicodeError):
-            url = request.url  # which names no host either
+        url = as_sent(request.url, httpx.URL)
         ending = request.ends and self._may_end()
         if (refused := self._hosts.refuses(Service.GITHUB, url, ending=ending)) is not None:
             raise NotAllowedError(refused.message, method=request.method, url=shown_url(request.url))

@@ -23,6 +23,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented, 
 
 from controller import __version__
 from controller.adapters import incoming
+from controller.adapters.addresses import as_sent
 from controller.adapters.huggingface import body as bodies
 from controller.adapters.huggingface.errors import (
     LARGEST_ERROR,
@@ -292,12 +293,7 @@ class Wire:
         Raises:
             HubError: It may not be sent.
         """
-        try:
-            parsed = httpx2.URL(url)
-            # Written out, a path that begins with // after no host would read as one.
-            sent_to = str(parsed) if parsed.raw_host else "https://"
-        except (httpx2.InvalidURL, UnicodeError):
-            sent_to = url  # which names no host either
+        sent_to = as_sent(url, httpx2.URL)
         ending = asked in (Asked.READ, Asked.CANCEL) and self._may_end()
         if (refused := self._hosts.refuses(Service.HUB, sent_to, ending=ending)) is not None:
             raise HubError(refused)
