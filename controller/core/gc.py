@@ -98,7 +98,7 @@ def retire_reason(
     if phase in LEFT_ALONE:
         return None
     if phase in CAN_TAKE_A_JOB:
-        if pool.leaving or pool.refused is not None:
+        if pool.stops_serving:
             return _why_it_leaves(pool)
         if not _fits(pool, runner, spec):
             return Reason.PoolChanged
@@ -110,7 +110,7 @@ def retire_reason(
         return Reason.OrphanedRegistration if in_phase > LOST_GRACE else None
     if runner.hf_job is None:
         return None  # GitHub removes its record by itself; if not, it is orphaned by the next lists
-    if (pool.leaving or pool.refused is not None) and in_phase > LIST_LAG:
+    if pool.stops_serving and in_phase > LIST_LAG:
         return _why_it_leaves(pool)
     if runner.track.deregistered:
         return Reason.EndedUnseen if in_phase > LIST_LAG else None

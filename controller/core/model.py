@@ -397,6 +397,11 @@ class Pool:
         return self.deleting or self.draining
 
     @property
+    def stops_serving(self) -> bool:
+        """Whether its free runners are ended and busy ones finish: it is :attr:`leaving`, or names a host that is not allowed."""
+        return self.leaving or self.refused is not None
+
+    @property
     def held(self) -> bool:
         """Whether a person wants nothing launched: by ``spec.paused``, by the stop switch, or by the lists of hosts."""
         return self.paused or self.stopped is not None or self.refused is not None

@@ -172,7 +172,7 @@ class PoolPass:
             for runner in self.runners
             if runner.track.workflow_job is None and runner.track.taken_at is not None
         ]
-        free = 0 if self.pool.leaving or self.pool.refused is not None else len(self.capacity)
+        free = 0 if self.pool.stops_serving else len(self.capacity)
         return Room(free=free, taken=taken, launches=self._may_launch_now())
 
     def _may_launch_now(self) -> int:

@@ -367,7 +367,7 @@ def _look(one: Watched, pool: Pool, now: float, actions: list[Rerun], told: list
     if now - one.since >= AWAITED:
         told.append(_refused(one, "the run has not ended within a day"))
         return _became(one, RerunState.REFUSED)
-    if now < one.due_at or pool.leaving or pool.refused is not None:
+    if now < one.due_at or pool.stops_serving:
         return one
     actions.append(Rerun(pool, one.lost))
     return replace(one, due_at=now + min(LOOK_AT_LEAST, max(LOOK_AFTER, (now - one.since) / 10)))
