@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from controller.core.drained import LONGEST
 from controller.core.hosts import Hosts, Service
@@ -52,8 +53,14 @@ def endings(pools: Iterable[Pool], hosts: Hosts, *, began: float, wall: float) -
             if bound is None or wall > min(bound, began + LONGEST):
                 continue
             source, account = footprint.registrations.source, footprint.account
-            if hosts.refuses(Service.GITHUB, source.api_url):
+            if _refused(hosts, Service.GITHUB, source.api_url):
                 sources.add(source)
-            if hosts.refuses(Service.HUB, account.endpoint):
+            if _refused(hosts, Service.HUB, account.endpoint):
                 accounts.add(account)
     return Endings(sources=frozenset(sources), accounts=frozenset(accounts))
+
+
+@lru_cache(maxsize=1_024)
+def _refused(hosts: Hosts, service: Service, url: str) -> bool:
+    """Return whether a host is not allowed. Every pass asks it of every pool's places, of which few differ and none changes."""
+    return hosts.refuses(service, url) is not None
