@@ -32,8 +32,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from controller.core.actions import Action, Launch, Result, Retire
 from controller.core.endings import Endings
-from controller.core.gc import Retire
 from controller.core.intents import Intent
 from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import (
@@ -48,7 +48,6 @@ from controller.core.model import (
 )
 from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
-from controller.core.report import Action, Launch, Result
 from controller.core.retry import Answer, Outcome, Rerun, RerunResult
 from controller.core.stop_switch import Stopped
 from controller.core.variables import refusal, sight
