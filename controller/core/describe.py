@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from controller.core.gc import Retire
-from controller.core.lifecycle import Runner
 from controller.core.model import Failure, Pool, WorkflowJob
 from controller.core.report import Action, Launch, Notice, Plan, PoolReport
+from controller.core.runners import Runner
 
 MOST_JOBS = 100
 """Jobs of each kind that are named; their number is told in full."""
@@ -118,7 +118,7 @@ def _runner(runner: Runner) -> dict[str, Any]:
         "flavor": runner.flavor,
         "ageSeconds": round(runner.age, 1),
         "retiring": runner.retiring,
-        "doubtful": runner.doubtful,
+        "doubtful": runner.unconfirmed,
         "registration": registration
         and {"id": registration.id, "online": registration.online, "busy": registration.busy},
         "hfJob": hf_job and {"id": hf_job.id, "stage": str(hf_job.stage), "url": hf_job.url},

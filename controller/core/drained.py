@@ -18,9 +18,9 @@ from typing import Any
 
 from controller.core.demand import blocked_by
 from controller.core.evidence import LIST_LAG, proves_absence, shows_all_before
-from controller.core.lifecycle import Runner
 from controller.core.model import Failure, Footprint, Observation, Place, Pool, Snapshot
 from controller.core.money import timeout_seconds
+from controller.core.runners import Runner
 
 PATIENCE = 30.0
 """Seconds for which a pool that leaves waits for lists of a place where nothing can be: they come within seconds, or not at all."""

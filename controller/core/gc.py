@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from controller.core.demand import Demand
 from controller.core.evidence import LIST_LAG, shows_all_before, shows_all_parts_before
-from controller.core.lifecycle import CAN_TAKE_A_JOB, COPY, Marked, Phase, Runner, Track
+from controller.core.lifecycle import CAN_TAKE_A_JOB, Phase, Track
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -29,7 +29,9 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import LABEL_RUNNER, LABEL_SPEC, digest, label_value
+from controller.core.ownership import COPY, Marked
 from controller.core.reasons import Reason
+from controller.core.runners import Runner
 
 ENDING_GRACE = 300.0
 """Seconds for a runner that finished its job to end by itself: upload of logs, the container's stop, slow lists."""
@@ -126,7 +128,7 @@ def _why_it_leaves(pool: Pool) -> Reason:
 def _orphan(runner: Runner) -> Reason:
     if runner.registration is None:
         return Reason.OrphanedHFJob
-    return Reason.LaunchInDoubt if runner.track.doubtful else Reason.OrphanedRegistration
+    return Reason.LaunchInDoubt if runner.track.launch_unanswered else Reason.OrphanedRegistration
 
 
 def has_no_job(runner: Runner, snapshot: Snapshot) -> bool:

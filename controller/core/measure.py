@@ -20,14 +20,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from controller.core.effects import Effect
 from controller.core.gc import Retire
-from controller.core.lifecycle import Effect, Runner
 from controller.core.model import HFJob, Observation, Pool, PoolKey, Registration, WorkflowJob
 from controller.core.money import booked_seconds, prices
 from controller.core.naming import LABEL_RUNNER
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Notice, Plan, PlanInput, PoolReport, Result
+from controller.core.runners import Runner
 
 CLOCK_ERROR = 1.0
 """Seconds by which a server's time may be off on our clock, because its ``Date`` header has no fractions."""

@@ -15,20 +15,14 @@ from dataclasses import replace
 
 from controller.core.demand import match_demand, running_jobs, view_queues
 from controller.core.gc import Retire, StrayKey, find_strays, stray_retirements
-from controller.core.lifecycle import (
-    Marked,
-    Track,
-    find_copies,
-    find_marked,
-    halves_of,
-    is_of_pool,
-    join_runners,
-)
+from controller.core.lifecycle import Track
 from controller.core.model import GitHubSource, HFJob, HubAccount, Observation, Pool, WorkflowJob
 from controller.core.money import prices
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
+from controller.core.ownership import Marked, find_marked, halves_of, is_of_pool
 from controller.core.pool_pass import PoolPass, first_memory
 from controller.core.report import Memory, Plan, PlanInput, PoolMemory, PoolReport, Result
+from controller.core.runners import find_copies, join_runners
 
 
 def plan(given: PlanInput) -> Plan:

@@ -13,18 +13,13 @@ from controller.core.backoff import Backoff
 from controller.core.contradictions import duration
 from controller.core.demand import Demand, Room, can_launch, name_jobs
 from controller.core.drained import Awaited, note_empty, what_is_awaited
+from controller.core.effects import Effect
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import LEFT_ALONE, Retire, has_no_job, retire_reason
 from controller.core.groups import missing_group, names_a_group
 from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.labels import nearest
-from controller.core.lifecycle import (
-    CAN_TAKE_A_JOB,
-    Effect,
-    Phase,
-    Runner,
-    Track,
-)
+from controller.core.lifecycle import CAN_TAKE_A_JOB, Phase, Track
 from controller.core.model import (
     Disposition,
     Failure,
@@ -50,6 +45,7 @@ from controller.core.report import (
     Waiting,
 )
 from controller.core.retry import Loss, follow_up, lost_unwatched, recall
+from controller.core.runners import Runner
 from controller.core.suspicion import Check, Divided, Group, Span, Start, Wanted
 from controller.core.text import counted
 from controller.core.variables import refused_variable, variables_seen
@@ -115,7 +111,7 @@ class PoolPass:
         self.live = sum(runner.live for runner in runners)
         self.staying = sum(runner.hf_job is not None and not runner.retiring for runner in runners)
         self._capacity = {
-            r.name: r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.doubtful)
+            r.name: r for r in runners if r.phase in CAN_TAKE_A_JOB and not (r.retiring or r.unconfirmed)
         }
         since = self.memory.draining_since
         if pool.leaving != (since is not None):
@@ -554,7 +550,7 @@ class PoolPass:
         placed = runner.registration is not None or (
             runner.track.lacks_other_half and has_no_job(runner, self.given.snapshot)
         )
-        return runner.fresh and placed and self.given.now >= self._tracks[runner.name].retry_at
+        return runner.undisturbed and placed and self.given.now >= self._tracks[runner.name].retry_at
 
     def _note_surplus(self, since: float | None) -> None:
         if self.memory.surplus_since != since:
@@ -742,7 +738,7 @@ class PoolPass:
         1. A thousand runners are launched and serve short jobs.  2. The lists' lag keeps their intents for a minute more.  3. A
         thousand more jobs come. Planned all the same, their launches would be refused one by one, ten times a second.
         """
-        begun = {runner.name for runner in self.runners if not runner.fresh}
+        begun = {runner.name for runner in self.runners if not runner.undisturbed}
         return max(0, MOST_INTENTS - len(begun | self.intents.open))
 
     def launch(self) -> None:

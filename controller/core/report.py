@@ -8,15 +8,10 @@ from dataclasses import dataclass, field
 from controller.core.backoff import Backoff, Limit
 from controller.core.demand import Demand
 from controller.core.drained import Awaited
+from controller.core.effects import Effect, InFlight
 from controller.core.gc import Retire, StrayKey
 from controller.core.intents import Blocked, PoolIntents
-from controller.core.lifecycle import (
-    Effect,
-    InFlight,
-    Phase,
-    Runner,
-    Track,
-)
+from controller.core.lifecycle import Phase, Track
 from controller.core.model import (
     Failure,
     HFJob,
@@ -29,6 +24,7 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.core.retry import Losses, Rerun, RerunResult
+from controller.core.runners import Runner
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.core.suspicion import Check, Group, Suspicions, Wanted
 

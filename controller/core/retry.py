@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from controller.core.evidence import shows_all_before
-from controller.core.lifecycle import Phase, Runner
+from controller.core.lifecycle import Phase
 from controller.core.model import (
     Disposition,
     Failure,
@@ -29,6 +29,7 @@ from controller.core.model import (
 )
 from controller.core.outcomes import BY_THE_HUB, REPORTED
 from controller.core.reasons import Reason
+from controller.core.runners import Runner
 
 LOOK_AFTER = 60.0
 """Seconds between two looks at a run at first; later a tenth of its wait, up to :data:`LOOK_AT_LEAST`."""

@@ -32,10 +32,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from controller.core.effects import Effect, InFlight
 from controller.core.endings import Endings
 from controller.core.gc import Retire
 from controller.core.intents import Intent
-from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import (
     Failure,
     Flavor,

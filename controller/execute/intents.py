@@ -47,6 +47,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from controller.core.effects import InFlight
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import (
     MOST_INTENTS,
@@ -61,7 +62,6 @@ from controller.core.intents import (
     served_by,
     wrote_nothing_down,
 )
-from controller.core.lifecycle import InFlight
 from controller.core.model import Disposition, Failure, Footprint, Pool, PoolKey, Snapshot
 from controller.core.money import timeout_seconds
 from controller.core.naming import is_named_for

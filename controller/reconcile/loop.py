@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from controller.core.drained import is_left, last_seen_launch
+from controller.core.effects import find_shown
 from controller.core.endings import endings
 from controller.core.hosts import Hosts
 from controller.core.intents import unseen_launches
-from controller.core.lifecycle import find_shown, is_of_pool
 from controller.core.measure import Chronicle, Fact, Seen
 from controller.core.model import (
     Footprint,
@@ -26,6 +26,7 @@ from controller.core.model import (
 )
 from controller.core.money import prices
 from controller.core.overlap import Overlap, find_overlaps
+from controller.core.ownership import is_of_pool
 from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
 from controller.core.status import Instant, build_status, faulted_status, rejected_status

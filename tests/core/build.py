@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from controller.core.drained import ends_by
+from controller.core.effects import Effect, InFlight
 from controller.core.intents import PoolIntents
-from controller.core.lifecycle import Effect, InFlight, Track
+from controller.core.lifecycle import Track
 from controller.core.model import (
     Deadlines,
     Disposition,

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from controller.core.effects import Effect
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import LOST_GRACE, Retire
-from controller.core.lifecycle import Effect, Phase
+from controller.core.lifecycle import Phase
 from controller.core.model import Failure, HFJob, Stage
 from controller.core.reasons import Reason
 from controller.core.report import Memory, Plan, Result

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.core.backoff import Backoff
+from controller.core.effects import Effect
 from controller.core.gc import Retire
-from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.lifecycle import Phase, Track
 from controller.core.model import (
     GitHubSource,
     HFJob,

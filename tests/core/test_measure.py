@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.effects import Effect
 from controller.core.gc import Retire
-from controller.core.lifecycle import Effect
 from controller.core.measure import KEPT_FOR, MOST_REMEMBERED, OTHER, Chronicle, Fact, Measure, Seen
 from controller.core.model import (
     Disposition,

@@ -10,8 +10,9 @@ import pytest
 from controller.api.convert import suspicions
 from controller.core.backoff import POOL as WHOLE_POOL
 from controller.core.backoff import Backoff
+from controller.core.effects import Effect
 from controller.core.gc import Retire
-from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.lifecycle import Phase, Track
 from controller.core.model import (
     HFJob,
     JobLook,

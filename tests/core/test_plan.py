@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from controller.core.backoff import DELAYS, POOL, Backoff
+from controller.core.effects import Effect, InFlight, still_in_flight
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.intents import MOST_INTENTS, PoolIntents
-from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
+from controller.core.lifecycle import Phase
 from controller.core.model import (
     Disposition,
     Failure,

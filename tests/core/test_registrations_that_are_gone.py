@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from controller.core.effects import Effect
 from controller.core.evidence import LIST_LAG
 from controller.core.gc import ENDING_GRACE
-from controller.core.lifecycle import Effect
 from controller.core.model import HFJob, Observation, Pool, Scope, ScopeKind, WorkflowJob
 from controller.core.reasons import Reason
 from controller.core.report import Memory, Plan, Result

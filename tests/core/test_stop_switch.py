@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.demand import can_launch
+from controller.core.effects import Effect
 from controller.core.gc import Retire
-from controller.core.lifecycle import Effect, Phase
+from controller.core.lifecycle import Phase
 from controller.core.plan import plan
 from controller.core.reasons import Reason
 from controller.core.report import Launch, Plan, PlanInput, Result

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.effects import Effect, InFlight
 from controller.core.gc import Retire
-from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import (
     Failure,
     HubAccount,

@@ -17,8 +17,9 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, evidence, gc, lifecycle, pool_pass, suspicion
-from controller.core.lifecycle import Effect, Phase
+from controller.core import backoff, demand, effects, evidence, gc, ownership, pool_pass, suspicion
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
 from controller.core.pool_pass import PoolPass
@@ -124,7 +125,7 @@ def own_everything(patch: pytest.MonkeyPatch) -> None:
         found = origin(name)
         return replace(found, controller=controller_digest("sim")) if found else None
 
-    patch.setattr(lifecycle, "origin", claimed)
+    patch.setattr(ownership, "origin", claimed)
 
 
 def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
@@ -132,13 +133,13 @@ def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    true = lifecycle.still_in_flight
+    true = effects.still_in_flight
 
     def counts(effect: Any, seen: Any, *, shown: bool) -> bool:
         lost = effect.effect is Effect.LAUNCH and effect.settled_at is not None and effect.hf_job is None
         return not lost and true(effect, seen, shown=shown)
 
-    patch.setattr(lifecycle, "still_in_flight", counts)
+    patch.setattr(effects, "still_in_flight", counts)
 
 
 def read_no_intents(patch: pytest.MonkeyPatch) -> None:
@@ -160,7 +161,7 @@ def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
 
 
 def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PoolPass, "_may_retire", lambda self, runner: runner.fresh)
+    patch.setattr(PoolPass, "_may_retire", lambda self, runner: runner.undisturbed)
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
