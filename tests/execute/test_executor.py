@@ -27,7 +27,7 @@ from controller.core.stop_switch import NEVER_READ
 from controller.core.variables import LABEL, VALUE
 from controller.execute.executor import EFFECT_TIMEOUT
 from controller.ports import Fenced, Secret
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tests.core.build import name_of, pool
 from tests.execute.scripted import LOST, REFUSED, World
 

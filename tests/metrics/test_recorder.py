@@ -26,7 +26,7 @@ from controller.core.suspicion import Check, Wanted
 from controller.core.text import text
 from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
 from controller.ports import AccountSight, SourceSight
-from controller.sim.engine import AlwaysLeads
+from controller.simulate.engine import AlwaysLeads
 from tests.core.build import pool, run_plan, snapshot
 
 

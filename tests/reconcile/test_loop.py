@@ -31,7 +31,7 @@ from controller.core.suspicion import Check, Wanted
 from controller.observe.pools import PoolRegistry
 from controller.reconcile.loop import Reconciler, Statuses
 from controller.reconcile.publish import Publisher
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tests.core.build import CONTROLLER, FLAVORS, SERVER, job
 from tests.execute.scripted import World
 from tests.observe.test_pools import body

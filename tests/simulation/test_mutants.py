@@ -31,13 +31,13 @@ from controller.observe.scopes import RegistrationObserver
 from controller.ports import Leadership, Removal, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
-from controller.sim import engine
-from controller.sim.engine import Simulation
-from controller.sim.invariants import INVARIANTS
-from controller.sim.isolation import play_judged as play
-from controller.sim.nemesis import WINDOW
-from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
-from controller.sim.sweep import SCENES
+from controller.simulate import engine
+from controller.simulate.engine import Simulation
+from controller.simulate.invariants import INVARIANTS
+from tests.seeds.isolation import play_judged as play
+from tests.seeds.nemesis import WINDOW
+from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
+from tests.seeds.sweep import SCENES
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
