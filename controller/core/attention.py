@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from controller.core.model import Footprint, GitHubSource, ScopeKind
-from controller.core.report import Plan
+from controller.core.plan import Plan
 from controller.core.suspicion import Check, Wanted
 
 

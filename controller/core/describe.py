@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.core.gc import Retire
+from controller.core.actions import Action, Launch, Retire
 from controller.core.model import Failure, Pool, WorkflowJob
-from controller.core.report import Action, Launch, Notice, Plan, PoolReport
+from controller.core.notices import Notice
+from controller.core.plan import Plan
+from controller.core.report import PoolReport
 from controller.core.runners import Runner
 
 MOST_JOBS = 100

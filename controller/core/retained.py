@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from controller.core.model import HubAccount, Pool, SecretRef, Snapshot
 from controller.core.ownership import is_of_pool
-from controller.core.report import Plan
+from controller.core.plan import Plan
 
 
 def unaccounted(done: Plan, snapshot: Snapshot, pools: Sequence[Pool]) -> set[tuple[HubAccount, str]]:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from controller.core.actions import Launch
 from controller.core.attention import busy_places, busy_repositories, served_runs, to_look_at
 from controller.core.effects import find_shown
 from controller.core.endings import endings
+from controller.core.facts import Fact, Seen
 from controller.core.hosts import Hosts
 from controller.core.intents import unseen_launches
-from controller.core.measure import Chronicle, Fact, Seen
+from controller.core.measure import Chronicle
+from controller.core.memory import Memory
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -25,13 +28,13 @@ from controller.core.model import (
 from controller.core.money import prices
 from controller.core.moved import lives_to_note, note_moved, places_left, places_to_leave
 from controller.core.overlap import Overlap, find_overlaps
-from controller.core.plan import plan
-from controller.core.report import Launch, Memory, Plan, PlanInput
+from controller.core.plan import Plan, plan
 from controller.core.restart import earlier_status_stands
 from controller.core.retained import secrets_of_pools_that_leave, unaccounted
 from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.core.suspicion import Check, Wanted
+from controller.core.view import PlanInput
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
@@ -190,6 +193,7 @@ class Reconciler:
             memory=self._memory,
             switch=self._switch(),
             now=began,
+            began=self._start.mono,
             wall=self._clock.wall(),
             controller_id=self._controller_id,
             entropy=self._token(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.core.model import HFJob, Pool, SecretEnv, SecretRef, Stage
-from controller.core.report import Plan
+from controller.core.plan import Plan
 from controller.core.retained import secrets_of_pools_that_leave, unaccounted
 from tests.core.build import ACCOUNT, elsewhere, hf_job, pool, run_plan, snapshot
 

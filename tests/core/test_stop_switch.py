@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core.actions import Launch, Result, Retire
 from controller.core.demand import can_launch
 from controller.core.effects import Effect
-from controller.core.gc import Retire
 from controller.core.lifecycle import Phase
-from controller.core.plan import plan
+from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Plan, PlanInput, Result
 from controller.core.status import MOST_MESSAGE, Instant, build_status
 from controller.core.stop_switch import (
     MOST_STOPS,
@@ -28,6 +27,7 @@ from controller.core.stop_switch import (
     after_read,
     read_stops,
 )
+from controller.core.view import PlanInput
 from tests.core.build import (
     ACCOUNT,
     CONTROLLER,
