@@ -1,6 +1,7 @@
 """What metrics cost: the page, the time to write it, and what a pass spends on measuring.
 
-In milliseconds of processor time, which is what other work of the process waits for: the page is written in one go.
+In milliseconds of processor time, which is what other work of the process waits for: the
+page is written in one go.
 """
 
 from __future__ import annotations

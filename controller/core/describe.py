@@ -1,7 +1,8 @@
 """The newest plan as JSON, for ``/debug/plan``.
 
-Every field is named here, and none of them can hold a secret: not a pool's environment, not a launch's specification, nothing
-of a Secret but its name. What is added later is not shown until somebody adds it here too.
+Every field is named here, and none of them can hold a secret: not a pool's environment, not a
+launch's specification, nothing of a Secret but its name. What is added later is not shown until
+somebody adds it here too.
 """
 
 from __future__ import annotations
