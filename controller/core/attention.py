@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from controller.core.causes import Check
 from controller.core.model import Footprint, GitHubSource, ScopeKind
+from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
-from controller.core.suspicion import Check, Wanted
 
 
 def busy_places(done: Plan) -> Mapping[Footprint, bool]:

@@ -17,11 +17,11 @@ from controller.core.contradictions import contradictions
 from controller.core.credentials import ends_soon, say_end
 from controller.core.explain import Waiting
 from controller.core.lifecycle import Phase
+from controller.core.losses import summary
 from controller.core.model import Disposition, Failure, Footprint, Pool, RerunState
 from controller.core.overlap import Overlap
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport
-from controller.core.retry import summary
 from controller.core.runners import Runner
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 from controller.core.text import counted, text

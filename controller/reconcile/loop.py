@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from controller.core.actions import Launch
 from controller.core.attention import busy_places, busy_repositories, served_runs, to_look_at
+from controller.core.causes import Check
 from controller.core.effects import find_shown
 from controller.core.endings import endings
 from controller.core.facts import Fact, Seen
@@ -28,12 +29,12 @@ from controller.core.model import (
 from controller.core.money import prices
 from controller.core.moved import lives_to_note, note_moved, places_left, places_to_leave
 from controller.core.overlap import Overlap, find_overlaps
+from controller.core.passed_over import Wanted
 from controller.core.plan import Plan, plan
 from controller.core.restart import earlier_status_stands
 from controller.core.retained import secrets_of_pools_that_leave, unaccounted
 from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
-from controller.core.suspicion import Check, Wanted
 from controller.core.view import PlanInput
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from controller.core.attention import busy_places, busy_repositories, served_runs, to_look_at
+from controller.core.causes import Check
 from controller.core.model import Failure, Scope, ScopeKind
+from controller.core.passed_over import Wanted
 from controller.core.reasons import Reason
-from controller.core.suspicion import Check, Wanted
 from tests.core.build import (
     ACCOUNT,
     FLAVORS,

@@ -8,26 +8,13 @@ from typing import Any
 import pytest
 
 from controller.api.convert import interruptions
+from controller.core.losses import ASK_A_PERSON, AWAITED, LOOK_AFTER, LOOK_AT_LEAST, NAMED_WITHIN, TOLD
 from controller.core.memory import Memory
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
 from controller.core.notices import Notice
 from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.retry import (
-    ASK_A_PERSON,
-    AWAITED,
-    LOOK_AFTER,
-    LOOK_AT_LEAST,
-    NAMED_WITHIN,
-    TOLD,
-    Answer,
-    JobRecord,
-    Rerun,
-    RerunResult,
-    RunRecord,
-    as_the_hub_says,
-    judge,
-)
+from controller.core.retry import Answer, JobRecord, Rerun, RerunResult, RunRecord, as_the_hub_says, judge
 from controller.core.status import Instant, build_status
 from controller.core.view import PlanInput
 

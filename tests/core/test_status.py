@@ -19,6 +19,7 @@ from controller.core.drained import ends_by
 from controller.core.explain import Waiting
 from controller.core.intents import Intent, Term, Written
 from controller.core.lifecycle import Phase
+from controller.core.losses import Losses, Watched
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Failure,
@@ -33,7 +34,6 @@ from controller.core.model import (
     TokenEnd,
 )
 from controller.core.reasons import Reason
-from controller.core.retry import Losses, Watched
 from controller.core.status import CONDITIONS, Instant, build_status, iso, rejected_status
 from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.core.causes import Check
 from controller.core.facts import Fact, Measure
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import (
@@ -20,9 +21,9 @@ from controller.core.model import (
     SecretRef,
     Snapshot,
 )
+from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.suspicion import Check, Wanted
 from controller.core.text import text
 from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
 from controller.ports import AccountSight, SourceSight

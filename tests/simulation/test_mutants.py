@@ -17,7 +17,17 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, effects, evidence, ledger, ownership, suspicion
+from controller.core import (
+    allowance,
+    backoff,
+    demand,
+    effects,
+    evidence,
+    ledger,
+    ownership,
+    passed_over,
+    suspicion,
+)
 from controller.core.effects import Effect
 from controller.core.lifecycle import Phase
 from controller.core.model import Observation
@@ -261,11 +271,11 @@ def try_again_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def suspect_nobody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(suspicion, "_fall_on", lambda *_: None)
+    patch.setattr(passed_over, "_fall_on", lambda *_: None)
 
 
 def start_one_after_the_other(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(suspicion, "next_start", lambda *_, **__: 0.0)
+    patch.setattr(allowance, "next_start", lambda *_, **__: 0.0)
 
 
 def forget_suspicions_at_a_restart(patch: pytest.MonkeyPatch) -> None:
