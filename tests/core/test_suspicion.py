@@ -466,7 +466,10 @@ class TestCauses:
     def test_what_is_in_order_or_could_not_be_looked_up_is_not_said(self) -> None:
         assert find_causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"))) == ([], True)
         assert find_causes(self.CHECK, self.GROUP, self.seen(ended=None)) == ([], False)
-        assert find_causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"), ended=None)) == ([], False)
+        assert find_causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"), ended=None)) == (
+            [],
+            False,
+        )
 
     def test_a_repository_has_no_groups_to_be_looked_up(self) -> None:
         divided = divide(Suspicions(held=(suspicion(),)), [job(1)])
