@@ -29,7 +29,7 @@ from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.plan import Plan
 from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
-from controller.ports import Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered
+from controller.ports import Alone, Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered
 from controller.reconcile.assembly import Controller, Settings, assemble
 from controller.reconcile.loop import Recorder, Statuses
 from controller.simulate.cluster import ApiServer, MemoryCluster
@@ -57,33 +57,6 @@ NAMESPACE = "ci"
 
 SCOPES = ("repo", "admin:org")
 """Of the personal access token."""
-
-
-class AlwaysLeads:
-    """Leadership of a controller that runs alone.
-
-    Args:
-        identity: Of its process.
-    """
-
-    transitions = 0
-
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
-        self.lost = ""
-
-    def holds(self) -> bool:
-        """Return True, until it has found that it is not alone."""
-        return not self.lost
-
-    def led_after(self, moment: float) -> bool | None:
-        """Return None: there is no Lease that could tell."""
-        del moment
-        return None
-
-    def lose(self, why: str) -> None:
-        """Act no more."""
-        self.lost = why
 
 
 class NoRecorder:
@@ -284,7 +257,7 @@ class Simulation:
         clock = clock or self.clock
         self._starts += 1
         incarnation = Incarnation(name=f"controller-{self._starts}", connects_in=self._connects_in)
-        leadership = leadership or AlwaysLeads(incarnation.name)
+        leadership = leadership or Alone(incarnation.name)
         switch = SwitchObserver(self._stop_switch)
         connections = self._connections(incarnation, clock, leadership, meter or Unmetered(), switch)
         controller = assemble(
