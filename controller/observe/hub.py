@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from controller.core.model import Failure, Flavor, HFJob, Observation, Stage
 from controller.core.reasons import Reason
+from controller.observe.failed import still_seen
 from controller.ports import Clock, Hardware, LiveJobs, UpstreamError
 
 INTERVAL = 10.0
@@ -228,11 +229,8 @@ class HubObserver:
 
     def _fail(self, failure: Failure) -> None:
         self._failures += 1
-        if self._seen is None:
-            self._seen = Observation(
-                asked_at=self._clock.mono(), server_time=self._clock.wall(), failure=failure, answered=False
-            )
-        self._seen = replace(self._seen, failure=failure)
+        asked_at, server_time = self._clock.mono(), self._clock.wall()
+        self._seen = still_seen(self._seen, failure, asked_at=asked_at, server_time=server_time)
 
     def _merge(self, listed: Observation[HFJob]) -> Observation[HFJob]:
         """Take in a list; return it as it may be believed."""
@@ -377,8 +375,5 @@ class FlavorObserver:
 
     def _fail(self, failure: Failure) -> None:
         self._failures += 1
-        if self.observation is None:
-            self.observation = Observation(
-                asked_at=self._clock.mono(), server_time=self._clock.wall(), failure=failure, answered=False
-            )
-        self.observation = replace(self.observation, failure=failure)
+        asked_at, server_time = self._clock.mono(), self._clock.wall()
+        self.observation = still_seen(self.observation, failure, asked_at=asked_at, server_time=server_time)
