@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.core.model import GitHubSource, SecretRef, Snapshot, Stage
 from controller.observe.observatory import Observatory
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.core.build import ACCOUNT, REFUSED, SOURCE, hf_job, pool, seen
 
 
