@@ -25,7 +25,8 @@ from controller.core.model import (
 from controller.core.naming import ours
 from controller.core.reasons import Reason
 from controller.core.suspicion import Check, Wanted
-from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
+from controller.observe.flavors import FlavorObserver
+from controller.observe.hub import INTERVAL, HubObserver
 from controller.observe.looks import LookObserver
 from controller.observe.observers import Observers
 from controller.observe.queue import QueueObserver
