@@ -24,7 +24,8 @@ from controller.core.plan import Plan
 from controller.core.reasons import Reason
 from controller.core.suspicion import Check, Wanted
 from controller.core.text import text
-from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
+from controller.metrics.recorder import Metrics
+from controller.metrics.series import FORGET_AFTER, MOST_GONE
 from controller.ports import AccountSight, SourceSight
 from controller.simulate.engine import AlwaysLeads
 from tests.core.build import pool, run_plan, snapshot
