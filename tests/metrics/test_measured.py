@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from controller.core.model import PoolKey
-from controller.metrics.recorder import FORGET_AFTER
+from controller.metrics.series import FORGET_AFTER
 from controller.simulate.engine import NAMESPACE
 from controller.simulate.machine import Boot
 from hf_runner_simulators.hub.job import Stage

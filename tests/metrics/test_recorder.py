@@ -25,7 +25,8 @@ from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 from controller.core.text import text
-from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
+from controller.metrics.recorder import Metrics
+from controller.metrics.series import FORGET_AFTER, MOST_GONE
 from controller.ports import AccountSight, Alone, SourceSight
 from tests.core.build import pool, run_plan, snapshot
 
