@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.core.model import PoolKey
 from controller.reconcile.loop import INTERVAL
 from controller.simulate.engine import GITHUB, HUB
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.model import Scope
 from hf_runner_simulators.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
@@ -29,7 +29,7 @@ def mallory(scene: Scene) -> None:
     """Let a team move in that shares nothing but this controller: an owner, an App, an HF account, Secrets and a pool of its own."""
     sim = scene.sim
     sim.github.accounts.add_repository("mallory/x")
-    app = sim.github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+    app = sim.github.accounts.add_app(public_key=public_key_of(private_key()))
     sim.github.accounts.install(app.id, "mallory")
     sim.hub.setup(
         {
@@ -37,7 +37,7 @@ def mallory(scene: Scene) -> None:
             "namespaces": {"mallory": {"type": "org", "credits": 100.0}},
         }
     )
-    sim.cluster.set_secret("mallory", "gh", {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY})
+    sim.cluster.set_secret("mallory", "gh", {"appId": str(app.id), "privateKey": private_key()})
     sim.cluster.set_secret("mallory", "hf", {"token": "hf_mallory"})
     sim.cluster.apply(
         {
