@@ -1,7 +1,8 @@
-"""How many requests watching costs, with idle repositories and with jobs: an hour in virtual time, in seconds.
+"""How many requests watching costs, with idle repositories and with jobs: an hour in
+virtual time, in seconds.
 
-The whole controller less kopf, with its real clients, against the simulated services (``controller/simulate/engine.py``); GitHub's
-with the limits of github.com.
+The whole controller less kopf, with its real clients, against the simulated services
+(``controller/simulate/engine.py``); GitHub's with the limits of github.com.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.core.gc import Retire
+from controller.core.actions import Retire
 from controller.core.hosts import Hosts
-from controller.core.report import Plan as ActionPlan
+from controller.core.plan import Plan as ActionPlan
 from controller.simulate.check import Judge
 from controller.simulate.engine import GITHUB, HUB, NoRecorder, Process, Simulation
 from controller.simulate.invariants import INTERNAL, Violation

@@ -1,4 +1,6 @@
-"""Hosts that the controller may send no credentials to, in the whole controller: judged by what reaches the services."""
+"""Hosts that the controller may send no credentials to, in the whole controller: judged by
+what reaches the services.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""HF Jobs that end under a workflow job: told, and run again where the pool asks for it; never twice, never against a person."""
+"""HF Jobs that end under a workflow job: told, and run again where the pool asks for it; never
+twice, never against a person.
+"""
 
 from __future__ import annotations
 

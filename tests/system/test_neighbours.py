@@ -1,4 +1,4 @@
-"""One pool's trouble is no other pool's (invariant 10)."""
+"""One pool's trouble is no other pool's (docs/invariants.md#isolation)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def test_a_missing_hub_secret_hides_the_hardware_from_nobody_else() -> None:
 
 
 def mallory(scene: Scene) -> None:
-    """Let a team move in that shares nothing but this controller: an owner, an App, an HF account, Secrets and a pool of its own."""
+    """Let a team move in that shares nothing but this controller: an owner, an App, an HF account,
+    Secrets and a pool of its own.
+    """
     sim = scene.sim
     sim.github.accounts.add_repository("mallory/x")
     app = sim.github.accounts.add_app(public_key=public_key_of(private_key()))

@@ -773,7 +773,9 @@ def test_without_the_api_server_nothing_is_launched_and_that_is_told_once_it_is_
 
 @pytest.mark.parametrize("end", ["crash", "stop"])
 def test_a_controller_that_follows_one_whose_runners_have_ended_launches_at_once(end: str) -> None:
-    """No list ever shows those runners to it: they served short jobs, and their intents are still in the pool's status."""
+    """No list ever shows those runners to it: they served short jobs, and their intents are
+    still in the pool's status.
+    """
 
     async def act(scene: Scene) -> None:
         t4(scene, maxRunners=2)

@@ -155,7 +155,8 @@ class World:
 async def open_world(
     repositories: Sequence[str], *, boot: Callable[[Run], Boot] = lambda _: Boot(seconds=0.3)
 ) -> AsyncIterator[World]:
-    """Serve both services while the context is open, with an App that is installed on the owner of the repositories.
+    """Serve both services while the context is open, with an App that is installed on the
+    owner of the repositories.
 
     Args:
         repositories: Of the owner.
