@@ -39,7 +39,7 @@ from hf_runner_simulators.doors import Incarnation, SimTransport, SimTransport2
 from hf_runner_simulators.exchange import Exchange, Latency
 from hf_runner_simulators.faults import Nemesis
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.http import Site
 from hf_runner_simulators.hub.http import HubSite
@@ -171,7 +171,7 @@ class Simulation:
         """
         for name in repositories:
             self.github.accounts.add_repository(name)
-        app = self.github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+        app = self.github.accounts.add_app(public_key=public_key_of(private_key()))
         for owner in sorted({name.partition("/")[0] for name in repositories}):
             self.github.accounts.install(app.id, owner)
         self.hub.setup(
@@ -180,7 +180,7 @@ class Simulation:
                 "namespaces": {"acme": {"type": "org", "credits": credits_usd}},
             }
         )
-        secret = {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY}
+        secret = {"appId": str(app.id), "privateKey": private_key()}
         if token is not None:
             self.github.accounts.add_user("robot")
             self.github.access.add_user_token(token, "robot", scopes=SCOPES)

@@ -25,7 +25,7 @@ from controller.simulate.tally import Happened, Tally
 from controller.simulate.workload import Arrival, arrivals
 from hf_runner_simulators.faults import Call, Fault
 from hf_runner_simulators.github.accounts import APP_PERMISSIONS
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.model import JobSpec, Scope, WorkflowJob
 from hf_runner_simulators.hub.job import Phase, Stage
 from hf_runner_simulators.hub.running import Run
@@ -180,7 +180,7 @@ class _Stage:
             accounts.add_repository(repository)
         reruns = any(pool.retry_interrupted for pool in pools)
         app = accounts.add_app(
-            public_key=public_key_of(TEST_PRIVATE_KEY),
+            public_key=public_key_of(private_key()),
             permissions={**APP_PERMISSIONS, "actions": "write" if reruns else "read"},
         )
         for login in sorted(sim.github.store.owners):
@@ -205,7 +205,7 @@ class _Stage:
         )
         secrets: defaultdict[SecretRef, dict[str, str]] = defaultdict(dict)
         for pool in pools:
-            secrets[pool.source.secret] |= {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY}
+            secrets[pool.source.secret] |= {"appId": str(app.id), "privateKey": private_key()}
             secrets[pool.hub.secret] |= {"token": HUB_TOKEN}
             for variable in pool.template.secret_env:
                 secrets[variable.secret].setdefault(variable.key, "simulated")

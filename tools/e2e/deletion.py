@@ -8,7 +8,7 @@ from typing import Any
 
 from tools.e2e.cluster import StoryError, until
 from tools.e2e.services import OWNER
-from tools.e2e.stage import POOLS, SYSTEM, TENANT, merged
+from tools.e2e.story_base import POOLS, SYSTEM, TENANT, merged
 from tools.e2e.upgrade import Upgrades
 
 _RUNS = 15.0

@@ -8,7 +8,7 @@ from typing import Any
 from tools.e2e.cluster import Helm, StoryError, until
 from tools.e2e.deletion import Deletions
 from tools.e2e.services import GITHUB_PORT, HUB_PORT, manifests
-from tools.e2e.stage import (
+from tools.e2e.story_base import (
     CHART,
     CRD,
     GITHUB_SECRET,
@@ -70,7 +70,7 @@ class Story(Deletions):
             for name in NAMESPACES
         ]
         self._kubectl.apply(*labelled)
-        self._kubectl.apply(*manifests(SERVICES, self._image))
+        self._kubectl.apply(*manifests(SERVICES, self._simulators))
         self._services.wait()
         self._services.set_up(REPOSITORIES)
         self._values = {

@@ -18,7 +18,7 @@ from controller.core.evidence import LIST_LAG
 from tools.e2e.before import Version
 from tools.e2e.cluster import Helm, Kubectl, StoryError, until
 from tools.e2e.services import Launch, Truth
-from tools.e2e.stage import (
+from tools.e2e.story_base import (
     CHART,
     CRD,
     FOREVER,
@@ -29,7 +29,7 @@ from tools.e2e.stage import (
     RELEASE,
     SYSTEM,
     TENANT,
-    Stage,
+    StoryBase,
     image_values,
     merged,
 )
@@ -71,8 +71,8 @@ class Former:
     image: str
 
 
-class Upgrades(Stage):
-    """A stage on which the version before stands, too.
+class Upgrades(StoryBase):
+    """What the acts have at hand where the version before is there, too.
 
     Args:
         former: That version; None if there is none.
@@ -84,10 +84,11 @@ class Upgrades(Stage):
         kubectl: Kubectl,
         helms: list[str],
         image: str,
+        simulators: str,
         say: Callable[[str], None],
         former: Former | None = None,
     ) -> None:
-        super().__init__(kubectl=kubectl, helms=helms, image=image, say=say)
+        super().__init__(kubectl=kubectl, helms=helms, image=image, simulators=simulators, say=say)
         self._former = former
 
     def _acts_of_versions(self) -> list[Callable[[], None]]:

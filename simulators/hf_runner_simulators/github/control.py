@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hf_runner_simulators.github.errors import ListenerRefused, Refusal
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.model import ForkApproval, JobSpec, Level, Scope, WorkflowJob
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.http import Request, Response, Router, json_response
@@ -264,7 +264,7 @@ class Control:
         return {"id": self._world.accounts.add_group(scope, group.name, **values).id, "name": group.name}
 
     def _add_app(self, wanted: _App) -> dict[str, Any]:
-        key = wanted.private_key or TEST_PRIVATE_KEY
+        key = wanted.private_key or private_key()
         more: dict[str, Any] = {} if wanted.permissions is None else {"permissions": wanted.permissions}
         app = self._world.accounts.add_app(public_key=public_key_of(key), slug=wanted.slug, **more)
         rows = [self._world.accounts.install(app.id, **dict(row)) for row in wanted.installations]
