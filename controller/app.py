@@ -39,7 +39,7 @@ from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
 from controller.adapters.kube.stop_switch import KubernetesStopSwitch, SwitchName
 from controller.api.crd import missing_fields
-from controller.api.status import NEVER_SEEN
+from controller.api.status.model import NEVER_SEEN
 from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
 from controller.core.naming import label_value
 from controller.core.reasons import Reason

@@ -14,7 +14,7 @@ from controller.api.generated import write_or_check
 from controller.api.runnerpool import GROUP, KIND, PLURAL, VERSION
 from controller.api.schema import structural
 from controller.api.spec import RunnerPoolSpec
-from controller.api.status import NEVER_SEEN, RunnerPoolStatus
+from controller.api.status.model import NEVER_SEEN, RunnerPoolStatus
 
 NAME = f"{PLURAL}.{GROUP}"
 FILE_NAME = f"{GROUP}_{PLURAL}.yaml"

@@ -20,7 +20,7 @@ from controller.adapters.kube.client import Client, KubernetesError, connect, pa
 from controller.adapters.kube.pools import list_pools
 from controller.api.duration import seconds
 from controller.api.runnerpool import DRAIN_ANNOTATION, FINALIZER
-from controller.api.status import NEVER_SEEN
+from controller.api.status.model import NEVER_SEEN
 from controller.cli.terminal import say, say_lines
 from controller.core.model import PoolKey
 from controller.core.text import text

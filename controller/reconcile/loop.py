@@ -6,8 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
+from controller.api.status.build import build_status, faulted_status, rejected_status
+from controller.api.status.changes import QUIET
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import Instant
+from controller.core.conditions import ConditionType
 from controller.core.drained import is_left, last_seen_launch
 from controller.core.endings import endings
 from controller.core.hosts import Hosts
@@ -28,14 +33,13 @@ from controller.core.money import prices
 from controller.core.overlap import Overlap, find_overlaps
 from controller.core.plan import plan
 from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
-from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.core.suspicion import Check, Wanted
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
 from controller.ports import Clock, Leadership
-from controller.reconcile.publish import QUIET, Publisher
+from controller.reconcile.publish import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ SETTLE = 60.0
 BREATH = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
 
-Statuses = dict[str, tuple[PoolKey, Mapping[str, Any]]]
+Statuses = dict[str, tuple[PoolKey, RunnerPoolStatus]]
 """Statuses by pool uid."""
 
 
@@ -89,8 +93,8 @@ class Recorder(Protocol):
     def measured(self, facts: Sequence[Fact]) -> None:
         """Count and time what a pass has seen happen."""
 
-    def judged(self, statuses: Statuses) -> None:
-        """Take over the statuses that people see from now on, by pool uid."""
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
+        """Take over which conditions people see from now on."""
 
     def intended(self, pool: PoolKey, seconds: float) -> None:
         """Record how long it took to write launches down."""
@@ -316,7 +320,7 @@ class Reconciler:
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
         statuses: Statuses = {}
 
-        def add(key: PoolKey, uid: str, build: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> bool:
+        def add(key: PoolKey, uid: str, build: Callable[[RunnerPoolStatus], RunnerPoolStatus]) -> bool:
             """Build one status on the previous one; whatever goes wrong with it keeps nobody else's from being written."""
             try:
                 statuses[uid] = (key, build(self._publisher.previous(uid)))
@@ -336,7 +340,10 @@ class Reconciler:
             )
             if not add(report.pool.key, uid, lambda previous, build=build: build(previous=previous)):  # type: ignore[misc]
                 # What it said before may be what is wrong with it.
-                statuses[uid] = (report.pool.key, faulted_status(report.pool, previous={}, wall=now.wall))
+                statuses[uid] = (
+                    report.pool.key,
+                    faulted_status(report.pool, previous=RunnerPoolStatus(), wall=now.wall),
+                )
         for pool in self._registry.pools:
             if pool.uid in done.faults:
                 add(
@@ -358,10 +365,12 @@ class Reconciler:
                     report=done.reports.get(rejected.uid),
                 ),
             )
-        stands = {
-            uid: (key, self._publisher.previous(uid)) for uid, (key, _) in statuses.items() if uid in early
-        }
-        self._recorder.judged({**statuses, **stands})
+        self._recorder.judged(
+            {
+                key: (self._publisher.previous(uid) if uid in early else status).truths()
+                for uid, (key, status) in statuses.items()
+            }
+        )
         await self._publisher.publish(statuses, later=early)
 
     def _too_early(self, report: PoolReport) -> bool:
@@ -372,7 +381,7 @@ class Reconciler:
         """
         if report.observed or self._publisher.has_spoken(report.pool.uid):
             return False
-        said = self._publisher.previous(report.pool.uid).get("observedGeneration")
+        said = self._publisher.previous(report.pool.uid).observed_generation
         young = self._clock.mono() - self._start.mono < SETTLE
         return said == report.pool.generation and young
 

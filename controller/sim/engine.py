@@ -23,6 +23,7 @@ from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.intents import KubernetesIntents
 from controller.api.runnerpool import DRAIN_ANNOTATION
+from controller.core.conditions import ConditionType
 from controller.core.hosts import Hosts
 from controller.core.measure import Fact
 from controller.core.model import GitHubSource, HubAccount, PoolKey
@@ -31,7 +32,7 @@ from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
 from controller.ports import Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered
 from controller.reconcile.assembly import Controller, Settings, assemble
-from controller.reconcile.loop import Recorder, Statuses
+from controller.reconcile.loop import Recorder
 from controller.sim.clock import EPOCH, LoopClock
 from controller.sim.cluster import ApiServer, MemoryCluster
 from controller.sim.doors import Incarnation, SimTransport, SimTransport2
@@ -95,7 +96,7 @@ class NoRecorder:
     def measured(self, facts: Sequence[Fact]) -> None:
         """Ignore what happened."""
 
-    def judged(self, statuses: Statuses) -> None:
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
         """Ignore what people see."""
 
     def intended(self, pool: PoolKey, seconds: float) -> None:

@@ -13,7 +13,7 @@ from kubernetes import client
 
 from controller.api.crd import crd
 from controller.api.runnerpool import GROUP, PLURAL, VERSION, RunnerPool
-from controller.api.status import (
+from controller.api.status.model import (
     Backoff,
     Condition,
     Cost,

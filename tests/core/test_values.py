@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.adapters.huggingface.bootstrap import EXIT_CODES
+from controller.api.status.values import dollars, iso
 from controller.core.backoff import POOL, Backoff, after_failure, choose_flavors, key_of
 from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
 from controller.core.model import Deadlines, Disposition, Failure, Pool, PoolKey, Stage
@@ -27,7 +28,6 @@ from controller.core.naming import (
 from controller.core.outcomes import EXIT_REASONS, ended_because
 from controller.core.overlap import COMMON, find_overlaps
 from controller.core.reasons import Reason
-from controller.core.status import dollars, iso
 
 from .build import OUTAGE, SERVER, hf_job, pool, started
 
