@@ -334,20 +334,22 @@ def conditions(
         wall: Epoch seconds.
     """
     before = {condition.type: condition for condition in previous}
-    now = iso(wall)
-    found = []
-    for aspect in aspects:
-        known = before.get(aspect.type)
-        found.append(
-            Condition(
-                type=aspect.type,
-                status=aspect.status,
-                observed_generation=generation,
-                last_transition_time=known.last_transition_time
-                if known is not None and known.status == aspect.status
-                else now,
-                reason=aspect.reason,
-                message=text(aspect.message, MOST_MESSAGE),
-            )
-        )
-    return found
+    return [_condition(aspect, before.get(aspect.type), generation, wall) for aspect in aspects]
+
+
+def _condition(aspect: Aspect, known: Condition | None, generation: int, wall: float) -> Condition:
+    message = text(aspect.message, MOST_MESSAGE)
+    if known is None or known.status != aspect.status:
+        since = iso(wall)
+    elif (known.reason, known.message, known.observed_generation) == (aspect.reason, message, generation):
+        return known  # most are as before, and checking a new one is what a status costs most
+    else:
+        since = known.last_transition_time
+    return Condition(
+        type=aspect.type,
+        status=aspect.status,
+        observed_generation=generation,
+        last_transition_time=since,
+        reason=aspect.reason,
+        message=message,
+    )
