@@ -60,6 +60,7 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/python -m controller.api.crd --check crds
 	$(BIN)/python -m controller.api.crd --check charts/hf-runner-controller/files/crds
 	$(BIN)/python -m tools.chart_schema --check

@@ -36,7 +36,6 @@ from .build import (
 P = pool(max_runners=1)
 NAME = name_of(P)
 AT_WORK = {"phase": Phase.BUSY, "since": NOW - 60, "online_at": NOW - 90, "taken_at": NOW - 60}
-KILLED = "Job failed with exit code: 137. Reason: OOMKilled"
 
 
 def ended(code: int = 0, **changes: Any) -> HFJob:

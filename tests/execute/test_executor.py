@@ -25,7 +25,7 @@ from controller.core.report import Result
 from controller.core.retry import Rerun
 from controller.core.stop_switch import NEVER_READ
 from controller.core.variables import LABEL, VALUE
-from controller.execute.executor import EFFECT_TIMEOUT
+from controller.execute.guards import EFFECT_TIMEOUT
 from controller.ports import Fenced, Secret
 from controller.sim.loop import run_virtual
 from tests.core.build import name_of, pool

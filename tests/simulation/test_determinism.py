@@ -52,14 +52,14 @@ def test_a_run_is_replayed_from_the_ids_of_its_faults_alone() -> None:
 def test_a_failure_prints_the_command_that_replays_it_and_is_shortened_to_what_matters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from controller.execute.executor import Executor
+    from controller.execute.launch import Launcher
 
     async def undo(
-        self: Executor, github: object, hub: object, pool: object, jit: object, *_: object
+        self: Launcher, github: object, hub: object, pool: object, jit: object, *_: object
     ) -> None:
         await self._undo_registration(github, pool, jit.registration.name, jit)  # type: ignore[arg-type,attr-defined]
 
-    monkeypatch.setattr(Executor, "_look_for_launched", undo)
+    monkeypatch.setattr(Launcher, "_find_launched", undo)
     lost = "lost_answer:POST /api/jobs/{namespace}#1"
     failed = play(replace(SCENES["a burst"], forced=frozenset({lost})))
     assert failed.violations[0].invariant == "once"

@@ -23,9 +23,12 @@ from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
 from controller.core.pool_pass import PoolPass
 from controller.core.retry import Judgement
-from controller.execute import executor, rerun
+from controller.execute import executor, launch, rerun
 from controller.execute.executor import Executor
+from controller.execute.guards import Permission
+from controller.execute.intent_writer import IntentWriter
 from controller.execute.intents import IntentLog
+from controller.execute.launch import Launcher
 from controller.observe.pools import PoolRegistry
 from controller.observe.scopes import RegistrationObserver
 from controller.ports import Leadership, Removal, UpstreamError
@@ -53,15 +56,15 @@ def forced(scene: Plan, *faults: str) -> Plan:
 
 # ------------------------------------------------------------------------------------------------- what is switched off
 def cancel_before_deregistering(patch: pytest.MonkeyPatch) -> None:
-    async def retire(self: Any, action: Any) -> None:
+    async def retire(action: Any, *, connections: Any, **_: object) -> bool:
         if action.hf_job_id is not None:
-            await self._connections.hub(action.account).cancel(action.hf_job_id)
+            await connections.hub(action.account).cancel(action.hf_job_id)
         if action.registration_id is not None:
-            await self._connections.github(action.scope.source).deregister(
-                action.scope.scope, action.registration_id
-            )
+            github = connections.github(action.scope.source)
+            await github.deregister(action.scope.scope, action.registration_id)
+        return False
 
-    patch.setattr(Executor, "_retire", retire)
+    patch.setattr(executor, "retire", retire)
 
 
 def take_busy_for_gone(patch: pytest.MonkeyPatch) -> None:
@@ -92,7 +95,7 @@ def launch_again_without_looking(patch: pytest.MonkeyPatch) -> None:
     async def look(*_: Any) -> None:
         return None
 
-    patch.setattr(Executor, "_look_for_launched", look)
+    patch.setattr(Launcher, "_find_launched", look)
 
 
 def retry_blindly(patch: pytest.MonkeyPatch) -> None:
@@ -146,7 +149,7 @@ def read_no_intents(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         PoolRegistry, "written_at_first_sight", lambda self, uid: replace(true(self, uid), intents=())
     )
-    patch.setattr(IntentLog, "_judge", lambda *_: None)  # which would find them at the first write
+    patch.setattr(IntentWriter, "_judge", lambda *_: None)  # which would find them at the first write
 
 
 def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
@@ -179,7 +182,7 @@ def unfenced(_: Leadership, **__: object) -> Hook:
 
 
 def act_without_the_lease(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Executor, "_may_act", lambda self: None)
+    patch.setattr(Permission, "to_act", lambda self: None)
     patch.setattr(engine, "fence", unfenced)
 
 
@@ -217,18 +220,18 @@ def collect_no_orphans(patch: pytest.MonkeyPatch) -> None:
 
 
 def let_hf_jobs_run_for_a_week(patch: pytest.MonkeyPatch) -> None:
-    true = executor.launch_spec
-    patch.setattr(executor, "launch_spec", lambda *a, **k: replace(true(*a, **k), timeout=7 * 86_400))
+    true = launch.launch_spec
+    patch.setattr(launch, "launch_spec", lambda *a, **k: replace(true(*a, **k), timeout=7 * 86_400))
 
 
 def put_the_secret_into_the_environment(patch: pytest.MonkeyPatch) -> None:
-    true = executor.launch_spec
+    true = launch.launch_spec
 
     def leaking(*arguments: Any, **more: Any) -> Any:
         spec = true(*arguments, **more)
         return replace(spec, environment={**spec.environment, "JIT": more["jit"].encoded})
 
-    patch.setattr(executor, "launch_spec", leaking)
+    patch.setattr(launch, "launch_spec", leaking)
 
 
 def draw_names_alike_in_every_pass(patch: pytest.MonkeyPatch) -> None:
