@@ -8,13 +8,15 @@ from typing import Any
 
 from controller.api.address import github_target
 from controller.api.duration import seconds
-from controller.api.runnerpool import DRAIN_ANNOTATION, RunnerPool
-from controller.api.spec import GitHub, RunnerPoolSpec
+from controller.api.runnerpool import RunnerPool
+from controller.api.spec.github import GitHub
+from controller.api.spec.pool import RunnerPoolSpec
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.stored import footprints, written
 from controller.api.status.values import moment
 from controller.core import model
 from controller.core.labels import full_pattern, normalized
+from controller.core.resource import DRAIN_ANNOTATION
 
 
 def to_pool(obj: Mapping[str, Any], *, allow_http: bool) -> model.Pool:

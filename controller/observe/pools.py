@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from controller.api.convert import stand_in, to_pool
-from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
+from controller.api.runnerpool import InvalidPool
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.stored import (
     bounds,
@@ -28,6 +28,7 @@ from controller.core.hosts import Hosts
 from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.reasons import Reason
+from controller.core.resource import DRAIN_ANNOTATION
 
 log = logging.getLogger(__name__)
 

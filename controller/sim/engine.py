@@ -22,12 +22,12 @@ from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.intents import KubernetesIntents
-from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.core.conditions import ConditionType
 from controller.core.hosts import Hosts
 from controller.core.measure import Fact
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.report import Plan
+from controller.core.resource import DRAIN_ANNOTATION
 from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
 from controller.ports import Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered

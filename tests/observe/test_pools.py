@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.api.status.build import build_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.stored import write_down
@@ -20,6 +19,7 @@ from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.intents import Intent, Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.money import timeout_seconds
+from controller.core.resource import DRAIN_ANNOTATION
 from controller.observe.pools import PoolRegistry
 from tests.core.build import NOW, SERVER, run_plan, snapshot
 

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from controller.adapters.kube.client import GROUP, PLURAL, Client, path_of
+from controller.adapters.kube.client import Client, path_of
 from controller.adapters.kube.stop_switch import OF_VALUES
 from controller.api.status.values import MOST_MESSAGE
 from controller.core.model import SecretRef
+from controller.core.resource import GROUP, PLURAL
 from controller.core.text import text
 from controller.ports import UpstreamError
 
