@@ -13,8 +13,8 @@ from dataclasses import replace
 from controller.api.status.changes import Due, Published, due, transition
 from controller.api.status.model import RunnerPoolStatus
 from controller.core.model import PoolKey
+from controller.core.notices import Notice
 from controller.core.reasons import Reason
-from controller.core.report import Notice
 from controller.ports import Clock, Events, StatusWriter, UpstreamError
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from controller.api.runnerpool import RunnerPool
 from controller.api.spec.pool import RunnerPoolSpec
 from controller.core.labels import hosted, normalized
 from controller.core.resource import GROUP, PLURAL, VERSION
-from controller.sim.hub.flavors import FLAVORS
+from hf_runner_simulators.hub.flavors import FLAVORS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/pool.yaml"))

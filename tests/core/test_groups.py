@@ -7,10 +7,11 @@ from dataclasses import replace
 from controller.api.status.build import build_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.values import Instant
+from controller.core.actions import Launch
 from controller.core.groups import MOST_NAMES
 from controller.core.model import Observation, Pool, RunnerGroup, Scope, ScopeKind, Snapshot
 from controller.core.reasons import Reason
-from controller.core.report import Launch, PoolReport
+from controller.core.report import PoolReport
 from tests.core.build import NOW, OUTAGE, SERVER, SOURCE, job, pool, run_plan, seen, snapshot
 
 GPU = RunnerGroup(id=2, name="GPU runners")

@@ -12,6 +12,7 @@ from controller.api.status.build import build_status, rejected_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.stored import read_status
 from controller.api.status.values import Instant
+from controller.core.actions import Launch, Result
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import (
     MOST_TERMS,
@@ -27,9 +28,10 @@ from controller.core.intents import (
     unseen_launches,
     wrote_nothing_down,
 )
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Failure, HFJob, Observation, SecretRef, Snapshot, Stage
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 
 from .build import (
     NOW,

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from controller.api.status.build import build_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.values import Instant
+from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import Backoff
-from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     GitHubSource,
     HFJob,
@@ -32,7 +33,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.overlap import find_overlaps
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
+from controller.core.plan import Plan
 
 from .build import (
     ACCOUNT,

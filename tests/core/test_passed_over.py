@@ -11,10 +11,11 @@ from controller.api.status.build import build_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.stored import read_status, suspicions
 from controller.api.status.values import Instant
+from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import POOL as WHOLE_POOL
 from controller.core.backoff import Backoff
-from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     HFJob,
     JobLook,
@@ -24,8 +25,8 @@ from controller.core.model import (
     Stage,
     SuspicionLevel,
 )
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS, Suspicion, Suspicions
 from tests.core.build import (
     NOW,

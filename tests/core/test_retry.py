@@ -11,10 +11,11 @@ from controller.api.status.build import build_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.stored import interruptions, read_status
 from controller.api.status.values import Instant
+from controller.core.memory import Memory
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
-from controller.core.plan import plan
+from controller.core.notices import Notice
+from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Notice, Plan, PlanInput
 from controller.core.retry import (
     ASK_A_PERSON,
     AWAITED,
@@ -30,6 +31,7 @@ from controller.core.retry import (
     as_the_hub_says,
     judge,
 )
+from controller.core.view import PlanInput
 
 from .build import (
     CONTROLLER,

@@ -20,8 +20,10 @@ from controller.api.status.values import Instant, iso
 from controller.core.backoff import POOL, Backoff
 from controller.core.conditions import ConditionType
 from controller.core.drained import ends_by
+from controller.core.explain import Waiting
 from controller.core.intents import Intent, Term, Written
 from controller.core.lifecycle import Phase
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Failure,
     Interruption,
@@ -35,7 +37,6 @@ from controller.core.model import (
     TokenEnd,
 )
 from controller.core.reasons import Reason
-from controller.core.report import Memory, PoolMemory, Waiting
 from controller.core.retry import Losses, Watched
 from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from controller.api.status.build import build_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.values import MOST_MESSAGE, Instant
+from controller.core.actions import Launch, Result, Retire
 from controller.core.demand import can_launch
-from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase
-from controller.core.plan import plan
+from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Plan, PlanInput, Result
 from controller.core.stop_switch import (
     MOST_STOPS,
     MOST_WHY,
@@ -29,6 +28,7 @@ from controller.core.stop_switch import (
     after_read,
     read_stops,
 )
+from controller.core.view import PlanInput
 from tests.core.build import (
     ACCOUNT,
     CONTROLLER,

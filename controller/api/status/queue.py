@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from controller.api.status.model import Counts, Waiting
 from controller.api.status.values import MOST_MESSAGE, MOST_WAITING, Instant, iso
-from controller.core import report as core
+from controller.core import explain
 from controller.core.lifecycle import Phase
 from controller.core.reasons import Reason
+from controller.core.report import PoolReport
 from controller.core.text import text
 
 
-def counts(report: core.PoolReport) -> Counts:
+def counts(report: PoolReport) -> Counts:
     """Return workflow jobs that wait, and runners by phase."""
     phases = Counter(runner.phase for runner in report.runners)
     starting = phases[Phase.REGISTERED] + phases[Phase.SCHEDULING] + phases[Phase.STARTING]
@@ -32,14 +33,14 @@ def counts(report: core.PoolReport) -> Counts:
     )
 
 
-def queue(waiting: Sequence[core.Waiting], start: Instant) -> list[Waiting]:
+def queue(waiting: Sequence[explain.Waiting], start: Instant) -> list[Waiting]:
     """Return why queued jobs wait: one entry for each reason, since the list is a map by reason.
 
     Args:
         waiting: What the plan says; several may have the same reason.
         start: Ties the monotonic clock to the wall clock.
     """
-    by_reason: dict[Reason, list[core.Waiting]] = {}
+    by_reason: dict[Reason, list[explain.Waiting]] = {}
     for one in waiting:
         by_reason.setdefault(one.reason, []).append(one)
     found = []
@@ -56,7 +57,7 @@ def queue(waiting: Sequence[core.Waiting], start: Instant) -> list[Waiting]:
     return found
 
 
-def _sentences(one: core.Waiting, start: Instant) -> str:
+def _sentences(one: explain.Waiting, start: Instant) -> str:
     if one.until is None:
         return one.message
     return f"{one.message} The next try is at {start.iso(one.until)}."
