@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.adapters.kube.client import KubernetesError
+from controller.api.status.values import iso
 from controller.core.model import Disposition, Failure, PoolKey, SecretRef
 from controller.core.reasons import Reason
-from controller.core.status import iso
 from controller.ports import Clock, Secret, UpstreamError
 from hf_runner_simulators.doors import Incarnation
 

@@ -22,16 +22,17 @@ from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.intents import KubernetesIntents
-from controller.api.runnerpool import DRAIN_ANNOTATION
+from controller.core.conditions import ConditionType
 from controller.core.facts import Fact
 from controller.core.hosts import Hosts
 from controller.core.model import GitHubSource, HubAccount, PoolKey
 from controller.core.plan import Plan
+from controller.core.resource import DRAIN_ANNOTATION
 from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
 from controller.ports import Alone, Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered
 from controller.reconcile.assembly import Controller, Settings, assemble
-from controller.reconcile.loop import Recorder, Statuses
+from controller.reconcile.loop import Recorder
 from controller.simulate.cluster import ApiServer, MemoryCluster
 from controller.simulate.machine import Boot, RunnerMachine
 from hf_runner_simulators.clock import EPOCH, LoopClock
@@ -68,7 +69,7 @@ class NoRecorder:
     def measured(self, facts: Sequence[Fact]) -> None:
         """Ignore what happened."""
 
-    def judged(self, statuses: Statuses) -> None:
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
         """Ignore what people see."""
 
     def intended(self, pool: PoolKey, seconds: float) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.core.causes import Check
+from controller.core.conditions import ConditionType
 from controller.core.facts import Fact, Measure
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import (
@@ -184,10 +186,8 @@ def test_a_pool_whose_gauges_cannot_be_read_hides_no_other(caplog: pytest.LogCap
     done = planned(bad, good)
     broken = replace(done.reports[bad.uid], pool=replace(bad, max_runners="many"))  # type: ignore[arg-type]
     metrics.passed(replace(done, reports={**done.reports, bad.uid: broken}), 0.001)
-    # A status that somebody else wrote: a condition without its status, and a type that is none of ours.
-    odd = {"conditions": [{"type": "Ready"}, {"type": "\x1b[2J", "status": "True"}]}
-    fine = {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Invented", "status": "True"}]}
-    metrics.judged({bad.uid: (bad.key, odd), good.uid: (good.key, fine)})
+    odd: Any = {ConditionType.READY: "no number"}
+    metrics.judged({bad.key: odd, good.key: {ConditionType.READY: True}})
     page = metrics.text().decode()
     assert 'hfrunners_pool_max_runners{namespace="ci",pool="p2"} 4.0' in page
     shown = [line for line in page.splitlines() if line.startswith("hfrunners_pool_condition{")]

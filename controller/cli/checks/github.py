@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.inspection import Grant
+from controller.api.status.values import iso
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.credentials import ends_soon, say_end
@@ -17,7 +18,6 @@ from controller.core.hosts import Hosts
 from controller.core.labels import covered, is_glob
 from controller.core.model import GitHubSource, RunnerGroup, Scope, ScopeKind
 from controller.core.reasons import Reason
-from controller.core.status import iso
 from controller.observe.queue_schedule import Heat, requests_per_hour
 from controller.ports import Clock, Repository, UpstreamError
 
