@@ -7,7 +7,6 @@ import logging
 import secrets
 import signal
 import socket
-import ssl
 import string
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +17,10 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from controller import __version__
-from controller.adapters.connections import SecretCache, SecretConnections
-from controller.adapters.fence import Hook, fence
-from controller.adapters.github.auth import credentials_from_secret
-from controller.adapters.github.connection import GitHubConnection
-from controller.adapters.github.limits import POINTS_PER_MINUTE, Shares
+from controller.adapters.connections import open_connections
+from controller.adapters.fence import fence
+from controller.adapters.github.limits import POINTS_PER_MINUTE
 from controller.adapters.huggingface.bootstrap import RUNNER_NEWEST_ON, RUNNER_SERVED, RUNNER_VERSION
-from controller.adapters.huggingface.flavors import HubHardware
-from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import Session, open_session
 from controller.adapters.kube.client import Client, KubernetesError, connect, path_of
 from controller.adapters.kube.election import Election, LeadershipLost, Timing
 from controller.adapters.kube.events import KubernetesEvents
@@ -40,17 +34,16 @@ from controller.adapters.kube.status import KubernetesStatus
 from controller.adapters.kube.stop_switch import KubernetesStopSwitch, SwitchName
 from controller.api.crd import missing_fields
 from controller.api.status import NEVER_SEEN
-from controller.core.model import Disposition, Failure, GitHubSource, HubAccount
+from controller.core.model import Disposition, Failure
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
-from controller.core.text import text
 from controller.execute.spec import RunnerVersion
 from controller.metrics.recorder import Metrics
 from controller.observe.freshness import Freshness
 from controller.observe.pools import PoolRegistry
 from controller.observe.stop_switch import SwitchObserver
 from controller.operator.handlers import Watch, quiet_logging
-from controller.ports import GitHub, Hub, Leader, Meter, Release, UpstreamError
+from controller.ports import Leader, Release, UpstreamError
 from controller.reconcile.assembly import Settings, assemble
 from controller.web import Health, serving
 
@@ -305,9 +298,13 @@ async def _lead(
         controller_id = options.settings.controller_id or await _own_id(kube, options)
         switch = await _switch(options, stack)
         before_send = fence(term.leadership, identity=term.identity, stopped=switch.stops_for)
-        session = await stack.enter_async_context(open_session(before_send=before_send))
-        connections = _connections(
-            options, clock=clock, kube=kube, before_send=before_send, meter=metrics, session=session
+        connections = open_connections(
+            secrets=KubernetesSecrets(client=kube, access=options.secret_access),
+            clock=clock,
+            hosts=options.settings.hosts,
+            before_send=before_send,
+            meter=metrics,
+            points=lambda api_url: _points(api_url, options.points_per_minute),
         )
         stack.push_async_callback(connections.close)
         intents = KubernetesIntents(client=kube)
@@ -554,61 +551,3 @@ def _release(runner: RunnerVersion) -> Release:
         return Release(version=runner.version, served_until=None)
     newest_at = datetime.combine(RUNNER_NEWEST_ON, datetime.min.time(), UTC)
     return Release(version=runner.version, served_until=(newest_at + RUNNER_SERVED).timestamp())
-
-
-def _connections(
-    options: Options, *, clock: SystemClock, kube: Client, before_send: Hook, meter: Meter, session: Session
-) -> SecretConnections:
-    hosts = options.settings.hosts
-    tls = ssl.create_default_context()  # shared: making one costs 16 ms and a megabyte
-    shares = Shares()  # of GitHub's limits, between Secrets that lead to one installation
-
-    def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
-        return GitHubConnection(
-            source=source,
-            credentials=credentials_from_secret(data, ref=source.secret),
-            clock=clock,
-            tls=tls,
-            shares=shares,
-            points_per_minute=_points(source.api_url, options.points_per_minute),
-            hosts=hosts,
-            may_end=lambda: connections.may_end(source),
-            before_send=before_send,
-            meter=lambda answer, _: meter.answered(source, answer.status),
-        )
-
-    def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
-        token = data.get("token")
-        if token is None:
-            raise UpstreamError(
-                Failure(
-                    reason=Reason.SecretMalformed,
-                    message=f"Secret {account.secret} has no key 'token' with a Hugging Face token; it has "
-                    f"{text(', '.join(sorted(data)), 200) or 'none'}",
-                    disposition=Disposition.PERSON,
-                )
-            )
-        return HubJobs(
-            account=account,
-            token=token,
-            session=session,
-            clock=clock,
-            meter=lambda status: meter.answered(account, status),
-            hosts=hosts,
-            may_end=lambda: connections.may_end(account),
-        )
-
-    def open_hardware(endpoint: str) -> HubHardware:
-        return HubHardware(session=session, endpoint=endpoint, clock=clock, hosts=hosts)
-
-    reader = KubernetesSecrets(client=kube, access=options.secret_access)
-    secret_cache = SecretCache(secrets=reader, clock=clock)
-    connections = SecretConnections(
-        cache=secret_cache,
-        open_github=open_github,
-        open_hub=open_hub,
-        open_hardware=open_hardware,
-        hosts=hosts,
-        meter=meter,
-    )
-    return connections

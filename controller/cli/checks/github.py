@@ -6,7 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
+from controller.adapters.github.client import Client
 from controller.adapters.github.inspection import Grant
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
@@ -78,9 +80,10 @@ class GitHubCheck:
             severity = Severity.WARNING if missing else Severity.ERROR
             self._found.failed(self._credentials, error.failure, severity=severity)
             return
-        github = GitHubConnection(
-            source=self._source, credentials=credentials, clock=self._clock, hosts=self._hosts
+        client = Client(
+            source=self._source, credential=Fixed(credentials), clock=self._clock, hosts=self._hosts
         )
+        github = GitHubConnection(client)
         try:
             try:
                 grant = await github.grant()
