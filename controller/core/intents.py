@@ -6,7 +6,7 @@ first, with its name, and whoever acts next reads it as a launch under way:
 1. A writes that it launches R, registers R, asks for its HF Job, and dies.  2. B begins to act, seconds later.  3. Lists that
 lag show neither half, but the pool's status names R: it takes its place in ``maxRunners`` until lists prove it there or absent.
 
-The write holds only while what the plan rested on is still so; :mod:`controller.execute.intents` says how that fences a stale
+The write holds only while what the plan rested on is still so; :mod:`controller.execute.intent_writer` says how that fences a stale
 leader's decisions. What is pure about it is here: terms, and the evidence that ends an intent.
 """
 

@@ -1,25 +1,55 @@
 """Carries actions out: bounded, one at a time per runner, each step safe to be the last one before a crash.
 
-A launch:
+A launch (:mod:`controller.execute.launch`):
 
 1. write its name into the pool's status, with those of the pool's other launches of the pass (:mod:`controller.execute.intents`);
 2. register at GitHub under this name, which was never used before;
 3. create the HF Job with the registration's secret.
 
-Killed before 1 took effect: nothing happened. Killed after it: whoever acts next counts the launch until lists show it, or prove
-that it will not come. Killed between 2 and 3: a registration without an HF Job, which garbage collection deregisters. Killed
-after 3: a runner like any other, adopted at the next start. A lost answer to 2 is looked up by name and undone; one to 3 is
-looked up by the runner's label and adopted (invariant 7), and where nothing shows, the registration stays, so that an HF Job
-that comes late can serve. Neither is ever sent again.
+A retirement (:mod:`controller.execute.retire`):
 
-A retirement:
-
-1. deregister at GitHub; "busy" ends it here (invariant 2), and so does "not found": the record of a runner may go when its job
-   starts, and planning finds out whether one runs;
+1. deregister at GitHub; "busy" ends it here, since a busy runner is never ended, and so does "not found": the record of a runner
+   may go when its job starts, and planning finds out whether one runs;
 2. cancel the HF Job, which has no job and can take none any more.
 
 A runner whose registration is proved to be gone, and that is proved to have no job, is looked up by name instead of 1, since the
-lists may have missed it. Killed between 1 and 2: an HF Job whose Listener notices that it was deregistered and exits.
+lists may have missed it. A look at a run that lost a job has a module of its own (:mod:`controller.execute.rerun`).
+
+What is left when the process dies, or is cut off by :meth:`Executor.close`, and who cleans it up:
+
+====================================== ============================================ ======================================
+Dies                                   Left                                         Cleaned up by
+====================================== ============================================ ======================================
+before a launch is written             nothing                                      nobody needs to
+while it is written                    the intent, or nothing                       see the next line
+after 1 of a launch                    the intent                                   whoever acts next: it counts the launch
+                                                                                    until lists show it, or prove that it
+                                                                                    will not come
+after 2                                intent and registration, no HF Job; the      garbage collection: it deregisters
+                                       secret died with the process                 what stays alone
+after 3                                a runner like any other                      nobody needs to: the next process
+                                                                                    finds it in the lists and goes on
+while a registration is undone         the registration, or nothing; the intent     garbage collection, as after 2
+after it launched, before the intent   the intent of a runner that lists show       whoever acts next: what lists show, or
+is taken out of the status                                                          the Hub says to have ended, ends it
+while a runner is deregistered         the runner as it was, or as in the next line garbage collection, as in both lines
+after 1 of a retirement                an HF Job without a registration             its Listener notices and exits; if not,
+                                                                                    garbage collection cancels it
+after 2                                an HF Job that is ending                     the Hub
+while a run is run again               the run as it was, or a later attempt of it  the next look, which asks for nothing
+                                                                                    where it finds a later attempt
+====================================== ============================================ ======================================
+
+What is left when an answer is lost, and the process lives:
+
+* of 2 of a launch: the registration is looked up by name and undone; no HF Job was asked for;
+* of 3: the HF Job is looked up by the runner's label and adopted. Where nothing shows, the launch counts until lists prove that
+  nothing came of it, and the registration stays, so that an HF Job that comes late can serve;
+* of either step of a retirement: the runner counts as being retired until lists show what became of it, and is planned anew.
+
+No request is ever sent again blindly. Between two steps leadership and the stop switch are asked again
+(:class:`controller.execute.guards.Permission`): who leads no more leaves what it began to its successor, as if it had died there;
+a launch that people stopped between 2 and 3 takes its registration back.
 """
 
 from __future__ import annotations
@@ -27,47 +57,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from controller.core.actions import Action, Launch, Result, Retire
 from controller.core.endings import Endings
-from controller.core.gc import Retire
 from controller.core.intents import Intent
 from controller.core.lifecycle import Effect, InFlight
-from controller.core.model import (
-    Failure,
-    Flavor,
-    Footprint,
-    GitHubSource,
-    HFJob,
-    HubAccount,
-    Pool,
-    SecretRef,
-)
-from controller.core.naming import LABEL_RUNNER, ours
+from controller.core.model import Failure, Flavor, Footprint, HFJob, HubAccount, SecretRef
 from controller.core.reasons import Reason
-from controller.core.report import Action, Launch, Result
-from controller.core.retry import Answer, Outcome, Rerun, RerunResult
+from controller.core.retry import Rerun, RerunResult
 from controller.core.stop_switch import Stopped
-from controller.core.variables import refusal, sight
+from controller.execute.guards import Permission, Turns
 from controller.execute.inherited import Inherited
 from controller.execute.intents import IntentLog
-from controller.execute.rerun import run_again
-from controller.execute.spec import RunnerVersion, launch_spec
-from controller.ports import (
-    Clock,
-    Connections,
-    Fenced,
-    GitHub,
-    Hub,
-    JitConfig,
-    LaunchStopped,
-    Leadership,
-    Removal,
-    UpstreamError,
-)
+from controller.execute.launch import Launcher
+from controller.execute.rerun import Reruns
+from controller.execute.retire import retire
+from controller.execute.spec import RunnerVersion
+from controller.ports import Clock, Connections, Leadership
 
 T = TypeVar("T")
 
@@ -75,9 +85,6 @@ log = logging.getLogger(__name__)
 
 _NO_FAILURE = frozenset({Reason.Pending, Reason.StopSwitchOn, Reason.StopSwitchUnread})
 """Another replica leads, or people have stopped launches: the first is logged by itself, the second where the switch is read."""
-
-EFFECT_TIMEOUT = 180.0
-"""Seconds for one whole effect. Every call has its own shorter timeout; this one catches what they miss."""
 
 
 class Executor:
@@ -118,28 +125,29 @@ class Executor:
         """
         self._connections = connections
         self._clock = clock
-        self._leadership = leadership
-        self._controller_id = controller_id
-        self._runner = runner
         self._intents = intents
-        self._offer = offer
-        self._launched = launched
         self._settled = settled
-        self._stopped = stopped
-        self._allow_http = allow_http
+        self._permission = Permission(leadership=leadership, stopped=stopped)
+        self._turns = Turns(parallel)
+        self._launcher = Launcher(
+            connections=connections,
+            permission=self._permission,
+            controller_id=controller_id,
+            runner=runner,
+            offer=offer,
+            launched=launched,
+            allow_http=allow_http,
+        )
+        self._reruns = Reruns(
+            connections=connections, permission=self._permission, turns=self._turns, ended=settled
+        )
         self._inherited = Inherited(
             connections=connections, clock=clock, controller_id=controller_id, changed=settled
         )
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
-        self._left: set[str] = set()
         self._deregistered: set[str] = set()
-        self._looking: set[tuple[GitHubSource, str]] = set()
-        self._looked: list[RerunResult] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        # Launches and retirements queue apart and per credential, so that a hanging Hub delays no other account
-        # and a burst of launches no retirement (invariant 10).
-        self._gates: defaultdict[object, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(parallel))
 
     # ---------------------------------------------------------------------------------------------- for the reconcile loop
     @property
@@ -185,8 +193,6 @@ class Executor:
         await self._connections.keep(
             {place.registrations.source for place in needed}, {place.account for place in needed}
         )
-        if not self._tasks:
-            self._gates.clear()
 
     def hold(self, secrets: Collection[SecretRef]) -> None:
         """See :class:`controller.ports.Connections`: what these held last ends what pools that leave have launched."""
@@ -203,8 +209,7 @@ class Executor:
 
     def take_reruns(self) -> Sequence[RerunResult]:
         """Hand over how looks at runs ended since the last call."""
-        taken, self._looked = self._looked, []
-        return taken
+        return self._reruns.take_results()
 
     def submit(self, actions: Sequence[Action]) -> None:
         """Start actions. A runner that has an effect under way gets no second one."""
@@ -226,10 +231,8 @@ class Executor:
                         )
                         self._start(effect, action)
                 case Rerun():
-                    # By source too: another tenant's GitHub may have a repository and a run of any name.
-                    if (action.pool.source, action.name) not in self._looking:
-                        self._looking.add((action.pool.source, action.name))
-                        _ = self._spawn(self._rerun(action), name=f"rerun:{action.name}")
+                    if self._reruns.begin(action):
+                        _ = self._spawn(self._reruns.look(action), name=f"rerun:{action.name}")
 
         for of_one_pool in launches.values():
             self._start_launches(of_one_pool)
@@ -291,7 +294,7 @@ class Executor:
         try:
             await self._run(effect, action, written)
         except asyncio.CancelledError:
-            if effect.effect is Effect.LAUNCH and effect.name not in self._left:
+            if effect.effect is Effect.LAUNCH and not self._launcher.may_have_left(effect.name):
                 self._intents.settled(effect.pool_uid, effect.name, left=False)
             raise
 
@@ -302,72 +305,31 @@ class Executor:
 
         Waiting for the write takes no turn of the place: a pool whose status cannot be written delays no other pool there.
         """
-        hf_job: HFJob | None = None
         # Shielded: a launch that is cancelled at shutdown must not cancel what the others wait for.
         failure = await asyncio.shield(written) if written is not None else None
+        hf_job: HFJob | None = None
+        busy: bool | None = False
+        about = {"runner": effect.name, "effect": str(effect.effect)}
         if failure is not None:
             self._settle(effect, hf_job=None, failure=failure, busy=False, action=action)
             return
-        busy = False
-        work: Callable[[], Awaitable[HFJob | None]] = (
-            partial(self._launch, action.name, action.pool, action.flavor)
-            if isinstance(action, Launch)
-            else partial(self._retire, action)
-        )
-        try:
-            # A runner that no pool claims may have no HF Job: its turn is that of its scope, not of all such runners anywhere.
-            place = (
-                effect.effect,
-                effect.footprint or (action.scope if isinstance(action, Retire) else None),
-            )
-            hf_job, failure = await self._guarded(place, work, runner=effect.name, effect=str(effect.effect))
-        except _Busy:
-            busy = True
-        self._settle(effect, hf_job=hf_job, failure=failure, busy=busy, action=action)
-
-    async def _rerun(self, action: Rerun) -> None:
-        """Look at one run; planning spaces the looks, and :attr:`_looking` keeps them apart where one takes long."""
-        source = action.pool.source
-
-        async def look() -> Outcome:
-            return await run_again(self._connections.github(source), action, self._may_act)
-
-        outcome, failure = await self._guarded(("rerun", source), look, effect="rerun", run=action.name)
-        led_to = outcome or Outcome(Answer.LATER)
-        self._looking.discard((source, action.name))
-        self._looked.append(
-            RerunResult(
-                pool_uid=action.pool.uid,
-                name=action.name,
-                answer=led_to.answer,
-                note=led_to.note,
-                failure=failure,
-            )
-        )
-        self._settled()
-
-    async def _guarded(
-        self, gate: object, work: Callable[[], Awaitable[T]], **about: str
-    ) -> tuple[T | None, Failure | None]:
-        """Do one thing when its turn comes, and turn whatever goes wrong into a failure."""
-        try:
-            async with self._gates[gate], asyncio.timeout(EFFECT_TIMEOUT):
-                return await work(), None
-        except _Busy:
-            raise
-        except LaunchStopped as kept_back:
-            return None, Failure(reason=kept_back.stopped.reason, message=kept_back.stopped.message)
-        except Fenced:
-            return None, Failure(reason=Reason.Pending, message="another replica leads now")
-        except UpstreamError as error:
-            return None, error.failure
-        except TimeoutError:
-            return None, Failure(
-                reason=Reason.LaunchInDoubt, message=Reason.LaunchInDoubt.meaning, in_doubt=True
-            )
-        except Exception:
-            log.exception("effect failed", extra=about)
-            return None, Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning)
+        match action:
+            case Launch():
+                launching = partial(self._launcher.launch, action)
+                gate: object = (effect.effect, effect.footprint)
+                hf_job, failure = await self._turns.take(gate, launching, **about)
+            case Retire():
+                # A runner that no pool claims may have no HF Job: its turn is that of its scope, not of all such runners.
+                gate = (effect.effect, effect.footprint or action.scope)
+                retiring = partial(
+                    retire,
+                    action,
+                    connections=self._connections,
+                    permission=self._permission,
+                    deregistered=self._deregistered.add,
+                )
+                busy, failure = await self._turns.take(gate, retiring, **about)
+        self._settle(effect, hf_job=hf_job, failure=failure, busy=bool(busy), action=action)
 
     def _settle(
         self,
@@ -385,8 +347,8 @@ class Executor:
             # Also after a doubtful failure: what it may have made counts until a newer list tells.
             self._in_flight[effect.name] = replace(effect, settled_at=self._clock.mono(), hf_job=hf_job)
         if effect.effect is Effect.LAUNCH:
-            left = failure is None or failure.in_doubt or effect.name in self._left
-            self._left.discard(effect.name)
+            left = failure is None or failure.in_doubt or self._launcher.may_have_left(effect.name)
+            self._launcher.forget(effect.name)
             self._intents.settled(effect.pool_uid, effect.name, left=left)
         self._results.append(
             Result(
@@ -402,141 +364,6 @@ class Executor:
         )
         self._deregistered.discard(effect.name)
         self._settled()
-
-    def _may_act(self) -> None:
-        """Raise :class:`Fenced` unless this process leads at this instant (invariant 8)."""
-        if not self._leadership.holds():
-            raise Fenced
-
-    def _may_launch(self, pool: Pool) -> None:
-        """Raise :class:`Fenced` unless a launch may go on at this instant: this process leads, and nobody has stopped launches."""
-        self._may_act()
-        if (why := self._stopped(pool.hub.namespace)) is not None:
-            raise LaunchStopped(why)
-
-    async def _launch(self, name: str, pool: Pool, flavor: str) -> HFJob:
-        github, hub = self._connections.github(pool.source), self._connections.hub(pool.hub)
-        secret_env = await self._secret_env(
-            pool
-        )  # before any effect: a missing Secret must leave nothing to undo
-        self._may_launch(pool)
-        self._left.add(name)
-        try:
-            jit = await _sent(
-                github.register(pool.scope, name=name, labels=pool.labels, group=pool.runner_group)
-            )
-        except Fenced:
-            self._left.discard(name)
-            raise
-        except UpstreamError as error:
-            if error.failure.in_doubt or error.failure.reason is Reason.RunnerNameTaken:
-                await self._undo_registration(github, pool, name, None)
-            else:
-                self._left.discard(name)
-            # No HF Job was asked for: a registration that may be left costs nothing, and need not count as a runner.
-            raise UpstreamError(replace(error.failure, in_doubt=False)) from error
-        self._may_act()
-        spec = launch_spec(
-            pool,
-            name=name,
-            flavor=flavor,
-            offer=self._offer(pool.hub.endpoint, flavor),
-            jit=jit,
-            secret_env=secret_env,
-            controller_id=self._controller_id,
-            runner=self._runner,
-            allow_http=self._allow_http,
-        )
-        try:
-            self._may_launch(pool)
-            hf_job = await _sent(hub.launch(spec))
-        except LaunchStopped:
-            await self._undo_registration(github, pool, name, jit)
-            raise
-        except UpstreamError as error:
-            found = await self._look_for_launched(github, hub, pool, jit, error)
-            if found is None:
-                raise
-            hf_job = found
-        self._launched(pool.hub, hf_job)
-        return hf_job
-
-    async def _secret_env(self, pool: Pool) -> Mapping[str, str]:
-        found: dict[str, str] = {}
-        for variable in pool.template.secret_env:
-            secret = await self._connections.secret(variable.secret)
-            # Snapshots are a moment old: the label may have been taken off since.
-            if (refused := refusal(variable, sight(secret.labels, secret.data))) is not None:
-                raise UpstreamError(refused)
-            found[variable.name] = secret.data[variable.key]
-        return found
-
-    async def _look_for_launched(
-        self, github: GitHub, hub: Hub, pool: Pool, jit: JitConfig, error: UpstreamError
-    ) -> HFJob | None:
-        """Return the HF Job of a launch that failed, if it is there all the same; undo the registration if it cannot come.
-
-        While it may yet come, the registration stays: without one, the HF Job would cost money and serve nobody. If it comes, the
-        runner is one like any other; if not, garbage collection finds a registration alone.
-        """
-        if not error.failure.in_doubt:
-            await self._undo_registration(github, pool, jit.registration.name, jit)
-            return None
-        labels = {**ours(self._controller_id), LABEL_RUNNER: jit.registration.name}
-        try:
-            jobs = await _sent(hub.find(labels))
-        except UpstreamError as unanswered:
-            raise UpstreamError(replace(unanswered.failure, in_doubt=True)) from unanswered
-        return next((job for job in jobs if not job.ended), None)
-
-    async def _undo_registration(self, github: GitHub, pool: Pool, name: str, jit: JitConfig | None) -> None:
-        """Remove the registration of a launch that failed; failing at that is garbage collection's business."""
-        try:
-            registration = jit.registration if jit else await _sent(github.find(pool.scope, name))
-            if registration is not None:
-                self._may_act()
-                if await _sent(github.deregister(pool.scope, registration.id)) is not Removal.BUSY:
-                    self._left.discard(name)
-        except UpstreamError as error:
-            log.warning(
-                "registration left for garbage collection",
-                extra={"runner": name, "reason": str(error.failure.reason)},
-            )
-
-    async def _retire(self, action: Retire) -> None:
-        github = self._connections.github(action.scope.source)
-        runner_id = action.registration_id
-        if runner_id is None:
-            found = await github.find(action.scope.scope, action.name)
-            runner_id = found.id if found else None
-        if runner_id is not None:
-            self._may_act()
-            match await _sent(github.deregister(action.scope.scope, runner_id)):
-                case Removal.BUSY:
-                    raise _Busy
-                case Removal.GONE:
-                    return  # it may have gone because its job started: the lists decide
-                case Removal.DONE:
-                    self._deregistered.add(action.name)
-        if action.hf_job_id is not None and action.account is not None:
-            self._may_act()
-            await _sent(self._connections.hub(action.account).cancel(action.hf_job_id))
-
-
-async def _sent(call: Awaitable[T]) -> T:
-    """Await one call, and take a failure of a kind that nobody foresaw for one without an answer.
-
-    1. The Hub makes the HF Job.  2. Its answer has something in it that our reading of it trips over.  3. Taken for a failure
-    without effect, the launch would be forgotten, its registration taken back, and the HF Job run for nobody.
-    """
-    try:
-        return await call
-    except (UpstreamError, Fenced):
-        raise
-    except Exception as error:
-        log.exception("a call failed in an unknown way")
-        failure = Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning, in_doubt=True)
-        raise UpstreamError(failure) from error
 
 
 def _log_end(
@@ -560,7 +387,3 @@ def _log_end(
     elif failure.reason not in _NO_FAILURE:
         about |= {"reason": failure.reason, "detail": failure.message, "request_id": failure.request_id}
         log.warning("%s failed", effect.effect, extra={key: str(value or "") for key, value in about.items()})
-
-
-class _Busy(Exception):  # noqa: N818 - an answer, not a failure
-    """GitHub says that the runner runs a job."""

@@ -8,12 +8,77 @@ for nothing. So a request is never repeated blindly, and between two of them the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from controller.core.model import Disposition, Failure
+from controller.core.model import Disposition, Failure, GitHubSource
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, Outcome, Rerun, as_the_hub_says, judge
-from controller.ports import Runs, UpstreamError
+from controller.core.retry import Answer, Outcome, Rerun, RerunResult, as_the_hub_says, judge
+from controller.execute.guards import Permission, Turns
+from controller.ports import Connections, Runs, UpstreamError
+
+
+class Reruns:
+    """Looks at runs: planning spaces them, and this keeps two at one run apart where one takes long."""
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        permission: Permission,
+        turns: Turns,
+        ended: Callable[[], None],
+    ) -> None:
+        """Build one that looks at nothing yet.
+
+        Args:
+            connections: Clients by credentials.
+            permission: Asked before a run is run again.
+            turns: Bounds how many looks one source gets at a time.
+            ended: Called when a look has ended, so that the next pass comes soon.
+        """
+        self._connections = connections
+        self._permission = permission
+        self._turns = turns
+        self._ended = ended
+        self._looking: set[tuple[GitHubSource, str]] = set()
+        self._results: list[RerunResult] = []
+
+    def begin(self, action: Rerun) -> bool:
+        """Return whether a look may begin, and count it as begun then.
+
+        By source too: another tenant's GitHub may have a repository and a run of any name.
+        """
+        run = (action.pool.source, action.name)
+        if run in self._looking:
+            return False
+        self._looking.add(run)
+        return True
+
+    async def look(self, action: Rerun) -> None:
+        """Take one look that has begun, and keep what it led to, whatever that is."""
+        source = action.pool.source
+
+        async def work() -> Outcome:
+            return await run_again(self._connections.github(source), action, self._permission.to_act)
+
+        outcome, failure = await self._turns.take(("rerun", source), work, effect="rerun", run=action.name)
+        led_to = outcome or Outcome(Answer.LATER)
+        self._looking.discard((source, action.name))
+        self._results.append(
+            RerunResult(
+                pool_uid=action.pool.uid,
+                name=action.name,
+                answer=led_to.answer,
+                note=led_to.note,
+                failure=failure,
+            )
+        )
+        self._ended()
+
+    def take_results(self) -> Sequence[RerunResult]:
+        """Hand over how looks ended since the last call."""
+        taken, self._results = self._results, []
+        return taken
 
 
 async def run_again(github: Runs, action: Rerun, may_act: Callable[[], None]) -> Outcome:

@@ -10,11 +10,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from controller.core.model import Failure, Flavor, HFJob, Observation, Stage
 from controller.core.reasons import Reason
-from controller.ports import Clock, Hardware, UpstreamError
+from controller.ports import Clock, Hardware, LiveJobs, UpstreamError
 
 INTERVAL = 10.0
 """Seconds between lists while anything lives or is wanted: 30 of the 1,000 requests that a free account has per window
@@ -56,16 +55,6 @@ _TOO_MANY = Failure(
     reason=Reason.HubMalformed,
     message=f"The Hub tells of more than {MOST_KNOWN:,} live HF Jobs of this account",
 )
-
-
-class JobSource(Protocol):
-    """What a :class:`HubObserver` asks of :class:`controller.ports.Hub`."""
-
-    async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
-        """List live HF Jobs that carry all the labels."""
-
-    async def inspect(self, job_id: str) -> HFJob | None:
-        """Return one HF Job, or None when the Hub knows it no more."""
 
 
 def _back_off(base: float, failures: int, most: float, failure: Failure) -> float:
@@ -122,7 +111,7 @@ class HubObserver:
     def __init__(
         self,
         *,
-        hub: JobSource,
+        hub: LiveJobs,
         labels: Mapping[str, str],
         clock: Clock,
         interval: float = INTERVAL,

@@ -9,18 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from controller.sim.fleet import profile_of
-from controller.sim.plan import draw
-from controller.sim.run import replay, report, shrink
-from controller.sim.stage import play
-from controller.sim.sweep import SCENES
+from tests.seeds.fleet import profile_of
+from tests.seeds.plan import draw
+from tests.seeds.run import replay, report, shrink
+from tests.seeds.stage import play
+from tests.seeds.sweep import SCENES
 
 NUMBERS = (3, 6, 20, 34)
 
 PRINT = """
 import sys
-from controller.sim.fleet import seeds
-from controller.sim.stage import play
+from tests.seeds.fleet import seeds
+from tests.seeds.stage import play
 for number in map(int, sys.argv[1:]):
     print(number, play(next(seeds(number, number))).digest)
 """
@@ -52,14 +52,14 @@ def test_a_run_is_replayed_from_the_ids_of_its_faults_alone() -> None:
 def test_a_failure_prints_the_command_that_replays_it_and_is_shortened_to_what_matters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from controller.execute.executor import Executor
+    from controller.execute.launch import Launcher
 
     async def undo(
-        self: Executor, github: object, hub: object, pool: object, jit: object, *_: object
+        self: Launcher, github: object, hub: object, pool: object, jit: object, *_: object
     ) -> None:
         await self._undo_registration(github, pool, jit.registration.name, jit)  # type: ignore[arg-type,attr-defined]
 
-    monkeypatch.setattr(Executor, "_look_for_launched", undo)
+    monkeypatch.setattr(Launcher, "_find_launched", undo)
     lost = "lost_answer:POST /api/jobs/{namespace}#1"
     failed = play(replace(SCENES["a burst"], forced=frozenset({lost})))
     assert failed.violations[0].invariant == "once"

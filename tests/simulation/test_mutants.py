@@ -17,27 +17,30 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, evidence, gc, lifecycle, pool_pass, suspicion
+from controller.core import backoff, demand, evidence, ledger, lifecycle, suspicion
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
-from controller.core.pool_pass import PoolPass
+from controller.core.retire import choose, strays, why
 from controller.core.retry import Judgement
-from controller.execute import executor, rerun
+from controller.execute import executor, launch, rerun
 from controller.execute.executor import Executor
+from controller.execute.guards import Permission
+from controller.execute.intent_writer import IntentWriter
 from controller.execute.intents import IntentLog
+from controller.execute.launch import Launcher
 from controller.observe.pools import PoolRegistry
 from controller.observe.scopes import RegistrationObserver
 from controller.ports import Leadership, Removal, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
-from controller.sim import engine
-from controller.sim.engine import Simulation
-from controller.sim.invariants import INVARIANTS
-from controller.sim.isolation import play_judged as play
-from controller.sim.nemesis import WINDOW
-from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
-from controller.sim.sweep import SCENES
+from controller.simulate import engine
+from controller.simulate.engine import Simulation
+from controller.simulate.invariants import INVARIANTS
+from tests.seeds.isolation import play_judged as play
+from tests.seeds.nemesis import WINDOW
+from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
+from tests.seeds.sweep import SCENES
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -53,15 +56,15 @@ def forced(scene: Plan, *faults: str) -> Plan:
 
 # ------------------------------------------------------------------------------------------------- what is switched off
 def cancel_before_deregistering(patch: pytest.MonkeyPatch) -> None:
-    async def retire(self: Any, action: Any) -> None:
+    async def retire(action: Any, *, connections: Any, **_: object) -> bool:
         if action.hf_job_id is not None:
-            await self._connections.hub(action.account).cancel(action.hf_job_id)
+            await connections.hub(action.account).cancel(action.hf_job_id)
         if action.registration_id is not None:
-            await self._connections.github(action.scope.source).deregister(
-                action.scope.scope, action.registration_id
-            )
+            github = connections.github(action.scope.source)
+            await github.deregister(action.scope.scope, action.registration_id)
+        return False
 
-    patch.setattr(Executor, "_retire", retire)
+    patch.setattr(executor, "retire", retire)
 
 
 def take_busy_for_gone(patch: pytest.MonkeyPatch) -> None:
@@ -85,14 +88,14 @@ def take_gone_for_idle(patch: pytest.MonkeyPatch) -> None:
 
 
 def take_absence_for_idleness(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pool_pass, "has_no_job", lambda runner, snapshot: True)
+    patch.setattr(why, "has_no_job", lambda runner, snapshot: True)
 
 
 def launch_again_without_looking(patch: pytest.MonkeyPatch) -> None:
     async def look(*_: Any) -> None:
         return None
 
-    patch.setattr(Executor, "_look_for_launched", look)
+    patch.setattr(Launcher, "_find_launched", look)
 
 
 def retry_blindly(patch: pytest.MonkeyPatch) -> None:
@@ -116,7 +119,7 @@ def take_an_error_for_an_empty_list(patch: pytest.MonkeyPatch) -> None:
 
 def forget_the_lag_of_lists(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evidence, "LIST_LAG", 0.0)
-    patch.setattr(gc, "STRAY_GRACE", 0.0)
+    patch.setattr(strays, "STRAY_GRACE", 0.0)
 
 
 def own_everything(patch: pytest.MonkeyPatch) -> None:
@@ -146,7 +149,7 @@ def read_no_intents(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         PoolRegistry, "written_at_first_sight", lambda self, uid: replace(true(self, uid), intents=())
     )
-    patch.setattr(IntentLog, "_judge", lambda *_: None)  # which would find them at the first write
+    patch.setattr(IntentWriter, "_judge", lambda *_: None)  # which would find them at the first write
 
 
 def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
@@ -160,7 +163,7 @@ def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
 
 
 def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PoolPass, "_may_retire", lambda self, runner: runner.fresh)
+    patch.setattr(choose, "may_retire", lambda runner, *_: runner.fresh)
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
@@ -179,7 +182,7 @@ def unfenced(_: Leadership, **__: object) -> Hook:
 
 
 def act_without_the_lease(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Executor, "_may_act", lambda self: None)
+    patch.setattr(Permission, "to_act", lambda self: None)
     patch.setattr(engine, "fence", unfenced)
 
 
@@ -204,31 +207,31 @@ def believe_one_404(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_give_up_on_scheduling(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(gc, "_past_deadline", lambda *_: None)
+    patch.setattr(why, "past_deadline", lambda *_, **__: None)
 
 
 def collect_no_orphans(patch: pytest.MonkeyPatch) -> None:
-    true = pool_pass.retire_reason
+    true = choose.why_retire
 
     def reason(pool: Any, runner: Any, **more: Any) -> Any:
         return None if runner.phase is Phase.ORPHANED else true(pool, runner, **more)
 
-    patch.setattr(pool_pass, "retire_reason", reason)
+    patch.setattr(choose, "why_retire", reason)
 
 
 def let_hf_jobs_run_for_a_week(patch: pytest.MonkeyPatch) -> None:
-    true = executor.launch_spec
-    patch.setattr(executor, "launch_spec", lambda *a, **k: replace(true(*a, **k), timeout=7 * 86_400))
+    true = launch.launch_spec
+    patch.setattr(launch, "launch_spec", lambda *a, **k: replace(true(*a, **k), timeout=7 * 86_400))
 
 
 def put_the_secret_into_the_environment(patch: pytest.MonkeyPatch) -> None:
-    true = executor.launch_spec
+    true = launch.launch_spec
 
     def leaking(*arguments: Any, **more: Any) -> Any:
         spec = true(*arguments, **more)
         return replace(spec, environment={**spec.environment, "JIT": more["jit"].encoded})
 
-    patch.setattr(executor, "launch_spec", leaking)
+    patch.setattr(launch, "launch_spec", leaking)
 
 
 def draw_names_alike_in_every_pass(patch: pytest.MonkeyPatch) -> None:
@@ -281,8 +284,8 @@ def let_tenants_share_one_cap(patch: pytest.MonkeyPatch) -> None:
 
 
 def book_each_hf_job_ten_times(patch: pytest.MonkeyPatch) -> None:
-    true = pool_pass.booked_seconds
-    patch.setattr(pool_pass, "booked_seconds", lambda *seen: 10 * true(*seen))
+    true = ledger.booked_seconds
+    patch.setattr(ledger, "booked_seconds", lambda *seen: 10 * true(*seen))
 
 
 def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ Two writers share a status, each with a field manager of its own. The whole stat
 merged in here, under :data:`FIELD_MANAGER`, and stay through whatever the other one applies.
 
 Each write names the ``resourceVersion`` on which it rests, so the API server refuses it (409) when anybody has changed anything
-in the object meanwhile. What may be written again then is for :mod:`controller.execute.intents` to say.
+in the object meanwhile. What may be written again then is for :mod:`controller.execute.intent_writer` to say.
 """
 
 from __future__ import annotations
