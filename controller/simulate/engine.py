@@ -13,24 +13,18 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from controller.adapters.connections import SecretCache, SecretConnections
+from controller.adapters.connections import SecretConnections, Transports, open_connections
 from controller.adapters.fence import fence
-from controller.adapters.github.auth import credentials_from_secret
-from controller.adapters.github.connection import GitHubConnection
-from controller.adapters.github.limits import Shares
-from controller.adapters.huggingface.flavors import HubHardware
-from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.intents import KubernetesIntents
 from controller.core.conditions import ConditionType
 from controller.core.facts import Fact
 from controller.core.hosts import Hosts
-from controller.core.model import GitHubSource, HubAccount, PoolKey
+from controller.core.model import PoolKey
 from controller.core.plan import Plan
 from controller.core.resource import DRAIN_ANNOTATION
 from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
-from controller.ports import Alone, Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered
+from controller.ports import Alone, Clock, Leader, Leadership, Meter, StopSwitches
 from controller.reconcile.assembly import Controller, Settings, assemble
 from controller.reconcile.loop import Recorder
 from controller.simulate.cluster import ApiServer, MemoryCluster
@@ -260,7 +254,17 @@ class Simulation:
         incarnation = Incarnation(name=f"controller-{self._starts}", connects_in=self._connects_in)
         leadership = leadership or Alone(incarnation.name)
         switch = SwitchObserver(self._stop_switch)
-        connections = self._connections(incarnation, clock, leadership, meter or Unmetered(), switch)
+        connections = open_connections(
+            secrets=self.cluster,
+            clock=clock,
+            hosts=self.hosts,
+            before_send=fence(leadership, stopped=switch.stops_for),
+            meter=meter,
+            transports=Transports(
+                github=lambda: SimTransport(self.github_exchange, incarnation=incarnation),
+                hub=SimTransport2(self.hub_exchange, incarnation=incarnation),
+            ),
+        )
         controller = assemble(
             Settings(
                 controller_id="sim",
@@ -296,58 +300,6 @@ class Simulation:
     def _token(self) -> str:
         self._names += 1
         return blake2b(f"{self.seed}|{self._names}".encode(), digest_size=5).hexdigest()
-
-    def _connections(
-        self,
-        incarnation: Incarnation,
-        clock: Clock,
-        leadership: Leadership,
-        meter: Meter,
-        switch: SwitchObserver,
-    ) -> SecretConnections:
-        before_send = fence(leadership, stopped=switch.stops_for)
-        transport = SimTransport2(self.hub_exchange, incarnation=incarnation)
-        session = open_session(transport=transport, before_send=before_send)
-        shares = Shares()
-        hosts = self.hosts
-
-        def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
-            return GitHubConnection(
-                source=source,
-                credentials=credentials_from_secret(data, ref=source.secret),
-                clock=clock,
-                transport=SimTransport(self.github_exchange, incarnation=incarnation),
-                before_send=before_send,
-                meter=lambda answer, _: meter.answered(source, answer.status),
-                shares=shares,
-                hosts=hosts,
-                may_end=lambda: connections.may_end(source),
-            )
-
-        def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
-            return HubJobs(
-                account=account,
-                token=data["token"],
-                session=session,
-                clock=clock,
-                meter=lambda status: meter.answered(account, status),
-                hosts=hosts,
-                may_end=lambda: connections.may_end(account),
-            )
-
-        def open_hardware(endpoint: str) -> HubHardware:
-            return HubHardware(session=session, endpoint=endpoint, clock=self.clock, hosts=hosts)
-
-        cache = SecretCache(secrets=self.cluster, clock=clock)
-        connections = SecretConnections(
-            cache=cache,
-            open_github=open_github,
-            open_hub=open_hub,
-            open_hardware=open_hardware,
-            hosts=hosts,
-            meter=meter,
-        )
-        return connections
 
     async def _finalize(self, controller: Controller) -> None:
         """Stand in for kopf's delete handler."""

@@ -8,7 +8,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
+from controller.adapters.github.client import Client
 from controller.adapters.github.inspection import Grant
 from controller.api.status.values import iso
 from controller.cli.checks.findings import Findings, Severity, some
@@ -81,9 +83,10 @@ class GitHubCheck:
             severity = Severity.WARNING if missing else Severity.ERROR
             self._found.failed(self._credentials, error.failure, severity=severity)
             return
-        github = GitHubConnection(
-            source=self._source, credentials=credentials, clock=self._clock, hosts=self._hosts
+        client = Client(
+            source=self._source, credential=Fixed(credentials), clock=self._clock, hosts=self._hosts
         )
+        github = GitHubConnection(client)
         try:
             try:
                 grant = await github.grant()
