@@ -44,8 +44,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 def _passes(fleet: Fleet, count: int) -> list[float]:
     """Return the milliseconds of passes in a row, each remembering the one before, the first nothing.
 
-    The collector's debt for making a pass's input is settled before its time is taken; what the pass itself makes it collect
-    counts.
+    The collector's debt for making a pass's input is settled before its time is taken; what the pass
+    itself makes it collect counts.
     """
     for cached in (origin, digest, label_set):
         cached.cache_clear()

@@ -19,10 +19,10 @@ import click
 from controller.adapters.kube.client import Client, KubernetesError, connect, path_of, pools_path
 from controller.adapters.kube.pools import list_pools
 from controller.api.duration import seconds
-from controller.api.runnerpool import DRAIN_ANNOTATION, FINALIZER
-from controller.api.status import NEVER_SEEN
+from controller.api.status.model import NEVER_SEEN
 from controller.cli.terminal import say, say_lines
 from controller.core.model import PoolKey
+from controller.core.resource import DRAIN_ANNOTATION, FINALIZER
 from controller.core.text import text
 from controller.ports import UpstreamError
 

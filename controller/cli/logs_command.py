@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from controller.adapters.credential import Fixed
+from controller.adapters.huggingface.account import token_from_secret
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.logs import HubLogs, LogLine
 from controller.adapters.huggingface.session import open_session
@@ -19,8 +21,7 @@ from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.api.convert import to_pool
 from controller.api.runnerpool import InvalidPool
-from controller.app import SystemClock
-from controller.cli.checks.hub import token_of
+from controller.app.clock import SystemClock
 from controller.cli.exits import INTERRUPTED
 from controller.cli.hosts import host_options
 from controller.cli.names import current_namespace
@@ -223,11 +224,11 @@ async def _run(
         if (refused := hosts.refuses(Service.HUB, pool.hub.endpoint)) is not None:
             raise UpstreamError(refused)  # before its Secret is read
         secret = await KubernetesSecrets(client=client).read(pool.hub.secret)
-        token = token_of(secret.data, pool.hub)
+        token = Fixed(token_from_secret(secret.data, ref=pool.hub.secret))
         clock, session = SystemClock(), await stack.enter_async_context(open_session())
         reader = _Reader(
-            jobs=HubJobs(account=pool.hub, token=token, session=session, clock=clock, hosts=hosts),
-            logs=HubLogs(account=pool.hub, token=token, session=session, clock=clock, hosts=hosts),
+            jobs=HubJobs(account=pool.hub, credential=token, session=session, clock=clock, hosts=hosts),
+            logs=HubLogs(account=pool.hub, credential=token, session=session, clock=clock, hosts=hosts),
             printer=printer,
             follow=follow,
             tail=tail,

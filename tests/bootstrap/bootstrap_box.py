@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.adapters.huggingface.bootstrap import EXIT_CODES, bootstrap_job
+from controller.adapters.huggingface.bootstrap import bootstrap_job
+from controller.core.outcomes import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,7 @@ class Run:
         assert len(markers) == 1, output
         assert output.rstrip().splitlines()[-1].startswith("hfrunner: outcome="), output
         outcome, listener_exit, job_result, ran_job = markers[0]
-        assert EXIT_CODES[code] == outcome, output
+        assert Exit(code).outcome == outcome, output
         assert SECRET not in output
         return End(
             code=code,

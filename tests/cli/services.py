@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import yaml
 
-from controller.sim.github.keys import TEST_PRIVATE_KEY
-from controller.sim.serve import Origins, serving
+from hf_runner_simulators.github.keys import private_key
+from hf_runner_simulators.serve import Origins, serving
 
 HF_TOKEN = "hf_robot_0123456789"
 FINE, CLASSIC = "github_pat_fine0123456789", "ghp_classic0123456789"
@@ -71,7 +71,7 @@ class Services:
         }
 
     def secrets(self, *, github: Mapping[str, str] | None = None, hf: str = HF_TOKEN) -> list[dict[str, Any]]:
-        github = github or {"appId": str(self.app["id"]), "privateKey": TEST_PRIVATE_KEY}
+        github = github or {"appId": str(self.app["id"]), "privateKey": private_key()}
         return [secret("github", github), secret("hf", {"token": hf})]
 
 

@@ -19,7 +19,7 @@ from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import Subject
 from controller.cli.checks.pools import check_image
 from controller.core.reasons import Reason
-from controller.sim.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from tests.cli.services import (
     CLASSIC,
     FINE,
@@ -127,12 +127,12 @@ def test_nothing_is_changed_whatever_the_credentials(services: Services) -> None
 
 
 def test_no_secret_is_ever_printed(services: Services) -> None:
-    wrong = {"appId": "77", "privateKey": TEST_PRIVATE_KEY}
+    wrong = {"appId": "77", "privateKey": private_key()}
     for github in (None, wrong, {"token": CLASSIC}, {"token": "ghp_unknown0123456789"}):
         output = check(
             manifests(services.pool(), *services.secrets(github=github, hf="hf_unknown_987654321"))
         ).output
-        for hidden in (CLASSIC, "ghp_unknown", "hf_unknown", TEST_PRIVATE_KEY.splitlines()[1]):
+        for hidden in (CLASSIC, "ghp_unknown", "hf_unknown", private_key().splitlines()[1]):
             assert hidden not in output
 
 
@@ -204,7 +204,7 @@ def test_secrets_that_are_in_no_file_are_warned_of_and_the_rest_is_checked(servi
     [
         ({"appId": "1"}, "SecretMalformed", "privateKey is missing"),
         ({"appId": "100001", "privateKey": "x"}, "SecretMalformed", "not a PEM private key"),
-        ({"appId": "77", "privateKey": TEST_PRIVATE_KEY}, "GitHubUnauthorized", "knows no App 77"),
+        ({"appId": "77", "privateKey": private_key()}, "GitHubUnauthorized", "knows no App 77"),
         ({"token": "ghp_nobody0123456789"}, "GitHubUnauthorized", "Bad credentials"),
     ],
 )

@@ -15,17 +15,18 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from controller.api.runnerpool import KIND, RunnerPool
+from controller.api.runnerpool import RunnerPool
 from controller.cli import main
+from controller.core.conditions import ConditionType
 from controller.core.lifecycle import Phase
 from controller.core.reasons import Reason
+from controller.core.resource import KIND
 from tests.docs.pages import PAGES, ROOT, Block, blocks, inline, name
 
 SHELL = ("sh", "console", "bash", "")
 PROGRAM = "hf-runner-controller"
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 CHART = ROOT / "charts" / PROGRAM
-CONDITIONS = set(re.findall(r'\("([A-Z][A-Za-z]+)", ', (ROOT / "controller/core/status.py").read_text()))
 
 
 def command_lines(block: Block) -> Iterator[str]:
@@ -151,7 +152,7 @@ def test_every_other_block_of_yaml_can_be_read(page: Path) -> None:
 def test_the_page_for_those_in_trouble_speaks_the_controllers_words() -> None:
     page = ROOT / "docs" / "troubleshooting.md"
     said = {word for code in inline(page) for word in re.findall(r"^[A-Z][a-z]+(?:[A-Z][A-Za-z]*)*$", code)}
-    known = {reason.name for reason in Reason} | {phase.value for phase in Phase} | CONDITIONS
+    known = {reason.name for reason in Reason} | set(Phase) | set(ConditionType)
     assert said - known == set()
     waits = {
         "AtMaxRunners",

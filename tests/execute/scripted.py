@@ -38,7 +38,7 @@ from controller.ports import (
     StoredIntents,
     UpstreamError,
 )
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.core.build import CONTROLLER, SERVER, name_of
 
 LOST = Failure(reason=Reason.HubUnavailable, message="no answer", in_doubt=True)

@@ -8,13 +8,14 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.metrics.recorder import Metrics
-from controller.sim.engine import AlwaysLeads, Process
-from controller.sim.hub.running import Run
-from controller.sim.machine import Boot
+from controller.ports import Alone
+from controller.simulate.engine import Process
+from controller.simulate.machine import Boot
+from hf_runner_simulators.hub.running import Run
 from tests.system.test_whole import Scene, play
 
 GITHUB_EVERY, HUB_EVERY = 12.0, 10.0
-"""Seconds between looks, as :class:`controller.sim.engine.Simulation` has them."""
+"""Seconds between looks, as :class:`controller.simulate.engine.Simulation` has them."""
 
 
 class Page:
@@ -51,7 +52,7 @@ class Measured:
         metrics = Metrics(clock=self.sim.clock)
         self.all.append(metrics)
         process = self.sim.start(recorder=metrics, meter=metrics, **options)
-        metrics.lead(options.get("leadership") or AlwaysLeads("alone"), process.controller.observatory)
+        metrics.lead(options.get("leadership") or Alone("alone"), process.controller.observatory)
         return process
 
     def page(self) -> Page:

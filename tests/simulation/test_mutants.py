@@ -17,8 +17,19 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, evidence, ledger, lifecycle, suspicion
-from controller.core.lifecycle import Effect, Phase
+from controller.core import (
+    allowance,
+    backoff,
+    demand,
+    effects,
+    evidence,
+    ledger,
+    ownership,
+    passed_over,
+    suspicion,
+)
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
 from controller.core.retire import choose, strays, why
@@ -34,13 +45,13 @@ from controller.observe.scopes import RegistrationObserver
 from controller.ports import Leadership, Removal, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
-from controller.sim import engine
-from controller.sim.engine import Simulation
-from controller.sim.invariants import INVARIANTS
-from controller.sim.isolation import play_judged as play
-from controller.sim.nemesis import WINDOW
-from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
-from controller.sim.sweep import SCENES
+from controller.simulate import engine
+from controller.simulate.engine import Simulation
+from controller.simulate.invariants import INVARIANTS
+from tests.seeds.isolation import play_judged as play
+from tests.seeds.nemesis import WINDOW
+from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
+from tests.seeds.sweep import SCENES
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -127,7 +138,7 @@ def own_everything(patch: pytest.MonkeyPatch) -> None:
         found = origin(name)
         return replace(found, controller=controller_digest("sim")) if found else None
 
-    patch.setattr(lifecycle, "origin", claimed)
+    patch.setattr(ownership, "origin", claimed)
 
 
 def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
@@ -135,13 +146,13 @@ def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    true = lifecycle.still_in_flight
+    true = effects.still_in_flight
 
     def counts(effect: Any, seen: Any, *, shown: bool) -> bool:
         lost = effect.effect is Effect.LAUNCH and effect.settled_at is not None and effect.hf_job is None
         return not lost and true(effect, seen, shown=shown)
 
-    patch.setattr(lifecycle, "still_in_flight", counts)
+    patch.setattr(effects, "still_in_flight", counts)
 
 
 def read_no_intents(patch: pytest.MonkeyPatch) -> None:
@@ -163,7 +174,7 @@ def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
 
 
 def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(choose, "may_retire", lambda runner, *_: runner.fresh)
+    patch.setattr(choose, "may_retire", lambda runner, *_: runner.undisturbed)
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
@@ -260,11 +271,11 @@ def try_again_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def suspect_nobody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(suspicion, "_fall_on", lambda *_: None)
+    patch.setattr(passed_over, "_fall_on", lambda *_: None)
 
 
 def start_one_after_the_other(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(suspicion, "next_start", lambda *_, **__: 0.0)
+    patch.setattr(allowance, "next_start", lambda *_, **__: 0.0)
 
 
 def forget_suspicions_at_a_restart(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from tools.e2e.cluster import Helm, StoryError, until
 from tools.e2e.deletion import Deletions
 from tools.e2e.services import GITHUB_PORT, HUB_PORT, manifests
-from tools.e2e.stage import (
+from tools.e2e.story_base import (
     CHART,
     CRD,
     GITHUB_SECRET,
@@ -62,7 +62,7 @@ class Story(Deletions):
             self._end,
         ]
 
-    # ------------------------------------------------------------------------------------------------------------- acts
+    # --------------------------------------------------------------------------------------------------- acts
     def _begin(self) -> None:
         """Make the namespaces and start the services in the cluster."""
         labelled = [
@@ -70,7 +70,7 @@ class Story(Deletions):
             for name in NAMESPACES
         ]
         self._kubectl.apply(*labelled)
-        self._kubectl.apply(*manifests(SERVICES, self._image))
+        self._kubectl.apply(*manifests(SERVICES, self._simulators))
         self._services.wait()
         self._services.set_up(REPOSITORIES)
         self._values = {
@@ -229,7 +229,9 @@ class Story(Deletions):
         )
 
     def _install_two_side_by_side(self) -> None:
-        """Each serves namespaces of its own, with rights there and nowhere else; one of them is deleted under a running job."""
+        """Each serves namespaces of its own, with rights there and nowhere else; one of them is
+        deleted under a running job.
+        """
         waiting = {job["id"] for job in self._services.truth().jobs if job["status"] == "queued"}
         self._new_tenant("watched")
         self._helm = self._release(self._programs[-1])

@@ -1,4 +1,6 @@
-"""The credentials of one source, its repositories, and who else may use the runners (github.md §4, usecases.md §6)."""
+"""The credentials of one source, its repositories, and who else may use the runners
+(docs/facts.md#permissions, docs/facts.md#public-repositories).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
+from controller.adapters.github.client import Client
 from controller.adapters.github.inspection import Grant
+from controller.api.status.values import iso
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.credentials import ends_soon, say_end
@@ -15,12 +20,12 @@ from controller.core.hosts import Hosts
 from controller.core.labels import covered, is_glob
 from controller.core.model import GitHubSource, RunnerGroup, Scope, ScopeKind
 from controller.core.reasons import Reason
-from controller.core.status import iso
 from controller.observe.queue_schedule import Heat, requests_per_hour
 from controller.ports import Clock, Repository, UpstreamError
 
 MOST_TRIED = 50
-"""Repositories of one pool whose queue is read, and whose approval policy; the others are of the same kind."""
+"""Repositories of one pool whose queue is read, and whose approval policy; the others are
+of the same kind."""
 
 NAMES: Mapping[str, str] = {
     "actions": "Actions (repository)",
@@ -78,9 +83,10 @@ class GitHubCheck:
             severity = Severity.WARNING if missing else Severity.ERROR
             self._found.failed(self._credentials, error.failure, severity=severity)
             return
-        github = GitHubConnection(
-            source=self._source, credentials=credentials, clock=self._clock, hosts=self._hosts
+        client = Client(
+            source=self._source, credential=Fixed(credentials), clock=self._clock, hosts=self._hosts
         )
+        github = GitHubConnection(client)
         try:
             try:
                 grant = await github.grant()
@@ -101,7 +107,7 @@ class GitHubCheck:
             await self._pool(github, subject, listed)
         self._quota(github)
 
-    # ----------------------------------------------------------------------------------------------------- permissions
+    # -------------------------------------------------------------------------------------------- permissions
     def _expiry(self, grant: Grant) -> None:
         end, now, reason = grant.token_end, self._clock.mono(), Reason.CredentialsExpire
         if end is not None and ends_soon(end, now):
@@ -190,7 +196,7 @@ class GitHubCheck:
             )
             self._found.add(Severity.NOTE, reason, self._credentials, message)
 
-    # ---------------------------------------------------------------------------------------------------- repositories
+    # ------------------------------------------------------------------------------------------- repositories
     async def _list(self, github: GitHubConnection) -> Mapping[str, Repository] | None:
         """Return the owner's repositories, None where nobody needs them or they cannot be listed."""
         if all(subject.pool.scope.kind is ScopeKind.REPOSITORY for subject in self._subjects):
@@ -249,7 +255,7 @@ class GitHubCheck:
             rows += [listed[name] for name in names[MOST_TRIED:] if name in listed]
         return rows
 
-    # ------------------------------------------------------------------------------------------------- who may use them
+    # --------------------------------------------------------------------------------------- who may use them
     async def _users(self, github: GitHubConnection, subject: Subject, rows: Sequence[Repository]) -> None:
         pool = subject.pool
         public = {row.full_name for row in rows if row.public}
@@ -344,12 +350,13 @@ class GitHubCheck:
             )
             self._found.add(Severity.NOTE, Reason.NotChecked, str(subject), message)
 
-    # --------------------------------------------------------------------------------------------------------- quota
+    # -------------------------------------------------------------------------------------------------- quota
     def _quota(self, github: GitHubConnection) -> None:
         count = len({name for names in self.reach.values() for name in names})
         quota = github.quota()
         quiet, busy = (requests_per_hour(count, heat) for heat in (Heat.COLD, Heat.HOT))
-        # An answer that has not changed is free of the quota, but a new token, each hour, changes all (github.md §1.4).
+        # An answer that has not changed is free of the quota, but a new token, each hour, changes all
+        # (docs/facts.md#unchanged-answers-are-free, docs/facts.md#etags-follow-the-token).
         charged = 2 * count
         said = (
             f"Polling {count} {'repository' if count == 1 else 'repositories'} of {self._source.owner} sends about {quiet:.0f} "

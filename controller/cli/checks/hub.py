@@ -1,10 +1,20 @@
-"""The Hub's token and namespace, and the hardware that pools ask for (hf-jobs.md §1, §2)."""
+"""The Hub's token and namespace, and the hardware that pools ask for (docs/facts.md#whose-token,
+docs/facts.md#hardware-list).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from controller.adapters.huggingface.errors import HubError
+from controller.adapters.credential import Fixed
+from controller.adapters.huggingface.account import token_from_secret
+from controller.adapters.huggingface.errors import (
+    ForbiddenError,
+    HubError,
+    NoRouteError,
+    NotFoundError,
+    UnauthorizedError,
+)
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.inspection import HubInspection, Identity
 from controller.adapters.huggingface.session import Session
@@ -13,28 +23,10 @@ from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.contradictions import duration
 from controller.core.hosts import Hosts
 from controller.core.labels import nearest
-from controller.core.model import Disposition, Failure, Flavor, HubAccount, Pool
+from controller.core.model import Flavor, HubAccount, Pool
 from controller.core.reasons import Reason
 from controller.core.warm import may_idle, starts_a_day
 from controller.ports import Clock, UpstreamError
-
-
-def token_of(data: Mapping[str, str], account: HubAccount) -> str:
-    """Return the token of a Secret.
-
-    Raises:
-        UpstreamError: ``SecretMalformed``, there is none.
-    """
-    if "token" in data:
-        return data["token"]
-    raise UpstreamError(
-        Failure(
-            reason=Reason.SecretMalformed,
-            message=f"Secret {account.secret} has no key 'token' with a Hugging Face token; it has "
-            f"{some(data, most=5) if data else 'none'}.",
-            disposition=Disposition.PERSON,
-        )
-    )
 
 
 async def check_account(
@@ -49,8 +41,10 @@ async def check_account(
     """Check whose a token is, and whether it may run Jobs in the namespace."""
     subject = f"Secret {account.secret}"
     try:
-        token = token_of((await secrets.read(account.secret)).data, account)
-        hub = HubInspection(account=account, token=token, session=session, clock=clock, hosts=hosts)
+        token = token_from_secret((await secrets.read(account.secret)).data, ref=account.secret)
+        hub = HubInspection(
+            account=account, credential=Fixed(token), session=session, clock=clock, hosts=hosts
+        )
         identity = await hub.identity()
     except UpstreamError as error:
         missing = error.failure.reason is Reason.SecretMissing and not secrets.complete
@@ -78,13 +72,13 @@ def _refused(account: HubAccount, identity: Identity, error: HubError, found: Fi
             f"{some(identity.namespaces, most=8)}: correct huggingface.namespace, or use a token of a member."
         )
         found.add(Severity.ERROR, Reason.HubForbidden, subject, message)
-    elif error.status in (401, 403):
+    elif isinstance(error, UnauthorizedError | ForbiddenError):
         message = (
             f"{whose}, and may not start Jobs in {account.namespace}. Give it job.write there (a fine-grained token: "
             f"{account.namespace}, Jobs, start and manage), or the role write."
         )
         found.add(Severity.ERROR, Reason.HubForbidden, subject, message)
-    elif error.status in (404, 405):
+    elif isinstance(error, NotFoundError | NoRouteError):
         message = (
             f"{whose}, a member of {account.namespace}; whether it may start Jobs there cannot be asked on this Hub. It needs "
             "job.write."

@@ -15,10 +15,11 @@ from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets, SecretData
 from controller.api.convert import from_model
 from controller.api.document import Document, NotYaml, Step, read_documents
-from controller.api.runnerpool import KIND, InvalidPool, Mistake, RunnerPool
+from controller.api.runnerpool import InvalidPool, Mistake, RunnerPool
 from controller.cli.checks.findings import Findings, Severity
 from controller.core.model import Disposition, Failure, Pool, SecretRef
 from controller.core.reasons import Reason
+from controller.core.resource import KIND
 from controller.ports import Secret, UpstreamError
 
 STDIN = "-"
@@ -48,7 +49,8 @@ class Inputs:
     Attributes:
         subjects: Pools without mistakes.
         secrets: Of the files.
-        mistaken: Something given is wrong by itself: unreadable, no YAML, or a manifest that no API server would take.
+        mistaken: Something given is wrong by itself: unreadable, no YAML, or a manifest that
+            no API server would take.
     """
 
     subjects: list[Subject] = field(default_factory=list)
@@ -88,7 +90,7 @@ class SecretReader:
         )
 
 
-# ----------------------------------------------------------------------------------------------------------------- files
+# ------------------------------------------------------------------------------------------------------ files
 def read_files(files: Sequence[str], found: Findings, *, allow_http: bool) -> Inputs:
     """Read manifests; ``-`` is the standard input. Mistakes become findings, all of them."""
     inputs = Inputs()
@@ -201,7 +203,7 @@ def _labels(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     return labels if isinstance(labels, dict) else {}
 
 
-# --------------------------------------------------------------------------------------------------------------- cluster
+# ---------------------------------------------------------------------------------------------------- cluster
 async def read_cluster(
     client: Client, keys: Sequence[tuple[str, str]], found: Findings, *, allow_http: bool
 ) -> Inputs:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from huggingface_hub import constants
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
@@ -18,12 +19,12 @@ from controller.adapters.huggingface.session import TIMEOUTS, open_session
 from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.ports import LaunchSpec
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.machines import ScriptedMachine
-from controller.sim.hub.world import World
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.machines import ScriptedMachine
+from hf_runner_simulators.hub.world import World
 
 LABELS = {"managed-by": "us", "runner": "r1"}
 SPEC = LaunchSpec(
@@ -41,7 +42,7 @@ def jobs_at(endpoint: str, session: object) -> HubJobs:
     account = HubAccount(endpoint=endpoint, namespace="acme", secret=SecretRef("ci", "hf"))
     clock = LoopClock(time=asyncio.get_running_loop().time)
     hosts = at(endpoint)
-    return HubJobs(account=account, token="hf_writer", session=session, clock=clock, hosts=hosts)  # type: ignore[arg-type]
+    return HubJobs(account=account, credential=Fixed("hf_writer"), session=session, clock=clock, hosts=hosts)  # type: ignore[arg-type]
 
 
 def at(endpoint: str) -> Hosts:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from controller.sim.clock import ManualClock
-from controller.sim.exchange import Exchange
-from controller.sim.github.http import GitHubSite
-from controller.sim.github.keys import TEST_PRIVATE_KEY
-from controller.sim.github.knobs import Knobs
-from controller.sim.github.world import GitHubWorld
-from controller.sim.http import Request
+from hf_runner_simulators.clock import ManualClock
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.github.http import GitHubSite
+from hf_runner_simulators.github.keys import private_key
+from hf_runner_simulators.github.knobs import Knobs
+from hf_runner_simulators.github.world import GitHubWorld
+from hf_runner_simulators.http import Request
 from tests.sim.github.scene import LABELS, ORIGIN, Scene
 
 SETUP = {
@@ -38,7 +38,7 @@ def test_a_scene_is_set_in_one_request(scene: Scene) -> None:
     made = scene.post("/_sim/setup", body=SETUP)
     assert made.status == 201
     (app,) = made.body["apps"]
-    assert app["private_key"] == TEST_PRIVATE_KEY
+    assert app["private_key"] == private_key()
     assert [row["account"] for row in app["installations"]] == ["big", "mega"]
     assert scene.get("/repos/big/app/actions/runs", token="ghp_octocat").status == 200
     jwt = scene.jwt(iss=str(app["id"]))
