@@ -161,7 +161,7 @@ def main() -> int:
             return 1
         try:
             helms = options.helm or ["helm"]
-            Story(kubectl=kubectl, helms=helms, image=options.image, say=_say, former=before).tell()
+            Story(kubectl=kubectl, helms=helms, image=options.image, say=_say, former=before).play()
             clear(kubectl)
         except StoryError as error:
             _say(f"FAILED: {error}")
