@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from controller.core.memory import Memory
 from controller.core.model import (
     Deadlines,
     Flavor,
@@ -28,7 +29,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
-from controller.core.report import Memory, PlanInput
+from controller.core.view import PlanInput
 
 K = TypeVar("K")
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from benchmarks.fleet import Fleet, make_fleet
 from benchmarks.report import Figure
 from controller.core.labels import label_set
+from controller.core.memory import Memory
 from controller.core.naming import digest, origin
 from controller.core.plan import plan
-from controller.core.report import Memory
 
 PASS_SECONDS = 5.0
 """Monotonic seconds from one pass to the next."""

@@ -41,6 +41,15 @@ LONGEST_SENDING = 10.0
 """Seconds that a client may take over a page, as Prometheus gives itself by default (``scrape_timeout``)."""
 
 
+OVERDUE = 60.0
+"""Seconds without a pass, or without a look at the Lease, after which the process calls itself dead."""
+
+
+def overdue(age: float, what: str) -> str | None:
+    """Return that something did not happen for too long, if it did not; ``age`` is in seconds."""
+    return f"no {what} for {age:.0f} s" if age > OVERDUE else None
+
+
 class Health:
     """What the probes say; replaced as the process goes through its phases."""
 

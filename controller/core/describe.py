@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.core.gc import Retire
+from controller.core.actions import Action, Launch, Retire
 from controller.core.lifecycle import Runner
 from controller.core.model import Failure, Pool, WorkflowJob
-from controller.core.report import Action, Launch, Notice, Plan, PoolReport
+from controller.core.notices import Notice
+from controller.core.plan import Plan
+from controller.core.report import PoolReport
 
 MOST_JOBS = 100
 """Jobs of each kind that are named; their number is told in full."""

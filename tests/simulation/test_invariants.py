@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from controller.sim.invariants import FURTHER, INVARIANTS, PROMISES
+from controller.simulate.invariants import FURTHER, INVARIANTS, PROMISES
 from tests.simulation.test_mutants import MUTANTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "invariants.md").read_text()

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from controller.core.model import PoolKey
-from controller.sim.engine import NAMESPACE, Simulation
-from controller.sim.loop import run_virtual
+from controller.simulate.engine import NAMESPACE, Simulation
+from controller.simulate.loop import run_virtual
 
 TOKEN, HUB_TOKEN = "ghp_sim", "hf_sim"
 SECRETS = ("github-app", "hf-token")

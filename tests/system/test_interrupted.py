@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from controller.sim.github.model import JobSpec
-from controller.sim.hub.job import Stage
+from hf_runner_simulators.github.model import JobSpec
+from hf_runner_simulators.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
 
 RERUN = "POST /repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs"

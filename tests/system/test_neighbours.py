@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from controller.core.model import PoolKey
 from controller.reconcile.loop import INTERVAL
-from controller.sim.engine import GITHUB, HUB
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.model import Scope
-from controller.sim.hub.job import Stage
+from controller.simulate.engine import GITHUB, HUB
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.model import Scope
+from hf_runner_simulators.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
 
 

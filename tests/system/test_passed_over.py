@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from controller.sim.github.model import JobSpec, Scope
+from hf_runner_simulators.github.model import JobSpec, Scope
 from tests.system.test_whole import Scene, play
 
 HOUR = 3_600.0

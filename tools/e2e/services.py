@@ -24,7 +24,7 @@ HURRY = {"scheduling_seconds": 1.0, "boot_seconds": 0.5, "cancel_seconds": 0.5, 
 RIGHTS = {"actions": "read", "metadata": "read", "organization_self_hosted_runners": "write"}
 """Of the GitHub App: what examples/secrets.example.yaml asks for, and nothing else."""
 
-_CHECKSUM = "from controller.sim.github.archive import Archives; print(Archives().build({version!r}, {arch!r}).sha256)"
+_CHECKSUM = "from hf_runner_simulators.github.archive import Archives; print(Archives().build({version!r}, {arch!r}).sha256)"
 
 
 def manifests(namespace: str, image: str) -> list[Manifest]:

@@ -18,9 +18,9 @@ from random import Random
 from typing import Any, Final
 
 from controller.adapters.kube.client import connect
-from controller.sim.hub.job import Stage
-from controller.sim.hub.running import Run
-from controller.sim.machine import Boot
+from controller.simulate.machine import Boot
+from hf_runner_simulators.hub.job import Stage
+from hf_runner_simulators.hub.running import Run
 from tools.chaos.cluster import LEASE, STOP_SWITCH, Cluster
 from tools.chaos.replicas import Replica
 from tools.chaos.storm import HASTE, SHORT_LEASE
