@@ -1,4 +1,6 @@
-"""The end of a run: a quiet period that lasts as long as something still moves, and what must be so after it."""
+"""The end of a run: a quiet period that lasts as long as something still moves, and what
+must be so after it.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,13 @@ if TYPE_CHECKING:
     from tests.seeds.stage import Stage
 
 PATIENCE = 3_000.0
-"""Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease, the longest
-deadline and the longest job, one after the other, with room. Not a length of the quiet period: progress begins it anew."""
+"""Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease,
+the longest deadline and the longest job, one after the other, with room. Not a length of the quiet period:
+progress begins it anew."""
 
 WATCH_MARGIN = 120.0
-"""Seconds beyond ``deadlines.idle`` after which a container ends a runner that got no job (docs/bootstrap.md)."""
+"""Seconds beyond ``deadlines.idle`` after which a container ends a runner that got no job
+(docs/bootstrap.md)."""
 
 ENOUGH_QUOTA = 1_000
 """Requests an hour with which no seed has to wait for the next one."""
@@ -32,10 +36,12 @@ SETTLED = 180.0
 """Seconds after which statuses show that everything has ended, whichever second it ended in."""
 
 SLOW_LOOK = 720.0
-"""Seconds within which what is known of every repository is new again: one that answered 404 is looked at every ten minutes."""
+"""Seconds within which what is known of every repository is new again: one that answered 404 is
+looked at every ten minutes."""
 
 SILENCE, WINDOWS = 120.0, 5
-"""Seconds of the steady state in which nothing may be written, and how many such windows there are for silence to come."""
+"""Seconds of the steady state in which nothing may be written, and how many such windows there
+are for silence to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +81,9 @@ class Ending:
     async def _gone(self) -> bool:
         """Wait until pools and all that was theirs are gone.
 
-        HF Jobs without a registration may have a workflow job, so that the controller must leave them to their container: for as
-        long as docs/sizing.md says, and that is not long but for warm pools, whose runners may idle for their whole lifetime.
+        HF Jobs without a registration may have a workflow job, so that the controller must leave them to
+        their container: for as long as docs/sizing.md says, and that is not long but for warm pools, whose
+        runners may idle for their whole lifetime.
         """
 
         def over() -> bool:
@@ -89,7 +96,9 @@ class Ending:
         return await self._until(over, patience=max(map(_longest_watch, self.stage.plan.pools), default=0.0))
 
     def _kept(self) -> list[PoolKey]:
-        """Return the pools that are still there, less those whose own services never say that nothing is left."""
+        """Return the pools that are still there, less those whose own services never say
+        that nothing is left.
+        """
         pools = self.stage.sim.cluster.pools.items()
         return sorted(
             key for key, body in pools if not body["spec"]["github"]["url"].startswith(HOSTILE_ORIGINS)
@@ -110,7 +119,9 @@ class Ending:
         return True
 
     def _quota(self) -> float:
-        """Return how much longer nothing may move because GitHub's hourly quota is used up: two whole hours where it is small."""
+        """Return how much longer nothing may move because GitHub's hourly quota is used up: two
+        whole hours where it is small.
+        """
         scarce = self.stage.plan.github.get("core_limit", ENOUGH_QUOTA) < ENOUGH_QUOTA
         return 7_200.0 if scarce else 0.0
 
@@ -119,7 +130,9 @@ class Ending:
         return self.stage.pending, jobs, sorted(self.stage.sim.cluster.pools)
 
     def _all_over(self) -> bool:
-        """Everything that was to happen has happened, every job that can be served is over, and nothing of ours is left."""
+        """Everything that was to happen has happened, every job that can be served is over,
+        and nothing of ours is left.
+        """
         if self.stage.pending or self.stage.sim.clock.mono() < self.stage.plan.calm_at:
             return False
         if self._unserved() or self._awaited():
@@ -127,7 +140,9 @@ class Ending:
         return any(pool.spec.get("minIdle") for pool in self.stage.plan.pools) or not self.stage.judge.left()
 
     def _unserved(self) -> list[int]:
-        """Return the jobs, those of runs that were run again among them, that some pool serves and that are not over."""
+        """Return the jobs, those of runs that were run again among them, that some pool
+        serves and that are not over.
+        """
         return [
             row.id
             for row in self.stage.sim.github.store.jobs.rows()
@@ -135,7 +150,9 @@ class Ending:
         ]
 
     def _awaited(self) -> list[int]:
-        """Return interrupted runs that must be run again: where nothing else goes wrong, it may not be forgotten."""
+        """Return interrupted runs that must be run again: where nothing else goes wrong, it
+        may not be forgotten.
+        """
         if self.stage.plan.rates or self.stage.plan.profile == "calm":
             return []
         store, most = self.stage.sim.github.store, self.stage.plan.pools[0].spec.get("retry", {})
@@ -154,7 +171,9 @@ class Ending:
         )
 
     def _specs_by_namespace(self) -> Mapping[str, list[Mapping[str, Any]]]:
-        """Return the specs of the pools that are not being deleted; what a pool with services of its own is shown, nobody knows."""
+        """Return the specs of the pools that are not being deleted; what a pool with services of its
+        own is shown, nobody knows.
+        """
         found: dict[str, list[Mapping[str, Any]]] = {}
         for key, body in self.stage.sim.cluster.pools.items():
             strange = body["spec"]["github"]["url"].startswith(HOSTILE_ORIGINS)
@@ -174,7 +193,9 @@ class Ending:
             )
 
     def _listens(self) -> bool:
-        """Silence takes long to listen to, and hardly depends on what came before: one seed in four does it."""
+        """Silence takes long to listen to, and hardly depends on what came before: one seed
+        in four does it.
+        """
         return self.stage.plan.profile == "calm" or self.stage.plan.u("listens") < 0.25
 
     async def _judge_silence(self) -> None:
@@ -217,7 +238,9 @@ class Ending:
             self.stage.judge.fail(SERVED, message)
 
     def _lonely(self) -> Counter[str]:
-        """Return how many queued jobs no pool of a namespace serves, although one of its pools covers their repository."""
+        """Return how many queued jobs no pool of a namespace serves, although one of its
+        pools covers their repository.
+        """
         store = self.stage.sim.github.store
         found: Counter[str] = Counter()
         for namespace, specs in self._specs_by_namespace().items():
@@ -239,7 +262,9 @@ class Ending:
         return found
 
     def _judge_launches(self) -> None:
-        """Count launches against jobs: without faults one each; one more for each single fault that a launch cannot survive."""
+        """Count launches against jobs: without faults one each; one more for each single fault
+        that a launch cannot survive.
+        """
         stage = self.stage
         rows = stage.sim.github.store.jobs.rows()
         adopted = [row for row in rows if row.runner_name in stage.judge.in_doubt]
@@ -257,7 +282,9 @@ class Ending:
 
 
 def _longest_watch(pool: PoolPlan) -> float:
-    """Return the seconds after which a container without a registration has ended by itself, by its pool's deadlines."""
+    """Return the seconds after which a container without a registration has ended by
+    itself, by its pool's deadlines.
+    """
     deadlines = pool.spec.get("deadlines", {})
     registration, idle, lifetime = (
         duration_seconds(deadlines.get(name, otherwise))
@@ -268,7 +295,9 @@ def _longest_watch(pool: PoolPlan) -> float:
 
 
 def _survivable(fault: str) -> bool:
-    """Whether a fault only takes time, or loses no more than the answer of a launch, which is then found by its label."""
+    """Whether a fault only takes time, or loses no more than the answer of a launch, which
+    is then found by its label.
+    """
     name, _, where = fault.partition(":")
     if name == "slow":
         return True

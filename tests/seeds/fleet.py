@@ -1,7 +1,8 @@
 """Plays many seeds on every core, and reports what they reached and what they broke.
 
-``python -m tests.seeds.fleet --seeds 10000`` is what ``make soak`` runs. Half of the seeds are ``uniform``, half ``swarm``,
-and one in twenty is ``calm``: mild mixes find what one common fault triggers, swarm what needs one kind often.
+``python -m tests.seeds.fleet --seeds 10000`` is what ``make soak`` runs. Half of the seeds are
+``uniform``, half ``swarm``, and one in twenty is ``calm``: mild mixes find what one common fault triggers,
+swarm what needs one kind often.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ PROGRESS = 250
 """Plans between two lines that say how far it is."""
 
 ENOUGH_SEEDS, ENOUGH_OF_A_WORLD = 300, 8
-"""Seeds of a run, and of them in one world, after which a failure that is expected there must have been seen."""
+"""Seeds of a run, and of them in one world, after which a failure that is expected there
+must have been seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,9 @@ class Tally:
             self.failed.append(verdict)
 
     def unseen(self) -> list[str]:
-        """Return the worlds whose expected failures no seed shows any more, in a run that is long enough to tell."""
+        """Return the worlds whose expected failures no seed shows any more, in a run that
+        is long enough to tell.
+        """
         if self.seeds < ENOUGH_SEEDS:
             return []
         shown = {world for world, _ in self.expected}

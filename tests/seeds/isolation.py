@@ -1,7 +1,9 @@
-"""Judges the invariant ``isolation``: a plan is played with and without the other tenants, and the first one must not notice.
+"""Judges the invariant ``isolation``: a plan is played with and without the other tenants, and the
+first one must not notice.
 
-The tenants share neither an HF account nor a GitHub owner, the plan has no faults, images boot equally fast, and the Hub's times
-do not vary, so that nothing but the controller can carry something from one tenant to the other.
+The tenants share neither an HF account nor a GitHub owner, the plan has no faults, images boot
+equally fast, and the Hub's times do not vary, so that nothing but the controller can carry something
+from one tenant to the other.
 """
 
 from __future__ import annotations

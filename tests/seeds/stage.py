@@ -1,4 +1,6 @@
-"""Plays one plan: pools, jobs, faults and disturbances first, then the quiet end of :mod:`tests.seeds.ending`."""
+"""Plays one plan: pools, jobs, faults and disturbances first, then the quiet end of
+:mod:`tests.seeds.ending`.
+"""
 
 from __future__ import annotations
 
@@ -190,7 +192,7 @@ class Stage:
     sim: Simulation = field(init=False)
     nemesis: PlannedNemesis = field(init=False)
 
-    # ------------------------------------------------------------------------------------------------------------ the play
+    # ----------------------------------------------------------------------------------------------- the play
     async def play(self) -> None:
         """Play the plan to its end, or to the first broken invariant."""
         plan = self.plan
@@ -213,7 +215,8 @@ class Stage:
         self.judge.sim = sim
         self.judge.holds = lambda caller: plan.replicas == 1 or self.baton.holder == caller
         sim.set_up(REPOSITORIES, token=None if plan.app else TOKEN)
-        # A wrong image is expected today wherever the hardware list fails; judged everywhere, it would hide all that comes after.
+        # A wrong image is expected today wherever the hardware list fails; judged everywhere, it would
+        # hide all that comes after.
         self.judge.images = plan.world in ("hardware-unknown", "odd-prices")
         self.judge.secrets |= set_up(sim, plan)
         self.judge.robots = {"robot"} | {
@@ -277,7 +280,9 @@ class Stage:
         self.happenings.append((self.sim.clock.mono(), what))
 
     def _wrap(self, site: Site) -> Site:
-        """Let the judge see what is asked of a service, and a hostile tenant's own service answer at its own origin."""
+        """Let the judge see what is asked of a service, and a hostile tenant's own service
+        answer at its own origin.
+        """
         watched = self.judge.watch(site)
         github = isinstance(site, GitHubSite)
         origin, token = (HOSTILE_GITHUB, TOKEN) if github else (HOSTILE_HUB, "hf_sim")
@@ -303,9 +308,11 @@ class Stage:
         self.writes += 1
         self.judge.look_for_secrets("a status or an Event", [text])
 
-    # ------------------------------------------------------------------------------------------------------------ the scene
+    # ---------------------------------------------------------------------------------------------- the scene
     def apply(self, pool: PoolPlan, url: str, labels: Iterable[str], spec: Mapping[str, Any]) -> None:
-        """Create or change a RunnerPool; ``url``, ``labels`` and ``spec`` may differ from the planned ones."""
+        """Create or change a RunnerPool; ``url``, ``labels`` and ``spec`` may differ from
+        the planned ones.
+        """
         given = json.loads(json.dumps(dict(spec)))
         self.sim.pool(pool.name, url=url, labels=list(labels), namespace=pool.namespace, **given)
         self.judge.pools_changed()
@@ -398,7 +405,9 @@ class Stage:
         return LONGEST_CONNECTION
 
     def _trouble_in_the_cluster(self, request: str) -> str:
-        """Return what happens to one request for a pool: now and then somebody else is quicker, or the answer is lost."""
+        """Return what happens to one request for a pool: now and then somebody else is
+        quicker, or the answer is lost.
+        """
         self.asked_of_the_cluster += 1
         if self.plan.profile == "calm" or self.sim.clock.mono() >= self.plan.calm_at:
             return ""
@@ -411,7 +420,7 @@ class Stage:
         self.judge.marks[f"pool {trouble}"] += 1
         return trouble
 
-    # ------------------------------------------------------------------------------------------------------ the controllers
+    # ---------------------------------------------------------------------------------------- the controllers
     def _start(self) -> None:
         self.starts += 1
         first = self.starts == 1
@@ -451,7 +460,9 @@ class Stage:
             self.take_over()
 
     def take_over(self) -> None:
-        """Let the next controller start, unless somebody leads: one that follows is nothing but a watcher of the lease."""
+        """Let the next controller start, unless somebody leads: one that follows is nothing
+        but a watcher of the lease.
+        """
         if self.baton.holder is None:
             self._start()
 

@@ -1,4 +1,6 @@
-"""What the people of one namespace get and see: launches, statuses and Events, less what differs from run to run."""
+"""What the people of one namespace get and see: launches, statuses and Events, less what
+differs from run to run.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class Told:
     Attributes:
         launches: HF Jobs by pool and flavor.
         events: Events by pool and reason.
-        statuses: By pool, without times, names of runners, and money, which depend on the second in which something happened.
+        statuses: By pool, without times, names of runners, and money, which depend on the second in
+            which something happened.
         waits: By the workflow job's name, seconds from queued to started; None for one that has not started.
     """
 

@@ -1,4 +1,6 @@
-"""What happens at a moment beside faults of single requests: processes that die, users who edit, clouds that fail."""
+"""What happens at a moment beside faults of single requests: processes that die, users who
+edit, clouds that fail.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,7 @@ class Trouble:
         }
         await kinds[what.kind](what)
 
-    # --------------------------------------------------------------------------------------------------------- processes
+    # ---------------------------------------------------------------------------------------------- processes
     def _process(self, what: Disturbance) -> Process | None:
         replicas = [process for process in self.stage.sim.replicas if process.incarnation.alive]
         return replicas[int(what.share * len(replicas))] if replicas else None
@@ -110,7 +112,7 @@ class Trouble:
             stage.note(f"{leader.incarnation.name} notices")
             await stage.sim.crash(leader)
 
-    # -------------------------------------------------------------------------------------------------------------- users
+    # -------------------------------------------------------------------------------------------------- users
     def _pool(self, what: Disturbance) -> PoolPlan:
         pools = self.stage.plan.pools
         return pools[int(what.share * len(pools))]
@@ -184,7 +186,9 @@ class Trouble:
         accounts.rename_repository(names.pop(old), name)
 
     async def _namespace_ends(self, what: Disturbance) -> None:
-        """All objects of the namespace are deleted, as when it is: pools stay until they are drained, Secrets go at once."""
+        """All objects of the namespace are deleted, as when it is: pools stay until they are
+        drained, Secrets go at once.
+        """
         sim = self.stage.sim
         keys = sorted(sim.cluster.pools)
         if what.share < 0.5:
@@ -195,7 +199,7 @@ class Trouble:
         await asyncio.sleep(what.seconds)
         self.stage.drop_secrets()
 
-    # ------------------------------------------------------------------------------------------------------------- clouds
+    # ------------------------------------------------------------------------------------------------- clouds
     async def _lose_container(self, what: Disturbance) -> None:
         message = "Job failed with exit code: 137. Reason: OOMKilled"
         self._end_one(what, stage=Stage.ERROR, message=message)
@@ -237,7 +241,9 @@ class Trouble:
         hub.setup({"tokens": {"hf_sim": access}})
 
     async def _permission_lost(self, what: Disturbance) -> None:
-        """A token that expires, or an App that may not administer any more; mended by a person after a while."""
+        """A token that expires, or an App that may not administer any more; mended by a
+        person after a while.
+        """
         access = self.stage.sim.github.access
         if not self.stage.plan.app:
             access.revoke_token(TOKEN)

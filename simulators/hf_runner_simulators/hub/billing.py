@@ -70,7 +70,9 @@ class Credit:
         self.since = at
 
     def exhausted_at(self) -> float:
-        """Return when the balance reaches zero at the present rate; infinity if never, or if it already has."""
+        """Return when the balance reaches zero at the present rate; infinity if never, or
+        if it already has.
+        """
         if self.rate <= 0 or self.micro_usd <= 0:
             return math.inf
         return self.since + self.micro_usd * 60 / self.rate

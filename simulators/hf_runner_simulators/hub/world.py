@@ -40,7 +40,8 @@ class World:
 
     Attributes:
         accounts: Who may do what.
-        platform: Where the jobs live; give it to :func:`hf_runner_simulators.hub.platform.drive` where machines work on their own.
+        platform: Where the jobs live; give it to :func:`hf_runner_simulators.hub.platform.drive` where
+            machines work on their own.
     """
 
     def __init__(
