@@ -46,10 +46,10 @@ log = logging.getLogger(__name__)
 INTERVAL = 5.0
 """Seconds between passes when nothing wakes the loop: deadlines and back-offs are this exact."""
 
-SETTLE = 60.0
+STATUS_STANDS = 60.0
 """Seconds after the start for which what an earlier process said stands, while not everything was looked at."""
 
-BREATH = 0.1
+PAUSE = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
 
 Statuses = dict[str, tuple[PoolKey, Mapping[str, Any]]]
@@ -166,7 +166,7 @@ class Reconciler:
 
     async def _rest(self) -> None:
         """Wait for something new, or for the time that nothing may wait longer than."""
-        await asyncio.sleep(BREATH)
+        await asyncio.sleep(PAUSE)
         try:
             async with asyncio.timeout(QUIET if self._publisher.pending else INTERVAL):
                 await self._wake.wait()
@@ -378,7 +378,7 @@ class Reconciler:
         if report.observed or self._publisher.has_spoken(report.pool.uid):
             return False
         said = self._publisher.previous(report.pool.uid).get("observedGeneration")
-        young = self._clock.mono() - self._start.mono < SETTLE
+        young = self._clock.mono() - self._start.mono < STATUS_STANDS
         return said == report.pool.generation and young
 
     def _find_overlaps(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from hf_runner_simulators.github.model import Runner, WorkflowJob
     from hf_runner_simulators.http import Request, Response, Router, Site
 
-SETTLE = 60.0
+OLD_SPEC_GRACE = 60.0
 """Seconds for which an older ``maxRunners`` or an older spec may still be acted on."""
 
 NEED_LASTS = 90.0
@@ -121,7 +121,7 @@ class Judge:
         return [
             spec
             for spec, until in zip(known, ended, strict=True)
-            if until > self.now - SETTLE - self._stall()
+            if until > self.now - OLD_SPEC_GRACE - self._stall()
         ]
 
     def _stall(self) -> float:
@@ -241,7 +241,7 @@ class Judge:
         assert self.sim is not None
         uid = (job.labels or {}).get("pool-uid", "")
         specs = self.recent(uid)
-        if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - SETTLE:
+        if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - OLD_SPEC_GRACE:
             return
         waiting = self._waiting(specs[0].spec)
         if not self._overdue(runner, job, specs[0].spec) and waiting >= len(self.live(uid)):
@@ -259,7 +259,7 @@ class Judge:
         return any(
             since is not None
             and now - since > duration_seconds(most) - 5
-            and (until is None or now - until < SETTLE)
+            and (until is None or now - until < OLD_SPEC_GRACE)
             for since, until, most in steps
         )
 

@@ -78,7 +78,7 @@ async def _play(
     until: float,
     progress: Callable[[float, float], None] | None,
 ) -> Played:
-    stage = _Stage(scenario, seed)
+    stage = _Run(scenario, seed)
     interrupted = False
     try:
         await stage.perform(coming, until, progress)
@@ -99,11 +99,11 @@ async def _play(
     return played
 
 
-class _CurtainError(Exception):
+class _TimeIsUpError(Exception):
     """The scenario's time is over."""
 
 
-class _Stage:
+class _Run:
     """A simulation, and what the scenario does to it."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
@@ -163,9 +163,9 @@ class _Stage:
                 for at, change in self._changes():
                     group.create_task(_later(at, change), name=f"world-{at:.0f}")
                 if progress is not None:
-                    group.create_task(_tell(progress, until))
-                group.create_task(_curtain(until))
-        except* _CurtainError:
+                    group.create_task(_report_progress(progress, until))
+                group.create_task(_end_after(until))
+        except* _TimeIsUpError:
             self._group = None
 
     def _spawn(self, seconds: float, act: Callable[[], object]) -> None:
@@ -409,15 +409,15 @@ class _Latencies:
         return half, half
 
 
-async def _tell(progress: Callable[[float, float], None], until: float) -> None:
+async def _report_progress(progress: Callable[[float, float], None], until: float) -> None:
     while True:
         await asyncio.sleep(PROGRESS)
         progress(asyncio.get_running_loop().time(), until)
 
 
-async def _curtain(seconds: float) -> NoReturn:
+async def _end_after(seconds: float) -> NoReturn:
     await asyncio.sleep(seconds)
-    raise _CurtainError
+    raise _TimeIsUpError
 
 
 async def _until(at: float) -> None:

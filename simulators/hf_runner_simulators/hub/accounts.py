@@ -102,7 +102,7 @@ class Accounts:
             if wanted.type:
                 namespace.principal = _principal(name, wanted.type)
             if wanted.credits is not None:
-                namespace.credit.settle(at)
+                namespace.credit.deduct(at)
                 namespace.credit.micro_usd = wanted.credits * 1_000_000
 
     def _namespace(self, name: str, kind: Literal["user", "org"], at: float) -> Namespace:

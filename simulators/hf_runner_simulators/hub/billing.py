@@ -52,7 +52,7 @@ class Credit:
     Attributes:
         micro_usd: Balance at ``since``.
         rate: Sum of the rates of all billed jobs.
-        since: When the balance was last settled.
+        since: When the balance was last brought up to date.
     """
 
     micro_usd: float
@@ -61,10 +61,10 @@ class Credit:
 
     def change_rate(self, difference: int, at: float) -> None:
         """Add to, or take from, what runs against the credit."""
-        self.settle(at)
+        self.deduct(at)
         self.rate += difference
 
-    def settle(self, at: float) -> None:
+    def deduct(self, at: float) -> None:
         """Bring the balance up to a moment."""
         self.micro_usd -= (at - self.since) * self.rate / 60
         self.since = at

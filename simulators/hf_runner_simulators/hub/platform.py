@@ -281,7 +281,7 @@ class Platform:
         for name, space in sorted(self._namespaces.items()):
             if space.credit.exhausted_at() > at:
                 continue
-            space.credit.settle(at)
+            space.credit.deduct(at)
             space.credit.micro_usd = min(space.credit.micro_usd, 0.0)
             if self.knobs.exhausted_credit_cancels:
                 for job in [job for job in self.live.values() if job.owner.name == name]:

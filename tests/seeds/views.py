@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class NamespaceView:
     """One namespace's share of a run.
 
     Attributes:
@@ -32,12 +32,12 @@ class Told:
     waits: Mapping[str, float | None] = field(default_factory=dict)
 
 
-def what_was_told(sim: Simulation, judge: Judge) -> Mapping[str, Told]:
+def namespace_views(sim: Simulation, judge: Judge) -> Mapping[str, NamespaceView]:
     """Return each namespace's share of a run so far."""
     uids = {body["metadata"]["uid"]: key for key, body in sim.cluster.pools.items()}
     made = [(uids[uid], job) for job in judge.launched if (uid := (job.labels or {}).get("pool-uid")) in uids]
     return {
-        namespace: Told(
+        namespace: NamespaceView(
             launches=Counter(
                 f"{key.name} {job.spec.flavor}" for key, job in made if key.namespace == namespace
             ),
