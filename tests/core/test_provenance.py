@@ -74,7 +74,7 @@ THEIRS_ON_OUR_HOSTS = replace(
 )
 """The same team without hosts of its own: it registers runners in its own repository, and starts HF Jobs in its own namespace."""
 
-IDLE_FOR_LONG = {"phase": Phase.IDLE, "since": NOW - 5000, "online_at": NOW - 5000}
+IDLE_FOR_LONG: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 5000, "online_at": NOW - 5000}
 CRASHED = {
     "stage": Stage.ERROR,
     "created_at": SERVER - 60,
