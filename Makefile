@@ -9,7 +9,7 @@ PYTHON := $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 pytho
 	"$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done))
 BIN := .venv/bin
 # The environment is made again when what it is made from has changed, not when a checkout touches a file.
-STAMP := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml | cksum | tr ' ' '-')
+STAMP := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml simulators/pyproject.toml | cksum | tr ' ' '-')
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -n $(WORKERS)
@@ -47,12 +47,12 @@ test-fast: $(STAMP) ## Run the tests that need no Kubernetes API server
 
 .PHONY: seeds
 seeds: $(STAMP) ## Play seeds 0 to 999 of faults and crashes; fails also when a fault of the table was never played
-	@$(BIN)/python -m controller.sim.fleet --seeds 1000 --sweep interrupted --workers $(WORKERS) --all-faults
+	@$(BIN)/python -m tests.seeds.fleet --seeds 1000 --sweep interrupted --workers $(WORKERS) --all-faults
 
 SEEDS ?= 10000
 .PHONY: soak
 soak: $(STAMP) ## Play SEEDS=N (or A-B) seeds of faults and crashes in virtual time, every core; MINUTES=N ends it
-	@$(BIN)/python -m controller.sim.fleet --seeds $(SEEDS) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+	@$(BIN)/python -m tests.seeds.fleet --seeds $(SEEDS) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows and what is generated
@@ -180,5 +180,5 @@ $(STAMP): | python
 	@echo 'making .venv from requirements/dev.txt with $(PYTHON)' >&2
 	@test -x $(BIN)/python || '$(PYTHON)' -m venv .venv
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . --editable simulators
 	@rm -f .venv/.made-from-* && touch $@

@@ -1,4 +1,6 @@
-"""What the operator needs around it to be measured as it ships: a Kubernetes API, and both services in another process."""
+"""What the operator needs around it to be measured as it ships: a Kubernetes API, and both
+services in another process.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,9 @@ class Bed:
         return routes
 
     async def times(self, site: str, route: str) -> list[float]:
-        """Return when a service did what a route asks for, epoch seconds, oldest first; refusals are left out."""
+        """Return when a service did what a route asks for, epoch seconds, oldest first;
+        refusals are left out.
+        """
         entries = await self.ask(site, "GET", "log")
         return [
             entry["at"] for entry in entries if entry["route"] == route and (entry["status"] or 500) < 400
@@ -221,7 +225,9 @@ async def bed(kubeconfig: Path) -> AsyncIterator[Bed]:
 
 @asynccontextmanager
 async def _child(*words: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run ``hf-runner-controller`` with these words while the context is open; what it prints goes to ``log``."""
+    """Run ``hf-runner-controller`` with these words while the context is open; what it
+    prints goes to ``log``.
+    """
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "controller", *words),

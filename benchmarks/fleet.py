@@ -1,4 +1,6 @@
-"""A fleet for :func:`controller.core.plan.plan`: pools with runners in every phase, and the lists that show them."""
+"""A fleet for :func:`controller.core.plan.plan`: pools with runners in every phase, and the
+lists that show them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from controller.core.memory import Memory
 from controller.core.model import (
     Deadlines,
     Flavor,
@@ -26,7 +29,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
-from controller.core.report import Memory, PlanInput
+from controller.core.view import PlanInput
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -56,8 +59,8 @@ class Fleet:
     def input(self, now: float, memory: Memory) -> PlanInput:
         """Return what a pass at ``now`` sees: lists of a second ago, their rows read anew as from an answer.
 
-        The rows are other objects each time, with strings of their own, since that is what a parser makes of an answer: no
-        cache may be measured that only works on the very same objects.
+        The rows are other objects each time, with strings of their own, since that is what a parser makes of
+        an answer: no cache may be measured that only works on the very same objects.
         """
 
         def again(lists: Mapping[K, Observation[T]]) -> dict[K, Observation[T]]:

@@ -1,6 +1,7 @@
 """What an operator costs while nothing happens: memory, processor, and the time until it is at work.
 
-Each pool has a repository of its own, which is the dearest kind: a queue and a list of runners to watch for every one.
+Each pool has a repository of its own, which is the dearest kind: a queue and a list of
+runners to watch for every one.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ async def _reads(scene: Bed) -> tuple[int, int]:
 
 
 async def _settle(scene: Bed, before: tuple[int, int], size: int) -> None:
-    """Wait until every repository's queue and runners have been read once, and every pool says that it is ready."""
+    """Wait until every repository's queue and runners have been read once, and every pool
+    says that it is ready.
+    """
 
     async def read() -> bool:
         runs, runners = await _reads(scene)

@@ -1,8 +1,8 @@
 """From a queued job that was seen to the creation of its HF Job, for one job and for a burst.
 
-The Hub answers in 300 ms and GitHub in 100 ms. A burst, a matrix of 200 jobs, is measured twice: without limits, as on an
-Enterprise Server, and with the limit of 900 points per minute that GitHub documents. A registration costs 5 of them, so that
-180 fit into a minute at most and the rest waits by design.
+The Hub answers in 300 ms and GitHub in 100 ms. A burst, a matrix of 200 jobs, is measured twice: without
+limits, as on an Enterprise Server, and with the limit of 900 points per minute that GitHub documents. A
+registration costs 5 of them, so that 180 fit into a minute at most and the rest waits by design.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ async def _at_work(kubeconfig: Path, names: Sequence[str], *, points: int) -> As
 
 
 async def _launches(scene: Bed, name: str, count: int) -> list[float]:
-    """Queue a run of ``count`` jobs; return the seconds from its last page's answer to each HF POST, in order.
+    """Queue a run of ``count`` jobs; return the seconds from its last page's answer to each
+    HF POST, in order.
 
     The jobs' runners stay scheduled, so each further job needs one more.
     """

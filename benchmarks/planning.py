@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from benchmarks.fleet import Fleet, make_fleet
 from benchmarks.report import Figure
 from controller.core.labels import label_set
+from controller.core.memory import Memory
 from controller.core.naming import digest, origin
 from controller.core.plan import plan
-from controller.core.report import Memory
 
 PASS_SECONDS = 5.0
 """Monotonic seconds from one pass to the next."""
@@ -44,8 +44,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 def _passes(fleet: Fleet, count: int) -> list[float]:
     """Return the milliseconds of passes in a row, each remembering the one before, the first nothing.
 
-    The collector's debt for making a pass's input is settled before its time is taken; what the pass itself makes it collect
-    counts.
+    The collector's debt for making a pass's input is settled before its time is taken; what the pass
+    itself makes it collect counts.
     """
     for cached in (origin, digest, label_set):
         cached.cache_clear()

@@ -1,6 +1,7 @@
 """What metrics cost: the page, the time to write it, and what a pass spends on measuring.
 
-In milliseconds of processor time, which is what other work of the process waits for: the page is written in one go.
+In milliseconds of processor time, which is what other work of the process waits for: the
+page is written in one go.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 
 from benchmarks.fleet import make_fleet
 from benchmarks.report import Figure
-from controller.core.measure import Chronicle, Fact, Measure
+from controller.core.facts import Fact, Measure
+from controller.core.measure import Chronicle
+from controller.core.memory import Memory
 from controller.core.plan import plan
-from controller.core.report import Memory
 from controller.core.status import Instant, build_status
 from controller.metrics.recorder import Metrics
 

@@ -1,7 +1,8 @@
-"""How many requests watching costs, with idle repositories and with jobs: an hour in virtual time, in seconds.
+"""How many requests watching costs, with idle repositories and with jobs: an hour in
+virtual time, in seconds.
 
-The whole controller less kopf, with its real clients, against the simulated services (``controller/sim/engine.py``); GitHub's
-with the limits of github.com.
+The whole controller less kopf, with its real clients, against the simulated services
+(``controller/simulate/engine.py``); GitHub's with the limits of github.com.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from benchmarks.report import Figure
-from controller.sim.engine import Simulation
-from controller.sim.exchange import Exchange
-from controller.sim.loop import run_virtual
+from controller.simulate.engine import Simulation
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.exchange import Exchange
 
 HOUR = 3_600.0
 SETTLING = 600.0

@@ -1,9 +1,10 @@
 """Probes, metrics and, on request, the newest plan over HTTP.
 
-Whoever reaches the port may ask as often as they like, and must not keep the event loop, and with it the probes, from their work:
-a page is made at most once a second, in a thread, for everybody who asks meanwhile.
+Whoever reaches the port may ask as often as they like, and must not keep the event loop, and with it the
+probes, from their work: a page is made at most once a second, in a thread, for everybody who asks meanwhile.
 
-kopf's own ``/healthz`` proves only that a loop turns (kopf.md §0.6); these say whether the work is done.
+kopf's own ``/healthz`` proves only that a loop turns (docs/facts.md#kopf-health); these say
+whether the work is done.
 """
 
 from __future__ import annotations
@@ -33,10 +34,20 @@ MOST_WAITING = 256
 """Requests for one page that wait at once; who comes beyond is told to come again."""
 
 MOST_SENDING = 16
-"""Answers with one page that are being sent at once: what clients have not taken yet is held in memory, a page for each."""
+"""Answers with one page that are being sent at once: what clients have not taken yet is held in
+memory, a page for each."""
 
 LONGEST_SENDING = 10.0
 """Seconds that a client may take over a page, as Prometheus gives itself by default (``scrape_timeout``)."""
+
+
+OVERDUE = 60.0
+"""Seconds without a pass, or without a look at the Lease, after which the process calls itself dead."""
+
+
+def overdue(age: float, what: str) -> str | None:
+    """Return that something did not happen for too long, if it did not; ``age`` is in seconds."""
+    return f"no {what} for {age:.0f} s" if age > OVERDUE else None
 
 
 class Health:
@@ -72,10 +83,11 @@ class _Made:
 
 
 class _Page:
-    """One page that many may ask for at once: it is made for all who wait, and no two begin within ``pause`` seconds.
+    """One page that many may ask for at once: it is made for all who wait, and no two begin
+    within ``pause`` seconds.
 
-    So nobody gets a page that is older than the request, whoever asks alone waits for nothing, and whoever asks in a loop
-    is slowed down.
+    So nobody gets a page that is older than the request, whoever asks alone waits for nothing, and whoever
+    asks in a loop is slowed down.
     """
 
     def __init__(self, make: Callable[[], Awaitable[bytes]], content_type: str, pause: float) -> None:
@@ -151,7 +163,8 @@ async def serving(
         port: 0 takes a free one.
         health: What the probes say.
         metrics: The page for Prometheus.
-        plan: Returns the newest plan, fit for JSON, and is called in a thread; None where it is not to be seen.
+        plan: Returns the newest plan, fit for JSON, and is called in a thread; None where
+            it is not to be seen.
         pause: Seconds between two pages of a kind.
 
     Yields:
@@ -194,8 +207,9 @@ async def serving(
 async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
     """Listen, on both families where no address is given, and return the port.
 
-    A cluster with IPv6 alone asks the pod at an IPv6 address, one with IPv4 alone may have a kernel without IPv6. One socket for
-    both (``IPV6_V6ONLY`` off) would do where there is IPv6, but asyncio switches that off; so there are two, of one port.
+    A cluster with IPv6 alone asks the pod at an IPv6 address, one with IPv4 alone may have a kernel without
+    IPv6. One socket for both (``IPV6_V6ONLY`` off) would do where there is IPv6, but asyncio switches that
+    off; so there are two, of one port.
 
     Raises:
         OSError: Nothing can be bound, or the given address cannot.

@@ -1,6 +1,8 @@
-"""Keeps the RunnerPool's fields in the chart's ``values.schema.json``: ``python -m tools.chart_schema [--check]``.
+"""Keeps the RunnerPool's fields in the chart's ``values.schema.json``:
+``python -m tools.chart_schema [--check]``.
 
-The rest of that file is written by hand. A wrong field of a pool then fails when the chart is rendered, with its path.
+The rest of that file is written by hand. A wrong field of a pool then fails when the chart
+is rendered, with its path.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ NAME = "RunnerPoolSpec"
 def partial(node: Schema, *, inside_list: bool = False) -> Schema:
     """Return what Helm can check of a part of a spec, whose rest may come from ``poolDefaults``.
 
-    Lists are replaced as a whole, so what is required within them stays required. Rules in CEL are the API server's.
+    Lists are replaced as a whole, so what is required within them stays required. Rules in
+    CEL are the API server's.
     """
     kept: dict[str, Any] = {
         keyword: value

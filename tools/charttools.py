@@ -2,8 +2,9 @@
 
     python -m tools.charttools         build what is missing; print the directory
 
-Standard library only. ``tools/chart/go.mod`` pins Helm 3 and 4, helm-unittest, kubeconform, helm-docs and a Lua interpreter (the
-one inside Argo CD). The types of the Prometheus operator come from its own module, whose checksum is here.
+Standard library only. ``tools/chart/go.mod`` pins Helm 3 and 4, helm-unittest, kubeconform, helm-docs
+and a Lua interpreter (the one inside Argo CD). The types of the Prometheus operator come from its own
+module, whose checksum is here.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ def _build(go: Go, directory: Path, name: str, package: str) -> None:
 
 
 def _fetch_crds(go: Go, directory: Path) -> None:
-    # Outside of any module: as a requirement it would choose versions for the programs too. Our checksum is checked instead of the
-    # public database's.
+    # Outside of any module: as a requirement it would choose versions for the programs too. Our checksum is
+    # checked instead of the public database's.
     env = {**go.env, "GOWORK": "off", "GONOSUMDB": "*", "GOFLAGS": "-mod=mod"}
     found = json.loads(_run([go.path, "mod", "download", "-json", PROMETHEUS_OPERATOR], env, cwd=directory))
     if found["Sum"] != CHECKSUM:

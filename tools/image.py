@@ -149,7 +149,8 @@ def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
 def start_seconds(builder: str, name: str, *arguments: str) -> float:
     """Return the seconds from the call of the builder's ``run`` to the end of the program in the image.
 
-    Where the builder can, the container is as in a pod: a read-only root file system, no network, no capability.
+    Where the builder can, the container is as in a pod: a read-only root file system, no
+    network, no capability.
     """
     with ExitStack() as stack:
         command = stack.enter_context(_start(builder, name))

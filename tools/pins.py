@@ -1,11 +1,11 @@
 """What is pinned of others' work: the base image, and the actions/runner release that runners download.
 
-    python -m tools.pins base      pin the image that the base's tag names now, in the Dockerfile     (make pin-base)
-    python -m tools.pins runner    pin the newest actions/runner release, with GitHub's own checksums (make pin-runner)
-    python -m tools.pins check     ask the registry and GitHub whether both pins are right and fresh  (make pins)
+    python -m tools.pins base    pin the image that the base's tag names now in the Dockerfile (make pin-base)
+    python -m tools.pins runner  pin the newest actions/runner, with GitHub's own checksums (make pin-runner)
+    python -m tools.pins check   ask the registry and GitHub whether both pins are right and fresh (make pins)
 
-It needs only the standard library, and docker with buildx (or skopeo) to ask a registry. ``GH_TOKEN``, where it is set, lifts
-GitHub's limit of 60 questions an hour and address.
+It needs only the standard library, and docker with buildx (or skopeo) to ask a registry. ``GH_TOKEN``, where
+it is set, lifts GitHub's limit of 60 questions an hour and address.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ IMAGES = "examples/*/*.yaml"
 """Where the examples name GitHub's own image of the runner, which is published with each release."""
 
 MAX_AGE = timedelta(days=30)
-"""A pin that nobody renewed for so long is refused: GitHub asks for runners of the last 30 days, and Debian mends weekly."""
+"""A pin that nobody renewed for so long is refused: GitHub asks for runners of the last 30 days,
+and Debian mends weekly."""
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 """What release.yml builds for."""
@@ -162,8 +163,9 @@ def pin_runner(github: GitHub, today: date, root: Path = ROOT) -> Runner:
 def base_faults(pin: Base, registry: Registry, now: datetime) -> Iterator[str]:
     """Say why no release may be built on a pinned image.
 
-    It is right if the registry has it under its name, for every platform, as a version of its tag; and fresh if it is what the
-    tag names now, or is younger than ``MAX_AGE``: a tag that moved this morning stops no release.
+    It is right if the registry has it under its name, for every platform, as a version of its tag;
+    and fresh if it is what the tag names now, or is younger than ``MAX_AGE``: a tag that moved this
+    morning stops no release.
     """
     index = registry(f"{pin.name}@{pin.digest}")
     if _digest(index) != pin.digest:
@@ -182,8 +184,9 @@ def base_faults(pin: Base, registry: Registry, now: datetime) -> Iterator[str]:
 def runner_faults(pin: Runner, github: GitHub, today: date) -> Iterator[str]:
     """Say why no release may hand out a pinned actions/runner.
 
-    Its checksums have to be those that GitHub has of its archives. And somebody has to have asked within ``MAX_AGE`` whether it is
-    the newest, since from that day the controller counts until when GitHub gives jobs to it.
+    Its checksums have to be those that GitHub has of its archives. And somebody has to have asked
+    within ``MAX_AGE`` whether it is the newest, since from that day the controller counts until
+    when GitHub gives jobs to it.
     """
     sums = _sums_of(github(f"{RELEASES}/tags/v{pin.version}"), pin.version)
     for architecture in ARCHITECTURES:
@@ -255,7 +258,9 @@ def _version_of(release: Json) -> str:
 
 
 def _sums_of(release: Json, version: str) -> dict[str, str]:
-    """Return the SHA-256 that GitHub itself has of the archives (``digest``; not what the release's text says)."""
+    """Return the SHA-256 that GitHub itself has of the archives (``digest``; not what the
+    release's text says).
+    """
     digests = {one["name"]: one.get("digest") or "" for one in release.get("assets", ())}
     sums = {}
     for architecture in ARCHITECTURES:
@@ -318,7 +323,9 @@ def _all(look: Callable[[], Iterator[str]]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str], *, registry: Registry = ask_registry, github: GitHub = ask_github) -> int:
-    """Run one of the commands that the module's text lists; 1 says that something is wrong, 2 that the command is."""
+    """Run one of the commands that the module's text lists; 1 says that something is wrong,
+    2 that the command is.
+    """
     now = datetime.now(UTC)
     try:
         match arguments:

@@ -1,7 +1,9 @@
-"""Cut GitHub's OpenAPI description down to the operations that the simulator answers, for ``tests/sim/github``.
+"""Cut GitHub's OpenAPI description down to the operations that the simulator answers, for
+``tests/sim/github``.
 
-Run it to take over a newer description: ``python tools/prune_openapi.py`` fetches the pinned package with ``npm pack`` and
-writes ``tests/data/github-openapi.json``. ``--generated DIR`` uses an unpacked package instead.
+Run it to take over a newer description: ``python tools/prune_openapi.py`` fetches the pinned
+package with ``npm pack`` and writes ``tests/data/github-openapi.json``. ``--generated DIR`` uses
+an unpacked package instead.
 """
 
 from __future__ import annotations
@@ -93,10 +95,11 @@ JSON = Any
 
 
 def prune(node: JSON, *, names: bool = False) -> JSON:
-    """Return a copy without prose. ``names``: the keys are somebody's names (properties, schemas), not OpenAPI's words.
+    """Return a copy without prose. ``names``: the keys are somebody's names (properties,
+    schemas), not OpenAPI's words.
 
-    One fault of the description is mended: the enum of a nullable schema lacks ``null``, which would refuse every real
-    queued job (its ``conclusion``).
+    One fault of the description is mended: the enum of a nullable schema lacks ``null``, which would refuse
+    every real queued job (its ``conclusion``).
     """
     if isinstance(node, list):
         return [prune(item) for item in node]
@@ -136,13 +139,15 @@ def lookup(source: dict[str, Any], reference: str) -> JSON:
 def add(target: dict[str, Any], source: dict[str, Any], operations: dict[str, list[str]]) -> None:
     """Copy operations and all that they refer to.
 
-    A component that both descriptions have must mean the same, or the one that is added later must allow more.
+    A component that both descriptions have must mean the same, or the one that is added
+    later must allow more.
     """
     wanted: set[str] = {f"#/components/schemas/{name}" for name in GENERIC}
     for path, methods in operations.items():
         item = {method: prune(source["paths"][path][method]) for method in methods}
         if path == "/app/installations":
-            # Spelt out there, with `allOf` of a user and an enterprise where the component rightly has `anyOf`.
+            # Spelt out there, with `allOf` of a user and an enterprise where the component rightly has
+            # `anyOf`.
             media = item["get"]["responses"]["200"]["content"]["application/json"]
             media["schema"]["items"] = {"$ref": "#/components/schemas/installation"}
         for operation in item.values():

@@ -1,6 +1,8 @@
-"""What a release needs of the tree: ``check v1.2.3`` that everything names that version, ``notes 1.2.3`` from the changelog.
+"""What a release needs of the tree: ``check v1.2.3`` that everything names that version,
+``notes 1.2.3`` from the changelog.
 
-Used by .github/workflows/release.yml, so it needs nothing but Python. The version is in controller/__init__.py.
+Used by .github/workflows/release.yml, so it needs nothing but Python. The version is in
+controller/__init__.py.
 """
 
 from __future__ import annotations

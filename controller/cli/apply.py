@@ -10,7 +10,7 @@ import click
 from controller.adapters.kube.client import connect
 from controller.adapters.kube.declared import KEY, Declaration, apply_declared
 from controller.api.duration import seconds
-from controller.app import SystemClock
+from controller.app.clock import SystemClock
 from controller.cli.terminal import say
 from controller.ports import UpstreamError
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.client import Client, connect
-from controller.app import SystemClock
+from controller.app.clock import SystemClock
 from controller.cli.checks.cluster import check_crd, check_rights, check_switches
 from controller.cli.checks.findings import Finding, Findings, Severity
 from controller.cli.checks.github import GitHubCheck

@@ -28,8 +28,8 @@ from controller.adapters.kube.client import Client, connect
 from controller.cli.cluster import Cluster
 from controller.cli.files import shipped
 from controller.cli.terminal import Console, say
-from controller.sim.github.archive import Archives
-from controller.sim.serve import ON_THIS_MACHINE, Origins, serving
+from hf_runner_simulators.github.archive import Archives
+from hf_runner_simulators.serve import ON_THIS_MACHINE, Origins, serving
 
 POOLS = {"t4": "gpu-tests", "a10g": "kernel-build", "h200": "nightly-training"}
 """Pools and the examples that they are."""

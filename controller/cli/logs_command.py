@@ -19,7 +19,7 @@ from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.api.convert import to_pool
 from controller.api.runnerpool import InvalidPool
-from controller.app import SystemClock
+from controller.app.clock import SystemClock
 from controller.cli.checks.hub import token_of
 from controller.cli.exits import INTERRUPTED
 from controller.cli.hosts import host_options

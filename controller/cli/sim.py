@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from controller.cli.terminal import say
-from controller.sim.serve import ON_THIS_MACHINE, HostPort, Origins, serve
+from hf_runner_simulators.serve import ON_THIS_MACHINE, HostPort, Origins, serve
 
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> HostPort | None:

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from controller.api.duration import seconds as parse_seconds
 from controller.cli.terminal import Console, rewrite, say, say_lines
-from controller.sim.play import play
-from controller.sim.plot import PlotUnavailable, check_plot, draw
-from controller.sim.report import Bill, Report, Waits
-from controller.sim.scenario_file import InvalidScenario, load_scenario
-from controller.sim.workload import TooManyJobs
+from controller.simulate.play import play
+from controller.simulate.plot import PlotUnavailable, check_plot, draw
+from controller.simulate.report import Bill, Report, Waits
+from controller.simulate.scenario_file import InvalidScenario, load_scenario
+from controller.simulate.workload import TooManyJobs
 
 UNMET, MISTAKEN, INTERRUPTED = 1, 2, 130
 """Exit codes: an expectation or an invariant failed; the input is wrong; Ctrl-C."""

@@ -81,6 +81,29 @@ def after_failure(known: Backoff | None, failure: Failure, now: float, *, runner
     return Backoff(failures=failures, until=now + delay, at=now, failure=failure, blamed=blamed)
 
 
+def remember_failure(
+    known: Mapping[str, Backoff], failure: Failure, flavor: str, now: float, *, runner: str = ""
+) -> Mapping[str, Backoff]:
+    """Return a pool's back-offs after one more failure of a launch.
+
+    Args:
+        known: By flavor and :data:`POOL`.
+        failure: What went wrong.
+        flavor: Of the launch.
+        now: Monotonic seconds.
+        runner: See :func:`after_failure`.
+    """
+    key = key_of(failure, flavor)
+    return {**known, key: after_failure(known.get(key), failure, now, runner=runner)}
+
+
+def remember_success(known: Mapping[str, Backoff], flavor: str) -> Mapping[str, Backoff]:
+    """Return a pool's back-offs after a runner of a flavor came online, or served; the same object without any."""
+    if flavor not in known and POOL not in known:
+        return known
+    return {key: one for key, one in known.items() if key not in (flavor, POOL)}
+
+
 def acquitted(known: Mapping[str, Backoff], served: Container[str]) -> Mapping[str, Backoff]:
     """Return the back-offs without those for which a runner was blamed that GitHub has shown with a workflow job.
 

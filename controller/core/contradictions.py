@@ -1,7 +1,8 @@
 """What a spec says against itself, or against how GitHub and the Hub work: each with what to write instead.
 
-The API server takes such a spec: a rule of the type would also refuse every later change of a pool that was stored before the rule,
-its finalizer's removal included. So it is told in the pool's status as soon as the pool is seen, and by ``check`` before that.
+The API server takes such a spec: a rule of the type would also refuse every later change of a pool that was
+stored before the rule, its finalizer's removal included. So it is told in the pool's status as soon as the
+pool is seen, and by ``check`` before that.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from controller.core.overlap import COMMON
 from controller.core.warm import KEPT_SHARE, may_idle, starts_a_day
 
 SHORTEST_SCHEDULING = 60.0
-"""Seconds: less than it takes to find a machine and to pull an image of some gigabytes, which the Hub does not tell apart."""
+"""Seconds: less than it takes to find a machine and to pull an image of some gigabytes, which the
+Hub does not tell apart."""
 
 SHORTEST_REGISTRATION = 30.0
 """Seconds: less than it takes to download and start the runner in an image that does not have it."""
 
 SHORTEST_IDLE = 60.0
-"""Seconds for which GitHub lets a runner pick up the job that it was assigned: one that ends earlier may end before its job begins.
-https://docs.github.com/actions/concepts/runners/self-hosted-runners
+"""Seconds for which GitHub lets a runner pick up the job that it was assigned: one that ends earlier may end
+before its job begins (docs/facts.md#assigned-for-a-minute).
 """
 
 LEAST_WARM = 600.0
-"""Seconds that a warm runner should stay before it is replaced; each replacement is a start that is paid for."""
+"""Seconds that a warm runner should stay before it is replaced; each replacement is a start
+that is paid for."""
 
 LONGEST_NAME = 63
 """Characters of a pool's name that fit a label of Kubernetes; runners show 24 of them."""

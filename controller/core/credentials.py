@@ -6,7 +6,8 @@ from controller.core.model import SecretRef, TokenEnd
 from controller.core.text import counted
 
 EXPIRES_SOON = 14 * 86_400.0
-"""Seconds before its end from which on people are told of a token: two weeks are time enough to have a new one approved."""
+"""Seconds before its end from which on people are told of a token: two weeks are time enough to
+have a new one approved."""
 
 _DAY, _HOUR = 86_400.0, 3_600.0
 

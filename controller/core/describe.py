@@ -1,17 +1,20 @@
 """The newest plan as JSON, for ``/debug/plan``.
 
-Every field is named here, and none of them can hold a secret: not a pool's environment, not a launch's specification, nothing
-of a Secret but its name. What is added later is not shown until somebody adds it here too.
+Every field is named here, and none of them can hold a secret: not a pool's environment, not a
+launch's specification, nothing of a Secret but its name. What is added later is not shown until
+somebody adds it here too.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from controller.core.gc import Retire
+from controller.core.actions import Action, Launch, Retire
 from controller.core.lifecycle import Runner
 from controller.core.model import Failure, Pool, WorkflowJob
-from controller.core.report import Action, Launch, Notice, Plan, PoolReport
+from controller.core.notices import Notice
+from controller.core.plan import Plan
+from controller.core.report import PoolReport
 
 MOST_JOBS = 100
 """Jobs of each kind that are named; their number is told in full."""

@@ -13,14 +13,23 @@ The last three are for a place that cannot be read: its host, its Secret, or the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.core.demand import blocked_by
 from controller.core.evidence import LIST_LAG, proves_absence, shows_all_before
 from controller.core.lifecycle import Runner
+from controller.core.memory import PoolMemory
 from controller.core.model import Failure, Footprint, Observation, Place, Pool, Snapshot
 from controller.core.money import timeout_seconds
+
+DRAIN_REQUEST_SECONDS = 60.0
+"""How long a request to drain a pool holds after it was first seen; who wants more renews it (``hf-runner-controller
+drain``).
+
+A request that ends by itself cannot keep a pool from serving after whoever asked is gone, and counting from first
+sight asks no clock but our own.
+"""
 
 PATIENCE = 30.0
 """Seconds for which a pool that leaves waits for lists of a place where nothing can be: they come within seconds, or not at all."""
@@ -44,6 +53,24 @@ class Awaited:
     place: Place
     until: float | None = None
     failure: Failure | None = None
+
+
+def heed_drain_request(pool: Pool, memory: PoolMemory, now: float) -> tuple[Pool, PoolMemory]:
+    """Mark a pool that somebody asks to drain, and remember since when it has been asked for and has been leaving.
+
+    Args:
+        pool: The pool.
+        memory: From the last pass; the same object comes back while nothing changes.
+        now: Monotonic seconds.
+    """
+    if pool.drain_request:
+        if memory.drain_request != pool.drain_request:
+            memory = replace(memory, drain_request=pool.drain_request, drain_requested_at=now)
+        if now - memory.drain_requested_at < DRAIN_REQUEST_SECONDS:
+            pool = replace(pool, draining=True)
+    if pool.leaving != (memory.draining_since is not None):
+        memory = replace(memory, draining_since=now if pool.leaving else None)
+    return pool, memory
 
 
 def ends_by(pool: Pool, launched_at: float) -> float:

@@ -1,12 +1,15 @@
-"""Where credentials may still go although the host is not allowed any more: to end what was launched while it was.
+"""Where credentials may still go although the host is not allowed any more: to end what was
+launched while it was.
 
-Whoever runs the controller takes a host from its lists, and the controller starts anew. Runners that it has launched there would run
-on, and be paid for, until their deadlines. So the clients let those requests through that list them, remove a registration or cancel
-an HF Job, and no others, to places where the pool's status tells of a launch, for as long as anything of it can live.
+Whoever runs the controller takes a host from its lists, and the controller starts anew. Runners that it has
+launched there would run on, and be paid for, until their deadlines. So the clients let those requests through
+that list them, remove a registration or cancel an HF Job, and no others, to places where the pool's status
+tells of a launch, for as long as anything of it can live.
 
-Whoever may patch a pool's status could write any place into it. In Kubernetes' own roles that is nobody who may not read the
-Secrets of the same namespace, which are the only ones that such a place can name; what is left is bounded by time:
-a status is read once, when the process first sees the pool, and no place counts for longer than a launch can last.
+Whoever may patch a pool's status could write any place into it. In Kubernetes' own roles that is nobody who
+may not read the Secrets of the same namespace, which are the only ones that such a place can name; what is
+left is bounded by time: a status is read once, when the process first sees the pool, and no place counts for
+longer than a launch can last.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from controller.core.model import GitHubSource, HubAccount, Pool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endings:
-    """Credentials, each with the host and the owner or namespace it is for, that may end what was launched with them.
+    """Credentials, each with the host and the owner or namespace it is for, that may end
+    what was launched with them.
 
     Attributes:
         sources: At GitHub.
@@ -62,5 +66,7 @@ def endings(pools: Iterable[Pool], hosts: Hosts, *, began: float, wall: float) -
 
 @lru_cache(maxsize=1_024)
 def _refused(hosts: Hosts, service: Service, url: str) -> bool:
-    """Return whether a host is not allowed. Every pass asks it of every pool's places, of which few differ and none changes."""
+    """Return whether a host is not allowed. Every pass asks it of every pool's places, of which
+    few differ and none changes.
+    """
     return hosts.refuses(service, url) is not None

@@ -1,7 +1,7 @@
 """The runner group that a pool's runners join: looked up before anything is launched.
 
-GitHub tells of groups by list alone, and takes a registration's group by id, so a pool that names a group which does not exist
-would find out at its first workflow job.
+GitHub tells of groups by list alone, and takes a registration's group by id, so a pool that names a group
+which does not exist would find out at its first workflow job.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ def named_group(groups: Sequence[RunnerGroup], name: str | None) -> RunnerGroup 
 
 
 def names_a_group(pool: Pool) -> bool:
-    """Return whether a pool's runners join a group that somebody wrote down; repositories have one group, without a choice."""
+    """Return whether a pool's runners join a group that somebody wrote down; repositories have
+    one group, without a choice.
+    """
     return pool.runner_group is not None and pool.scope.kind is not ScopeKind.REPOSITORY
 
 
 def missing_group(pool: Pool, snapshot: Snapshot) -> Failure | None:
-    """Return that the pool's runner group does not exist; None while that is not proved by a complete list."""
+    """Return that the pool's runner group does not exist; None while that is not proved by
+    a complete list.
+    """
     seen = snapshot.groups.get(pool.footprint.registrations)
     if not names_a_group(pool) or seen is None or not seen.complete:
         return None

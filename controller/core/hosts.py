@@ -1,15 +1,18 @@
-"""To which hosts credentials may be sent: the one rule for pools, for the clients' every request, and for all commands.
+"""To which hosts credentials may be sent: the one rule for pools, for the clients' every
+request, and for all commands.
 
-Whoever writes a RunnerPool names a host and, beside it, a Secret that the controller reads with a right of its own. So it is not the
-pool that decides where Secrets go, but whoever runs the controller: by lists of hosts, of which every request must be to one.
+Whoever writes a RunnerPool names a host and, beside it, a Secret that the controller reads with a right of
+its own. So it is not the pool that decides where Secrets go, but whoever runs the controller: by lists of
+hosts, of which every request must be to one.
 
-Hosts are compared in one form: lower case, no final dot, IPv6 addresses shortened and without brackets, and the port. An entry
-without a port means the scheme's own. ``*.`` at the beginning of an entry stands for one label, as in certificates
-(https://www.rfc-editor.org/rfc/rfc6125#section-6.4.3). A name with other letters than ASCII has to be written in Punycode
-(``xn--...``): programs differ in how they translate one, and what they make of it may be somebody else's name.
+Hosts are compared in one form: lower case, no final dot, IPv6 addresses shortened and without brackets, and
+the port. An entry without a port means the scheme's own. ``*.`` at the beginning of an entry stands for one
+label, as in certificates (https://www.rfc-editor.org/rfc/rfc6125#section-6.4.3). A name with other letters
+than ASCII has to be written in Punycode (``xn--...``): programs differ in how they translate one, and what
+they make of it may be somebody else's name.
 
-GitHub's own hosts count by the name that people see: requests for github.com go to api.github.com, and those for
-SUBDOMAIN.ghe.com to api.SUBDOMAIN.ghe.com (https://docs.github.com/enterprise-cloud@latest/admin/data-residency).
+GitHub's own hosts count by the name that people see: requests for github.com go to api.github.com, and those
+for SUBDOMAIN.ghe.com to api.SUBDOMAIN.ghe.com (docs/facts.md#api-hosts).
 """
 
 from __future__ import annotations
@@ -74,7 +77,9 @@ class Host:
 
 
 def is_hosted(host: str) -> bool:
-    """Return whether GitHub runs a web host itself: then its REST API has a host of its own, ``api.`` before the name."""
+    """Return whether GitHub runs a web host itself: then its REST API has a host of its own,
+    ``api.`` before the name.
+    """
     return host == "github.com" or host.endswith(DATA_RESIDENCY)
 
 
@@ -201,7 +206,8 @@ class Hosts:
         Args:
             service: Whose list counts.
             url: Of the request, or of a pool's spec.
-            ending: It only ends what was launched there while the host was allowed, or shows that it has ended.
+            ending: It only ends what was launched there while the host was allowed, or
+                shows that it has ended.
         """
         try:
             host = _as_people_see_it(host_of(url), service)
@@ -231,7 +237,9 @@ class Hosts:
         return _not_allowed(" ".join(found)) if found else None
 
     def how_to_allow(self, service: Service, host: Host) -> str:
-        """Return the chart's value, and the flags, that allow one more host; a list replaces what is allowed unless said."""
+        """Return the chart's value, and the flags, that allow one more host; a list replaces
+        what is allowed unless said.
+        """
         listed = self.of(service)
         value = ", ".join(_quoted(str(one)) for one in (*listed, host))
         unless_said = listed == DEFAULT_HOSTS.of(service)

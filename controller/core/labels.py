@@ -1,7 +1,7 @@
 """Which jobs a pool may serve.
 
-GitHub gives a job to any runner that has all of the job's labels, compared without case (github.md §2.2), so a job matches
-a pool iff its labels are a subset of the pool's.
+GitHub gives a job to any runner that has all of the job's labels, compared without case
+(docs/facts.md#label-matching), so a job matches a pool iff its labels are a subset of the pool's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from difflib import get_close_matches
 from fnmatch import translate
 from functools import lru_cache
 
-# Labels of GitHub's own machines, in the forms of its tables: jobs that ask for nothing else are GitHub's, never ours. A label that
-# merely begins like one (ubuntu-22.04-gpu) is whatever somebody made of it.
-# https://docs.github.com/actions/reference/runners/github-hosted-runners
-# https://docs.github.com/actions/reference/runners/larger-runners
+# Labels of GitHub's own machines, in the forms of its tables: jobs that ask for nothing else are GitHub's,
+# never ours. A label that merely begins like one (ubuntu-22.04-gpu) is whatever somebody made of it
+# (docs/facts.md#hosted-labels).
 HOSTED = re.compile(
     r"ubuntu-(latest|slim|[0-9]{2}[.][0-9]{2}(-arm)?)"
     r"|windows-(latest|[0-9]{4}(-vs[0-9]{4})?|[0-9]{2}-arm)"
@@ -37,8 +36,9 @@ def label_set(labels: tuple[str, ...]) -> frozenset[str]:
 def hosted(labels: Sequence[str]) -> bool:
     """Return whether a job asks for a machine of GitHub's own.
 
-    A runner must have all labels of a job, and GitHub's machines have those of its tables alone: with any other one beside it, such as
-    ``self-hosted`` or ``gpu``, the job is not GitHub's, whatever its first label is called.
+    A runner must have all labels of a job, and GitHub's machines have those of its tables alone:
+    with any other one beside it, such as ``self-hosted`` or ``gpu``, the job is not GitHub's,
+    whatever its first label is called.
     """
     return bool(labels) and all(HOSTED.fullmatch(label) for label in labels)
 
@@ -69,8 +69,8 @@ def covered(
 ) -> tuple[str, ...]:
     """Return the repositories that the patterns select, sorted.
 
-    Exact names are selected whether or not they are in ``repositories``: a private repository may be hidden from a list,
-    and its own answer says more than its absence.
+    Exact names are selected whether or not they are in ``repositories``: a private repository may be hidden
+    from a list, and its own answer says more than its absence.
     """
     wanted, unwanted = _matcher(tuple(p for p in include if is_glob(p))), _matcher(exclude)
     names = {p for p in include if not is_glob(p)}

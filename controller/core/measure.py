@@ -1,112 +1,43 @@
 """What a pass lets be counted and timed: facts for metrics and for one line in the log, read from the pass alone.
 
-Nothing is decided by them. Each pool is measured behind its own guard, from what its own places show: whatever one pool's services
-tell, no other pool's figures change, and its own labels stay those that people chose.
+Nothing is decided by them. Each pool is measured behind its own guard, from what its own places show: whatever one
+pool's services answer, no other pool's figures change, and its own labels stay those that people chose.
 
 Two rules keep the sums right although processes die and nothing of this is stored:
 
 * A runner, single-use as it is, gives each of its facts once.
-* What happened before this process began is left to the one before, which may have told it; what neither of them saw is not
-  told at all. So a sum over processes may lack a little, and never counts anything twice.
+* What happened before this process began is left to the one before, which may have counted it; what neither of them
+  saw is not counted at all. So a sum over processes may lack a little, and never counts anything twice.
 
-Times of GitHub and the Hub are brought onto our monotonic clock by the ``Date`` of their answers, which are whole seconds.
+Times of GitHub and the Hub are brought onto our monotonic clock by the ``Date`` of their answers, which are whole
+seconds. What HF Jobs that ended have cost is counted in :mod:`controller.core.ledger`, and only read here.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
-from controller.core.gc import Retire
+from controller.core.actions import Launch, Result, Retire
+from controller.core.facts import DEADLINES, OTHER, Fact, Measure, Seen, Start
+from controller.core.ledger import CLOCK_ERROR, Bill, ended_at, on_our_clock
 from controller.core.lifecycle import Effect, Runner
-from controller.core.model import HFJob, Observation, Pool, PoolKey, Registration, WorkflowJob
-from controller.core.money import booked_seconds, prices
+from controller.core.model import HFJob, Observation, Pool, Registration, WorkflowJob
 from controller.core.naming import LABEL_RUNNER
+from controller.core.notices import Notice
 from controller.core.outcomes import ended_because
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Notice, Plan, PlanInput, PoolReport, Result
-
-CLOCK_ERROR = 1.0
-"""Seconds by which a server's time may be off on our clock, because its ``Date`` header has no fractions."""
+from controller.core.report import PoolReport
+from controller.core.view import PlanInput
 
 KEPT_FOR = 900.0
 """Seconds for which a runner that is gone is remembered: its workflow job may be seen to have ended only later."""
 
 MOST_REMEMBERED = 1_000
-"""Runners that are gone and remembered, of each pool, beside four times its ``maxRunners``: as many as it can have had in that
-time. A Hub that tells of more ended HF Jobs has made them up; the oldest are forgotten then."""
-
-OTHER = "other"
-"""The label of every flavor that the pool's spec does not name: a service's own word is none."""
-
-
-class Measure(Enum):
-    """What a fact is about; ``controller.metrics.catalog`` says what each counts."""
-
-    QUEUE_TO_ONLINE = auto()
-    QUEUE_TO_START = auto()
-    HF_SCHEDULING = auto()
-    RUNNER_BOOT = auto()
-    LAUNCH = auto()
-    LAUNCH_FAILURE = auto()
-    FALLBACK = auto()
-    RETRY = auto()
-    LOST = auto()
-    STUCK = auto()
-    VERSION_REFUSED = auto()
-    ORPHAN = auto()
-    RETIREMENT = auto()
-    NOTICE = auto()
-    BILLED = auto()
-    COST = auto()
-    FAULT = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing to be counted, or one duration.
-
-    Attributes:
-        measure: What it is about.
-        value: Seconds, US dollars, or how many.
-        pool: Whose; None for what belonged to no pool any more.
-        labels: What else tells it apart, in the order of the metric's labels: flavor, reason, deadline or kind.
-    """
-
-    measure: Measure
-    value: float = 1.0
-    pool: PoolKey | None = None
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """A workflow job that one of our runners took, for the log; ``waited`` is in seconds on GitHub's clock."""
-
-    pool: PoolKey
-    runner: str
-    hf_job_id: str
-    workflow_job: WorkflowJob
-    waited: float
-
-
-@dataclass(slots=True, kw_only=True)
-class Seen:
-    """What one pass lets be told.
-
-    Attributes:
-        facts: For the metrics.
-        starts: For the log.
-        faults: Pools that could not be measured, by a fault of ours (``InternalError``), and what was raised. What was seen of
-            them before that counts; all other pools are measured.
-    """
-
-    facts: list[Fact] = field(default_factory=list)
-    starts: list[Start] = field(default_factory=list)
-    faults: dict[PoolKey, Exception] = field(default_factory=dict)
+"""Runners that are gone and remembered, of each pool, beside four times its ``maxRunners``: as many as it can have had in
+that time. A Hub that shows more ended HF Jobs has made them up; the oldest are forgotten then."""
 
 
 @dataclass(slots=True)
@@ -130,12 +61,6 @@ class _Life:
     gone_at: float | None = None
 
 
-_DEADLINES = {
-    Reason.SchedulingDeadline: "scheduling",
-    Reason.RegistrationDeadline: "registration",
-    Reason.NotPickedUp: "idle",
-    Reason.LifetimeDeadline: "lifetime",
-}
 _NO_LAUNCH_FAILURE = frozenset({Reason.RunnerLost, Reason.LifetimeDeadline, Reason.EndedAfterJob})
 _NOT_TRIED = frozenset({Reason.Pending, Reason.StopSwitchOn, Reason.StopSwitchUnread})
 """Another replica leads, or somebody has stopped launches."""
@@ -153,7 +78,6 @@ class Chronicle:
         """Begin at a moment, in monotonic seconds, before which this process did nothing."""
         self._since = began + CLOCK_ERROR
         self._lives: dict[str, _Lives] = {}
-        self._unpriced: dict[tuple[str, str], float] = {}
 
     @property
     def remembered(self) -> int:
@@ -167,11 +91,9 @@ class Chronicle:
         """
         seen = Seen()
         known = _by_pool(given, done)
-        usd = prices(given.snapshot.flavors)
-        self._unpriced = {owed: s for owed, s in self._unpriced.items() if owed[0] in done.reports}
         for uid, report in done.reports.items():
             try:
-                self._pool(report, known[uid], given, usd.get(report.pool.hub.endpoint, {}), seen)
+                self._pool(report, known[uid], given, seen)
             except Exception as error:  # noqa: BLE001 - told by whoever asked; no pool costs another its figures
                 seen.faults[report.pool.key] = error
                 seen.facts.append(Fact(Measure.FAULT, 1.0, report.pool.key, ("measure",)))
@@ -181,22 +103,20 @@ class Chronicle:
         self._forget(done, given.now)
         return seen
 
-    def _pool(
-        self, report: PoolReport, known: _Known, given: PlanInput, usd: Mapping[str, float], seen: Seen
-    ) -> None:
+    def _pool(self, report: PoolReport, known: _Known, given: PlanInput, seen: Seen) -> None:
         """Measure one pool."""
         lives = self._lives.setdefault(report.pool.uid, {})
         for runner in report.runners:
             self._runner(runner, lives, report, given, seen)
         for job, view in report.ended:
             if view is not None:
-                self._ended(job, view, lives, report, seen, usd=usd)
+                self._ended(job, view, lives, report, seen)
         for workflow_job in report.completed.values():
             # One that ended before it was seen to run; its runner may be gone already.
             life = lives.get(workflow_job.runner_name or "")
             if life is not None:
                 self._started(workflow_job.runner_name or "", life, workflow_job, report, seen)
-        seen.facts += self._priced(report.pool, usd)
+        seen.facts += _costs(report.bill, report.pool)
         for action in known.launched:
             seen.facts += _launched(action)
         for result in known.results:
@@ -228,7 +148,7 @@ class Chronicle:
     def _running(self, life: _Life, job: HFJob, view: Observation[HFJob], pool: Pool, seen: Seen) -> None:
         """Take in that an HF Job runs, or ran."""
         assert job.started_at is not None
-        life.running_at = _ours(job.started_at, view)
+        life.running_at = on_our_clock(job.started_at, view)
         if self._once(life, Measure.HF_SCHEDULING, at=life.running_at):
             waited = max(0.0, job.started_at - job.created_at)
             seen.facts.append(Fact(Measure.HF_SCHEDULING, waited, pool.key, (_flavor(job.flavor, pool),)))
@@ -276,35 +196,12 @@ class Chronicle:
 
     # ---------------------------------------------------------------------------------------------------------------- ends
     def _ended(
-        self,
-        job: HFJob,
-        view: Observation[HFJob],
-        lives: _Lives,
-        report: PoolReport,
-        seen: Seen,
-        *,
-        usd: Mapping[str, float],
+        self, job: HFJob, view: Observation[HFJob], lives: _Lives, report: PoolReport, seen: Seen
     ) -> None:
-        pool = report.pool
         life = lives.setdefault(job.labels.get(LABEL_RUNNER) or job.id, _Life())
         life.flavor, life.hf_job_id = life.flavor or job.flavor, job.id
         if life.running_at is None and job.started_at is not None:
-            self._running(life, job, view, pool, seen)
-        if not self._once(life, Measure.BILLED, at=_end(job, view)):
-            return
-        seconds = booked_seconds(job, view)
-        if seconds > 0:
-            seen.facts.append(Fact(Measure.BILLED, seconds, pool.key, (_flavor(job.flavor, pool),)))
-            # A price that is not known yet is waited for where people named the flavor, so that few are.
-            if job.flavor in usd or job.flavor in pool.flavors:
-                owed = (pool.uid, job.flavor)
-                self._unpriced[owed] = self._unpriced.get(owed, 0.0) + seconds
-
-    def _priced(self, pool: Pool, usd: Mapping[str, float]) -> Iterator[Fact]:
-        """Tell the cost of what has ended once its price is known, which after a start may come late."""
-        for owed in [owed for owed in self._unpriced if owed[0] == pool.uid and owed[1] in usd]:
-            seconds = self._unpriced.pop(owed)
-            yield Fact(Measure.COST, seconds * usd[owed[1]], pool.key, (_flavor(owed[1], pool),))
+            self._running(life, job, view, report.pool, seen)
 
     def _launch_failed(
         self, result: Result, lives: _Lives, report: PoolReport, given: PlanInput
@@ -339,8 +236,8 @@ class Chronicle:
         if reason is Reason.RunnerLost and self._once(life, Measure.LOST, at=at):
             why = ended_because(notice.hf_job) if notice.hf_job else reason
             yield Fact(Measure.LOST, 1.0, key, (str(why),))
-        if reason in _DEADLINES and self._once(life, Measure.STUCK, at=at):
-            yield Fact(Measure.STUCK, 1.0, key, (_DEADLINES[reason],))
+        if reason in DEADLINES and self._once(life, Measure.STUCK, at=at):
+            yield Fact(Measure.STUCK, 1.0, key, (DEADLINES[reason],))
         if reason is Reason.RunnerVersionRefused and self._once(life, Measure.VERSION_REFUSED, at=at):
             yield Fact(Measure.VERSION_REFUSED, 1.0, key)
         failed = notice.warning and reason not in _NO_LAUNCH_FAILURE
@@ -391,21 +288,20 @@ def _flavor(name: str, pool: Pool) -> str:
     return name if name in pool.flavors else OTHER
 
 
-def _ours(at: float, view: Observation[HFJob]) -> float:
-    """Return a time on the Hub's clock as one on ours."""
-    return at - (view.server_time - view.asked_at)
-
-
-def _end(job: HFJob, view: Observation[HFJob]) -> float:
-    return math.inf if job.finished_at is None else _ours(job.finished_at, view)
-
-
 def _shown_at(listed: Observation[Registration], job: WorkflowJob | None, report: PoolReport) -> float:
     """Return when a runner was online at the latest: when it was listed so, or when its job started."""
     ahead = report.demand.server_ahead
     if job is None or job.started_at is None or ahead is None:
         return listed.asked_at
     return min(listed.asked_at, job.started_at - ahead)
+
+
+def _costs(bill: Bill, pool: Pool) -> Iterator[Fact]:
+    """Return the billed seconds of what was booked now, and the cost of what was priced now."""
+    for charge in bill.charges:
+        yield Fact(Measure.BILLED, charge.seconds, pool.key, (_flavor(charge.job.flavor, pool),))
+    for flavor, usd in bill.usd.items():
+        yield Fact(Measure.COST, usd, pool.key, (_flavor(flavor, pool),))
 
 
 def _launched(action: Launch) -> Iterator[Fact]:
@@ -431,9 +327,9 @@ def _happened(notice: Notice, report: PoolReport, given: PlanInput) -> float:
     if job is None or view is None:
         return given.now
     if job.ended:
-        return _end(job, view)
+        return ended_at(job, view)
     if notice.reason is Reason.SchedulingDeadline:
-        return _ours(job.created_at, view) + report.pool.deadlines.scheduling
+        return on_our_clock(job.created_at, view) + report.pool.deadlines.scheduling
     if notice.reason is Reason.RegistrationDeadline and job.started_at is not None:
-        return _ours(job.started_at, view) + report.pool.deadlines.registration
+        return on_our_clock(job.started_at, view) + report.pool.deadlines.registration
     return given.now

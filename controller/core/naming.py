@@ -21,7 +21,8 @@ LABEL_MANAGED_BY, LABEL_CONTROLLER, LABEL_POOL_UID = "managed-by", "controller",
 LABEL_POOL, LABEL_RUNNER, LABEL_SPEC = "pool", "runner", "spec"
 
 # GitHub takes runner names of up to 64 characters, the Hub labels of up to 100 from [A-Za-z0-9_-]
-# (github.md §3.2, hf-jobs.md §3): the name below is at most 24 + 5 + 6 + 1 + 8 + 1 + 10 = 55 and serves as both.
+# (docs/facts.md#runner-name-length, docs/facts.md#hf-job-labels): the name below is at most 24 + 5 + 6 + 1 +
+# 8 + 1 + 10 = 55 and serves as both.
 _NAME = re.compile(
     r"(?P<pool>[a-z0-9-]{1,24})-hfr-(?P<controller>[0-9a-f]{6})-(?P<uid>[0-9a-f]{8})-(?P<token>[a-z0-9]{1,10})"
 )
@@ -55,18 +56,20 @@ def label_value(text: str) -> str:
 def runner_name(pool: Pool, controller_id: str, token: str) -> str:
     """Return a runner's name; ``token`` (1 to 10 of ``[a-z0-9]``) makes it new for every attempt.
 
-    A name is never used twice: a dead runner's record lingers at GitHub and answers 409 (github.md §3.3).
+    A name is never used twice: a dead runner's record lingers at GitHub and answers 409
+    (docs/facts.md#runner-names-linger).
     """
     readable = label_value(pool.key.name.replace(".", "-"))[:24].rstrip("-")
     return f"{readable}-hfr-{controller_digest(controller_id)}-{digest(pool.uid)}-{token}"
 
 
 def fresh_names(pool: Pool, controller_id: str, entropy: str) -> Iterator[str]:
-    """Yield names for the runners that one pass launches for one pool, without end; equal arguments give equal names.
+    """Yield names for the runners that one pass launches for one pool, without end; equal
+    arguments give equal names.
 
-    They rest on nothing but the pool and its place in the order of its own launches, so that no pool's names depend on what
-    others launch. Of two passes or two pools the names differ as long as ``entropy`` does, or the pool's uid: a token has 50
-    bits of a digest of both.
+    They rest on nothing but the pool and its place in the order of its own launches, so that no pool's names
+    depend on what others launch. Of two passes or two pools the names differ as long as ``entropy`` does, or
+    the pool's uid: a token has 50 bits of a digest of both.
 
     Args:
         pool: Whose runners.
@@ -110,7 +113,9 @@ def hf_labels(pool: Pool, controller_id: str, name: str) -> Mapping[str, str]:
 
 
 def spec_digest(pool: Pool) -> str:
-    """Return a digest of everything that a runner is made from; runners of another digest no longer fit the pool."""
+    """Return a digest of everything that a runner is made from; runners of another digest
+    no longer fit the pool.
+    """
     # Not the credentials: who replaces a Secret by another one for the same place changes no runner.
     place = (pool.hub.endpoint, pool.hub.namespace)
     return _spec_digest(pool.scope, pool.runner_group, pool.labels, place, pool.template)

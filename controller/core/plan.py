@@ -1,242 +1,188 @@
-"""The planning pass: everything that is known in, everything to do out.
+"""The plan of a pass: everything that is known in, everything to do out.
 
-:func:`plan` is a pure function. It looks at all pools at once, because pools of one namespace share the jobs that they match,
-and it acts only on evidence that is complete and newer than our own last effects.
+:func:`plan` is a pure function. It looks at all pools at once, because pools of one namespace share the jobs that they
+match. Each pool goes through the same stages; a stage takes frozen values and returns one, and nothing else passes
+between them. They come in this order, because each needs what those before it return:
 
-Each pool is judged by the lists that its own credentials brought, and behind a guard of its own: what goes wrong with one
-pool, for whatever its services answered, ends that pool's part of the pass and no other's (:attr:`Plan.faults`).
+1. :func:`~controller.core.view.view_pool`: a pool's own runners, joined from the lists that its credentials brought.
+2. :func:`~controller.core.learn.learn`: what happened since the last pass. Back-offs and tracks must be up to date
+   before anything is decided by them: a launch that has failed must hold back the next one in this very pass.
+3. :func:`~controller.core.capacity.capacity_of`: what the pool has.
+4. :func:`~controller.core.demand.match_demand`: the queue, shared out among the pools of a namespace. It asks each for
+   its room, so all of them have learned and counted by then.
+5. :func:`~controller.core.suspect.suspect`: which of a pool's jobs are given to nobody. Runners are not judged by
+   those jobs, and few are launched for them.
+6. :func:`~controller.core.retire.choose.choose_retirements`: what must end. It leaves less capacity, and perhaps a new
+   back-off, which launches must respect: a runner that is retired because it never came online is replaced only after
+   a pause.
+7. :func:`~controller.core.launch.choose_launches`: what is missing, by what retirements have left.
+8. :func:`~controller.core.retry.follow_up`: runs that lost a job, from the losses that were learned.
+9. What is said of all that: :func:`~controller.core.explain.explain` gives each job that still waits a reason, by what
+   is launched; :func:`~controller.core.spending.spending` counts the launches too;
+   :func:`~controller.core.drained.what_is_awaited` says whether a pool that leaves may go.
+
+Each pool goes through its stages behind a guard of its own: what goes wrong with one pool, for whatever its services
+answered, ends that pool's part of the pass and no other's (:attr:`Plan.faults`). What is about runners of no pool
+(:mod:`controller.core.retire.strays`) has a guard of its own, too.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from controller.core.demand import match_demand, running_jobs, view_queues
-from controller.core.gc import Retire, StrayKey, find_strays, stray_retirements
-from controller.core.lifecycle import (
-    Marked,
-    Track,
-    find_copies,
-    find_marked,
-    halves_of,
-    is_of_pool,
-    join_runners,
-)
-from controller.core.model import GitHubSource, HFJob, HubAccount, Observation, Pool, WorkflowJob
-from controller.core.money import prices
-from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
-from controller.core.pool_pass import PoolPass, first_memory
-from controller.core.report import Memory, Plan, PlanInput, PoolMemory, PoolReport, Result
+from controller.core.actions import Action, Retire
+from controller.core.demand import Demand, Room, match_demand, view_queues
+from controller.core.lifecycle import Track
+from controller.core.memory import Memory
+from controller.core.model import Pool
+from controller.core.notices import Notice
+from controller.core.pool_plan import Known, know, plan_pool
+from controller.core.report import PoolReport
+from controller.core.retire.strays import StrayKey, find_strays, stray_retirements
+from controller.core.stop_switch import NO_SWITCH, StopSwitch
+from controller.core.view import Lists, PlanInput, sort_lists, view_pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do, what to say, and what to remember.
+
+    Attributes:
+        actions: What to do.
+        reports: By pool uid.
+        notices: What to say once.
+        memory: For the next pass.
+        faults: Mistakes of ours, by the uid of the pool that each is about. Such a pool has no report, its memory is
+            that of the last pass, and nothing is done for it.
+        strays_fault: A mistake of ours about runners that no pool claims; nothing is done for them.
+        switch: The stop switch by which it was planned.
+    """
+
+    actions: Sequence[Action]
+    reports: Mapping[str, PoolReport]
+    notices: Sequence[Notice]
+    memory: Memory
+    faults: Mapping[str, Exception] = field(default_factory=dict)
+    strays_fault: Exception | None = None
+    switch: StopSwitch = NO_SWITCH
 
 
 def plan(given: PlanInput) -> Plan:
     """Decide what to do now. Pure: equal inputs give equal plans."""
-    usd = prices(given.snapshot.flavors)
-    shared = _Shared(given, usd)
-    passes: dict[str, PoolPass] = {}
-    faults: dict[str, Exception] = {}
+    lists = sort_lists(given)
+    pools = {pool.uid: pool for pool in sorted(given.pools, key=lambda pool: (pool.created_at, pool.uid))}
+    guard = _Guard()
+    known = guard.each(pools, lambda uid: know(view_pool(pools[uid], given, lists)))
+    shared: dict[str, Demand] = {}
+    for ours in _by_namespace(known.values()):
+        shared |= share_queue(ours, given, lists, guard)
+    known = {uid: one for uid, one in known.items() if uid in shared}
+    planned = guard.each(known, lambda uid: plan_pool(known[uid], shared[uid]))
 
-    def guarded(pool: Pool, step: Callable[[], None]) -> None:
-        """Do one pool's part; a mistake in it ends its pass, and is told."""
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this pool alone
-            faults[pool.uid] = error
-            passes.pop(pool.uid, None)
-
-    def learn(pool: Pool) -> None:
-        one = shared.begin(pool)
-        one.learn_all()
-        passes[pool.uid] = one
-
-    for pool in sorted(given.pools, key=lambda p: (p.created_at, p.uid)):
-        guarded(pool, lambda pool=pool: learn(pool))  # type: ignore[misc]
-    for ours in _by_namespace([one.pool for one in passes.values()]):
-        try:
-            shared.match(ours, passes)
-        except Exception:  # noqa: BLE001 - found by asking each pool alone
-            for pool in ours:
-                guarded(pool, lambda pool=pool: shared.try_match(pool, passes))  # type: ignore[misc]
-            rest = [pool for pool in ours if pool.uid in passes]
-            try:
-                shared.match(rest, passes)
-            except Exception as error:  # noqa: BLE001 - only together do they fail: that concerns their namespace alone
-                for pool in rest:
-                    faults[pool.uid] = error
-                    del passes[pool.uid]
-    for one in list(passes.values()):
-        guarded(one.pool, one.decide)
-    reports: dict[str, PoolReport] = {}
-    for uid, one in list(passes.items()):
-        guarded(one.pool, lambda uid=uid, one=one: reports.__setitem__(uid, one.report()))  # type: ignore[misc]
-
-    stray_actions, strays, strays_fault = shared.retire_strays()
-    memories = {uid: known for uid, known in given.memory.pools.items() if uid in faults}
-    memories |= {uid: one.memory for uid, one in passes.items()}
+    stray_actions, strays, strays_fault = retire_strays(given, lists)
+    memories = {uid: one for uid, one in given.memory.pools.items() if uid in guard.faults}
+    memories |= {uid: one.memory for uid, one in planned.items()}
     return Plan(
-        actions=[*(action for one in passes.values() for action in one.actions), *stray_actions],
-        reports=reports,
-        notices=[notice for one in passes.values() for notice in one.notices],
+        actions=[*(action for one in planned.values() for action in one.actions), *stray_actions],
+        reports={uid: one.report for uid, one in planned.items()},
+        notices=[notice for one in planned.values() for notice in one.notices],
         memory=Memory(pools=memories, strays=strays),
-        faults=faults,
+        faults=guard.faults,
         strays_fault=strays_fault,
         switch=given.switch,
     )
 
 
-class _Shared:
-    """What all pools of a pass need: the lists sorted once, and nothing that one pool's lists say of another's runners."""
+_T = TypeVar("_T")
 
-    def __init__(self, given: PlanInput, usd: Mapping[str, Mapping[str, float]]) -> None:
-        self.given, self.usd = given, usd
-        self.running = running_jobs(given.snapshot)
-        self.marked: Marked = find_marked(given.snapshot, given.in_flight, given.controller_id)
-        self._results: dict[str, list[Result]] = defaultdict(list)
-        for result in given.results:
-            self._results[result.pool_uid].append(result)
-        self._ended: dict[tuple[HubAccount, str], list[HFJob]] = defaultdict(list)
-        for account, jobs in given.snapshot.ended.items():
-            for job in jobs:
-                self._ended[account, job.labels.get(LABEL_POOL_UID, "")].append(job)
-        self._completed = {
-            source: {job.runner_name: job for job in jobs if job.runner_name}
-            for source, jobs in given.snapshot.completed.items()
-        }
 
-    def begin(self, pool: Pool) -> PoolPass:
-        """Return a pool's pass, with its runners joined from its own lists."""
-        given = self.given
-        memory = given.memory.pools.get(pool.uid) or first_memory(given, pool)
-        pool = replace(pool, stopped=given.switch.stops_for(pool.hub.namespace))
-        pool, memory = _heed_drain_request(pool, memory, given.now)
-        halves = halves_of(pool, self.marked)
-        running, served = _of_own_sources(pool, self.running), self._completed_of(pool)
-        ended = self._ended_of(pool, memory)
-        runners = join_runners(
-            pool,
-            halves,
-            given.snapshot,
-            running=running,
-            served=served,
-            tracks=memory.tracks,
-            ended={job.labels[LABEL_RUNNER]: job for job, _ in ended},
-            copies=memory.copies,
-            now=given.now,
-        )
-        return PoolPass(
-            given,
-            pool,
-            memory,
-            runners=runners,
-            running=running,
-            completed=served,
-            ended=ended,
-            copies=find_copies(halves, runners),
-            results=self._results.get(pool.uid, ()),
-            usd=self.usd.get(pool.hub.endpoint, {}),
-        )
+class _Guard:
+    """Keeps what goes wrong with one pool from all others.
 
-    def _completed_of(self, pool: Pool) -> Mapping[str, WorkflowJob]:
-        if not self._completed:
-            return {}
-        if not pool.former:
-            return self._completed.get(pool.source, {})
-        found: dict[str, WorkflowJob] = {}
-        for source in dict.fromkeys(footprint.registrations.source for footprint in pool.footprints):
-            found.update(self._completed.get(source, {}))
+    Attributes:
+        faults: What was raised, by pool uid.
+    """
+
+    def __init__(self) -> None:
+        self.faults: dict[str, Exception] = {}
+
+    def each(self, uids: Iterable[str], stage: Callable[[str], _T]) -> dict[str, _T]:
+        """Return what a stage returns for each pool; those for which it raises are left out."""
+        found = {}
+        for uid in uids:
+            try:
+                found[uid] = stage(uid)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this pool alone
+                self.faults[uid] = error
         return found
 
-    def _ended_of(self, pool: Pool, memory: PoolMemory) -> list[tuple[HFJob, Observation[HFJob] | None]]:
-        """Return the pool's HF Jobs that ended since the last pass, with the newest list of the account of each.
 
-        The end of a copy says nothing about its runner.
-        """
-        found = []
-        for account in dict.fromkeys(footprint.account for footprint in pool.footprints):
-            view = self.given.snapshot.hf_jobs.get(account)
-            for job in self._ended.get((account, label_value(pool.uid)), ()):
-                if job.id in memory.copies or not is_of_pool(job, pool.uid):
-                    continue
-                track = memory.tracks.get(job.labels[LABEL_RUNNER])
-                if track is None or track.hf_job_id in ("", job.id):
-                    found.append((job, view))
-        return found
-
-    def match(self, pools: Sequence[Pool], passes: Mapping[str, PoolPass]) -> None:
-        """Share the queued jobs of one namespace out among its pools; may be called again, with fewer of them."""
-        for pool in pools:
-            passes[pool.uid].demand = view_queues(pool, self.given.snapshot, self.given.now)
-        match_demand(
-            pools,
-            {pool.uid: passes[pool.uid].demand for pool in pools},
-            self.given.snapshot,
-            room=lambda pool: passes[pool.uid].room(),
-            usd_per_second=self.usd,
-        )
-
-    def try_match(self, pool: Pool, passes: Mapping[str, PoolPass]) -> None:
-        """Ask one pool everything that :meth:`match` asks it among others; raises whatever is wrong with it."""
-        self.match([pool], passes)
-        passes[pool.uid].room()
-
-    def retire_strays(self) -> tuple[Sequence[Retire], Mapping[StrayKey, Track], Exception | None]:
-        """Decide about runners that no pool claims; what goes wrong with them may cost no pool its pass."""
-        given = self.given
-        try:
-            actions, tracks = stray_retirements(
-                find_strays(given.pools, self.marked),
-                given.snapshot,
-                given.memory.strays,
-                running=self.running,
-                in_flight=self.effects_without_pool(),
-                now=given.now,
-            )
-        except Exception as error:  # noqa: BLE001
-            return (), given.memory.strays, error
-        return actions, tracks, None
-
-    def effects_without_pool(self) -> set[str]:
-        """Return the runners with an effect under way whose pool does not exist."""
-        known = {pool.uid for pool in self.given.pools}
-        return {
-            name for uid, effects in self.marked.in_flight.items() if uid not in known for name in effects
-        }
-
-
-def _by_namespace(pools: Sequence[Pool]) -> list[list[Pool]]:
-    found: dict[str, list[Pool]] = defaultdict(list)
-    for pool in pools:
-        found[pool.key.namespace].append(pool)
+def _by_namespace(known: Iterable[Known]) -> Sequence[Sequence[Known]]:
+    found: dict[str, list[Known]] = defaultdict(list)
+    for one in known:
+        found[one.view.pool.key.namespace].append(one)
     return [found[namespace] for namespace in sorted(found)]
 
 
-def _of_own_sources(
-    pool: Pool, running: Mapping[GitHubSource, Mapping[str, WorkflowJob]]
-) -> Mapping[str, WorkflowJob]:
-    """Return running jobs by runner, as the pool's own credentials show them, at its former places too."""
-    if not pool.former:
-        return running.get(pool.source, {})
-    found: dict[str, WorkflowJob] = {}
-    for footprint in reversed(pool.footprints):
-        found.update(running.get(footprint.registrations.source, {}))
-    return found
+def share_queue(ours: Sequence[Known], given: PlanInput, lists: Lists, guard: _Guard) -> Mapping[str, Demand]:
+    """Share the queued jobs of one namespace out among its pools.
+
+    Where that raises, each pool is asked alone, and those for which it raises are left out. If it raises only for
+    several together, none of their namespace is planned.
+    """
+    try:
+        return _share(ours, given, lists)
+    except Exception:  # noqa: BLE001 - found by asking each pool alone
+        alone = {one.view.pool.uid: one for one in ours}
+        sound = guard.each(alone, lambda uid: _share_with_one(alone[uid], given, lists))
+        rest = [alone[uid] for uid in sound]
+    try:
+        return _share(rest, given, lists)
+    except Exception as error:  # noqa: BLE001 - only together do they fail: that concerns their namespace alone
+        guard.faults.update((one.view.pool.uid, error) for one in rest)
+        return {}
 
 
-DRAIN_REQUEST_SECONDS = 60.0
-"""How long a request to drain a pool holds after it was first seen; who wants more renews it (``hf-runner-controller drain``).
+def _share(ours: Sequence[Known], given: PlanInput, lists: Lists) -> Mapping[str, Demand]:
+    known = {one.view.pool.uid: one for one in ours}
+    pools = [one.view.pool for one in ours]
+    demand = {pool.uid: view_queues(pool, given.snapshot, given.now) for pool in pools}
 
-A request that ends by itself cannot keep a pool from serving after whoever asked is gone, and counting from first sight asks no
-clock but our own.
-"""
+    def room(pool: Pool) -> Room:
+        return known[pool.uid].room
+
+    match_demand(pools, demand, given.snapshot, room=room, usd_per_second=lists.usd)
+    return demand
 
 
-def _heed_drain_request(pool: Pool, memory: PoolMemory, now: float) -> tuple[Pool, PoolMemory]:
-    """Mark a pool that somebody asks to drain, and remember since when."""
-    if not pool.drain_request:
-        return pool, memory
-    if memory.drain_request != pool.drain_request:
-        memory = replace(memory, drain_request=pool.drain_request, drain_requested_at=now)
-    asked = now - memory.drain_requested_at < DRAIN_REQUEST_SECONDS
-    return (replace(pool, draining=True) if asked else pool), memory
+def _share_with_one(one: Known, given: PlanInput, lists: Lists) -> Room:
+    """Ask one pool everything that :func:`_share` asks it among others; raises whatever is wrong with it."""
+    _share([one], given, lists)
+    return one.room
+
+
+def retire_strays(
+    given: PlanInput, lists: Lists
+) -> tuple[Sequence[Retire], Mapping[StrayKey, Track], Exception | None]:
+    """Decide about runners that no pool claims; what goes wrong with them may cost no pool its pass."""
+    try:
+        actions, tracks = stray_retirements(
+            find_strays(given.pools, lists.marked),
+            given.snapshot,
+            given.memory.strays,
+            running=lists.running,
+            in_flight=_effects_without_pool(given, lists),
+            now=given.now,
+        )
+    except Exception as error:  # noqa: BLE001
+        return (), given.memory.strays, error
+    return actions, tracks, None
+
+
+def _effects_without_pool(given: PlanInput, lists: Lists) -> set[str]:
+    """Return the runners with an effect under way whose pool does not exist."""
+    known = {pool.uid for pool in given.pools}
+    return {name for uid, effects in lists.marked.in_flight.items() if uid not in known for name in effects}

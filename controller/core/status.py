@@ -15,11 +15,12 @@ from typing import Any
 from controller.core.backoff import POOL, STALLED_AFTER, Backoff
 from controller.core.contradictions import contradictions
 from controller.core.credentials import ends_soon, say_end
+from controller.core.explain import Waiting
 from controller.core.lifecycle import Phase, Runner
 from controller.core.model import Disposition, Failure, Footprint, Pool, RerunState
 from controller.core.overlap import Overlap
 from controller.core.reasons import Reason
-from controller.core.report import PoolReport, Waiting
+from controller.core.report import PoolReport
 from controller.core.retry import summary
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 from controller.core.text import counted, text

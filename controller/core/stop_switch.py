@@ -1,11 +1,13 @@
 """Which pools somebody has stopped with the stop switch, and by what words.
 
-The switch is kept as text by key: ``all`` stops every pool, ``account.NAME`` those of one Hugging Face namespace; the text is
-shown as the reason. A key that is neither stops every pool too: whoever wrote it wanted something stopped, and a mistyped word
-must not cost money. Off is what has no key, or the text ``false``.
+The switch is kept as text by key: ``all`` stops every pool, ``account.NAME`` those of one Hugging
+Face namespace; the text is shown as the reason. A key that is neither stops every pool too:
+whoever wrote it wanted something stopped, and a mistyped word must not cost money. Off is what
+has no key, or the text ``false``.
 
-What could be read once stays in force while it cannot be read again. A process that has never read it launches nothing: the
-switch may be on. Who may write it, and where it is kept, is the business of :mod:`controller.adapters.kube.stop_switch`.
+What could be read once stays in force while it cannot be read again. A process that has never read it
+launches nothing: the switch may be on. Who may write it, and where it is kept, is the business of
+:mod:`controller.adapters.kube.stop_switch`.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ MOST_WHY = 300
 """Characters of a reason that are shown."""
 
 MOST_ACCOUNT = 96
-"""Characters of an account's name that are shown; the longest at the Hub has 42 (its rule for names of users)."""
+"""Characters of an account's name that are shown; the longest at the Hub has 42 (its rule
+for names of users)."""
 
 MOST_STOPS = 100
-"""Stops that are told one by one; more of them together stop every pool, since a list that long is nobody's intention."""
+"""Stops that are told one by one; more of them together stop every pool, since a list that long
+is nobody's intention."""
 
 MOST_SHOWN = 3
 """Stops that one message names."""
@@ -115,7 +119,9 @@ def key_of(account: str) -> str:
 
 
 def account_of(key: str) -> str | None:
-    """Return the lower-case account that a key stops, empty for all of them; None for a key that is no such word."""
+    """Return the lower-case account that a key stops, empty for all of them; None for a key
+    that is no such word.
+    """
     if key == ALL:
         return ""
     name = key.removeprefix(ACCOUNT)

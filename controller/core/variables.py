@@ -1,7 +1,8 @@
 """Which Secrets may become environment variables of runners (``spec.secretEnv``).
 
-Whoever may write RunnerPools chooses the Secret, and whoever may write a workflow reads the variable; neither needs the right to
-read Secrets. So it is the Secret's own label that says whether it may be used: only who may write the Secret can set that.
+Whoever may write RunnerPools chooses the Secret, and whoever may write a workflow reads the variable; neither
+needs the right to read Secrets. So it is the Secret's own label that says whether it may be used: only who
+may write the Secret can set that.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def refusal(variable: SecretEnv, seen: SecretSight) -> Failure | None:
 
 
 def refused_variable(pool: Pool, snapshot: Snapshot) -> Failure | None:
-    """Return why the pool's runners cannot have a variable; None while that is not known, and for a pool that launches no more."""
+    """Return why the pool's runners cannot have a variable; None while that is not known, and for a
+    pool that launches no more.
+    """
     if pool.leaving:
         return None
     for variable in pool.template.secret_env:

@@ -62,13 +62,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from controller.core.actions import Action, Launch, Result, Retire
 from controller.core.endings import Endings
-from controller.core.gc import Retire
 from controller.core.intents import Intent
 from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import Failure, Flavor, Footprint, HFJob, HubAccount, SecretRef
 from controller.core.reasons import Reason
-from controller.core.report import Action, Launch, Result
 from controller.core.retry import Rerun, RerunResult
 from controller.core.stop_switch import Stopped
 from controller.execute.guards import Permission, Turns

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from controller.core.actions import Launch
 from controller.core.model import Flavor, HFJob, HubAccount, Pool
 from controller.core.naming import LABEL_RUNNER, ours
 from controller.core.reasons import Reason
-from controller.core.report import Launch
 from controller.core.variables import refusal, sight
 from controller.execute.guards import Permission, sent
 from controller.execute.spec import RunnerVersion, launch_spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.core.gc import Retire
+from controller.core.actions import Retire
 from controller.execute.guards import Permission, sent
 from controller.ports import Connections, Removal
 

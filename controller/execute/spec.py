@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION, bootstrap_job
+from controller.adapters.huggingface.bootstrap import (
+    RUNNER_NEWEST_ON,
+    RUNNER_SERVED,
+    RUNNER_SHA256,
+    RUNNER_VERSION,
+    bootstrap_job,
+)
 from controller.core.model import Flavor, Pool
 from controller.core.money import timeout_seconds
 from controller.core.naming import hf_labels
-from controller.ports import JitConfig, LaunchSpec
+from controller.ports import JitConfig, LaunchSpec, Release
 
 CPU_IMAGE = "ubuntu:24.04"
 GPU_IMAGE = "nvidia/cuda:12.9.2-runtime-ubuntu24.04"
@@ -36,6 +43,17 @@ class RunnerVersion:
     version: str = RUNNER_VERSION
     sha256: Mapping[str, str] = field(default_factory=lambda: RUNNER_SHA256)
     base_url: str = DOWNLOADS
+
+
+def release_of(runner: RunnerVersion) -> Release:
+    """Return until when GitHub serves a release, as far as it is known.
+
+    A successor may have come out on the day after it was last known to be the newest.
+    """
+    if runner.version != RUNNER_VERSION:
+        return Release(version=runner.version, served_until=None)
+    newest_at = datetime.combine(RUNNER_NEWEST_ON, datetime.min.time(), UTC)
+    return Release(version=runner.version, served_until=(newest_at + RUNNER_SERVED).timestamp())
 
 
 def launch_spec(

@@ -19,8 +19,9 @@ from prometheus_client.registry import Collector
 from controller import __version__
 from controller.core.lifecycle import Phase
 from controller.core.model import GitHubSource, HubAccount, PoolKey, SuspicionLevel
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Plan, PoolReport
+from controller.core.report import PoolReport
 from controller.core.status import CONDITIONS
 from controller.core.stop_switch import StopSwitch
 from controller.core.text import text

@@ -19,10 +19,11 @@ from prometheus_client import (
 )
 
 from controller.core.describe import describe
-from controller.core.measure import OTHER, Fact, Measure
+from controller.core.facts import DEADLINES, OTHER, Fact, Measure
 from controller.core.model import GitHubSource, HubAccount, PoolKey
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Plan, PoolReport
+from controller.core.report import PoolReport
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec, Type
 from controller.metrics.collected import Newest, account, credential, label
@@ -65,7 +66,7 @@ _COUNTED: Mapping[Measure, Spec] = MappingProxyType(
     }
 )
 
-_DEADLINES = ("scheduling", "registration", "idle", "lifetime")
+
 _LOST_BECAUSE = (
     Reason.PlatformCancelled,
     Reason.Terminated,
@@ -285,7 +286,7 @@ class Metrics:
             catalog.VERSION_REFUSED,
         ):
             self._show(key, spec, labels)
-        for deadline in _DEADLINES:
+        for deadline in DEADLINES.values():
             self._show(key, catalog.STUCK, (*labels, deadline))
         for reason in _LOST_BECAUSE:
             self._show(key, catalog.LOST, (*labels, str(reason)))

@@ -1,16 +1,12 @@
 """All observers: one per source, scope, account and endpoint, shared by every pool that needs it.
 
-Work per tick grows with what is observed, not with the number of pools. Each observer runs in a task of its own, so that
-one that hangs or fails keeps only what it observes in the dark.
+Work per look grows with what is observed, not with the number of pools.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from controller.core.model import (
@@ -23,7 +19,6 @@ from controller.core.model import (
     RegistrationScope,
     ScopeKind,
     SecretEnv,
-    SecretRef,
     Snapshot,
 )
 from controller.core.naming import ours
@@ -31,27 +26,16 @@ from controller.core.reasons import Reason
 from controller.core.suspicion import Check, Wanted
 from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
 from controller.observe.looks import LookObserver
+from controller.observe.observers import Observers
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
 from controller.observe.scopes import GroupObserver, RegistrationObserver
+from controller.observe.secrets import SecretWatch, User
 from controller.observe.variables import VariableObserver
 from controller.ports import AccountSight, Clock, Connections, SourceSight
 
-log = logging.getLogger(__name__)
-
 GITHUB_INTERVAL, HUB_INTERVAL = Cadence().hot, INTERVAL
 """Seconds between two looks where there is work."""
-
-RESTART_AFTER = 5.0
-"""Seconds before an observer that failed in a way nobody foresaw is started again."""
-
-SECRET_INTERVAL = 5.0
-"""Seconds between two reads of a Secret while something fails that a person must mend, perhaps by changing it."""
-
-MOST_SECRETS = 20
-"""Secrets that are read in such an interval; of more, those that were not read for the longest."""
-
-_SECRETS = "Secrets"
 
 K = TypeVar("K")
 
@@ -81,23 +65,54 @@ class Observatory:
             github_interval: Seconds between two looks at a repository or scope where there is work.
             hub_interval: Seconds between two lists of an account where something lives.
         """
-        self._cadence = Cadence(hot=github_interval)
-        self._hub_interval = hub_interval
-        self._connections = connections
-        self._clock = clock
-        self._labels = ours(controller_id)
         self._pools_known = pools_known
-        self._changed = changed
-        self.queues: dict[GitHubSource, QueueObserver] = {}
-        self.registrations: dict[RegistrationScope, RegistrationObserver] = {}
-        self.groups: dict[RegistrationScope, GroupObserver] = {}
-        self.accounts: dict[HubAccount, HubObserver] = {}
-        self.endpoints: dict[str, FlavorObserver] = {}
-        self.single: dict[GitHubSource, LookObserver] = {}
-        self.variables: dict[str, VariableObserver] = {}
-        self._tasks: dict[object, asyncio.Task[None]] = {}
+        cadence, labels = Cadence(hot=github_interval), ours(controller_id)
+        self.queues: Observers[GitHubSource, QueueObserver] = Observers(
+            lambda source: QueueObserver(
+                source=source,
+                queue=connections.github(source),
+                clock=clock,
+                changed=changed,
+                cadence=cadence,
+            )
+        )
+        self.single: Observers[GitHubSource, LookObserver] = Observers(
+            lambda source: LookObserver(github=connections.github(source), clock=clock, changed=changed)
+        )
+        self.registrations: Observers[RegistrationScope, RegistrationObserver] = Observers(
+            lambda where: RegistrationObserver(
+                where=where,
+                runners=connections.github(where.source),
+                clock=clock,
+                changed=changed,
+                hot_interval=cadence.hot,
+            )
+        )
+        self.groups: Observers[RegistrationScope, GroupObserver] = Observers(
+            lambda where: GroupObserver(
+                where=where, runners=connections.github(where.source), clock=clock, changed=changed
+            )
+        )
+        self.accounts: Observers[HubAccount, HubObserver] = Observers(
+            lambda account: HubObserver(
+                hub=connections.hub(account),
+                labels=labels,
+                clock=clock,
+                interval=hub_interval,
+                changed=changed,
+            )
+        )
+        self.endpoints: Observers[str, FlavorObserver] = Observers(
+            lambda endpoint: FlavorObserver(
+                source=connections.hardware(endpoint), clock=clock, changed=changed
+            )
+        )
+        self.variables: Observers[str, VariableObserver] = Observers(
+            lambda _: VariableObserver(connections=connections, clock=clock, changed=changed)
+        )
+        self.secrets = SecretWatch(connections=connections, clock=clock, users=self._users_of_secrets)
+        self._secret_watch: Observers[str, SecretWatch] = Observers(lambda _: self.secrets)
         self._watched: tuple[object, ...] = ()
-        self._secrets_read_at: dict[SecretRef, float] = {}
 
     # ------------------------------------------------------------------------------------------------- what is observed
     def watch(self, pools: Sequence[Pool]) -> bool:
@@ -123,8 +138,8 @@ class Observatory:
         places = [place for pool in pools for place in pool.footprints]
         pools = [pool for pool in pools if pool.refused is None]
         sources = sorted({pool.source for pool in pools})
-        whole = self._keep(self.queues, sources, self._open_queue)
-        whole &= self._keep(self.single, sources, self._open_single)
+        whole = self.queues.keep(sources)
+        whole &= self.single.keep(sources)
         patterns: dict[GitHubSource, list[Patterns]] = defaultdict(list)
         for pool in pools:
             patterns[pool.source].append(_patterns(pool))
@@ -132,53 +147,24 @@ class Observatory:
             if source in self.queues:
                 self.queues[source].want(patterns[source])
         scopes = sorted({p.registrations for p in places})
-        whole &= self._keep(self.registrations, scopes, self._open_registrations)
+        whole &= self.registrations.keep(scopes)
         whole &= self._follow_groups(pools)
         accounts = sorted({p.account for p in places})
-        whole &= self._keep(self.accounts, accounts, self._open_account)
-        whole &= self._keep(
-            self.endpoints, sorted({pool.hub.endpoint for pool in pools}), self._open_endpoint
-        )
+        whole &= self.accounts.keep(accounts)
+        whole &= self.endpoints.keep(sorted({pool.hub.endpoint for pool in pools}))
         for endpoint, hardware in self.endpoints.items():
             hardware.want({flavor for p in pools if p.hub.endpoint == endpoint for flavor in p.flavors})
         whole &= self._follow_variables(pools)
-        if _SECRETS not in self._tasks:
-            follow = _supervised(self._follow_secrets, "Secrets")
-            self._tasks[_SECRETS] = asyncio.create_task(follow, name="observe:Secrets")
+        whole &= self._secret_watch.keep(("Secrets",))
         return whole
 
-    async def _follow_secrets(self) -> None:
-        """See at once when a Secret changes that may be why something fails: whoever corrects one waits for it."""
-        while True:
-            await asyncio.sleep(SECRET_INTERVAL)
-            await self.look_at_secrets()
-
-    async def look_at_secrets(self) -> None:
-        """Read the Secrets of whatever needs a person, and ask again at once where one has changed."""
-        troubled = self._troubled()
-        self._secrets_read_at = {ref: self._secrets_read_at.get(ref, -math.inf) for ref in troubled}
-        for ref in sorted(troubled, key=lambda ref: (self._secrets_read_at[ref], ref))[:MOST_SECRETS]:
-            self._secrets_read_at[ref] = self._clock.mono()
-            if await self._connections.secret_changed(ref):
-                for observer in self._users(ref):
-                    observer.retry()
-
-    def _troubled(self) -> set[SecretRef]:
-        failing = {source.secret for source, queue in self.queues.items() if queue.needs_a_person}
-        failing |= {w.source.secret for w, seen in self.registrations.items() if _lasting(seen.observation)}
-        failing |= {w.source.secret for w, seen in self.groups.items() if _lasting(seen.observation)}
-        return failing | {
-            account.secret for account, seen in self.accounts.items() if _lasting(seen.observation)
-        }
-
-    def _users(
-        self, ref: SecretRef
-    ) -> list[QueueObserver | RegistrationObserver | GroupObserver | HubObserver]:
+    def _users_of_secrets(self) -> list[User]:
+        """Return who uses which Secret for lists; a person mends what is wrong with one, and waits for that to be seen."""
         return [
-            *(queue for source, queue in self.queues.items() if source.secret == ref),
-            *(scope for where, scope in self.registrations.items() if where.source.secret == ref),
-            *(scope for where, scope in self.groups.items() if where.source.secret == ref),
-            *(hub for account, hub in self.accounts.items() if account.secret == ref),
+            *(User(source.secret, queue, queue.needs_a_person) for source, queue in self.queues.items()),
+            *(User(w.source.secret, one, _lasting(one.observation)) for w, one in self.registrations.items()),
+            *(User(w.source.secret, one, _lasting(one.observation)) for w, one in self.groups.items()),
+            *(User(account.secret, one, _lasting(one.observation)) for account, one in self.accounts.items()),
         ]
 
     def _follow_variables(self, pools: Sequence[Pool]) -> bool:
@@ -187,7 +173,7 @@ class Observatory:
         for pool in pools:
             if _variables(pool):
                 wanted[pool.key.namespace].update(_variables(pool))
-        whole = self._keep(self.variables, sorted(wanted), self._open_variables)
+        whole = self.variables.keep(sorted(wanted))
         for namespace, variables in wanted.items():
             if namespace in self.variables:
                 self.variables[namespace].want(variables)
@@ -201,85 +187,25 @@ class Observatory:
                 names = named[pool.footprint.registrations]  # for the default group too, which needs no name
                 if pool.runner_group is not None:
                     names.add(pool.runner_group)
-        whole = self._keep(self.groups, sorted(named), self._open_groups)
+        whole = self.groups.keep(sorted(named))
         for where, names in named.items():
             if where in self.groups:
                 self.groups[where].want(names)
         return whole
 
-    def _keep(self, known: dict[K, Any], wanted: Iterable[K], opened: Callable[[K], Any]) -> bool:
-        """Open what is wanted and close the rest; return whether everything that is wanted is open."""
-        whole = True
-        keys = dict.fromkeys(
-            wanted
-        )  # in their order, and found at once: a thousand of each are nothing special
-        for key in [key for key in known if key not in keys]:
-            del known[key]
-            self._tasks.pop((id(known), key)).cancel()
-        for key in keys:
-            if key not in known:
-                try:
-                    known[key] = opened(key)
-                except Exception:
-                    log.exception("cannot be observed", extra={"reason": "InternalError", "detail": str(key)})
-                    whole = False
-                    continue
-                task = asyncio.create_task(_supervised(known[key].run, str(key)), name=f"observe:{key}")
-                self._tasks[id(known), key] = task
-        return whole
-
-    def _open_queue(self, source: GitHubSource) -> QueueObserver:
-        return QueueObserver(
-            source=source,
-            queue=self._connections.github(source),
-            clock=self._clock,
-            changed=self._changed,
-            cadence=self._cadence,
-        )
-
-    def _open_single(self, source: GitHubSource) -> LookObserver:
-        return LookObserver(github=self._connections.github(source), clock=self._clock, changed=self._changed)
-
-    def _open_registrations(self, where: RegistrationScope) -> RegistrationObserver:
-        return RegistrationObserver(
-            where=where,
-            runners=self._connections.github(where.source),
-            clock=self._clock,
-            changed=self._changed,
-            hot_interval=self._cadence.hot,
-        )
-
-    def _open_groups(self, where: RegistrationScope) -> GroupObserver:
-        return GroupObserver(
-            where=where,
-            runners=self._connections.github(where.source),
-            clock=self._clock,
-            changed=self._changed,
-        )
-
-    def _open_account(self, account: HubAccount) -> HubObserver:
-        return HubObserver(
-            hub=self._connections.hub(account),
-            labels=self._labels,
-            clock=self._clock,
-            interval=self._hub_interval,
-            changed=self._changed,
-        )
-
-    def _open_endpoint(self, endpoint: str) -> FlavorObserver:
-        hardware = self._connections.hardware(endpoint)
-        return FlavorObserver(source=hardware, clock=self._clock, changed=self._changed)
-
-    def _open_variables(self, _: str) -> VariableObserver:
-        return VariableObserver(connections=self._connections, clock=self._clock, changed=self._changed)
-
     async def close(self) -> None:
         """Stop observing."""
-        tasks = list(self._tasks.values())
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for kind in (
+            self._secret_watch,
+            self.queues,
+            self.single,
+            self.registrations,
+            self.groups,
+            self.accounts,
+            self.endpoints,
+            self.variables,
+        ):
+            await kind.close()
 
     # ------------------------------------------------------------------------------------------------------- what is seen
     def snapshot(self) -> Snapshot:
@@ -409,13 +335,3 @@ def _patterns(pool: Pool) -> Patterns:
 
 def _seen(observers: Mapping[K, Any]) -> dict[K, Any]:
     return {key: seen for key, observer in observers.items() if (seen := observer.observation) is not None}
-
-
-async def _supervised(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-    """Run an observer for ever: a bug in one must not stop it for good, nor anybody else at all."""
-    while True:
-        try:
-            await run()
-        except Exception:
-            log.exception("observer failed", extra={"observer": name, "reason": "InternalError"})
-        await asyncio.sleep(RESTART_AFTER)

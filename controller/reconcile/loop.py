@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from controller.core.actions import Launch
 from controller.core.drained import is_left, last_seen_launch
 from controller.core.endings import endings
+from controller.core.facts import Fact, Seen
 from controller.core.hosts import Hosts
 from controller.core.intents import unseen_launches
 from controller.core.lifecycle import find_shown, is_of_pool
-from controller.core.measure import Chronicle, Fact, Seen
+from controller.core.measure import Chronicle
+from controller.core.memory import Memory
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -26,11 +29,12 @@ from controller.core.model import (
 )
 from controller.core.money import prices
 from controller.core.overlap import Overlap, find_overlaps
-from controller.core.plan import plan
-from controller.core.report import Launch, Memory, Plan, PlanInput, PoolReport
+from controller.core.plan import Plan, plan
+from controller.core.report import PoolReport
 from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.core.suspicion import Check, Wanted
+from controller.core.view import PlanInput
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
@@ -192,6 +196,7 @@ class Reconciler:
             memory=self._memory,
             switch=self._switch(),
             now=began,
+            began=self._start.mono,
             wall=self._clock.wall(),
             controller_id=self._controller_id,
             entropy=self._token(),

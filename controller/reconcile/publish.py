@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.core.model import PoolKey
-from controller.core.report import Notice
+from controller.core.notices import Notice
 from controller.ports import Clock, Events, StatusWriter, UpstreamError
 
 log = logging.getLogger(__name__)

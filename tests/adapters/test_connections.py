@@ -23,8 +23,8 @@ from controller.core.model import (
 )
 from controller.core.reasons import Reason
 from controller.ports import Hub, Secret, UpstreamError
-from controller.sim.clock import ManualClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import ManualClock
 
 REF = SecretRef("ci", "hf")
 ACCOUNT = HubAccount(endpoint="https://huggingface.co", namespace="acme", secret=REF)

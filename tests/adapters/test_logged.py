@@ -13,7 +13,7 @@ from controller.adapters.huggingface.session import open_session
 from controller.core.hosts import Hosts
 from controller.core.model import GitHubSource, HubAccount, Scope, ScopeKind, SecretRef
 from controller.ports import LaunchSpec
-from controller.sim.clock import ManualClock
+from hf_runner_simulators.clock import ManualClock
 
 NOWHERE = "https://127.0.0.1:1"
 HOSTS = Hosts.listed(github=[NOWHERE], hub=[NOWHERE])

@@ -13,7 +13,7 @@ from controller.adapters.github.auth import TokenCredentials
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.proxies import Proxies, Routes, Routes2
-from controller.app import SystemClock
+from controller.app.clock import SystemClock
 from controller.core.model import GitHubSource, SecretRef
 
 PROXY = "http://proxy.acme.example:3128"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from controller.adapters.shares import PATIENCE, NoTurnError, Share, Shares
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 
 ONE, OTHER = Share("one", 2), Share("other", 2)
 

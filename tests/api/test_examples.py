@@ -14,7 +14,7 @@ from controller.api.duration import seconds
 from controller.api.runnerpool import GROUP, PLURAL, VERSION, RunnerPool
 from controller.api.spec import RunnerPoolSpec
 from controller.core.labels import hosted, normalized
-from controller.sim.hub.flavors import FLAVORS
+from hf_runner_simulators.hub.flavors import FLAVORS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/pool.yaml"))

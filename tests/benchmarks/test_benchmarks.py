@@ -12,7 +12,7 @@ from benchmarks.idle import figures as idle_figures
 from benchmarks.launch import figures as launch_figures
 from benchmarks.report import Figure, table
 from benchmarks.traffic import JOBS, second_hour
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tools.controlplane import ControlPlane
 
 

@@ -26,7 +26,7 @@ from controller.adapters.github.auth import TokenCredentials
 from controller.adapters.github.client import Client
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.client import connect
-from controller.app import SystemClock
+from controller.app.clock import SystemClock
 from controller.core.model import GitHubSource, SecretRef
 from controller.ports import UpstreamError
 from tests.chart.conftest import Helm, settings

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import yaml
 
-from controller.sim.github.keys import TEST_PRIVATE_KEY
-from controller.sim.serve import Origins, serving
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.serve import Origins, serving
 
 HF_TOKEN = "hf_robot_0123456789"
 FINE, CLASSIC = "github_pat_fine0123456789", "ghp_classic0123456789"

@@ -19,7 +19,7 @@ from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import Subject
 from controller.cli.checks.pools import check_image
 from controller.core.reasons import Reason
-from controller.sim.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
 from tests.cli.services import (
     CLASSIC,
     FINE,

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from controller.api.convert import to_pool
 from controller.cli import main
-from controller.sim.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
 from tests.cli.services import HF_TOKEN, Services
 
 OWNER = ("--github-url", "https://github.com/acme", "--repository", "lib-*", "--hf-namespace", "acme")

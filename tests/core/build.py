@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from controller.core.actions import Result
 from controller.core.drained import ends_by
 from controller.core.intents import PoolIntents
 from controller.core.lifecycle import Effect, InFlight, Track
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Deadlines,
     Disposition,
@@ -31,9 +33,9 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
-from controller.core.plan import plan
+from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Plan, PlanInput, PoolMemory, Result
+from controller.core.view import PlanInput
 
 CONTROLLER = "test-controller"
 NOW = 1_000.0

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from controller.core.actions import Result, Retire
 from controller.core.evidence import LIST_LAG
-from controller.core.gc import LOST_GRACE, Retire
 from controller.core.lifecycle import Effect, Phase
+from controller.core.memory import Memory
 from controller.core.model import Failure, HFJob, Stage
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Plan, Result
+from controller.core.retire.why import LOST_GRACE
 from controller.core.retry import LOOK_AFTER, Rerun
 
 from .build import (

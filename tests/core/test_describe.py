@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+from controller.core.actions import Launch
 from controller.core.backoff import Backoff
 from controller.core.describe import describe
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Failure, RunnerTemplate, SecretEnv, SecretRef
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, PoolMemory
 from tests.core.build import (
     NOW,
     OUTAGE,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from controller.core.actions import Retire
 from controller.core.evidence import LIST_LAG
-from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase, find_shown
 from controller.core.model import HFJob, RegistrationScope, Scope, ScopeKind, SecretRef, Snapshot, Stage
 

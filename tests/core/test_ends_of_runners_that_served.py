@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from controller.core.actions import Launch
 from controller.core.backoff import MOST_BLAMED, POOL
 from controller.core.lifecycle import Phase
+from controller.core.memory import Memory
 from controller.core.model import HFJob, Stage, WorkflowJob
 from controller.core.outcomes import EXIT_REASONS
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan
 
 from .build import (
     NOW,

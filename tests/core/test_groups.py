@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from controller.core.actions import Launch
 from controller.core.groups import MOST_NAMES
 from controller.core.model import Observation, Pool, RunnerGroup, Scope, ScopeKind, Snapshot
 from controller.core.reasons import Reason
-from controller.core.report import Launch, PoolReport
+from controller.core.report import PoolReport
 from controller.core.status import Instant, build_status
 from tests.core.build import NOW, OUTAGE, SERVER, SOURCE, job, pool, run_plan, seen, snapshot
 

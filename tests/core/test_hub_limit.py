@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.actions import Launch
 from controller.core.backoff import LIMIT_KEPT, Backoff, Limit, after_look, after_unscheduled
 from controller.core.lifecycle import Phase, Track
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Pool
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory
 from tests.core.build import (
     NOW,
     SERVER,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core.actions import Launch, Result
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import (
     MOST_TERMS,
@@ -23,9 +24,10 @@ from controller.core.intents import (
     unseen_launches,
     wrote_nothing_down,
 )
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Failure, HFJob, Observation, SecretRef, Snapshot, Stage
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 from controller.core.status import Instant, build_status, rejected_status
 
 from .build import (

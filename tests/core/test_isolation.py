@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import Backoff
-from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     GitHubSource,
     HFJob,
@@ -29,7 +30,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.overlap import find_overlaps
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
+from controller.core.plan import Plan
 from controller.core.status import Instant, build_status
 
 from .build import (

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.gc import Retire
+from controller.core.actions import Result, Retire
+from controller.core.facts import OTHER, Fact, Measure, Seen
 from controller.core.lifecycle import Effect
-from controller.core.measure import KEPT_FOR, MOST_REMEMBERED, OTHER, Chronicle, Fact, Measure, Seen
+from controller.core.measure import KEPT_FOR, MOST_REMEMBERED, Chronicle
+from controller.core.memory import Memory
 from controller.core.model import (
     Disposition,
     Failure,
@@ -24,9 +26,9 @@ from controller.core.model import (
     Stage,
 )
 from controller.core.naming import hf_labels
-from controller.core.plan import plan
+from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Plan, PlanInput, Result
+from controller.core.view import PlanInput
 from tests.core.build import (
     ACCOUNT,
     CONTROLLER,
@@ -50,6 +52,7 @@ class Passes:
 
     def __init__(self, *, began: float = NOW - 1000) -> None:
         self.chronicle = Chronicle(began=began)
+        self.began = began
         self.memory = Memory()
 
     def plan(
@@ -60,6 +63,7 @@ class Passes:
             snapshot=view,
             results=results,
             memory=self.memory,
+            began=self.began,
             now=now,
             wall=SERVER,
             controller_id=CONTROLLER,

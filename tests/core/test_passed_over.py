@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from controller.api.convert import suspicions
+from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import POOL as WHOLE_POOL
 from controller.core.backoff import Backoff
-from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     HFJob,
     JobLook,
@@ -21,8 +22,8 @@ from controller.core.model import (
     Stage,
     SuspicionLevel,
 )
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
 from controller.core.status import Instant, build_status
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS, Suspicion, Suspicions
 from tests.core.build import (

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import DELAYS, POOL, Backoff
+from controller.core.drained import DRAIN_REQUEST_SECONDS
 from controller.core.evidence import LIST_LAG
-from controller.core.gc import ENDING_GRACE, STRAY_GRACE, Retire
 from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Disposition,
     Failure,
@@ -24,9 +26,10 @@ from controller.core.model import (
     Stage,
 )
 from controller.core.money import prices
-from controller.core.plan import DRAIN_REQUEST_SECONDS
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory, Result
+from controller.core.retire.strays import STRAY_GRACE
+from controller.core.retire.why import ENDING_GRACE
 
 from .build import (
     ACCOUNT,

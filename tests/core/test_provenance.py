@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from controller.core.gc import Retire
+from controller.core.actions import Launch, Retire
 from controller.core.lifecycle import Phase
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Disposition,
     Failure,
@@ -28,8 +29,8 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import LABEL_RUNNER
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Memory, Plan, PoolMemory
 
 from .build import (
     ACCOUNT,

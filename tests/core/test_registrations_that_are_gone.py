@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from controller.core.actions import Result
 from controller.core.evidence import LIST_LAG
-from controller.core.gc import ENDING_GRACE
 from controller.core.lifecycle import Effect
+from controller.core.memory import Memory
 from controller.core.model import HFJob, Observation, Pool, Scope, ScopeKind, WorkflowJob
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Plan, Result
+from controller.core.retire.why import ENDING_GRACE
 
 from .build import (
     NOW,

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from controller.api.convert import interruptions
+from controller.core.memory import Memory
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
-from controller.core.plan import plan
+from controller.core.notices import Notice
+from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.report import Memory, Notice, Plan, PlanInput
 from controller.core.retry import (
     ASK_A_PERSON,
     AWAITED,
@@ -28,6 +29,7 @@ from controller.core.retry import (
     judge,
 )
 from controller.core.status import Instant, build_status
+from controller.core.view import PlanInput
 
 from .build import (
     CONTROLLER,

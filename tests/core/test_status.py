@@ -16,8 +16,10 @@ from controller.api.convert import write_down
 from controller.api.crd import crd
 from controller.core.backoff import POOL, Backoff
 from controller.core.drained import ends_by
+from controller.core.explain import Waiting
 from controller.core.intents import Intent, Term, Written
 from controller.core.lifecycle import Phase
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Failure,
     Interruption,
@@ -31,7 +33,6 @@ from controller.core.model import (
     TokenEnd,
 )
 from controller.core.reasons import Reason
-from controller.core.report import Memory, PoolMemory, Waiting
 from controller.core.retry import Losses, Watched
 from controller.core.status import CONDITIONS, Instant, build_status, iso, rejected_status
 from controller.core.suspicion import Suspicion, Suspicions

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core.actions import Launch, Result, Retire
 from controller.core.demand import can_launch
-from controller.core.gc import Retire
 from controller.core.lifecycle import Effect, Phase
-from controller.core.plan import plan
+from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Plan, PlanInput, Result
 from controller.core.status import MOST_MESSAGE, Instant, build_status
 from controller.core.stop_switch import (
     MOST_STOPS,
@@ -27,6 +26,7 @@ from controller.core.stop_switch import (
     after_read,
     read_stops,
 )
+from controller.core.view import PlanInput
 from tests.core.build import (
     ACCOUNT,
     CONTROLLER,

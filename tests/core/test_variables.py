@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.actions import Launch
 from controller.core.model import (
     Disposition,
     Failure,
@@ -18,8 +19,8 @@ from controller.core.model import (
     SecretSight,
     Snapshot,
 )
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Launch, Plan
 from controller.core.variables import LABEL, refusal, sight
 
 from .build import hf_job, job, pool, registration, run_plan, snapshot

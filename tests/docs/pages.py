@@ -57,9 +57,9 @@ def inline(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives the page's headings."""
+    """The anchors of the page: those that GitHub gives its headings, and those written as ``<a id="...">``."""
     seen: dict[str, int] = {}
-    found = set()
+    found = set(re.findall(r'<a id="([^"]+)">', prose(page)))
     for heading in _HEADING.findall(prose(page)):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
         slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.sim.hub.flavors import FLAVORS
+from hf_runner_simulators.hub.flavors import FLAVORS
 from tests.docs.pages import PAGES, ROOT, name
 
 FILES = [*PAGES, ROOT / "charts/hf-runner-controller/values.yaml", *sorted(ROOT.glob("examples/**/*.yaml"))]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from controller.ports import Removal, UpstreamError
-from controller.sim.github.model import JobSpec
+from hf_runner_simulators.github.model import JobSpec
 from tests.adapters.github.scene import ACME, LABELS, LIB, Scene, virtual
 from tests.docs.pages import ROOT
 

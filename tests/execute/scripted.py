@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from controller.core.actions import Launch
 from controller.core.intents import Intent, Term, Written
 from controller.core.model import (
     Disposition,
@@ -23,7 +24,6 @@ from controller.core.model import (
     Stage,
 )
 from controller.core.reasons import Reason
-from controller.core.report import Launch
 from controller.core.retry import RunRecord
 from controller.core.stop_switch import NO_SWITCH, Stopped
 from controller.execute.executor import Executor
@@ -38,7 +38,7 @@ from controller.ports import (
     StoredIntents,
     UpstreamError,
 )
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.core.build import CONTROLLER, SERVER, name_of
 
 LOST = Failure(reason=Reason.HubUnavailable, message="no answer", in_doubt=True)

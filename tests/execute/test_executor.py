@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.gc import Retire
+from controller.core.actions import Result, Retire
 from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import (
     Failure,
@@ -21,13 +21,12 @@ from controller.core.model import (
     Stage,
 )
 from controller.core.reasons import Reason
-from controller.core.report import Result
 from controller.core.retry import Rerun
 from controller.core.stop_switch import NEVER_READ
 from controller.core.variables import LABEL, VALUE
 from controller.execute.guards import EFFECT_TIMEOUT
 from controller.ports import Fenced, Secret
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tests.core.build import name_of, pool
 from tests.execute.scripted import LOST, REFUSED, World
 

@@ -15,7 +15,7 @@ from controller.core.reasons import Reason
 from controller.execute.inherited import ASK_EVERY, AT_ONCE, MOST_QUESTIONS, TIMES
 from controller.execute.intent_writer import RETRY_DELAYS, TRIES, WRITE_TIMEOUT
 from controller.execute.intents import TIDY_EVERY
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tests.core.build import REFUSED, SERVER, hf_job, name_of, pool, registration, seen, snapshot
 from tests.execute.scripted import DOWN, Leads, World, intent
 

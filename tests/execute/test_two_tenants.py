@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from controller.core.memory import Memory
 from controller.core.model import GitHubSource, HubAccount, Snapshot
-from controller.core.report import Memory
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tests.core.build import name_of, registration, remembering, run_plan, snapshot, started
 from tests.core.test_provenance import IDLE_FOR_LONG, LIES, OURS, THEIRS, both
 from tests.execute.scripted import GitHub, Hub, Script, World

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from controller.adapters.kube.election import LeadershipLost
-from controller.app import Alone, Term
+from controller.app.term import Alone, Term
 
 
 async def test_it_leads_until_it_finds_somebody_else_and_then_ends_with_the_reason() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from controller.adapters.kube.election import FOLLOW_INTERVAL, Election, LeadershipLost, Timing
 from controller.adapters.kube.lease import KubernetesLeases, Lease
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 from tests.leadership.lease_api import LeaseServer, Line
 
 TIMING = Timing()

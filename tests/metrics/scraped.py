@@ -8,13 +8,13 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.metrics.recorder import Metrics
-from controller.sim.engine import AlwaysLeads, Process
-from controller.sim.hub.running import Run
-from controller.sim.machine import Boot
+from controller.simulate.engine import AlwaysLeads, Process
+from controller.simulate.machine import Boot
+from hf_runner_simulators.hub.running import Run
 from tests.system.test_whole import Scene, play
 
 GITHUB_EVERY, HUB_EVERY = 12.0, 10.0
-"""Seconds between looks, as :class:`controller.sim.engine.Simulation` has them."""
+"""Seconds between looks, as :class:`controller.simulate.engine.Simulation` has them."""
 
 
 class Page:

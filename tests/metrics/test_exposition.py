@@ -13,7 +13,7 @@ from controller.metrics import catalog
 from controller.metrics.catalog import Spec, Type
 from controller.metrics.recorder import Metrics
 from controller.ports import Release
-from controller.sim.clock import EPOCH, LoopClock
+from hf_runner_simulators.clock import EPOCH, LoopClock
 from tools.metrics import PAGE, page
 
 UNITS = re.compile(

@@ -8,9 +8,9 @@ import pytest
 
 from controller.core.model import PoolKey
 from controller.metrics.recorder import FORGET_AFTER
-from controller.sim.engine import NAMESPACE
-from controller.sim.hub.job import Stage
-from controller.sim.machine import Boot
+from controller.simulate.engine import NAMESPACE
+from controller.simulate.machine import Boot
+from hf_runner_simulators.hub.job import Stage
 from tests.metrics.scraped import GITHUB_EVERY, HUB_EVERY, Measured, Page, measured
 from tests.system.test_whole import t4
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.core.facts import Fact, Measure
 from controller.core.hosts import DEFAULT_HOSTS
-from controller.core.measure import Fact, Measure
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -20,13 +20,13 @@ from controller.core.model import (
     SecretRef,
     Snapshot,
 )
+from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.report import Plan
 from controller.core.suspicion import Check, Wanted
 from controller.core.text import text
 from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
 from controller.ports import AccountSight, SourceSight
-from controller.sim.engine import AlwaysLeads
+from controller.simulate.engine import AlwaysLeads
 from tests.core.build import pool, run_plan, snapshot
 
 

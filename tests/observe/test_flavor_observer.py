@@ -10,8 +10,8 @@ from controller.core.model import Failure, Flavor, Observation
 from controller.core.reasons import Reason
 from controller.observe.hub import HARDWARE_INTERVAL, HARDWARE_RETRY, FlavorObserver
 from controller.ports import UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 
 DOWN = Failure(reason=Reason.HubUnavailable, message="down")
 CPU, T4 = Flavor(name="cpu-basic", usd_per_minute=0.000167), Flavor(name="t4-small", usd_per_minute=0.0067)

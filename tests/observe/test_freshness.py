@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.observe.freshness import SILENT_FOR, UNREAD_FOR, Freshness
-from controller.sim.clock import ManualClock
+from hf_runner_simulators.clock import ManualClock
 
 
 def test_a_watch_that_is_silent_because_nothing_happens_is_fresh() -> None:

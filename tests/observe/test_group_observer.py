@@ -24,8 +24,8 @@ from controller.core.reasons import Reason
 from controller.observe.scopes import GROUPS_INTERVAL as INTERVAL
 from controller.observe.scopes import MISSING_INTERVAL, PERSON_AT_MOST, RETRY_AT_MOST, GroupObserver
 from controller.ports import UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 
 SOURCE = GitHubSource(api_url="https://api.github.com", secret=SecretRef("ci", "s"), owner="acme")
 WHERE = RegistrationScope(SOURCE, Scope(kind=ScopeKind.ORGANIZATION, owner="acme"))

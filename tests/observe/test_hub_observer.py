@@ -25,8 +25,8 @@ from controller.observe.hub import (
     HubObserver,
 )
 from controller.ports import UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 
 DOWN = Failure(reason=Reason.HubUnavailable, message="down")
 

@@ -18,7 +18,7 @@ from controller.core.retry import RunRecord
 from controller.core.suspicion import Check, Wanted
 from controller.observe.looks import EVERY, MOST_CHECKS, MOST_KEPT, MOST_WANTED, LookObserver, Source
 from controller.ports import JobRead, UpstreamError
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tests.core.build import SOURCE
 
 SCOPE = RegistrationScope(SOURCE, Scope(kind=ScopeKind.ORGANIZATION, owner="acme"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.core.model import GitHubSource, SecretRef, Snapshot, Stage
 from controller.observe.observatory import Observatory
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.core.build import ACCOUNT, REFUSED, SOURCE, hf_job, pool, seen
 
 
@@ -34,7 +34,7 @@ def test_an_ended_hf_job_that_is_kept_keeps_none_of_the_same_id_at_another_accou
     other = replace(ACCOUNT, namespace="mallory")
     mine, theirs = Account(), Account()
     accounts: dict[Any, Any] = {ACCOUNT: mine, other: theirs}
-    observatory.accounts = accounts
+    observatory.accounts.update(accounts)
     ended = (hf_job(pool(), stage=Stage.COMPLETED, id="the-same"),)
     observatory.acknowledge(Snapshot(ended={ACCOUNT: ended, other: ended}), kept={(other, "the-same")})
     assert (mine.dropped, theirs.dropped) == (["the-same"], [])
@@ -121,6 +121,6 @@ async def test_whatever_a_secret_made_fail_is_asked_again_as_soon_as_the_secret_
     for name in ("registrations", "groups"):
         failing: Any = Listed()
         getattr(observatory, name)[where] = failing
-        await observatory.look_at_secrets()
+        await observatory.secrets.look()
         assert failing.retried == 1
         getattr(observatory, name).clear()

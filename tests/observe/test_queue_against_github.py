@@ -10,8 +10,8 @@ import pytest
 from controller.core.model import JobStatus
 from controller.core.reasons import Reason
 from controller.observe.queue import Patterns, QueueObserver
-from controller.sim.github.model import JobSpec
-from controller.sim.github.model import Scope as SimScope
+from hf_runner_simulators.github.model import JobSpec
+from hf_runner_simulators.github.model import Scope as SimScope
 from tests.adapters.github.scene import Scene, source, virtual
 
 RUNS = "GET /repos/{owner}/{repo}/actions/runs"

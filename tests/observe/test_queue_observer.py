@@ -26,8 +26,8 @@ from controller.core.reasons import Reason
 from controller.observe.queue import Patterns, QueueObserver
 from controller.observe.queue_schedule import Cadence
 from controller.ports import Quota, Repository, Run, UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 
 SOURCE = GitHubSource(api_url="https://api.github.com", secret=SecretRef("ci", "github"), owner="acme")
 DOWN = Failure(reason=Reason.GitHubUnavailable, message="502")

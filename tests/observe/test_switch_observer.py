@@ -10,7 +10,7 @@ from controller.core.reasons import Reason
 from controller.core.stop_switch import Stop
 from controller.observe.stop_switch import FIRST_TRIES, LOOK_INTERVAL, LOOK_TIMEOUT, SwitchObserver
 from controller.ports import UpstreamError
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 
 ON = Stop(account="", why="why", where="here", undo="")
 FAILURE = UpstreamError(Failure(reason=Reason.KubernetesForbidden, message="403"))

@@ -25,8 +25,8 @@ from controller.core.variables import LABEL, VALUE, sight
 from controller.observe.observatory import Observatory
 from controller.observe.variables import INTERVAL, REFUSED_INTERVAL, SPACING
 from controller.ports import Secret, UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 from tests.core.build import pool
 
 REF = SecretRef("ci", "wandb")

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.core.naming import LABEL_RUNNER
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
-from controller.sim.github.http import GitHubSite
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.world import GitHubWorld
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.platform import drive
-from controller.sim.hub.world import World as HubWorld
-from controller.sim.machine import Boot, RunnerMachine
+from controller.simulate.machine import Boot, RunnerMachine
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.github.http import GitHubSite
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.world import GitHubWorld
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.platform import drive
+from hf_runner_simulators.hub.world import World as HubWorld
 
 PUBLIC_KEY = public_key_of(TEST_PRIVATE_KEY)
 HURRY = {"scheduling_seconds": 0.1, "boot_seconds": 0.1, "cancel_seconds": 0.1, "stage_lag_seconds": 0.1}

@@ -17,7 +17,7 @@ from controller.adapters.kube.client import Client, KubernetesError, connect, po
 from controller.adapters.kube.lease import KubernetesLeases, LeaseConflict
 from controller.adapters.kube.rights import may, to_read
 from controller.ports import UpstreamError
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.operator.cloud import Cloud, open_cloud
 from tests.operator.cluster import Body, Namespace, apply, path_for, until
 from tests.operator.process import OperatorProcess

@@ -11,7 +11,7 @@ import pytest_asyncio
 import yaml
 
 from controller.adapters.kube.client import Identity, connect
-from controller.app import Alone
+from controller.app.term import Alone
 from controller.core.evidence import LIST_LAG
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.observe.pools import PoolRegistry

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from controller.core.actions import Launch
 from controller.core.evidence import LIST_LAG
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import (
@@ -26,12 +27,12 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
-from controller.core.report import Launch, Plan
+from controller.core.plan import Plan
 from controller.core.suspicion import Check, Wanted
 from controller.observe.pools import PoolRegistry
 from controller.reconcile.loop import Reconciler, Statuses
 from controller.reconcile.publish import Publisher
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 from tests.core.build import CONTROLLER, FLAVORS, SERVER, job
 from tests.execute.scripted import World
 from tests.observe.test_pools import body

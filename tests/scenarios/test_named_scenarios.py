@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.sim.play import play
-from controller.sim.scenario_file import load_scenario
+from controller.simulate.play import play
+from controller.simulate.scenario_file import load_scenario
 
 FOLDER = Path(__file__).parents[2] / "examples" / "scenarios"
 WHAT_IF = FOLDER / "what-if.yaml"

@@ -9,18 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from controller.sim.fleet import profile_of
-from controller.sim.plan import draw
-from controller.sim.run import replay, report, shrink
-from controller.sim.stage import play
-from controller.sim.sweep import SCENES
+from tests.seeds.fleet import profile_of
+from tests.seeds.plan import draw
+from tests.seeds.run import replay, report, shrink
+from tests.seeds.stage import play
+from tests.seeds.sweep import SCENES
 
 NUMBERS = (3, 6, 20, 34)
 
 PRINT = """
 import sys
-from controller.sim.fleet import seeds
-from controller.sim.stage import play
+from tests.seeds.fleet import seeds
+from tests.seeds.stage import play
 for number in map(int, sys.argv[1:]):
     print(number, play(next(seeds(number, number))).digest)
 """

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from controller.sim.invariants import FURTHER, INVARIANTS, PROMISES
+from controller.simulate.invariants import FURTHER, INVARIANTS, PROMISES
 from tests.simulation.test_mutants import MUTANTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "invariants.md").read_text()
-ROWS = {found[1]: found[2] for found in re.finditer(r"^\| `([a-z-]+)` \|(.+)\|$", PAGE, flags=re.MULTILINE)}
+ROW = re.compile(r'^\| <a id="(?P<anchor>[a-z-]+)"></a>`(?P<name>[a-z-]+)` \|(?P<text>.+)\|$', re.MULTILINE)
+ROWS = {found["name"]: found["text"] for found in ROW.finditer(PAGE) if found["anchor"] == found["name"]}
 
 
 def test_the_page_has_every_invariant_in_the_order_of_the_code() -> None:

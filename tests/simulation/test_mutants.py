@@ -17,11 +17,11 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, evidence, gc, lifecycle, pool_pass, suspicion
+from controller.core import backoff, demand, evidence, ledger, lifecycle, suspicion
 from controller.core.lifecycle import Effect, Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
-from controller.core.pool_pass import PoolPass
+from controller.core.retire import choose, strays, why
 from controller.core.retry import Judgement
 from controller.execute import executor, launch, rerun
 from controller.execute.executor import Executor
@@ -34,13 +34,13 @@ from controller.observe.scopes import RegistrationObserver
 from controller.ports import Leadership, Removal, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher
-from controller.sim import engine
-from controller.sim.engine import Simulation
-from controller.sim.invariants import INVARIANTS
-from controller.sim.isolation import play_judged as play
-from controller.sim.nemesis import WINDOW
-from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
-from controller.sim.sweep import SCENES
+from controller.simulate import engine
+from controller.simulate.engine import Simulation
+from controller.simulate.invariants import INVARIANTS
+from tests.seeds.isolation import play_judged as play
+from tests.seeds.nemesis import WINDOW
+from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
+from tests.seeds.sweep import SCENES
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -88,7 +88,7 @@ def take_gone_for_idle(patch: pytest.MonkeyPatch) -> None:
 
 
 def take_absence_for_idleness(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pool_pass, "has_no_job", lambda runner, snapshot: True)
+    patch.setattr(why, "has_no_job", lambda runner, snapshot: True)
 
 
 def launch_again_without_looking(patch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def take_an_error_for_an_empty_list(patch: pytest.MonkeyPatch) -> None:
 
 def forget_the_lag_of_lists(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evidence, "LIST_LAG", 0.0)
-    patch.setattr(gc, "STRAY_GRACE", 0.0)
+    patch.setattr(strays, "STRAY_GRACE", 0.0)
 
 
 def own_everything(patch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
 
 
 def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PoolPass, "_may_retire", lambda self, runner: runner.fresh)
+    patch.setattr(choose, "may_retire", lambda runner, *_: runner.fresh)
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
@@ -207,16 +207,16 @@ def believe_one_404(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_give_up_on_scheduling(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(gc, "_past_deadline", lambda *_: None)
+    patch.setattr(why, "past_deadline", lambda *_, **__: None)
 
 
 def collect_no_orphans(patch: pytest.MonkeyPatch) -> None:
-    true = pool_pass.retire_reason
+    true = choose.why_retire
 
     def reason(pool: Any, runner: Any, **more: Any) -> Any:
         return None if runner.phase is Phase.ORPHANED else true(pool, runner, **more)
 
-    patch.setattr(pool_pass, "retire_reason", reason)
+    patch.setattr(choose, "why_retire", reason)
 
 
 def let_hf_jobs_run_for_a_week(patch: pytest.MonkeyPatch) -> None:
@@ -284,8 +284,8 @@ def let_tenants_share_one_cap(patch: pytest.MonkeyPatch) -> None:
 
 
 def book_each_hf_job_ten_times(patch: pytest.MonkeyPatch) -> None:
-    true = pool_pass.booked_seconds
-    patch.setattr(pool_pass, "booked_seconds", lambda *seen: 10 * true(*seen))
+    true = ledger.booked_seconds
+    patch.setattr(ledger, "booked_seconds", lambda *seen: 10 * true(*seen))
 
 
 def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:

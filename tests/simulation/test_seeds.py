@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from controller.adapters.github.connection import GitHubConnection
-from controller.sim import fleet, run
-from controller.sim.coverage import PLAYED, unplayed
-from controller.sim.plan import DISTURBANCES, READ_FAULTS, WRITE_FAULTS
-from controller.sim.trouble import CANCEL_REASONS
+from tests.seeds import fleet, run
+from tests.seeds.coverage import PLAYED, unplayed
+from tests.seeds.plan import DISTURBANCES, READ_FAULTS, WRITE_FAULTS
+from tests.seeds.trouble import CANCEL_REASONS
 
 
 def test_the_table_of_what_must_be_played_names_every_fault_there_is() -> None:
@@ -52,7 +52,7 @@ def test_a_seed_that_fails_prints_one_command_that_fails_in_the_same_way(
     commands = [line.partition("replay: ")[2] for line in printed if "replay: " in line]
     for command in commands:  # the seed as it is, and the fewest of its faults
         program, *arguments = shlex.split(command.removeprefix("python -m "))
-        assert program == "controller.sim.run"
+        assert program == "tests.seeds.run"
         assert run.main(arguments) == 1
         assert "labels: " in capsys.readouterr().out
     assert run.main(shlex.split(commands[0])[3:]) == 1

@@ -1,7 +1,7 @@
 """Worlds beside the usual one, a scene each, judged by what is true in the services.
 
 A scene that fails today is marked with what is wrong. The marks are strict: whoever mends one removes its line here, and the same
-words in :mod:`controller.sim.worlds`.
+words in :mod:`tests.seeds.worlds`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from controller.sim.hostile import HOSTILE_GITHUB, HOSTILE_HUB
-from controller.sim.isolation import play_judged
-from controller.sim.plan import Disturbance, JobPlan, Plan, PoolPlan
-from controller.sim.stage import Outcome
-from controller.sim.sweep import SCENES
-from controller.sim.worlds import WORLDS, draw_world
+from controller.simulate.serving import HOSTILE_GITHUB, HOSTILE_HUB
+from tests.seeds.isolation import play_judged
+from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
+from tests.seeds.stage import Outcome
+from tests.seeds.sweep import SCENES
+from tests.seeds.worlds import WORLDS, draw_world
 
 BURST = SCENES["a burst"]
 POOL = BURST.pools[0]

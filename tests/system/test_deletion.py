@@ -1,7 +1,8 @@
-"""Everything can be deleted: pools in every state, whatever has become of credentials, services, the namespace and its roles.
+"""Everything can be deleted: pools in every state, whatever has become of credentials, services,
+the namespace and its roles.
 
-All states are in one world, a pool each, so that the whole matrix takes seconds. Each pool is gone within its documented bound
-(docs/uninstall.md), and at that moment nothing of it lives on the Hub.
+All states are in one world, a pool each, so that the whole matrix takes seconds. Each pool is gone within its
+documented bound (docs/uninstall.md), and at that moment nothing of it lives on the Hub.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 
 from controller.core.model import PoolKey
-from controller.sim.engine import NAMESPACE, Simulation
-from controller.sim.loop import run_virtual
+from controller.simulate.engine import NAMESPACE, Simulation
+from controller.simulate.loop import run_virtual
 
 TOKEN, HUB_TOKEN = "ghp_sim", "hf_sim"
 SECRETS = ("github-app", "hf-token")

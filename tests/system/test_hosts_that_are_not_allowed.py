@@ -1,4 +1,6 @@
-"""Hosts that the controller may send no credentials to, in the whole controller: judged by what reaches the services."""
+"""Hosts that the controller may send no credentials to, in the whole controller: judged by
+what reaches the services.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pytest
 
 from controller.core.hosts import Hosts
 from controller.core.model import PoolKey
-from controller.sim.engine import GITHUB, HUB, NAMESPACE
+from controller.simulate.engine import GITHUB, HUB, NAMESPACE
 from tests.system.test_whole import CREATE_HF_JOB, REGISTER, Scene, play, t4
 
 ANOTHER = "http://127.0.0.1:9"

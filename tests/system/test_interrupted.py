@@ -1,4 +1,6 @@
-"""HF Jobs that end under a workflow job: told, and run again where the pool asks for it; never twice, never against a person."""
+"""HF Jobs that end under a workflow job: told, and run again where the pool asks for it; never
+twice, never against a person.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from controller.sim.github.model import JobSpec
-from controller.sim.hub.job import Stage
+from hf_runner_simulators.github.model import JobSpec
+from hf_runner_simulators.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
 
 RERUN = "POST /repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs"

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from controller.cli.logs import OneLineJson
-from controller.sim.engine import NAMESPACE
-from controller.sim.hub.job import Stage
-from controller.sim.machine import Boot
+from controller.simulate.engine import NAMESPACE
+from controller.simulate.machine import Boot
+from hf_runner_simulators.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
 
 

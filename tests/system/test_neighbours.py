@@ -1,13 +1,13 @@
-"""One pool's trouble is no other pool's (invariant 10)."""
+"""One pool's trouble is no other pool's (docs/invariants.md#isolation)."""
 
 from __future__ import annotations
 
 from controller.core.model import PoolKey
 from controller.reconcile.loop import INTERVAL
-from controller.sim.engine import GITHUB, HUB
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.model import Scope
-from controller.sim.hub.job import Stage
+from controller.simulate.engine import GITHUB, HUB
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.model import Scope
+from hf_runner_simulators.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
 
 
@@ -26,7 +26,9 @@ def test_a_missing_hub_secret_hides_the_hardware_from_nobody_else() -> None:
 
 
 def mallory(scene: Scene) -> None:
-    """Let a team move in that shares nothing but this controller: an owner, an App, an HF account, Secrets and a pool of its own."""
+    """Let a team move in that shares nothing but this controller: an owner, an App, an HF account,
+    Secrets and a pool of its own.
+    """
     sim = scene.sim
     sim.github.accounts.add_repository("mallory/x")
     app = sim.github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))

@@ -1,16 +1,19 @@
-"""Workflow jobs that GitHub gives to nobody: what they cost, what is said of them, and how soon all is served once it is mended."""
+"""Workflow jobs that GitHub gives to nobody: what they cost, what is said of them, and how soon all is
+served once it is mended.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from controller.sim.github.model import JobSpec, Scope
+from hf_runner_simulators.github.model import JobSpec, Scope
 from tests.system.test_whole import Scene, play
 
 HOUR = 3_600.0
 SPENT_AT_MOST = 3.0
-"""US dollars for six hours of an H200, at 5 dollars an hour, with four jobs: about a dozen runners of two to three minutes each."""
+"""US dollars for six hours of an H200, at 5 dollars an hour, with four jobs: about a dozen runners of two
+to three minutes each."""
 
 
 def organization(scene: Scene) -> None:

@@ -1,4 +1,6 @@
-"""Images that take longer than a deadline, and containers that do not end: what they cost, and what is said of them."""
+"""Images that take longer than a deadline, and containers that do not end: what they cost,
+and what is said of them.
+"""
 
 from __future__ import annotations
 

@@ -100,7 +100,9 @@ def test_an_account_that_is_stopped_harms_no_pool_of_another() -> None:
 
 @pytest.mark.parametrize("slow", ["/api/jobs/acme", "generate-jitconfig"])
 def test_a_launch_that_is_planned_but_not_sent_when_it_is_turned_never_goes_out(slow: str) -> None:
-    """1. A launch is planned. 2. A connection is opened for it, which takes 30 s. 3. The switch is turned. 4. It is ready."""
+    """1. A launch is planned. 2. A connection is opened for it, which takes 30 s. 3. The switch
+    is turned. 4. It is ready.
+    """
     switch, connecting = Switch(), asyncio.Event()
 
     def connects_in(method: str, path: str) -> float:

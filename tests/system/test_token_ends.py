@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from controller.sim.engine import NAMESPACE
+from controller.simulate.engine import NAMESPACE
 from tests.system.test_whole import Scene, play
 
 DAY = 86_400.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.core.variables import LABEL, VALUE
-from controller.sim.engine import NAMESPACE
+from controller.simulate.engine import NAMESPACE
 from tests.system.test_whole import Scene, play, t4
 
 DATA = {"password": "correct-horse"}

@@ -16,10 +16,10 @@ import pytest
 from controller.core.model import PoolKey, SecretRef
 from controller.core.reasons import Reason
 from controller.core.status import iso
-from controller.sim.engine import NAMESPACE, Simulation
-from controller.sim.hub.running import Run
-from controller.sim.loop import run_virtual
-from controller.sim.machine import Boot
+from controller.simulate.engine import NAMESPACE, Simulation
+from controller.simulate.loop import run_virtual
+from controller.simulate.machine import Boot
+from hf_runner_simulators.hub.running import Run
 
 REPOS = ["acme/lib", "acme/kernels", "acme/train", "acme/docs", "acme/data", "acme/web"]
 CREATE_HF_JOB = "POST /api/jobs/{namespace}"
@@ -451,7 +451,7 @@ def test_a_runner_that_dies_while_its_job_runs_is_reported() -> None:
         await scene.until(lambda: any(job["status"] == "in_progress" for job in scene.jobs()), within=200)
         await scene.pass_time(20)
         (hf_job,) = scene.hf_jobs()
-        from controller.sim.hub.job import Stage
+        from hf_runner_simulators.hub.job import Stage
 
         scene.sim.hub.end(
             hf_job["id"], stage=Stage.ERROR, message="Job failed with exit code: 137. Reason: OOMKilled"
@@ -773,7 +773,9 @@ def test_without_the_api_server_nothing_is_launched_and_that_is_told_once_it_is_
 
 @pytest.mark.parametrize("end", ["crash", "stop"])
 def test_a_controller_that_follows_one_whose_runners_have_ended_launches_at_once(end: str) -> None:
-    """No list ever shows those runners to it: they served short jobs, and their intents are still in the pool's status."""
+    """No list ever shows those runners to it: they served short jobs, and their intents are
+    still in the pool's status.
+    """
 
     async def act(scene: Scene) -> None:
         t4(scene, maxRunners=2)

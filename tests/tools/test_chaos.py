@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from controller.sim.machine import Shift
+from controller.simulate.machine import Shift
 from tools.chaos.replicas import Proxy
 from tools.chaos.world import OWNER, World, open_world
 

@@ -1,7 +1,8 @@
 """``python -m tools.chaos``: a storm over real processes, with a verdict.
 
-Takes its length from ``SECONDS`` (120), its seed from ``SEED`` (random), and the number of replicas from ``REPLICAS`` (2).
-Exit code 1 if a workflow job was lost, anything was left, a busy runner was killed, or a fenced replica acted.
+Takes its length from ``SECONDS`` (120), its seed from ``SEED`` (random), and the number of replicas
+from ``REPLICAS`` (2). Exit code 1 if a workflow job was lost, anything was left, a busy runner was
+killed, or a fenced replica acted.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ SHORT_LEASE = ("--lease-duration", "5", "--lease-renew-deadline", "3", "--lease-
 """A third of the default durations, so that a minute holds many terms."""
 
 PATIENCE = 240.0
-"""Seconds for what is left to be done when the storm is over: doubtful registrations are removed after a minute or two."""
+"""Seconds for what is left to be done when the storm is over: doubtful registrations are removed
+after a minute or two."""
 
 MOST_WAITING = 30
 """Workflow jobs that may wait while another burst is queued."""
@@ -135,7 +136,7 @@ class Storm:
                     self._starts += 1
             await asyncio.sleep(0.5)
 
-    # ------------------------------------------------------------------------------------------------------- afterwards
+    # --------------------------------------------------------------------------------------------- afterwards
     async def _wind_up(self) -> list[str]:
         """Let the work end, then delete the pools and let everything go."""
         if not await self._until(lambda: _now(not self._world.undone())):

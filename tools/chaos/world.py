@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
-from controller.sim.github.http import GitHubSite
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.world import GitHubWorld
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.platform import drive
-from controller.sim.hub.running import Run
-from controller.sim.hub.world import World as HubWorld
-from controller.sim.machine import Boot, RunnerMachine
+from controller.simulate.machine import Boot, RunnerMachine
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.github.http import GitHubSite
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.world import GitHubWorld
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.platform import drive
+from hf_runner_simulators.hub.running import Run
+from hf_runner_simulators.hub.world import World as HubWorld
 
 OWNER, TOKEN = "acme", "hf_chaos"
 PERSON, PERSONAL_TOKEN = "octocat", "ghp_chaos"
@@ -155,7 +155,8 @@ class World:
 async def open_world(
     repositories: Sequence[str], *, boot: Callable[[Run], Boot] = lambda _: Boot(seconds=0.3)
 ) -> AsyncIterator[World]:
-    """Serve both services while the context is open, with an App that is installed on the owner of the repositories.
+    """Serve both services while the context is open, with an App that is installed on the
+    owner of the repositories.
 
     Args:
         repositories: Of the owner.

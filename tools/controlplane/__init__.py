@@ -1,6 +1,8 @@
-"""A real Kubernetes API for the tests and the demo; standard library only, so it runs before a virtual environment.
+"""A real Kubernetes API for the tests and the demo; standard library only, so it runs
+before a virtual environment.
 
-May import nothing but the standard library; the tests, the Makefile and the demo use it, the product never does.
+May import nothing but the standard library; the tests, the Makefile and the demo use it,
+the product never does.
 """
 
 from tools.controlplane.server import ControlPlane

@@ -1,14 +1,15 @@
-"""A real Kubernetes API for the tests and the demo: kube-apiserver and etcd on the loopback interface, nothing else.
+"""A real Kubernetes API for the tests and the demo: kube-apiserver and etcd on the loopback
+interface, nothing else.
 
 It needs only the standard library, so it runs before there is a virtual environment:
 
-    python -m tools.controlplane assets           find, download or build the two programs; print their directory
-    python -m tools.controlplane run -- CMD {}    start one, run CMD with {} replaced by its kubeconfig, stop it
-    python -m tools.controlplane up --dir DIR     start one in the background; print its kubeconfig
-    python -m tools.controlplane down --dir DIR   stop that one
+    python -m tools.controlplane assets          find, download or build the two programs; print their folder
+    python -m tools.controlplane run -- CMD {}   start one, run CMD with {} as its kubeconfig, stop it
+    python -m tools.controlplane up --dir DIR    start one in the background; print its kubeconfig
+    python -m tools.controlplane down --dir DIR  stop that one
 
-The programs come from the first of: ``KUBEBUILDER_ASSETS``; the cache; the pinned upstream archive, if its checksum
-is right and it arrives within seconds; ``go build`` from the module pinned in ``tools/go.mod``.
+The programs come from the first of: ``KUBEBUILDER_ASSETS``; the cache; the pinned upstream archive, if its
+checksum is right and it arrives within seconds; ``go build`` from the module pinned in ``tools/go.mod``.
 
 No controller manager runs: nothing collects garbage, fills new namespaces, or finishes deleting a namespace.
 """
@@ -37,8 +38,8 @@ def _run(command: Sequence[str]) -> int:
     """Run a command beside a new control plane, and return its exit status."""
     with ControlPlane(programs=assets()) as plane:
         filled = [word.replace("{}", str(plane.kubeconfig)) for word in command]
-        # Ctrl-C goes to the command too (same terminal): it ends in its own order, and then we do. A handler, because
-        # unlike SIG_IGN the command does not inherit it.
+        # Ctrl-C goes to the command too (same terminal): it ends in its own order, and then we do. A handler,
+        # because unlike SIG_IGN the command does not inherit it.
         signal.signal(signal.SIGINT, lambda *_: None)
         with subprocess.Popen(filled) as process:
             signal.signal(signal.SIGTERM, lambda *_: process.terminate())

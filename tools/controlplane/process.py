@@ -19,7 +19,9 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def _die_with_parent(parent: int) -> Callable[[], None]:
-    """Make the function that a child runs before exec, so that no way of ending the parent leaves it behind."""
+    """Make the function that a child runs before exec, so that no way of ending the parent
+    leaves it behind.
+    """
 
     def ask() -> None:
         if _LIBC is not None:

@@ -27,10 +27,11 @@ _START_SECONDS = 60.0  # warm, a start takes about 3 s; this is for a machine th
 
 
 class ControlPlane:
-    """One kube-apiserver on one etcd, empty at every start, on 127.0.0.1 only, with token authentication and RBAC.
+    """One kube-apiserver on one etcd, empty at every start, on 127.0.0.1 only, with token
+    authentication and RBAC.
 
-    ``kubeconfig`` is an administrator's. The processes end with ``stop()``; on Linux also with this process, however it
-    ends, and with the thread that called ``start()``.
+    ``kubeconfig`` is an administrator's. The processes end with ``stop()``; on Linux also with this process,
+    however it ends, and with the thread that called ``start()``.
     """
 
     def __init__(self, *, programs: Path, kubeconfig: Path | None = None) -> None:
@@ -90,7 +91,8 @@ class ControlPlane:
     def service_account_kubeconfig(self, *, namespace: str, name: str) -> Path:
         """Write a kubeconfig for a ServiceAccount, which is made where it is missing, and return its path.
 
-        It may do only what RBAC objects allow it, so it shows what a deployed controller may do. Valid for a day.
+        It may do only what RBAC objects allow it, so it shows what a deployed controller
+        may do. Valid for a day.
 
         Raises:
             ControlPlaneError: The API server refused, for example because the namespace does not exist.
@@ -167,7 +169,9 @@ class ControlPlane:
         return "\n".join(lines[-15:])
 
     def _call(self, method: str, path: str, body: object = None, *, ignore: int = 0) -> dict[str, Any]:
-        """Call the API as administrator; the answer is empty where it has the ``ignore`` status or is no JSON."""
+        """Call the API as administrator; the answer is empty where it has the ``ignore``
+        status or is no JSON.
+        """
         request = urllib.request.Request(
             self.url + path,
             method=method,
@@ -214,7 +218,9 @@ def _write_private(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _reserved_port() -> Iterator[int]:
-    """Keep a free port ours: bound here without listening, so that only one who shares it may listen on it."""
+    """Keep a free port ours: bound here without listening, so that only one who shares it
+    may listen on it.
+    """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))

@@ -1,4 +1,6 @@
-"""Where kube-apiserver and etcd come from: the environment, the cache, the upstream archive, or the Go compiler."""
+"""Where kube-apiserver and etcd come from: the environment, the cache, the upstream
+archive, or the Go compiler.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ def platform_name() -> str:
 
 
 def pinned_archive() -> Archive | None:
-    """Return the upstream archive for this machine, or None where upstream publishes none that is pinned here."""
+    """Return the upstream archive for this machine, or None where upstream publishes none
+    that is pinned here.
+    """
     name = platform_name()
     if name not in _SHA512:
         return None
@@ -228,7 +232,8 @@ class Go:
         have, needed = _go_release(release), _go_release(_go_mod(r"^go (\S+)$"))
         if have >= needed:
             return cls(path=path, release=release, env=env)
-        # From 1.21 on, Go downloads the release that go.mod names, unless someone said not to (as Debian's does).
+        # From 1.21 on, Go downloads the release that go.mod names, unless someone said not to (as
+        # Debian's does).
         if have >= (1, 21) and "GOTOOLCHAIN" not in env:
             return cls(
                 path=path,

@@ -31,7 +31,8 @@ def load(image: str, *, builder: str, loader: list[str], context: str) -> None:
     Args:
         image: Its name.
         builder: What built it.
-        loader: Command that takes the path of an archive; without one, kind's where the context is one of kind.
+        loader: Command that takes the path of an archive; without one, kind's where the
+            context is one of kind.
         context: Of the kubeconfig.
 
     Raises:
@@ -98,7 +99,8 @@ def _show(kubectl: Kubectl) -> None:
 
 @contextmanager
 def former(options: argparse.Namespace, *, builder: str, context: str) -> Iterator[Former | None]:
-    """Yield the version before: its tree unpacked, its image built and brought to the nodes. None, which is said, without one.
+    """Yield the version before: its tree unpacked, its image built and brought to the nodes. None,
+    which is said, without one.
 
     Raises:
         StoryError: There is no such revision, or nobody knows how an image gets to the nodes.

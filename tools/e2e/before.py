@@ -8,11 +8,12 @@ from pathlib import Path
 from tools.e2e.cluster import StoryError, attempt, call
 
 INTENTS = "controller/core/intents.py"
-"""What a version has that writes launches down before they begin (docs/adr/0010-intents-before-effects.md)."""
+"""What a version has that writes launches down before they begin
+(docs/adr/0010-intents-before-effects.md)."""
 
 SOUNDINGS = "controller/core/takeover.py"
-"""What the versions before had instead (docs/adr/0009-soundings-after-a-start.md). The commits between have neither, and are no
-version that anybody should run."""
+"""What the versions before had instead (docs/adr/0009-soundings-after-a-start.md). The commits between have
+neither, and are no version that anybody should run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class Version:
 def version_before(root: Path, wanted: str = "") -> Version | None:
     """Return the version before the one that is checked out, or None where the history does not reach so far.
 
-    It is the newest tag ``v*`` behind this commit, and while there is none, the last commit before launches were written down.
+    It is the newest tag ``v*`` behind this commit, and while there is none, the last commit before
+    launches were written down.
 
     Args:
         root: A git repository.

@@ -18,14 +18,16 @@ _NOWHERE = "http://192.0.2.1:9"
 """An address where nobody ever is (RFC 5737)."""
 
 _ENDS = 150.0
-"""Seconds for a namespace to end: its running job, lists that show it, and the namespace controller, which looks again ever later."""
+"""Seconds for a namespace to end: its running job, lists that show it, and the namespace controller, which
+looks again ever later."""
 
 
 class Deletions(Upgrades):
     """The acts that delete what others would leave."""
 
     def _serve_a_second_tenant(self) -> None:
-        """Another namespace has Secrets of its own, for the same owner, and shares nothing else with the first.
+        """Another namespace has Secrets of its own, for the same owner, and shares nothing
+        else with the first.
 
         The controller may not read them until the command that the pool names was run there.
         """
@@ -65,19 +67,23 @@ class Deletions(Upgrades):
         )
 
     def _delete_a_namespace(self) -> None:
-        """The controller serves all namespaces: it can read no Secret there any more, and keeps its rights."""
+        """The controller serves all namespaces: it can read no Secret there any more, and
+        keeps its rights.
+        """
         self._end_tenant("tenant")
         self._done("a namespace was deleted under a running job: the job was done, and nothing is left of it")
 
     def _lose_a_watched_namespace(self) -> None:
-        """The controller serves single namespaces: with one of them its rights there go, and the others are served on."""
+        """The controller serves single namespaces: with one of them its rights there go, and
+        the others are served on.
+        """
         self._end_tenant("watched")
         self._queue(applied=1)
         self._served()
         if restarts := self._restarts():
             raise StoryError(f"the controller ended over a namespace that is gone: {restarts}")
 
-    # ------------------------------------------------------------------------------------------------------------- tenants
+    # ------------------------------------------------------------------------------------------------ tenants
     def _run_what_the_pool_says(self, name: str) -> None:
         """Do as somebody does who reads why the pool is not ready: paste the command."""
 

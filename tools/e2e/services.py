@@ -1,4 +1,6 @@
-"""GitHub and the Hub in the cluster: the image's own ``sim``, whose runners are real processes of the real bootstrap."""
+"""GitHub and the Hub in the cluster: the image's own ``sim``, whose runners are real
+processes of the real bootstrap.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ HURRY = {"scheduling_seconds": 1.0, "boot_seconds": 0.5, "cancel_seconds": 0.5, 
 RIGHTS = {"actions": "read", "metadata": "read", "organization_self_hosted_runners": "write"}
 """Of the GitHub App: what examples/secrets.example.yaml asks for, and nothing else."""
 
-_CHECKSUM = "from controller.sim.github.archive import Archives; print(Archives().build({version!r}, {arch!r}).sha256)"
+_CHECKSUM = "from hf_runner_simulators.github.archive import Archives; print(Archives().build({version!r}, {arch!r}).sha256)"
 
 
 def manifests(namespace: str, image: str) -> list[Manifest]:
@@ -127,7 +129,8 @@ class Services:
         return f"http://{service['spec']['clusterIP']}:{port}"
 
     def runner(self) -> Mapping[str, Any]:
-        """Return the chart's values for the runner that the simulated GitHub offers: a stand-in of the pinned version.
+        """Return the chart's values for the runner that the simulated GitHub offers: a
+        stand-in of the pinned version.
 
         Its checksum is asked of the image, since another zlib may pack other bytes.
         """
@@ -146,7 +149,9 @@ class Services:
         self._post("hub", "setup", {"namespaces": {OWNER: {"type": "org", "credits": 100}}})
 
     def new_app(self, slug: str) -> tuple[dict[str, str], int]:
-        """Make a GitHub App that is installed on the owner; return a Secret's contents and the installation's id."""
+        """Make a GitHub App that is installed on the owner; return a Secret's contents and
+        the installation's id.
+        """
         app = {"slug": slug, "permissions": RIGHTS, "installations": [{"account": OWNER}]}
         made = self._post("github", "setup", {"apps": [app]})["apps"][0]
         return {"appId": str(made["id"]), "privateKey": made["private_key"]}, made["installations"][0]["id"]

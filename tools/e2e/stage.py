@@ -33,7 +33,8 @@ class Stage:
 
     Args:
         kubectl: For the cluster.
-        helms: Program and version of the Helm that most is done with, and of a second one that installs anew in the end.
+        helms: Program and version of the Helm that most is done with, and of a second one that
+            installs anew in the end.
         image: Name and tag of the image, which the node has.
         say: Told what happens.
     """
@@ -48,7 +49,7 @@ class Stage:
         self._values: dict[str, Any] = {}
         self._queued = 0
 
-    # ------------------------------------------------------------------------------------------------------------- pools
+    # -------------------------------------------------------------------------------------------------- pools
     def _spec(self, label: str, **spec: object) -> dict[str, Any]:
         return {
             "github": {
@@ -88,7 +89,9 @@ class Stage:
         self._kubectl("-n", namespace, "wait", f"--for=condition={condition}", f"rp/{pool}", "--timeout=60s")
 
     def _new_tenant(self, name: str, *, namespace: str = TENANT, **spec: object) -> None:
-        """Make a pool in a namespace with Secrets of its own, for the same owner; the namespace is made where it is not there."""
+        """Make a pool in a namespace with Secrets of its own, for the same owner; the namespace is
+        made where it is not there.
+        """
         self._kubectl.apply(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": RESTRICTED}}
         )
@@ -107,7 +110,7 @@ class Stage:
         self._services.uninstall_app(self._installation)
         self._services.revoke_token(self._token)
 
-    # --------------------------------------------------------------------------------------------------------------- jobs
+    # --------------------------------------------------------------------------------------------------- jobs
     def _queue(self, *, seconds: float = _JOB_SECONDS, **jobs: int) -> None:
         for number, (label, count) in enumerate(jobs.items()):
             self._services.queue(
@@ -122,7 +125,9 @@ class Stage:
         self._until(lambda truth: truth.states["success"] == self._queued, "every job is done")
 
     def _sound(self) -> Truth:
-        """Return the truth, in which no job may have come to harm: one whose runner is killed never succeeds."""
+        """Return the truth, in which no job may have come to harm: one whose runner is
+        killed never succeeds.
+        """
         truth = self._services.truth()
         if jobs := harmed(truth):
             raise StoryError(f"a job came to harm: {jobs[0]}")
@@ -144,7 +149,7 @@ class Stage:
         if found:
             raise StoryError(f"left behind: {', '.join(found)}")
 
-    # ------------------------------------------------------------------------------------------------------------ release
+    # ------------------------------------------------------------------------------------------------ release
     def _release(self, program: str) -> Helm:
         return Helm(program, chart=CHART, release=RELEASE, namespace=SYSTEM)
 
@@ -181,7 +186,9 @@ class Stage:
         return ""
 
     def _cold_start(self) -> float:
-        """Return the seconds from a container's start until its pod was ready, the fastest of the replicas."""
+        """Return the seconds from a container's start until its pod was ready, the fastest
+        of the replicas.
+        """
         taken = []
         for pod in self._kubectl.items("-n", SYSTEM, "get", "pods", "-l", LABELS):
             ready = next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")
@@ -191,7 +198,7 @@ class Stage:
                     taken.append(_seconds(began, ready["lastTransitionTime"]))
         return min(taken)
 
-    # ------------------------------------------------------------------------------------------------------------ telling
+    # ------------------------------------------------------------------------------------------------ telling
     def _done(self, text: str) -> None:
         self._say(text)
 
@@ -200,7 +207,9 @@ class Stage:
 
 
 def harmed(truth: Truth) -> list[Mapping[str, Any]]:
-    """Return the workflow jobs that ended without success: nothing but the loss of their runner ends any of these so."""
+    """Return the workflow jobs that ended without success: nothing but the loss of their
+    runner ends any of these so.
+    """
     return [job for job in truth.jobs if job["conclusion"] not in (None, "success")]
 
 

@@ -62,7 +62,7 @@ class Story(Deletions):
             self._end,
         ]
 
-    # ------------------------------------------------------------------------------------------------------------- acts
+    # --------------------------------------------------------------------------------------------------- acts
     def _begin(self) -> None:
         """Make the namespaces and start the services in the cluster."""
         labelled = [
@@ -229,7 +229,9 @@ class Story(Deletions):
         )
 
     def _install_two_side_by_side(self) -> None:
-        """Each serves namespaces of its own, with rights there and nowhere else; one of them is deleted under a running job."""
+        """Each serves namespaces of its own, with rights there and nowhere else; one of them is
+        deleted under a running job.
+        """
         waiting = {job["id"] for job in self._services.truth().jobs if job["status"] == "queued"}
         self._new_tenant("watched")
         self._helm = self._release(self._programs[-1])

@@ -1,4 +1,6 @@
-"""The acts in which two versions meet: upgrade from the version before, roll back to it, and upgrade again, all under load."""
+"""The acts in which two versions meet: upgrade from the version before, roll back to it, and
+upgrade again, all under load.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,12 @@ from tools.e2e.stage import (
 )
 
 CHECK = "templates/upgradecheck.yaml"
-"""What a chart has that limits hosts and Secrets. Those before take every host, every variable, and the Secrets of all namespaces."""
+"""What a chart has that limits hosts and Secrets. Those before take every host, every variable, and the
+Secrets of all namespaces."""
 
 ELSEWHERE = {"elsewhere": TENANT, "variables": OTHER}
-"""Pools in other namespaces, with Secrets of their own; the second one gives its runners a variable from a Secret."""
+"""Pools in other namespaces, with Secrets of their own; the second one gives its runners a
+variable from a Secret."""
 
 VARIABLES = "variables"
 """The Secret with that variable."""
@@ -48,8 +52,8 @@ LABELLED = frozenset(f"{POOLS}_{pool}" for pool in SERVED)
 """The same as labels of HF Jobs name them."""
 
 WAITING = MAX_RUNNERS + 2
-"""Workflow jobs of each pool that are kept waiting while versions change: more than the runners that start just then can take, so
-that who begins to act has something to launch for."""
+"""Workflow jobs of each pool that are kept waiting while versions change: more than the runners that start
+just then can take, so that who begins to act has something to launch for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,7 @@ class Upgrades(Stage):
             self._judge_launches,
         ]
 
-    # ------------------------------------------------------------------------------------------------------------- acts
+    # --------------------------------------------------------------------------------------------------- acts
     def _install_the_version_before(self) -> None:
         """Begin anew with it: neither pools nor their type are left of this version."""
         former = self._there()
@@ -124,7 +128,9 @@ class Upgrades(Stage):
         self._done(f"the version before, {former.version.name}, is installed with its own chart")
 
     def _refuse_an_upgrade_that_would_stop_pools(self) -> None:
-        """The pools' hosts are GitHub's and the Hub's of nobody but us, and a Secret has no label: nothing is replaced before both are mended."""
+        """The pools' hosts are GitHub's and the Hub's of nobody but us, and a Secret has no label: nothing is
+        replaced before both are mended.
+        """
         before = self._replicas()
         self._helm.refused("upgrade", without_hosts(self._values))
         said = self._check_said()
@@ -177,7 +183,9 @@ class Upgrades(Stage):
         self._done(f"helm rollback to {former.version.name} under load: no job was lost")
 
     def _serve_elsewhere(self) -> None:
-        """The right to read Secrets in all namespaces was kept, so the pools there are served on, and can be deleted."""
+        """The right to read Secrets in all namespaces was kept, so the pools there are
+        served on, and can be deleted.
+        """
         if self._limited_before():
             return
         self._queue(**dict.fromkeys(ELSEWHERE, 2))
@@ -193,7 +201,9 @@ class Upgrades(Stage):
         )
 
     def _judge_launches(self) -> None:
-        """Hold all launches so far to what three changes of the version may cost: at most each pool's runners once each time."""
+        """Hold all launches so far to what three changes of the version may cost: at most each
+        pool's runners once each time.
+        """
         truth = self._sound()
         for pool, alive in most_alive(truth.launches).items():
             if alive > MAX_RUNNERS:
@@ -206,7 +216,7 @@ class Upgrades(Stage):
             raise StoryError(f"runners were launched twice for one job, such as {idle[0]}")
         self._done(f"no pool ever had more HF Jobs than its maxRunners of {MAX_RUNNERS}")
 
-    # ------------------------------------------------------------------------------------------------------------- load
+    # --------------------------------------------------------------------------------------------------- load
     def _there(self) -> Former:
         assert self._former is not None, "its acts are played only where it is there"
         return self._former
@@ -273,7 +283,9 @@ class Upgrades(Stage):
         return datetime.fromisoformat(spec["acquireTime"]).timestamp() if images.get(holder) == image else 0.0
 
     def _waited(self, began: float) -> None:
-        """Make sure that a leader who began at a moment, in epoch seconds, launched nothing before lists could be believed."""
+        """Make sure that a leader who began at a moment, in epoch seconds, launched nothing
+        before lists could be believed.
+        """
         self._until(
             lambda truth: {one.pool for one in truth.launches if one.began > began} >= LABELLED,
             "this version launches for both pools",
@@ -288,7 +300,9 @@ class Upgrades(Stage):
 
 
 def under_way(truth: Truth, *, pools: AbstractSet[str]) -> bool:
-    """Return whether workflow jobs wait, others run, more runners are alive than run one, and each of some pools has launched."""
+    """Return whether workflow jobs wait, others run, more runners are alive than run one, and each
+    of some pools has launched.
+    """
     running = truth.states["in_progress"]
     starting = len(truth.live) > running > 0
     return truth.states["queued"] > 0 and starting and pools <= {one.pool for one in truth.launches}
@@ -310,7 +324,9 @@ def pasted(said: str) -> Sequence[Sequence[str]]:
 
 
 def made_between(truth: Truth, after: float, before: float) -> Sequence[str]:
-    """Return what was made between two moments, in epoch seconds: HF Jobs, and registrations that are still there."""
+    """Return what was made between two moments, in epoch seconds: HF Jobs, and
+    registrations that are still there.
+    """
     launched = [f"HF Job of {one.runner}" for one in truth.launches if after < one.began < before]
     return launched + [
         f"registration {name}" for name, at in truth.registrations.items() if after < at < before
@@ -318,7 +334,9 @@ def made_between(truth: Truth, after: float, before: float) -> Sequence[str]:
 
 
 def had_to_wait(truth: Truth, label: str, after: float, before: float) -> bool:
-    """Return whether a workflow job with a label was queued before the first moment and not started before the second one."""
+    """Return whether a workflow job with a label was queued before the first moment and not
+    started before the second one.
+    """
     return any(
         label in job["labels"] and job["queued_at"] < after and (job["started_at"] or before) >= before
         for job in truth.jobs

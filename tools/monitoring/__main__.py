@@ -79,7 +79,9 @@ async def _draw(path: Path) -> int:
 
 
 def _watch(command: Sequence[str]) -> int:
-    """Let a Prometheus look at a command; at a terminal it stays until Ctrl-C, so that people can look too."""
+    """Let a Prometheus look at a command; at a terminal it stays until Ctrl-C, so that
+    people can look too.
+    """
     port = free_port()
     config = configuration({"demo": port}, namespace="hf-runner-controller")
     with (

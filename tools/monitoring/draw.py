@@ -153,7 +153,7 @@ def _panel(sheet: _Sheet, panel: Panel, prometheus: Prometheus, over: Range) -> 
             _lines(sheet, panel, found, over)
 
 
-# ------------------------------------------------------------------------------------------------------------------- kinds
+# ------------------------------------------------------------------------------------------------------ kinds
 def _stat(sheet: _Sheet, panel: Panel, found: Sequence[Series]) -> None:
     value = found[0].values[-1][1]
     color = next((color for least, color in reversed(panel.steps) if least is None or value >= least), "blue")
@@ -282,7 +282,7 @@ def _frame(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-# -------------------------------------------------------------------------------------------------------------------- texts
+# ------------------------------------------------------------------------------------------------------ texts
 def _legend(query: Query, series: Series) -> str:
     text = query.legend
     for name, value in series.labels.items():

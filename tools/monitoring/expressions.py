@@ -86,7 +86,8 @@ def _label_values(variable: Mapping[str, Any]) -> str:
 def of_the_rules() -> Iterator[Expression]:
     """Yield every selector that a rule reads.
 
-    An alert's own expression is empty while all is well, so what shows a wrong name or label is what it reads.
+    An alert's own expression is empty while all is well, so what shows a wrong name or
+    label is what it reads.
     """
     for file in sorted(RULES.glob("*.yaml")):
         for group in yaml.safe_load(file.read_text())["groups"]:
@@ -96,7 +97,9 @@ def of_the_rules() -> Iterator[Expression]:
 
 
 def unanswered(prometheus: Prometheus, over: Range) -> list[str]:
-    """Return what is wrong: expressions that fail or have no data in the whole range, and rules that do not evaluate."""
+    """Return what is wrong: expressions that fail or have no data in the whole range, and
+    rules that do not evaluate.
+    """
     wrong = []
     for one in dict.fromkeys((*of_the_dashboard(over), *of_the_rules())):
         try:
@@ -131,7 +134,9 @@ def _page(port: int) -> bytes:
 
 
 def complained_of(port: int) -> list[str]:
-    """Return what ``promtool check metrics`` says against the page of a process on this port; nothing if all is well."""
+    """Return what ``promtool check metrics`` says against the page of a process on this
+    port; nothing if all is well.
+    """
     page = _page(port)
     done = subprocess.run(
         [str(program("promtool")), "check", "metrics"],

@@ -1,7 +1,8 @@
 """Dashboards in Grafana's classic JSON, from what they show.
 
-Classic JSON imports into every Grafana from 9 to 13 and is what the sidecar of a chart reads. In expressions ``@job`` stands
-for the selectors of the scraped processes and ``@pool`` for those and the pools, so that no query forgets one.
+Classic JSON imports into every Grafana from 9 to 13 and is what the sidecar of a chart reads. In
+expressions ``@job`` stands for the selectors of the scraped processes and ``@pool`` for those and the
+pools, so that no query forgets one.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ class Place:
 
 
 def arranged(rows: Sequence[Row]) -> Iterator[tuple[Row | Panel, Place]]:
-    """Yield titles of rows and panels with their places: left to right, the next line below the highest of this one."""
+    """Yield titles of rows and panels with their places: left to right, the next line below
+    the highest of this one.
+    """
     y = 0
     for row in rows:
         yield row, Place(0, y, COLUMNS, 1)
@@ -181,7 +184,7 @@ class Dashboard:
         }
 
 
-# --------------------------------------------------------------------------------------------------------------- variables
+# -------------------------------------------------------------------------------------------------- variables
 def _datasource() -> dict[str, Any]:
     return {
         "current": {},
@@ -246,7 +249,7 @@ def _constant(name: str, value: str) -> dict[str, Any]:
     return {"current": one, "hide": 2, "name": name, "options": [one], "query": value, "type": "constant"}
 
 
-# ------------------------------------------------------------------------------------------------------------------ panels
+# ----------------------------------------------------------------------------------------------------- panels
 def _placed(number: int, what: Row | Panel, place: Place) -> dict[str, Any]:
     grid = {"h": place.h, "w": place.w, "x": place.x, "y": place.y}
     if isinstance(what, Row):

@@ -146,7 +146,8 @@ SERVED = Row(
             unit="short",
             queries=(
                 Query(
-                    # 2: all is well; 1: launches fail; 3 and 4: nothing is to be launched, with and without failures before.
+                    # 2: all is well; 1: launches fail; 3 and 4: nothing is to be launched, with and without
+                    # failures before.
                     'max by (namespace, pool) (hfrunners_pool_condition{@pool,condition="Ready"}) * (3 '
                     '+ max by (namespace, pool) (hfrunners_pool_condition{@pool,condition="LaunchesSucceed"}) '
                     '- 2 * max by (namespace, pool) (hfrunners_pool_condition{@pool,condition="LaunchesAllowed"}))',
@@ -700,7 +701,9 @@ CONTROLLER = Row(
 
 
 def _explore() -> str:
-    """Return the address of Grafana Explore with the controller's logs, in the data source that ``$loki`` names."""
+    """Return the address of Grafana Explore with the controller's logs, in the data source
+    that ``$loki`` names.
+    """
     query = (
         '{"refId":"A","datasource":{"type":"loki","uid":"${loki}"},"expr":"{app=\\"hf-runner-controller\\"}"}'
     )

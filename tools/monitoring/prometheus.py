@@ -1,4 +1,6 @@
-"""A Prometheus of our own: it scrapes the controller as the chart's ServiceMonitor would, and evaluates the chart's rules."""
+"""A Prometheus of our own: it scrapes the controller as the chart's ServiceMonitor would, and
+evaluates the chart's rules.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,9 @@ def free_port() -> int:
 
 
 def configuration(targets: Mapping[str, int], *, namespace: str, interval: str = "1s") -> dict[str, Any]:
-    """Return the configuration: each pod's name and port, with the labels that the Prometheus operator gives them."""
+    """Return the configuration: each pod's name and port, with the labels that the
+    Prometheus operator gives them.
+    """
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "rule_files": [str(RULES / "*.yaml")],

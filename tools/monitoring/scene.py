@@ -1,6 +1,8 @@
-"""Two minutes of work with a bit of everything: two replicas on a real API server, six pools, and services that fail.
+"""Two minutes of work with a bit of everything: two replicas on a real API server, six
+pools, and services that fail.
 
-Nothing here is asserted of the controller: the scene exists so that every query of the dashboard has something to show.
+Nothing here is asserted of the controller: the scene exists so that every query of the
+dashboard has something to show.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from random import Random
 from typing import Any, Final
 
 from controller.adapters.kube.client import connect
-from controller.sim.hub.job import Stage
-from controller.sim.hub.running import Run
-from controller.sim.machine import Boot
+from controller.simulate.machine import Boot
+from hf_runner_simulators.hub.job import Stage
+from hf_runner_simulators.hub.running import Run
 from tools.chaos.cluster import LEASE, STOP_SWITCH, Cluster
 from tools.chaos.replicas import Replica
 from tools.chaos.storm import HASTE, SHORT_LEASE
@@ -35,7 +37,8 @@ IMAGE_UNSUITABLE: Final = 65
 
 POOLS: Final[dict[str, dict[str, Any]]] = {
     "t4": {"flavors": ["t4-small", "t4-medium"], "maxRunners": 4},
-    # The Hub has one a10g-large only: the second runner meets the scheduling deadline and the third one is a smaller one.
+    # The Hub has one a10g-large only: the second runner meets the scheduling deadline and the
+    # third one is a smaller one.
     "a10g": {
         "flavors": ["a10g-large", "a10g-small"],
         "maxRunners": 3,
@@ -156,7 +159,8 @@ class Scene:
 async def open_scene(
     *, kubeconfig: Path, directory: Path, say: Callable[[str], None]
 ) -> AsyncIterator[Scene]:
-    """Start services, namespace, pools, two replicas and Prometheus, and wait until one leads and both are scraped.
+    """Start services, namespace, pools, two replicas and Prometheus, and wait until one
+    leads and both are scraped.
 
     Args:
         kubeconfig: An administrator's, of an API server of ``tools.controlplane``.
@@ -174,7 +178,8 @@ async def open_scene(
         say(f"Prometheus is at {prometheus.url}")
         world = await stack.enter_async_context(open_world(REPOSITORIES, boot=_boot))
         _may_rerun(world)
-        # Rate limits as on github.com, though the address makes it an Enterprise Server; a lost job fails in seconds, not minutes.
+        # Rate limits as on github.com, though the address makes it an Enterprise Server; a lost job
+        # fails in seconds, not minutes.
         world.github.turn(
             ghes_rate_limits=True, secondary_points_per_minute=None, lease_seconds=8.0, linger_seconds=2.0
         )

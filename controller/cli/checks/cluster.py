@@ -1,4 +1,6 @@
-"""Whether a cluster has this version's RunnerPool, and lets the controller do what it needs to (docs/reference/rbac.md)."""
+"""Whether a cluster has this version's RunnerPool, and lets the controller do what it needs to
+(docs/reference/rbac.md).
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,9 @@ async def check_rights(
 async def _check_secret_rights(
     client: Client, pools: Iterable[Pool], account: tuple[str, str] | None, subject: str, found: Findings
 ) -> None:
-    """Say in which namespaces the Secrets that pools name may not be read, each with the command that mends it."""
+    """Say in which namespaces the Secrets that pools name may not be read, each with the
+    command that mends it.
+    """
     unreadable: defaultdict[str, list[str]] = defaultdict(list)
     for ref in sorted({ref for pool in pools for ref in _secrets_of(pool)}):
         if not await may(client, to_read(ref.name), namespace=ref.namespace, account=account):

@@ -28,7 +28,8 @@ class Finding:
     """One thing that was found.
 
     Attributes:
-        severity: ``ERROR``: the pool will not work. ``WARNING``: it works, and somebody should look. ``NOTE``: good to know.
+        severity: ``ERROR``: the pool will not work. ``WARNING``: it works, and somebody should
+            look. ``NOTE``: good to know.
         reason: Stable word.
         subject: What it is about: a pool, a Secret, a file.
         message: A sentence with the next step; never a secret.

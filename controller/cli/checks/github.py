@@ -1,4 +1,6 @@
-"""The credentials of one source, its repositories, and who else may use the runners (github.md §4, usecases.md §6)."""
+"""The credentials of one source, its repositories, and who else may use the runners
+(docs/facts.md#permissions, docs/facts.md#public-repositories).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from controller.observe.queue_schedule import Heat, requests_per_hour
 from controller.ports import Clock, Repository, UpstreamError
 
 MOST_TRIED = 50
-"""Repositories of one pool whose queue is read, and whose approval policy; the others are of the same kind."""
+"""Repositories of one pool whose queue is read, and whose approval policy; the others are
+of the same kind."""
 
 NAMES: Mapping[str, str] = {
     "actions": "Actions (repository)",
@@ -101,7 +104,7 @@ class GitHubCheck:
             await self._pool(github, subject, listed)
         self._quota(github)
 
-    # ----------------------------------------------------------------------------------------------------- permissions
+    # -------------------------------------------------------------------------------------------- permissions
     def _expiry(self, grant: Grant) -> None:
         end, now, reason = grant.token_end, self._clock.mono(), Reason.CredentialsExpire
         if end is not None and ends_soon(end, now):
@@ -190,7 +193,7 @@ class GitHubCheck:
             )
             self._found.add(Severity.NOTE, reason, self._credentials, message)
 
-    # ---------------------------------------------------------------------------------------------------- repositories
+    # ------------------------------------------------------------------------------------------- repositories
     async def _list(self, github: GitHubConnection) -> Mapping[str, Repository] | None:
         """Return the owner's repositories, None where nobody needs them or they cannot be listed."""
         if all(subject.pool.scope.kind is ScopeKind.REPOSITORY for subject in self._subjects):
@@ -249,7 +252,7 @@ class GitHubCheck:
             rows += [listed[name] for name in names[MOST_TRIED:] if name in listed]
         return rows
 
-    # ------------------------------------------------------------------------------------------------- who may use them
+    # --------------------------------------------------------------------------------------- who may use them
     async def _users(self, github: GitHubConnection, subject: Subject, rows: Sequence[Repository]) -> None:
         pool = subject.pool
         public = {row.full_name for row in rows if row.public}
@@ -344,12 +347,13 @@ class GitHubCheck:
             )
             self._found.add(Severity.NOTE, Reason.NotChecked, str(subject), message)
 
-    # --------------------------------------------------------------------------------------------------------- quota
+    # -------------------------------------------------------------------------------------------------- quota
     def _quota(self, github: GitHubConnection) -> None:
         count = len({name for names in self.reach.values() for name in names})
         quota = github.quota()
         quiet, busy = (requests_per_hour(count, heat) for heat in (Heat.COLD, Heat.HOT))
-        # An answer that has not changed is free of the quota, but a new token, each hour, changes all (github.md §1.4).
+        # An answer that has not changed is free of the quota, but a new token, each hour, changes all
+        # (docs/facts.md#unchanged-answers-are-free, docs/facts.md#etags-follow-the-token).
         charged = 2 * count
         said = (
             f"Polling {count} {'repository' if count == 1 else 'repositories'} of {self._source.owner} sends about {quiet:.0f} "

@@ -1,4 +1,6 @@
-"""The Hub's token and namespace, and the hardware that pools ask for (hf-jobs.md §1, §2)."""
+"""The Hub's token and namespace, and the hardware that pools ask for (docs/facts.md#whose-token,
+docs/facts.md#hardware-list).
+"""
 
 from __future__ import annotations
 

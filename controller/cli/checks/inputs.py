@@ -48,7 +48,8 @@ class Inputs:
     Attributes:
         subjects: Pools without mistakes.
         secrets: Of the files.
-        mistaken: Something given is wrong by itself: unreadable, no YAML, or a manifest that no API server would take.
+        mistaken: Something given is wrong by itself: unreadable, no YAML, or a manifest that
+            no API server would take.
     """
 
     subjects: list[Subject] = field(default_factory=list)
@@ -88,7 +89,7 @@ class SecretReader:
         )
 
 
-# ----------------------------------------------------------------------------------------------------------------- files
+# ------------------------------------------------------------------------------------------------------ files
 def read_files(files: Sequence[str], found: Findings, *, allow_http: bool) -> Inputs:
     """Read manifests; ``-`` is the standard input. Mistakes become findings, all of them."""
     inputs = Inputs()
@@ -201,7 +202,7 @@ def _labels(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     return labels if isinstance(labels, dict) else {}
 
 
-# --------------------------------------------------------------------------------------------------------------- cluster
+# ---------------------------------------------------------------------------------------------------- cluster
 async def read_cluster(
     client: Client, keys: Sequence[tuple[str, str]], found: Findings, *, allow_http: bool
 ) -> Inputs:

@@ -45,7 +45,9 @@ def check_image(subject: Subject, found: Findings) -> None:
 
 
 def check_host(subject: Subject, service: Service, hosts: Hosts, found: Findings) -> bool:
-    """Return whether a pool's Secrets may be sent to the host that it names; where they may not, that is all that is said of it."""
+    """Return whether a pool's Secrets may be sent to the host that it names; where they may not, that
+    is all that is said of it.
+    """
     pool = subject.pool
     url = pool.source.api_url if service is Service.GITHUB else pool.hub.endpoint
     refused = hosts.refuses(service, url)
@@ -72,7 +74,8 @@ def check_mounts(subject: Subject, found: Findings) -> None:
 
 
 def check_writers(subjects: Sequence[Subject], found: Findings) -> None:
-    """Find read-only volumes that programs are taken from, and that jobs of a pool which is checked too can write.
+    """Find read-only volumes that programs are taken from, and that jobs of a pool which is
+    checked too can write.
 
     Within one pool the type refuses that already, but for places where only some images have programs.
     """

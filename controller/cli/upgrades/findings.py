@@ -23,8 +23,8 @@ class Finding:
     Attributes:
         what: One or more sentences: what would stop, why, and what to do.
         where: What it is about, each for a line of its own: pools, Secrets, namespaces.
-        values: Values of the chart that keep it going, by their path with dots; those of several findings must not contradict each
-            other.
+        values: Values of the chart that keep it going, by their path with dots; those of several findings
+            must not contradict each other.
         commands: Commands that keep it going, as they are typed.
     """
 

@@ -71,8 +71,8 @@ def _line(pool: Pool, obj: Mapping[str, Any], service: Service, url: str) -> str
 def _worked(obj: Mapping[str, Any], url: str) -> bool:
     """Return whether the installed release asks a host, as far as that is a matter of http or https.
 
-    Whether it allows plain http is not known here. Where it does not, a pool says ``InvalidSpec`` at the first look, and is none of
-    those that are looked at; so one that was looked at is asked.
+    Whether it allows plain http is not known here. Where it does not, a pool says ``InvalidSpec`` at the
+    first look, and is none of those that are looked at; so one that was looked at is asked.
     """
     return url.startswith("https://") or _is_this_machine(url) or looked_at(obj)
 

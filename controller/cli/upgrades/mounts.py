@@ -12,7 +12,8 @@ from controller.core.model import Pool
 
 
 def without_writable_mounts(obj: Mapping[str, Any]) -> Pool | None:
-    """Return the pool of an object that is refused for the places of its writable buckets alone, as if it had none.
+    """Return the pool of an object that is refused for the places of its writable buckets
+    alone, as if it had none.
 
     None for an object with another mistake: the installed release does not serve that one either.
     """
@@ -36,8 +37,8 @@ def find_mounts(refused: Sequence[tuple[Pool, InvalidPool]]) -> Sequence[Finding
     """Return the pools that would stop for the place of a writable bucket.
 
     Args:
-        refused: Those for which :func:`without_writable_mounts` has a pool, each with its mistakes; none that the installed release
-            refuses already.
+        refused: Those for which :func:`without_writable_mounts` has a pool, each with its mistakes; none that
+            the installed release refuses already.
     """
     if not refused:
         return []

@@ -1,7 +1,9 @@
-"""Pools as ``upgrade-check`` sees them: what they say of themselves, and so which of them the installed release serves.
+"""Pools as ``upgrade-check`` sees them: what they say of themselves, and so which of them the
+installed release serves.
 
-Their status is believed, and not their spec: whoever may write RunnerPools writes the spec, and the controller alone the status. Else
-anybody with that right could stop every upgrade by a pool that never worked.
+Their status is believed, and not their spec: whoever may write RunnerPools writes the spec,
+and the controller alone the status. Else anybody with that right could stop every upgrade
+by a pool that never worked.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ _REFUSED = frozenset(
         Reason.SecretNotLabelled,
     )
 )
-"""Reasons by which a controller refuses a pool until a person mends it or its Secrets. What comes and goes (a service that does not
-answer, a limit) is none of them: such a pool works again by itself."""
+"""Reasons by which a controller refuses a pool until a person mends it or its Secrets. What comes and goes (a
+service that does not answer, a limit) is none of them: such a pool works again by itself."""
 
 
 def refused_already(obj: Mapping[str, Any]) -> str:
-    """Return the reason by which the installed release refuses a RunnerPool; empty where it works, or was not looked at yet.
+    """Return the reason by which the installed release refuses a RunnerPool; empty where it works,
+    or was not looked at yet.
 
     ``Stalled`` is looked at beside ``Ready``, which of a pool that is drained says that alone.
     """
@@ -48,7 +51,9 @@ def looked_at(obj: Mapping[str, Any]) -> bool:
 
 
 def told_of_itself(obj: Mapping[str, Any]) -> str:
-    """Return what a pool says of itself now, for a person, who can so tell a host that works from a mistyped one."""
+    """Return what a pool says of itself now, for a person, who can so tell a host that
+    works from a mistyped one.
+    """
     for one in _conditions(obj, "Ready"):
         return "Ready" if one.get("status") == "True" else f"not Ready: {one.get('reason')}"
     return "not looked at yet"

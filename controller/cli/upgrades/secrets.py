@@ -1,4 +1,6 @@
-"""Secrets that the installed release uses for pools and this one would not: without the label for runners, or out of its reach."""
+"""Secrets that the installed release uses for pools and this one would not: without the label for
+runners, or out of its reach.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ VALUE_OF_NAMESPACES = "rbac.secrets.namespaces"
 VALUE_OF_WATCHED = "watch.namespaces"
 
 
-# ------------------------------------------------------------------------------------------------------------- the label
+# -------------------------------------------------------------------------------------------------- the label
 def variables_of(pools: Sequence[Found]) -> Collection[SecretRef]:
     """Return the Secrets that ``secretEnv`` of the pools names, in order."""
     return sorted({variable.secret for pool, _ in pools for variable in pool.template.secret_env})
@@ -32,7 +34,8 @@ def find_unlabelled(pools: Sequence[Found], seen: Mapping[SecretRef, SecretSight
 
     Args:
         pools: All pools that are watched, and not refused already.
-        seen: What is known of the Secrets that they name in ``secretEnv``; those that are missing here are none of this.
+        seen: What is known of the Secrets that they name in ``secretEnv``; those that are
+            missing here are none of this.
     """
     where: dict[str, None] = {}
     commands: dict[str, None] = {}
@@ -58,7 +61,9 @@ def find_unlabelled(pools: Sequence[Found], seen: Mapping[SecretRef, SecretSight
 
 
 def unseen(seen: Mapping[SecretRef, SecretSight]) -> Sequence[str]:
-    """Return the Secrets of which is not known whether they have the label, each with the API server's words for why."""
+    """Return the Secrets of which is not known whether they have the label, each with the
+    API server's words for why.
+    """
     return [
         f"{ref}: {sight.failure.message}"
         for ref, sight in sorted(seen.items())
@@ -67,7 +72,8 @@ def unseen(seen: Mapping[SecretRef, SecretSight]) -> Sequence[str]:
 
 
 def find_unseen(seen: Mapping[SecretRef, SecretSight]) -> Sequence[Finding]:
-    """Return what somebody has to look at who may: the controller gives these Secrets to runners, and this look was not its own.
+    """Return what somebody has to look at who may: the controller gives these Secrets to runners, and
+    this look was not its own.
 
     Args:
         seen: What another than the controller could see of the Secrets in ``secretEnv``.
@@ -108,9 +114,11 @@ def _unusable(failure: Failure) -> SecretSight:
     return SecretSight(failure=failure)
 
 
-# ------------------------------------------------------------------------------------------------------------- the right
+# -------------------------------------------------------------------------------------------------- the right
 def out_of_reach(pools: Sequence[Found], readable: Collection[str]) -> Mapping[str, Sequence[SecretRef]]:
-    """Return the Secrets of pools that lie beyond the namespaces whose Secrets this release may read, by namespace."""
+    """Return the Secrets of pools that lie beyond the namespaces whose Secrets this release
+    may read, by namespace.
+    """
     found: dict[str, set[SecretRef]] = {}
     for pool, _ in pools:
         if pool.key.namespace not in readable:
@@ -136,8 +144,8 @@ def find_unreadable(
 
     Args:
         lost: Secrets that the installed release may read and this one would not, by namespace.
-        readable: Namespaces whose Secrets this release may read, by its values; empty where it watches some namespaces, and reads
-            the Secrets of these.
+        readable: Namespaces whose Secrets this release may read, by its values; empty where it watches some
+            namespaces, and reads the Secrets of these.
         pools: All pools that are watched, and not refused already.
         watched: Namespaces that this release watches, by its values; empty for all.
     """
@@ -183,13 +191,15 @@ async def what_is_lost(
 ) -> Mapping[str, Sequence[SecretRef]]:
     """Return the Secrets that may be read now and not by this release, by namespace.
 
-    That is where a right for all namespaces ends, and in the namespaces that are said to be dropped. One that may be read by a
-    RoleBinding in its own namespace stays so else: the question is asked for all namespaces at once.
+    That is where a right for all namespaces ends, and in the namespaces that are said to be dropped.
+    One that may be read by a RoleBinding in its own namespace stays so else: the question is asked
+    for all namespaces at once.
 
     Args:
         client: Asks the API server; nothing is changed by it.
         pools: All pools that are watched, and not refused already.
-        readable: Namespaces whose Secrets this release may read; empty where a right for all namespaces is as before.
+        readable: Namespaces whose Secrets this release may read; empty where a right for
+            all namespaces is as before.
         account: Namespace and name of the controller's ServiceAccount; None for who asks.
         dropped: Namespaces where the installed chart made a RoleBinding that this one does not make.
 

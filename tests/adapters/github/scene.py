@@ -13,14 +13,14 @@ import httpx
 from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.answer import Answer
 from controller.core.model import GitHubSource, Scope, ScopeKind, SecretRef
-from controller.sim.clock import EPOCH, LoopClock
-from controller.sim.doors import SimTransport
-from controller.sim.exchange import Exchange
-from controller.sim.github.http import GitHubSite
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.knobs import Knobs
-from controller.sim.github.world import GitHubWorld
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import EPOCH, LoopClock
+from hf_runner_simulators.doors import SimTransport
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.github.http import GitHubSite
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.knobs import Knobs
+from hf_runner_simulators.github.world import GitHubWorld
 
 ACME = Scope(kind=ScopeKind.ORGANIZATION, owner="acme")
 LIB = Scope(kind=ScopeKind.REPOSITORY, owner="acme", repository="lib")

@@ -25,8 +25,8 @@ from controller.core.model import Failure, Observation, Registration, RunnerGrou
 from controller.core.retry import RunRecord
 from controller.core.text import text
 from controller.ports import JitConfig, Removal, Repository, Run, UpstreamError
-from controller.sim.github.keys import TEST_PRIVATE_KEY
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
 from tests.adapters.github.scene import ACME, LIB, TOKEN, Script
 
 RUN = Run(id=7, attempt=1, status="queued", created_at=1_790_000_000.0, updated_at="now")

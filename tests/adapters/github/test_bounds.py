@@ -20,7 +20,7 @@ from controller.adapters.offloop import AT_ONCE, SMALL, Workers
 from controller.core.model import Disposition, JobStatus
 from controller.core.reasons import Reason
 from controller.ports import Removal, Run, UpstreamError
-from controller.sim.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
 from tests.adapters.github.scene import ACME, LABELS, LIB, Script, answer, runner_page, runner_rows, virtual
 
 RUN = Run(id=7, attempt=2, status="queued", created_at=1_790_000_000.0, updated_at="now", repository_id=3)

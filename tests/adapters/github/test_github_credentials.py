@@ -14,7 +14,7 @@ from controller.adapters.github.auth import AppCredentials, TokenCredentials
 from controller.core.model import Disposition, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
 from tests.adapters.github.scene import TOKEN
 
 APP = {"appId": "4711", "privateKey": TEST_PRIVATE_KEY}

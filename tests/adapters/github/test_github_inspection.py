@@ -15,8 +15,8 @@ from controller.adapters.github.inspection import ADMISSION_AGE
 from controller.core.model import Admission, JobStatus
 from controller.core.reasons import Reason
 from controller.ports import JobRead, UpstreamError
-from controller.sim.github.model import JobSpec
-from controller.sim.github.model import Scope as SimulatedScope
+from hf_runner_simulators.github.model import JobSpec
+from hf_runner_simulators.github.model import Scope as SimulatedScope
 from tests.adapters.github.scene import ACME, LIB, TOKEN, Scene, Script, answer, virtual
 
 

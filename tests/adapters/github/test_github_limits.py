@@ -11,7 +11,7 @@ from controller.adapters.github.limits import Pacer
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.adapters.github.scene import ACME, LABELS, LIB, Scene, Script, answer, runner_page, virtual
 
 RUNS = "GET /repos/{owner}/{repo}/actions/runs"

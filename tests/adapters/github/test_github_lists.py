@@ -13,8 +13,8 @@ from controller.adapters.github.pages import CACHE_AGE, Page, PageCache
 from controller.core.model import JobStatus
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
-from controller.sim.clock import ManualClock
-from controller.sim.github.model import JobSpec
+from hf_runner_simulators.clock import ManualClock
+from hf_runner_simulators.github.model import JobSpec
 from tests.adapters.github.scene import (
     ACME,
     LABELS,

@@ -10,7 +10,7 @@ import pytest
 from controller.core.model import Disposition, Failure, Scope, ScopeKind
 from controller.core.reasons import Reason
 from controller.ports import JitConfig, Removal, UpstreamError
-from controller.sim.github.model import Scope as SimScope
+from hf_runner_simulators.github.model import Scope as SimScope
 from tests.adapters.github.scene import ACME, LABELS, LIB, TOKEN, Scene, Script, answer, source, virtual
 
 JIT = "POST /orgs/{org}/actions/runners/generate-jitconfig"

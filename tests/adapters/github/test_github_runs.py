@@ -11,7 +11,7 @@ from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
 from controller.core.retry import JobRecord, RunRecord
 from controller.ports import Run, UpstreamError
-from controller.sim.github.model import JobSpec
+from hf_runner_simulators.github.model import JobSpec
 from tests.adapters.github.scene import LIB as LIB_SCOPE
 from tests.adapters.github.scene import Scene, Script, answer, virtual
 

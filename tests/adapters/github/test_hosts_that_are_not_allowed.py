@@ -13,7 +13,7 @@ from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import Scope, ScopeKind
 from controller.core.reasons import Reason
 from controller.ports import Removal, Run, UpstreamError
-from controller.sim.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
 from tests.adapters.github.scene import LABELS, Script, answer, runner_page, source, virtual
 
 ELSEWHERE = "https://ghe.example/api/v3"

@@ -15,7 +15,7 @@ from controller.core.hosts import Hosts
 from controller.core.model import GitHubSource, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.adapters.github.scene import ACME, Scene, source, virtual
 
 FOUND = "GET /orgs/{org}/actions/runners"

@@ -12,7 +12,7 @@ import httpx2
 from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.ports import LaunchSpec
-from controller.sim.clock import ManualClock
+from hf_runner_simulators.clock import ManualClock
 
 TOKEN = "hf_ThisIsTheTokenOfTheTests"
 ACCOUNT = HubAccount(endpoint="https://hub.example", namespace="acme", secret=SecretRef("ci", "hf-token"))

@@ -17,14 +17,14 @@ from controller.core.model import Disposition, HubAccount, SecretRef, Stage
 from controller.core.reasons import Reason
 from controller.observe.hub import INTERVAL, HubObserver
 from controller.ports import Hub, LaunchSpec
-from controller.sim.clock import LoopClock
-from controller.sim.doors import SimTransport2
-from controller.sim.exchange import Exchange
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.knobs import Knobs
-from controller.sim.hub.machines import Outcome, ScriptedMachine
-from controller.sim.hub.world import World
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import SimTransport2
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.knobs import Knobs
+from hf_runner_simulators.hub.machines import Outcome, ScriptedMachine
+from hf_runner_simulators.hub.world import World
 
 CREATE, LIST = "POST /api/jobs/{namespace}", "GET /api/jobs/{namespace}"
 INSPECT, CANCEL = "GET /api/jobs/{namespace}/{job_id}", "POST /api/jobs/{namespace}/{job_id}/cancel"

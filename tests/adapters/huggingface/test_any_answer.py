@@ -22,8 +22,8 @@ from controller.adapters.huggingface.session import open_session
 from controller.adapters.huggingface.values import Identity
 from controller.core.model import Failure, Flavor, HFJob, Observation, Stage
 from controller.ports import LaunchSpec, UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 from tests.adapters.huggingface.scripted import ACCOUNT, HOSTS, TOKEN, Bytes, job
 
 LABELS = {"managed-by": "us"}

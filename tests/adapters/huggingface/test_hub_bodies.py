@@ -15,7 +15,7 @@ from controller.adapters.huggingface import body as bodies
 from controller.adapters.huggingface.body import TooLargeError
 from controller.adapters.offloop import SMALL
 from controller.adapters.unpack import PIECE, EncodingError
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
 
 
 class Chunks(httpx2.AsyncByteStream):

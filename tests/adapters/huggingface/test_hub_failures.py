@@ -21,8 +21,8 @@ from controller.adapters.huggingface.session import DEADLINE, LARGEST_BODY, PAUS
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import Fenced, UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 from tests.adapters.huggingface.scripted import (
     ACCOUNT,
     HOSTS,

@@ -19,17 +19,17 @@ from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import LaunchSpec, UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.knobs import Knobs
-from controller.sim.hub.machines import Outcome, ScriptedMachine
-from controller.sim.hub.platform import drive
-from controller.sim.hub.world import World
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.knobs import Knobs
+from hf_runner_simulators.hub.machines import Outcome, ScriptedMachine
+from hf_runner_simulators.hub.platform import drive
+from hf_runner_simulators.hub.world import World
 
 if TYPE_CHECKING:
-    from controller.sim.hub.running import Run
+    from hf_runner_simulators.hub.running import Run
 
 QUICK = Knobs(
     scheduling_seconds=0.02,

@@ -24,8 +24,8 @@ from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 from tests.adapters.huggingface.scripted import SPEC, job
 
 GOOD, BAD = "https://good.example", "https://bad.example"

@@ -18,12 +18,12 @@ from controller.adapters.huggingface.session import TIMEOUTS, open_session
 from controller.core.hosts import Hosts
 from controller.core.model import HubAccount, SecretRef
 from controller.ports import LaunchSpec
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.machines import ScriptedMachine
-from controller.sim.hub.world import World
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.machines import ScriptedMachine
+from hf_runner_simulators.hub.world import World
 
 LABELS = {"managed-by": "us", "runner": "r1"}
 SPEC = LaunchSpec(

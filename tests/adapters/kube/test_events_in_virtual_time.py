@@ -9,8 +9,8 @@ from controller.adapters.kube.client import KubernetesError
 from controller.adapters.kube.events import RETRY_PAUSE, TRIES, KubernetesEvents
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
-from controller.sim.clock import LoopClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
 
 
 class FakeClient:

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from controller.adapters.kube.events import LONGEST_NOTE, KubernetesEvents
-from controller.sim.clock import ManualClock
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import ManualClock
 
 
 class Client:

@@ -14,7 +14,7 @@ from controller.adapters.kube.events import (
     SERIES_WINDOW,
     KubernetesEvents,
 )
-from controller.sim.clock import ManualClock
+from hf_runner_simulators.clock import ManualClock
 from tests.adapters.kube.cluster import Cluster
 
 pytestmark = pytest.mark.controlplane

@@ -11,7 +11,7 @@ import pytest
 
 from controller.adapters.kube.intents import FIELD_MANAGER, KubernetesIntents
 from controller.adapters.kube.status import KubernetesStatus
-from controller.app import SystemClock
+from controller.app.clock import SystemClock
 from controller.core.intents import MOST_INTENTS, Intent, Term, Written
 from controller.core.model import Failure, Pool, PoolKey
 from controller.execute.intents import IntentLog

@@ -8,7 +8,7 @@ from controller.adapters.kube.client import KubernetesError, connect, path_of
 from controller.adapters.kube.election import VACANT
 from controller.adapters.kube.lease import KubernetesLeases, LeaseConflict
 from controller.core.reasons import Reason
-from controller.sim.clock import LoopClock
+from hf_runner_simulators.clock import LoopClock
 from tests.adapters.kube.cluster import Cluster
 from tools.controlplane import ControlPlane
 

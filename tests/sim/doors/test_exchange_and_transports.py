@@ -10,16 +10,16 @@ import httpx
 import httpx2
 import pytest
 
-from controller.sim.clock import LoopClock
-from controller.sim.doors import Incarnation, SimTransport, SimTransport2
-from controller.sim.exchange import Exchange, SimulatorBug
-from controller.sim.loop import Deadlock, run_virtual
+from controller.simulate.loop import Deadlock, run_virtual
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import Incarnation, SimTransport, SimTransport2
+from hf_runner_simulators.exchange import Exchange, SimulatorBug
 from tests.sim.doors.toy_site import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from controller.sim.exchange import Latency
+    from hf_runner_simulators.exchange import Latency
 
 LIBRARIES = [(httpx, SimTransport), (httpx2, SimTransport2)]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
 from tests.sim.doors.toy_site import Counter
 
 if TYPE_CHECKING:

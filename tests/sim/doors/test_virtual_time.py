@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from controller.sim.clock import EPOCH, LoopClock, ManualClock
-from controller.sim.loop import Deadlock, Escaped, Livelock, VirtualLoop, run_virtual
+from controller.simulate.loop import Deadlock, Escaped, Livelock, VirtualLoop, run_virtual
+from hf_runner_simulators.clock import EPOCH, LoopClock, ManualClock
 
 
 def test_a_year_of_sleep_takes_no_time_and_is_exact() -> None:

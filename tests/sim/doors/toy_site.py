@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from controller.sim.http import Request, Response, Router, json_response
+from hf_runner_simulators.http import Request, Response, Router, json_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

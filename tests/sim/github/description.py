@@ -21,7 +21,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controller.sim.http import Request, Response
+    from hf_runner_simulators.http import Request, Response
 
 FILE = Path(__file__).parents[2] / "data" / "github-openapi.json"
 BY_HAND = FILE.with_name("github-openapi-by-hand.json")

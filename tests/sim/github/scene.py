@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from controller.sim.clock import ManualClock
-from controller.sim.github.http import GitHubSite
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.knobs import Knobs
-from controller.sim.github.model import JobSpec, Scope
-from controller.sim.github.world import GitHubWorld
-from controller.sim.http import Request, Response
+from hf_runner_simulators.clock import ManualClock
+from hf_runner_simulators.github.http import GitHubSite
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.knobs import Knobs
+from hf_runner_simulators.github.model import JobSpec, Scope
+from hf_runner_simulators.github.world import GitHubWorld
+from hf_runner_simulators.http import Request, Response
 from tests.sim.github.description import judge, links
 
 if TYPE_CHECKING:
-    from controller.sim.github.model import WorkflowJob, WorkflowRun
+    from hf_runner_simulators.github.model import WorkflowJob, WorkflowRun
 
 ORIGIN = "http://127.0.0.1:8080"
 KEY = load_pem_private_key(TEST_PRIVATE_KEY.encode(), password=None)

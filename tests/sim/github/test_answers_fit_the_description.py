@@ -8,9 +8,9 @@ from typing import Literal
 
 import pytest
 
-from controller.sim.github import routes
-from controller.sim.github.knobs import Knobs
-from controller.sim.http import Request, Response
+from hf_runner_simulators.github import routes
+from hf_runner_simulators.github.knobs import Knobs
+from hf_runner_simulators.http import Request, Response
 from tests.sim.github.description import NotGitHubError, document, judge
 from tests.sim.github.scene import ACME, ORIGIN, Scene
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.sim.github.model import JobSpec, Scope
+from hf_runner_simulators.github.model import JobSpec, Scope
 from tests.sim.github.scene import ACME, API, LABELS, Scene
 
 

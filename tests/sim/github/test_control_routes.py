@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from controller.sim.clock import ManualClock
-from controller.sim.exchange import Exchange
-from controller.sim.github.http import GitHubSite
-from controller.sim.github.keys import TEST_PRIVATE_KEY
-from controller.sim.github.knobs import Knobs
-from controller.sim.github.world import GitHubWorld
-from controller.sim.http import Request
+from hf_runner_simulators.clock import ManualClock
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.github.http import GitHubSite
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.knobs import Knobs
+from hf_runner_simulators.github.world import GitHubWorld
+from hf_runner_simulators.http import Request
 from tests.sim.github.scene import LABELS, ORIGIN, Scene
 
 SETUP = {

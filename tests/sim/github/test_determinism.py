@@ -8,8 +8,8 @@ import random
 import subprocess
 import sys
 
-from controller.sim.github.errors import ListenerRefused, Refusal
-from controller.sim.github.model import JobSpec
+from hf_runner_simulators.github.errors import ListenerRefused, Refusal
+from hf_runner_simulators.github.model import JobSpec
 from tests.sim.github.scene import LABELS, Runner, Scene
 
 

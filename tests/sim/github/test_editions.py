@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.sim.github.knobs import Knobs
+from hf_runner_simulators.github.knobs import Knobs
 from tests.sim.github.scene import ORIGIN, Scene
 
 RUNS = "/repos/acme/api/actions/runs"

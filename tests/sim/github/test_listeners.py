@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.sim.github.errors import ListenerRefused
+from hf_runner_simulators.github.errors import ListenerRefused
 from tests.sim.github.scene import Runner, Scene
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.sim.github.model import Scope
+from hf_runner_simulators.github.model import Scope
 from tests.sim.github.scene import ACME, API, Scene
 
 RUNS = "/repos/acme/api/actions/runs"

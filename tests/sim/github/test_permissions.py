@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from controller.sim.github.model import Scope
+from hf_runner_simulators.github.model import Scope
 from tests.sim.github.scene import Scene
 
 RUNS = "/repos/acme/api/actions/runs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.sim.github import queries
+from hf_runner_simulators.github import queries
 from tests.sim.github.description import document
 from tests.sim.github.scene import ORIGIN, Scene
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jwt as pyjwt
 
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
 from tests.sim.github.scene import KEY, Scene
 
 RUNS = "/repos/acme/api/actions/runs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.sim.github.model import JobSpec
+from hf_runner_simulators.github.model import JobSpec
 from tests.sim.github.scene import LABELS, Scene
 
 HOUR = 3_600.0

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
-from controller.sim.github.archive import Archives
-from controller.sim.github.http import GitHubSite
-from controller.sim.github.keys import TEST_PRIVATE_KEY, public_key_of
-from controller.sim.github.knobs import Knobs
-from controller.sim.github.model import Scope
-from controller.sim.github.world import GitHubWorld
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.github.archive import Archives
+from hf_runner_simulators.github.http import GitHubSite
+from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.knobs import Knobs
+from hf_runner_simulators.github.model import Scope
+from hf_runner_simulators.github.world import GitHubWorld
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,18 +11,18 @@ import httpx
 import pytest
 from huggingface_hub import HfApi, close_session, constants
 
-from controller.sim.clock import LoopClock
-from controller.sim.doors import open_socket
-from controller.sim.exchange import Exchange
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.knobs import Knobs
-from controller.sim.hub.machines import Outcome, ScriptedMachine
-from controller.sim.hub.world import World
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import open_socket
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.knobs import Knobs
+from hf_runner_simulators.hub.machines import Outcome, ScriptedMachine
+from hf_runner_simulators.hub.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from controller.sim.hub.running import Run
+    from hf_runner_simulators.hub.running import Run
 
 TOKEN = "hf_simulatedtoken"
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controller.sim.clock import ManualClock
-from controller.sim.hub.job import Job, Stage
-from controller.sim.hub.knobs import Knobs
-from controller.sim.hub.machines import Outcome, ScriptedMachine
-from controller.sim.hub.world import World
+from hf_runner_simulators.clock import ManualClock
+from hf_runner_simulators.hub.job import Job, Stage
+from hf_runner_simulators.hub.knobs import Knobs
+from hf_runner_simulators.hub.machines import Outcome, ScriptedMachine
+from hf_runner_simulators.hub.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from controller.sim.hub.running import Run
+    from hf_runner_simulators.hub.running import Run
 
 TOKEN = "hf_writer"
 READER = "hf_reader"

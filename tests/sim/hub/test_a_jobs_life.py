@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controller.sim.clock import LoopClock
-from controller.sim.hub.errors import HubError
-from controller.sim.hub.job import Stage
-from controller.sim.hub.knobs import Knobs
-from controller.sim.hub.machines import Outcome, ScriptedMachine
-from controller.sim.hub.platform import drive
-from controller.sim.hub.world import World
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.hub.errors import HubError
+from hf_runner_simulators.hub.job import Stage
+from hf_runner_simulators.hub.knobs import Knobs
+from hf_runner_simulators.hub.machines import Outcome, ScriptedMachine
+from hf_runner_simulators.hub.platform import drive
+from hf_runner_simulators.hub.world import World
 from tests.sim.hub.lab import LIVE, TOKEN, Lab
 
 if TYPE_CHECKING:
-    from controller.sim.hub.running import Run
+    from hf_runner_simulators.hub.running import Run
 
 
 def test_a_job_is_scheduled_boots_runs_and_completes_at_exact_times_though_nobody_looked() -> None:

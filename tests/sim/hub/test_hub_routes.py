@@ -10,14 +10,14 @@ import httpx2
 import jsonschema
 import pytest
 
-from controller.sim.clock import LoopClock
-from controller.sim.doors import SimTransport2
-from controller.sim.exchange import Exchange
-from controller.sim.hub.flavors import FLAVORS
-from controller.sim.hub.http import HubSite
-from controller.sim.hub.machines import ScriptedMachine
-from controller.sim.hub.world import World
-from controller.sim.loop import run_virtual
+from controller.simulate.loop import run_virtual
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.doors import SimTransport2
+from hf_runner_simulators.exchange import Exchange
+from hf_runner_simulators.hub.flavors import FLAVORS
+from hf_runner_simulators.hub.http import HubSite
+from hf_runner_simulators.hub.machines import ScriptedMachine
+from hf_runner_simulators.hub.world import World
 from tests.sim.hub.conftest import SETUP, TOKEN, script
 from tests.sim.hub.job_schema import HARDWARE, JOB
 

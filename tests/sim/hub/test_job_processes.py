@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from controller.sim.clock import LoopClock
-from controller.sim.hub.job import LIVE, Job
-from controller.sim.hub.machines import ProcessMachine
-from controller.sim.hub.platform import drive
-from controller.sim.hub.world import World
+from hf_runner_simulators.clock import LoopClock
+from hf_runner_simulators.hub.job import LIVE, Job
+from hf_runner_simulators.hub.machines import ProcessMachine
+from hf_runner_simulators.hub.platform import drive
+from hf_runner_simulators.hub.world import World
 from tests.sim.hub.conftest import QUICK, SETUP, TOKEN
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from controller.sim.hub.errors import HubError
-from controller.sim.hub.flavors import FLAVORS
-from controller.sim.hub.machines import Outcome
+from hf_runner_simulators.hub.errors import HubError
+from hf_runner_simulators.hub.flavors import FLAVORS
+from hf_runner_simulators.hub.machines import Outcome
 from tests.sim.hub.conftest import TOKEN
 from tests.sim.hub.lab import READER, Lab
 from tests.sim.hub.lab import TOKEN as WRITER

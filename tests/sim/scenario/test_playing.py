@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from controller.sim.keyed import exponential, lognormal, uniform
-from controller.sim.play import play
-from controller.sim.report import Report
-from controller.sim.scenario_file import load_scenario
-from controller.sim.workload import TooManyJobs, arrivals
+from controller.simulate.keyed import exponential, lognormal, uniform
+from controller.simulate.play import play
+from controller.simulate.report import Report
+from controller.simulate.scenario_file import load_scenario
+from controller.simulate.workload import TooManyJobs, arrivals
 
 HEAD = """\
 pools:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.sim.scenario_file import InvalidScenario, Scenario, load_scenario
+from controller.simulate.scenario_file import InvalidScenario, Scenario, load_scenario
 
 POOL = """\
 apiVersion: hfrunners.dev/v1alpha1
