@@ -114,7 +114,8 @@ def shows_nothing_that_a_terminal_obeys(line: str) -> bool:
 def test_no_field_brings_an_escape_sequence_or_a_line_of_its_own(
     formatter: logging.Formatter, field: str
 ) -> None:
-    line = formatter.format(record(EVIL) if field == "message" else record("told", **{field: EVIL}))
+    extra: dict[str, Any] = {field: EVIL}
+    line = formatter.format(record(EVIL) if field == "message" else record("told", **extra))
     assert shows_nothing_that_a_terminal_obeys(line)
     assert "\n" not in line
     assert "\\u001b" not in line

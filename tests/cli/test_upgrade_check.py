@@ -136,7 +136,8 @@ def test_what_others_wrote_is_told_on_one_line_without_control_characters() -> N
 
 
 def test_a_status_of_any_shape_is_no_mistake_of_ours() -> None:
-    for status in (None, [], "x", {"conditions": 1}, {"conditions": [None, 1, {}]}):
+    shapes: list[Any] = [None, [], "x", {"conditions": 1}, {"conditions": [None, 1, {}]}]
+    for status in shapes:
         found, obj = pool("x", "https://evil.example/acme/lib")
         (one,) = find_hosts([(found, {**obj, "status": status})], DEFAULT_HOSTS)
         assert one.where == ("team/x: evil.example (spec.github.url), not looked at yet",)

@@ -161,8 +161,8 @@ def test_billed_seconds_and_cost_are_what_the_hub_shows() -> None:
     async def act(m: Measured) -> None:
         t4(m.scene, maxRunners=4)
         m.start()
-        for seconds in (30, 95, 240):
-            m.scene.queue(count=3, seconds=seconds)
+        for needed in (30, 95, 240):
+            m.scene.queue(count=3, seconds=needed)
             await m.scene.pass_time(211)
         await m.scene.until(lambda: m.scene.conclusions()["success"] == 9, within=900)
         await m.scene.until_quiet()

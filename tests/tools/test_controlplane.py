@@ -29,7 +29,7 @@ pytestmark = [
 
 
 def connect(kubeconfig: Path) -> Any:
-    return client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+    return client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))  # type: ignore[no-untyped-call]
 
 
 def children(pid: int) -> set[int]:
@@ -84,8 +84,9 @@ def test_a_service_account_may_do_what_rbac_allows_and_no_more(api_server: Contr
 
     rbac = client.RbacAuthorizationV1Api(admin.api_client)
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]
-    rbac.create_namespaced_role("rbac", {"metadata": {"name": "reader"}, "rules": rules})
-    binding = {
+    role: Any = {"metadata": {"name": "reader"}, "rules": rules}
+    rbac.create_namespaced_role("rbac", role)
+    binding: Any = {
         "metadata": {"name": "reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
         "subjects": [{"kind": "ServiceAccount", "name": "limited", "namespace": "rbac"}],
