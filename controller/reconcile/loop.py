@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 5.0
 """Seconds between passes when nothing wakes the loop: deadlines and back-offs are this exact."""
 
-BREATH = 0.1
+PAUSE = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
 
 Statuses = dict[str, tuple[PoolKey, RunnerPoolStatus]]
@@ -168,7 +168,7 @@ class Reconciler:
 
     async def _rest(self) -> None:
         """Wait for something new, or for the time that nothing may wait longer than."""
-        await asyncio.sleep(BREATH)
+        await asyncio.sleep(PAUSE)
         try:
             async with asyncio.timeout(QUIET if self._publisher.pending else INTERVAL):
                 await self._wake.wait()

@@ -1,8 +1,8 @@
 """The whole controller, less kopf, against both simulated services, in one process and in virtual time.
 
-The controller is the one that ships (:func:`controller.reconcile.assembly.assemble`), with its real clients: their requests
-go through in-process transports, and its clock is the event loop's. A crash fences the transports first and cancels then,
-so that no clean-up of the dead reaches a service (simulation.md §2).
+The controller is the one that ships (:func:`controller.reconcile.assembly.assemble`), with its real clients:
+their requests go through in-process transports, and its clock is the event loop's. A crash fences the
+transports first and cancels then, so that no clean-up of the dead reaches a service.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from controller.core.plan import Plan
 from controller.core.resource import DRAIN_ANNOTATION
 from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
-from controller.ports import Alone, Clock, Leader, Leadership, Meter, StopSwitches
+from controller.ports import Alone, Clock, Leader, Meter, StopSwitches
 from controller.reconcile.assembly import Controller, Settings, assemble
 from controller.reconcile.loop import Recorder
 from controller.simulate.cluster import ApiServer, MemoryCluster
@@ -93,7 +93,9 @@ async def _look(switch: SwitchObserver) -> None:
 
 
 class Simulation:
-    """Both services, a cluster, and a controller that can crash and start again. Make it inside a running loop."""
+    """Both services, a cluster, and a controller that can crash and start again. Make it
+    inside a running loop.
+    """
 
     def __init__(
         self,
@@ -127,7 +129,8 @@ class Simulation:
             connects_in: Seconds until the connection for a request with an effect stands, by method and path.
             wrap: Put between the exchanges and each service, to watch what is asked.
             stop_switch: Where launches are stopped; None for controllers without such a switch.
-            hosts: To which hosts controllers send credentials; those that are started later may get other ones.
+            hosts: To which hosts controllers send credentials; those that are started later
+                may get other ones.
         """
         loop = asyncio.get_running_loop()
         self.seed = seed
@@ -156,11 +159,12 @@ class Simulation:
         self._starts = 0
         self._time = loop.create_task(drive(self.hub.platform), name="hub-time")
 
-    # ------------------------------------------------------------------------------------------------------ the scene
+    # ---------------------------------------------------------------------------------------------- the scene
     def set_up(
         self, repositories: Sequence[str], *, credits_usd: float = 1_000.0, token: str | None = None
     ) -> None:
-        """Make owners, repositories, an installed App, a Hub account, and the Secrets ``github-app`` and ``hf-token``.
+        """Make owners, repositories, an installed App, a Hub account, and the Secrets
+        ``github-app`` and ``hf-token``.
 
         With ``token``, the Secret ``github-app`` holds this personal access token instead of the App's key.
         """
@@ -231,7 +235,7 @@ class Simulation:
         for process in self.replicas:
             process.controller.registry.upsert(self.cluster.pools[key])
 
-    # ------------------------------------------------------------------------------------------------- the controller
+    # ----------------------------------------------------------------------------------------- the controller
     def start(
         self,
         *,
@@ -312,7 +316,9 @@ class Simulation:
                     controller.registry.remove(key, metadata["uid"])
 
     async def crash(self, process: Process | None = None) -> None:
-        """Kill a controller, the newest unless said: nothing of it reaches a service any more, and its memory is gone."""
+        """Kill a controller, the newest unless said: nothing of it reaches a service any
+        more, and its memory is gone.
+        """
         process = self._take(process)
         if process is None:
             return
@@ -350,7 +356,7 @@ class Simulation:
         for job_id in list(self.hub.platform.live):
             self.machine.kill(job_id)
 
-    # ------------------------------------------------------------------------------------------------------ the truth
+    # ---------------------------------------------------------------------------------------------- the truth
     @property
     def bugs(self) -> Sequence[str]:
         """Tracebacks of the simulated services themselves; must stay empty."""

@@ -209,8 +209,8 @@ def test_statuses_that_no_standard_knows_share_one_series() -> None:
 class Broken:
     """Observers that fail in a way nobody foresaw."""
 
-    def watch(self, pools: Sequence[Pool]) -> None:
-        pass
+    def watch(self, pools: Sequence[Pool]) -> bool:
+        return False
 
     def look(
         self,
