@@ -109,7 +109,7 @@ def halves_of(pool: Pool, marked: Marked) -> dict[str, Halves]:
             continue
         accounts.add(footprint.account)
         for job in marked.hf_jobs.get(footprint.account, {}).get(label, ()):
-            if is_of_pool(job, pool.uid):
+            if is_named_for(job.labels[LABEL_RUNNER], pool.uid):  # its label names the pool already
                 found[job.labels[LABEL_RUNNER]].hf_jobs.append((footprint.account, job))
     for name, effect in marked.in_flight.get(pool.uid, {}).items():
         found[name].in_flight = effect

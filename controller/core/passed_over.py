@@ -143,7 +143,7 @@ def _spans(known: Sequence[Span], idle: Sequence[Span], now: float) -> tuple[Spa
     for span in idle:
         before = newest.get(span.runner)
         since = span.since if before is None else min(span.since, before.since)
-        newest[span.runner] = replace(span, since=since)
+        newest[span.runner] = span if since == span.since else replace(span, since=since)
     return tuple(newest[name] for name in sorted(newest))
 
 

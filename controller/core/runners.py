@@ -156,6 +156,7 @@ class _Views:
         # What was asked for last: nearly all runners of a pool are in the same lists.
         self._place: tuple[RegistrationScope | None, HubAccount | None, Footprint, Footprint] | None = None
         self._list: tuple[HubAccount, Observation[HFJob]] | None = None
+        self._registrations: tuple[RegistrationScope, Observation[Registration] | None] | None = None
 
     @cached_property
     def no_registration(self) -> float | None:
@@ -169,7 +170,12 @@ class _Views:
 
     def registrations_at(self, scope: RegistrationScope | None) -> Observation[Registration] | None:
         """Return the list that shows a registration; None where none shows one."""
-        return None if scope is None else self._snapshot.registrations.get(scope)
+        if scope is None:
+            return None
+        last = self._registrations
+        if last is None or last[0] is not scope:
+            last = self._registrations = (scope, self._snapshot.registrations.get(scope))
+        return last[1]
 
     def place(
         self, scope: RegistrationScope | None, account: HubAccount | None, home: Footprint

@@ -109,6 +109,8 @@ def starts(view: PoolView, served: Collection[str], server_ahead: float | None) 
     only = _only_repository(view.pool)
     found = [Start(runner=name, at=now, repository=only) for name in served]
     for runner in view.runners:
+        if before.get(runner.name) is runner.track:
+            continue  # nothing new is known of it
         at = started_at(runner, before.get(runner.name), server_ahead, now)
         if at is not None:
             job = runner.track.workflow_job

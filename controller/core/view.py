@@ -186,7 +186,9 @@ def view_pool(pool: Pool, given: PlanInput, lists: Lists) -> PoolView:
     memory = given.memory.pools.get(pool.uid) or first_memory(
         pool, launching=bool(intents.open), now=now, wall=given.wall
     )
-    pool = replace(pool, stopped=given.switch.stops_for(pool.hub.namespace))
+    stopped = given.switch.stops_for(pool.hub.namespace)
+    if stopped != pool.stopped:
+        pool = replace(pool, stopped=stopped)
     pool, memory = heed_drain_request(pool, memory, now)
     halves = halves_of(pool, lists.marked)
     running, completed = _running(pool, lists), _completed(pool, lists)
