@@ -10,7 +10,7 @@ from controller.adapters.kube.client import connect
 from controller.adapters.kube.election import Election, LeadershipLost
 from controller.adapters.kube.lease import KubernetesLeases
 from controller.adapters.kube.pools import list_pools
-from controller.api.status import NEVER_SEEN
+from controller.api.status.model import NEVER_SEEN
 from controller.app.clock import SystemClock
 from controller.app.identity import identity
 from controller.app.options import LeaderElection, Options

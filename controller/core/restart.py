@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.core.report import PoolReport
 
-SETTLE = 60.0
+STATUS_STANDS = 60.0
 """Seconds after the start for which the status of an earlier process stands, while not everything was looked at."""
 
 
@@ -24,4 +24,4 @@ def earlier_status_stands(
     """
     if report.observed or written:
         return False
-    return generation == report.pool.generation and running_for < SETTLE
+    return generation == report.pool.generation and running_for < STATUS_STANDS

@@ -6,11 +6,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
+from controller.api.status.build import build_status, faulted_status, rejected_status
+from controller.api.status.changes import QUIET
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import Instant
 from controller.core.actions import Launch
 from controller.core.attention import busy_places, busy_repositories, served_runs, to_look_at
 from controller.core.causes import Check
+from controller.core.conditions import ConditionType
 from controller.core.effects import find_shown
 from controller.core.endings import endings
 from controller.core.facts import Fact, Seen
@@ -33,24 +38,23 @@ from controller.core.passed_over import Wanted
 from controller.core.plan import Plan, plan
 from controller.core.restart import earlier_status_stands
 from controller.core.retained import secrets_of_pools_that_leave, unaccounted
-from controller.core.status import Instant, build_status, faulted_status, rejected_status
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.core.view import PlanInput
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
 from controller.ports import Clock, Leadership
-from controller.reconcile.publish import QUIET, Publisher
+from controller.reconcile.publish import Publisher
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between passes when nothing wakes the loop: deadlines and back-offs are this exact."""
 
-BREATH = 0.1
+PAUSE = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
 
-Statuses = dict[str, tuple[PoolKey, Mapping[str, Any]]]
+Statuses = dict[str, tuple[PoolKey, RunnerPoolStatus]]
 """Statuses by pool uid."""
 
 
@@ -91,8 +95,8 @@ class Recorder(Protocol):
     def measured(self, facts: Sequence[Fact]) -> None:
         """Count and time what a pass has seen happen."""
 
-    def judged(self, statuses: Statuses) -> None:
-        """Take over the statuses that people see from now on, by pool uid."""
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
+        """Take over which conditions people see from now on."""
 
     def intended(self, pool: PoolKey, seconds: float) -> None:
         """Record how long it took to write launches down."""
@@ -164,7 +168,7 @@ class Reconciler:
 
     async def _rest(self) -> None:
         """Wait for something new, or for the time that nothing may wait longer than."""
-        await asyncio.sleep(BREATH)
+        await asyncio.sleep(PAUSE)
         try:
             async with asyncio.timeout(QUIET if self._publisher.pending else INTERVAL):
                 await self._wake.wait()
@@ -301,7 +305,7 @@ class Reconciler:
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
         statuses: Statuses = {}
 
-        def add(key: PoolKey, uid: str, build: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> bool:
+        def add(key: PoolKey, uid: str, build: Callable[[RunnerPoolStatus], RunnerPoolStatus]) -> bool:
             """Build one status on the previous one; whatever goes wrong with it keeps nobody else's from being written."""
             try:
                 statuses[uid] = (key, build(self._publisher.previous(uid)))
@@ -321,7 +325,10 @@ class Reconciler:
             )
             if not add(report.pool.key, uid, lambda previous, build=build: build(previous=previous)):  # type: ignore[misc]
                 # What it said before may be what is wrong with it.
-                statuses[uid] = (report.pool.key, faulted_status(report.pool, previous={}, wall=now.wall))
+                statuses[uid] = (
+                    report.pool.key,
+                    faulted_status(report.pool, previous=RunnerPoolStatus(), wall=now.wall),
+                )
         for pool in self._registry.pools:
             if pool.uid in done.faults:
                 add(
@@ -334,7 +341,7 @@ class Reconciler:
             for uid, report in done.reports.items()
             if earlier_status_stands(
                 report,
-                generation=self._publisher.previous(uid).get("observedGeneration"),
+                generation=self._publisher.previous(uid).observed_generation,
                 written=self._publisher.has_spoken(uid),
                 running_for=now.mono - self._start.mono,
             )
@@ -352,10 +359,12 @@ class Reconciler:
                     report=done.reports.get(rejected.uid),
                 ),
             )
-        stands = {
-            uid: (key, self._publisher.previous(uid)) for uid, (key, _) in statuses.items() if uid in early
-        }
-        self._recorder.judged({**statuses, **stands})
+        self._recorder.judged(
+            {
+                key: (self._publisher.previous(uid) if uid in early else status).truths()
+                for uid, (key, status) in statuses.items()
+            }
+        )
         await self._publisher.publish(statuses, later=early)
 
     def _find_overlaps(

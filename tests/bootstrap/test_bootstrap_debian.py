@@ -1,4 +1,6 @@
-"""The script in minimal roots of Debian 12, with the real apt-get, as the first process of its own namespace."""
+"""The script in minimal roots of Debian 12, with the real apt-get, as the first process of
+its own namespace.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The script as a text: what keeps it correct wherever it is put, and that code, table and documents agree."""
+"""The script as a text: what keeps it correct wherever it is put, and that code, table and
+documents agree.
+"""
 
 from __future__ import annotations
 

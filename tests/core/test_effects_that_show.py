@@ -123,7 +123,7 @@ class TestAPoolThatMovedToAnotherRepositoryAndNamespace:
         assert runner.footprint == self.former
 
     def test_an_action_is_about_the_former_place_alone(self) -> None:
-        gap = {"alone_since": NOW - 2 * LIST_LAG, "alone_at": NOW - 1, "online_at": NOW - 900}
+        gap: dict[str, Any] = {"alone_since": NOW - 2 * LIST_LAG, "alone_at": NOW - 1, "online_at": NOW - 900}
         memory = remembering(name_of(P), phase=Phase.FINISHED, since=NOW - 900, job_done=True, **gap)
         leaving = replace(self.moved, deleting=True)
         (action,) = run_plan([leaving], self.lists(hf_jobs=[started(P)]), memory=memory).actions

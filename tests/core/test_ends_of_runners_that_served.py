@@ -90,7 +90,7 @@ def test_no_code_says_that_it_was_idle_beside_jobs_that_wait(track: dict[str, An
 
 
 def test_one_that_says_it_was_idle_and_had_no_job_is_believed() -> None:
-    track = {"phase": Phase.IDLE, "since": NOW - 90, "online_at": NOW - 90}
+    track: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 90, "online_at": NOW - 90}
     done = run_plan([P], snapshot(jobs=[job(2)], ended=[ended(75)]), memory=remembering(NAME, **track))
     assert [span.runner for span in done.reports[P.uid].memory.suspicions.spans] == [NAME]
 

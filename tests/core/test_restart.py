@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.core.report import PoolReport
-from controller.core.restart import SETTLE, earlier_status_stands
+from controller.core.restart import STATUS_STANDS, earlier_status_stands
 from tests.core.build import pool, run_plan, snapshot
 
 
@@ -19,8 +19,8 @@ def unseen() -> PoolReport:
     ("generation", "written", "running_for", "stands"),
     [
         (3, False, 0.0, True),
-        (3, False, SETTLE - 1, True),
-        (3, False, SETTLE, False),
+        (3, False, STATUS_STANDS - 1, True),
+        (3, False, STATUS_STANDS, False),
         (3, True, 0.0, False),
         (2, False, 0.0, False),
         (None, False, 0.0, False),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.api.status.values import dollars, iso
 from controller.core.backoff import POOL, Backoff, after_failure, choose_flavors, key_of
 from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
 from controller.core.model import Deadlines, Disposition, Failure, Pool, PoolKey, Stage
@@ -26,7 +27,6 @@ from controller.core.naming import (
 from controller.core.outcomes import ended_because
 from controller.core.overlap import COMMON, find_overlaps
 from controller.core.reasons import Reason
-from controller.core.status import dollars, iso
 
 from .build import OUTAGE, SERVER, hf_job, pool, started
 

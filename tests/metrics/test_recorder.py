@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.core.causes import Check
+from controller.core.conditions import ConditionType
 from controller.core.facts import Fact, Measure
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import (
@@ -25,7 +27,8 @@ from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 from controller.core.text import text
-from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
+from controller.metrics.recorder import Metrics
+from controller.metrics.series import FORGET_AFTER, MOST_GONE
 from controller.ports import AccountSight, Alone, SourceSight
 from tests.core.build import pool, run_plan, snapshot
 
@@ -183,10 +186,8 @@ def test_a_pool_whose_gauges_cannot_be_read_hides_no_other(caplog: pytest.LogCap
     done = planned(bad, good)
     broken = replace(done.reports[bad.uid], pool=replace(bad, max_runners="many"))  # type: ignore[arg-type]
     metrics.passed(replace(done, reports={**done.reports, bad.uid: broken}), 0.001)
-    # A status that somebody else wrote: a condition without its status, and a type that is none of ours.
-    odd = {"conditions": [{"type": "Ready"}, {"type": "\x1b[2J", "status": "True"}]}
-    fine = {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Invented", "status": "True"}]}
-    metrics.judged({bad.uid: (bad.key, odd), good.uid: (good.key, fine)})
+    odd: Any = {ConditionType.READY: "no number"}
+    metrics.judged({bad.key: odd, good.key: {ConditionType.READY: True}})
     page = metrics.text().decode()
     assert 'hfrunners_pool_max_runners{namespace="ci",pool="p2"} 4.0' in page
     shown = [line for line in page.splitlines() if line.startswith("hfrunners_pool_condition{")]
@@ -208,8 +209,8 @@ def test_statuses_that_no_standard_knows_share_one_series() -> None:
 class Broken:
     """Observers that fail in a way nobody foresaw."""
 
-    def watch(self, pools: Sequence[Pool]) -> None:
-        pass
+    def watch(self, pools: Sequence[Pool]) -> bool:
+        return False
 
     def look(
         self,

@@ -1,7 +1,7 @@
 """Proof that the checks can fail: each safeguard is switched off, and the invariant that names it breaks.
 
-The switches are here and not in the product. Each mutant has a few plans in which it must be caught; the first violation of
-the first plan that fails must be one of those that the table names.
+The switches are here and not in the product. Each mutant has a few plans in which it must be caught; the
+first violation of the first plan that fails must be one of those that the table names.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def forced(scene: Plan, *faults: str) -> Plan:
     return replace(scene, forced=frozenset(faults))
 
 
-# ------------------------------------------------------------------------------------------------- what is switched off
+# --------------------------------------------------------------------------------------- what is switched off
 def cancel_before_deregistering(patch: pytest.MonkeyPatch) -> None:
     async def retire(action: Any, *, connections: Any, **_: object) -> bool:
         if action.hf_job_id is not None:
@@ -310,9 +310,9 @@ def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loop, "plan", failing)
 
 
-# ------------------------------------------------------------------------------------------------------------ the plans
-# Each is built around the one moment at which its safeguard matters, with seconds to spare on both sides, so that no change of
-# the controller's pace moves it away.
+# -------------------------------------------------------------------------------------------------- the plans
+# Each is built around the one moment at which its safeguard matters, with seconds to spare on both sides, so
+# that no change of the controller's pace moves it away.
 def job(at: float, seconds: float = 20.0) -> JobPlan:
     return JobPlan(at=at, repository="acme/lib", labels=("hf-0",), seconds=seconds)
 
@@ -359,7 +359,8 @@ LEASE_LOST = replace(
     disturbances=(Disturbance(at=20.0, kind="handover", seconds=1.0, share=0.9),),
     calm_at=30.0,
 )
-"""A registration is under way from about 10 s on, and answered by nothing for 20 s, in which the lease changes hands."""
+"""A registration is under way from about 10 s on, and answered by nothing for 20 s, in which
+the lease changes hands."""
 
 SLOW_TO_CONNECT = replace(
     BURST,
@@ -424,10 +425,12 @@ UNLISTED = replace(
         f"error_before:/api/v3/repos/acme/lib/actions/runners?@{n}" for n in windows(150, 220)
     ).union({f"truncated:{CREATE}#2"}),
 )
-"""A later launch's answer is lost, the Hub's lists do not show it yet, and GitHub lists no runners for a minute."""
+"""A later launch's answer is lost, the Hub's lists do not show it yet, and GitHub lists no
+runners for a minute."""
 
 IN_DOUBT = replace(LAGGING, forced=frozenset({f"truncated:{CREATE}#1"}))
-"""A controller starts seconds after a launch whose answer was lost, and which the Hub's lists do not show yet."""
+"""A controller starts seconds after a launch whose answer was lost, and which the Hub's
+lists do not show yet."""
 
 BOTH_LAGGING = replace(
     BOOTING,
@@ -456,7 +459,8 @@ DELETED_AT_ONCE = replace(
     disturbances=(Disturbance(at=195.0, kind="recreate"),),
     calm_at=196.0,
 )
-"""A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not even show the runner yet."""
+"""A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not
+even show the runner yet."""
 
 BROKEN = replace(
     BURST,
@@ -504,7 +508,8 @@ GONE_AT_START = replace(
     github={"list_lag_seconds": 0.0, "record_goes_at_start": 1.0, **dict.fromkeys(LAGS, 50.0)},
     jobs=(job(180.0, seconds=100.0),),
 )
-"""A pool is deleted seconds after its warm runner has taken a job: its record is gone, and GitHub's list shows it idle."""
+"""A pool is deleted seconds after its warm runner has taken a job: its record is gone, and
+GitHub's list shows it idle."""
 
 GONE_AND_UNSEEN = replace(
     GONE_AT_START,
@@ -514,7 +519,8 @@ GONE_AND_UNSEEN = replace(
         f"error_before:/api/v3/repos/acme/lib/actions/runs?status=in_progress@{n}" for n in windows(180, 400)
     ),
 )
-"""The same, and GitHub's list shows at once that the record is gone; for minutes it does not tell which jobs run."""
+"""The same, and GitHub's list shows at once that the record is gone; for minutes it does
+not tell which jobs run."""
 
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (cancel_before_deregistering, {"busy"}, (JUST_BUSY,)),
