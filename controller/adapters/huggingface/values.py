@@ -177,7 +177,6 @@ def parse_flavor(entry: JSON) -> Flavor:
     accelerator = _object(entry, "accelerator")
     return Flavor(
         name=name,
-        pretty_name=text(entry.get("prettyName"), LONGEST_NAME),
         usd_per_minute=None if price is None or per_minute is None else price * per_minute,
         accelerator=text(accelerator.get("model"), LONGEST_WORD),
     )
