@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -123,7 +124,7 @@ class TestEvidence:
 class TestWhatIsAskedFor:
     P = pool()
 
-    def unseen(self, listed: Observation[HFJob] | None, **flight: object) -> bool:
+    def unseen(self, listed: Observation[HFJob] | None, **flight: Any) -> bool:
         flying = launching(self.P, **{"settled_at": NOW, "inherited": True, **flight})
         found = unseen_launches(flying, snapshot(hf_jobs=listed), [self.P])
         assert found in ({}, {name_of(self.P): self.P.hub})
@@ -191,7 +192,7 @@ class TestWhatTheHubSays:
 
 
 class TestThePlan:
-    def plan_with(self, told: PoolIntents, view: Snapshot | None = None, **changes: object) -> Plan:
+    def plan_with(self, told: PoolIntents, view: Snapshot | None = None, **changes: Any) -> Plan:
         p = pool(max_runners=2, **changes)
         return run_plan([p], view or snapshot(jobs=[job(1)]), intents={p.uid: told})
 

@@ -14,7 +14,8 @@ from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.values import Instant
 from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import Backoff
-from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase, Track
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     GitHubSource,
@@ -342,7 +343,7 @@ def test_a_pool_whose_room_cannot_be_told_ends_neither_the_pass_nor_its_neighbou
 
 def test_a_stray_that_cannot_be_planned_costs_no_pool_its_pass() -> None:
     gone = pool("gone")
-    odd = replace(hf_job(gone), created_at="soon")  # what no adapter lets through
+    odd = replace(hf_job(gone), created_at="soon")  # type: ignore[arg-type] # what no adapter lets through
     where = VICTIM.footprint.registrations
     view = Snapshot(
         registrations={where: seen([registration(gone)])},

@@ -14,7 +14,8 @@ from controller.api.status.values import Instant
 from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import POOL as WHOLE_POOL
 from controller.core.backoff import Backoff
-from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase, Track
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     HFJob,

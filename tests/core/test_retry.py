@@ -11,26 +11,13 @@ from controller.api.status.build import build_status
 from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.stored import interruptions, read_status
 from controller.api.status.values import Instant
+from controller.core.losses import ASK_A_PERSON, AWAITED, LOOK_AFTER, LOOK_AT_LEAST, NAMED_WITHIN, TOLD
 from controller.core.memory import Memory
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
 from controller.core.notices import Notice
 from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.retry import (
-    ASK_A_PERSON,
-    AWAITED,
-    LOOK_AFTER,
-    LOOK_AT_LEAST,
-    NAMED_WITHIN,
-    TOLD,
-    Answer,
-    JobRecord,
-    Rerun,
-    RerunResult,
-    RunRecord,
-    as_the_hub_says,
-    judge,
-)
+from controller.core.retry import Answer, JobRecord, Rerun, RerunResult, RunRecord, as_the_hub_says, judge
 from controller.core.view import PlanInput
 
 from .build import (

@@ -15,7 +15,8 @@ from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.values import MOST_MESSAGE, Instant
 from controller.core.actions import Launch, Result, Retire
 from controller.core.demand import can_launch
-from controller.core.lifecycle import Effect, Phase
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase
 from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
 from controller.core.stop_switch import (

@@ -1,4 +1,6 @@
-"""What the pages tell people to type exists: commands, flags, make targets, values, manifests, reasons, metrics."""
+"""What the pages tell people to type exists: commands, flags, make targets, values,
+manifests, reasons, metrics.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ CHART = ROOT / "charts" / PROGRAM
 
 
 def command_lines(block: Block) -> Iterator[str]:
-    """The commands of a block for the shell: prompts, comments and continuations are taken off, output is left out."""
+    """The commands of a block for the shell: prompts, comments and continuations are taken
+    off, output is left out.
+    """
     text = re.sub(r"\\\n\s*", " ", block.text)
     lines = text.splitlines()
     if block.language == "console":
@@ -40,7 +44,9 @@ def command_lines(block: Block) -> Iterator[str]:
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
-    """Calls of a program on a page, as words after its name: those that begin a line, or a piece of code in a sentence."""
+    """Calls of a program on a page, as words after its name: those that begin a line, or a
+    piece of code in a sentence.
+    """
     lines = [line for block in blocks(page) if block.language in SHELL for line in command_lines(block)]
     for line in [*lines, *inline(page)]:
         if not re.match(rf"(\S*/)?{re.escape(program)}( |$)", line):

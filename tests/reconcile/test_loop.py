@@ -11,6 +11,7 @@ import pytest
 
 from controller.api.status.model import RunnerPoolStatus
 from controller.core.actions import Launch
+from controller.core.causes import Check
 from controller.core.conditions import ConditionType
 from controller.core.evidence import LIST_LAG
 from controller.core.hosts import DEFAULT_HOSTS
@@ -29,8 +30,8 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
+from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
-from controller.core.suspicion import Check, Wanted
 from controller.observe.pools import PoolRegistry
 from controller.reconcile.loop import Reconciler
 from controller.reconcile.publish import Publisher

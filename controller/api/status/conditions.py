@@ -17,11 +17,11 @@ from controller.core.conditions import ConditionType
 from controller.core.contradictions import contradictions
 from controller.core.credentials import ends_soon, say_end
 from controller.core.lifecycle import Phase
+from controller.core.losses import summary
 from controller.core.model import Disposition, Failure, Pool
 from controller.core.overlap import Overlap
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport
-from controller.core.retry import summary
 from controller.core.text import counted, text
 
 PATIENCE: Final = 90.0

@@ -16,12 +16,13 @@ from controller.api.status.values import (
     dollars,
     link,
 )
-from controller.core import backoff, lifecycle
+from controller.core import backoff
+from controller.core import runners as core
 from controller.core.report import PoolReport
 from controller.core.text import text
 
 
-def runners(known: Sequence[lifecycle.Runner], start: Instant) -> list[Runner]:
+def runners(known: Sequence[core.Runner], start: Instant) -> list[Runner]:
     """Return the newest runners, the newest first.
 
     Args:
@@ -32,7 +33,7 @@ def runners(known: Sequence[lifecycle.Runner], start: Instant) -> list[Runner]:
     return [_runner(runner, start) for runner in newest]
 
 
-def _runner(runner: lifecycle.Runner, start: Instant) -> Runner:
+def _runner(runner: core.Runner, start: Instant) -> Runner:
     hf_job, workflow_job = runner.hf_job, runner.workflow_job
     return Runner(
         name=text(runner.name, MOST_RUNNER),

@@ -26,7 +26,7 @@ from controller.api.status.values import (
 )
 from controller.core import model, suspicion
 from controller.core.intents import MOST_INTENTS, Intent, Term, Written
-from controller.core.retry import Losses
+from controller.core.losses import Losses
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 from controller.core.text import text
 

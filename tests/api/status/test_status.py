@@ -23,6 +23,7 @@ from controller.core.drained import ends_by
 from controller.core.explain import Waiting
 from controller.core.intents import Intent, Term, Written
 from controller.core.lifecycle import Phase
+from controller.core.losses import Losses, Watched
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Failure,
@@ -37,7 +38,6 @@ from controller.core.model import (
     TokenEnd,
 )
 from controller.core.reasons import Reason
-from controller.core.retry import Losses, Watched
 from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text
 from tests.core.build import (
