@@ -85,7 +85,7 @@ def test_a_status_of_a_pool_that_is_well_has_these_parts_and_no_others() -> None
 def test_runners_are_counted_by_phase() -> None:
     numbers = dict(zip(Phase, (1, 2, 3, 4, 5, 6, 7, 8), strict=True))
     runners = [runner(f"{phase}-{n}", phase) for phase, count in numbers.items() for n in range(count)]
-    runners[0] = runners[0]._replace(hf_job=None)
+    runners[-1] = runners[-1]._replace(hf_job=None)
     live = sum(one.live for one in runners)
     assert 0 < live < len(runners)
     demand = asked(queued=[job(1)], group_only=[job(2)] * 2, unmatched=[job(3)] * 3)
