@@ -29,11 +29,12 @@ from controller.api.status.values import (
 from controller.core.backoff import POOL, Backoff
 from controller.core.conditions import ConditionType
 from controller.core.explain import Waiting
-from controller.core.lifecycle import Phase, Runner, Track
+from controller.core.lifecycle import Phase, Track
 from controller.core.model import Failure, Interruption, RerunState, SuspicionLevel
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport
 from controller.core.retry import Losses, Watched
+from controller.core.runners import Runner
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS, Suspicion, Suspicions
 from tests.api.status.healthy import asked, built, healthy, remembering, report
 from tests.core.build import NOW, SERVER, elsewhere, hf_job, job, launched, pool, run_plan, running, snapshot
