@@ -30,10 +30,10 @@ from controller.core.backoff import POOL, Backoff
 from controller.core.conditions import ConditionType
 from controller.core.explain import Waiting
 from controller.core.lifecycle import Phase, Track
+from controller.core.losses import Losses, Watched
 from controller.core.model import Failure, Interruption, RerunState, SuspicionLevel
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport
-from controller.core.retry import Losses, Watched
 from controller.core.runners import Runner
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS, Suspicion, Suspicions
 from tests.api.status.healthy import asked, built, healthy, remembering, report
