@@ -11,8 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube.client import KIND, Client, KubernetesError, path_of, pools_path
-from controller.core.model import Disposition, Failure
+from controller.adapters.kube.client import KIND, Client, path_of, pools_path
+from controller.adapters.kube.errors import ConflictError, KubernetesError, NotFoundError
+from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import Clock
 
@@ -95,20 +96,14 @@ async def _refuse_others(client: Client, namespace: str, metadata: dict[str, Any
     name, release = metadata["name"], metadata["labels"][RELEASE]
     try:
         known = (await client.request_json("GET", pools_path(namespace, name)))["metadata"]
-    except KubernetesError as error:
-        if error.status != 404:
-            raise
+    except NotFoundError:
         return
     what = f"{KIND} {namespace}/{name}"
     if known.get("deletionTimestamp"):
         # Applied now, it would be gone with the old one.
         why = f"{what} is being deleted, and its runners have not all ended yet. Try again when they have"
-        raise _refusal(why, Reason.KubernetesConflict, Disposition.RETRY)
+        raise ConflictError(why)
     if known.get("labels", {}).get(RELEASE) != release:
         hand_over = f"kubectl label runnerpool -n {namespace} {name} --overwrite {RELEASE}={release}"
         why = f"{what} is there already, and not of release {release}. Give the pool another name, or hand it over: {hand_over}"
-        raise _refusal(why, Reason.KubernetesConflict, Disposition.PERSON)
-
-
-def _refusal(message: str, reason: Reason, disposition: Disposition) -> KubernetesError:
-    return KubernetesError(Failure(reason=reason, message=message, disposition=disposition))
+        raise ConflictError(why, disposition=Disposition.PERSON)

@@ -7,18 +7,12 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controller.adapters.kube.client import (
-    GROUP,
-    JSON,
-    KIND,
-    VERSION,
-    Client,
-    KubernetesError,
-    path_of,
-)
+from controller.adapters.kube.client import GROUP, JSON, KIND, VERSION, Client, path_of
+from controller.adapters.kube.errors import ConflictError, KubernetesError, NotFoundError
 from controller.core.model import Disposition
 from controller.ports import Clock
 
@@ -183,11 +177,8 @@ class KubernetesEvents:
             if series.count > 1
             else {}
         )
-        try:
+        with suppress(ConflictError):  # it is there: the answer to an earlier try was lost
             await self._client.request_json("POST", series.path, body={**series.body, **repeats})
-        except KubernetesError as error:
-            if error.status != 409:  # it is there: the answer to an earlier try was lost
-                raise
         series.sent = True
 
     async def _count_up(self, series: _Series) -> bool:
@@ -198,9 +189,7 @@ class KubernetesEvents:
                 body={"series": {"count": series.count, "lastObservedTime": series.last_at}},
                 content_type="application/merge-patch+json",
             )
-        except KubernetesError as error:
-            if error.status != 404:
-                raise
+        except NotFoundError:
             return False
         return True
 

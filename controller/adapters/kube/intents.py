@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from controller.adapters.kube.client import JSON, KubernetesError, pools_path
+from controller.adapters.kube.client import JSON, pools_path
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.api.convert import write_down, written
 from controller.core.intents import Written
 from controller.core.model import PoolKey
@@ -72,10 +73,8 @@ class KubernetesIntents:
         """Return a pool's intents as they are now."""
         try:
             return self.note(await self._client.request_json("GET", pools_path(key.namespace, key.name)))
-        except KubernetesError as error:
-            if error.status == 404:
-                return None
-            raise
+        except NotFoundError:
+            return None
 
     async def replace(self, key: PoolKey, known: StoredIntents, written: Written) -> StoredIntents:
         """Write a pool's intents, unless it is not of the known version any more."""
@@ -88,8 +87,6 @@ class KubernetesIntents:
                 body={"metadata": {"resourceVersion": known.version}, "status": write_down(written)},
                 content_type="application/merge-patch+json",
             )
-        except KubernetesError as error:
-            if error.status in (404, 409):
-                raise IntentsMoved from error
-            raise
+        except (NotFoundError, ConflictError) as error:
+            raise IntentsMoved from error
         return self.note(answer)

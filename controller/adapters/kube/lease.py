@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.adapters.kube.client import Client, path_of
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.ports import Clock
 
 API_VERSION = "coordination.k8s.io/v1"
@@ -63,10 +64,8 @@ class KubernetesLeases:
         """
         try:
             return _lease(await self._client.request_json("GET", self._one))
-        except KubernetesError as error:
-            if error.status == 404:
-                return None
-            raise
+        except NotFoundError:
+            return None
 
     async def write(self, known: Lease | None, *, holder: str, seconds: float) -> Lease:
         """Write the holder, and that it is alive, on top of what is known. Not idempotent: the second of two conflicts.
@@ -98,10 +97,12 @@ class KubernetesLeases:
             return _lease(
                 await self._client.request_json("PUT", self._one, body={**known.body, "spec": spec})
             )
-        except KubernetesError as error:
-            if error.status == 409 or (error.status == 404 and known is not None):
-                raise LeaseConflict("somebody else changed it") from error
-            raise
+        except ConflictError as error:
+            raise LeaseConflict("somebody else changed it") from error
+        except NotFoundError as error:
+            if known is None:
+                raise
+            raise LeaseConflict("somebody else changed it") from error
 
 
 def _lease(body: Mapping[str, Any]) -> Lease:

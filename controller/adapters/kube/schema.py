@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.adapters.kube.client import GROUP, KIND, VERSION, Client, KubernetesError, path_of
+from controller.adapters.kube.client import GROUP, KIND, VERSION, Client, path_of
+from controller.adapters.kube.errors import NotFoundError
 
 
 async def served_schema(client: Client) -> Mapping[str, Any] | None:
@@ -18,10 +19,8 @@ async def served_schema(client: Client) -> Mapping[str, Any] | None:
     """
     try:
         document = await client.request_json("GET", path_of("openapi", "v3", "apis", GROUP, VERSION))
-    except KubernetesError as error:
-        if error.status == 404:
-            return None
-        raise
+    except NotFoundError:
+        return None
     wanted = {"group": GROUP, "version": VERSION, "kind": KIND}
     schemas: Mapping[str, Mapping[str, Any]] = (document.get("components") or {}).get("schemas") or {}
     return next(

@@ -6,7 +6,8 @@ import binascii
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.adapters.kube.client import Client, path_of
+from controller.adapters.kube.errors import ForbiddenError, NotFoundError
 from controller.adapters.kube.rights import SecretAccess
 from controller.core.model import Disposition, Failure, SecretRef
 from controller.core.reasons import Reason
@@ -55,24 +56,24 @@ class KubernetesSecrets:
             found = await self._client.request_json(
                 "GET", path_of("api", "v1", "namespaces", ref.namespace, "secrets", ref.name)
             )
-        except KubernetesError as error:
-            if error.status == 403 and self._access is not None:
-                raise UpstreamError(
-                    Failure(
-                        reason=Reason.SecretForbidden,
-                        message=self._access.refused(ref, error.words),
-                        disposition=Disposition.PERSON,
-                        request_id=error.failure.request_id,
-                    )
-                ) from None
-            if error.status != 404:
+        except ForbiddenError as error:
+            if self._access is None:
                 raise
+            raise UpstreamError(
+                Failure(
+                    reason=Reason.SecretForbidden,
+                    message=self._access.refused(ref, error.words),
+                    disposition=Disposition.PERSON,
+                    request_id=error.request_id,
+                )
+            ) from None
+        except NotFoundError as error:
             raise UpstreamError(
                 Failure(
                     reason=Reason.SecretMissing,
                     message=f"There is no Secret {ref.name} in namespace {ref.namespace}; create it there.",
                     disposition=Disposition.PERSON,
-                    request_id=error.failure.request_id,
+                    request_id=error.request_id,
                 )
             ) from None
         return Secret(

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from controller.adapters.kube.client import (
-    FIELD_MANAGER,
-    GROUP,
-    JSON,
-    KIND,
-    VERSION,
-    Client,
-    KubernetesError,
-    pools_path,
-)
+from controller.adapters.kube.client import FIELD_MANAGER, GROUP, JSON, KIND, VERSION, Client, pools_path
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.ports import Leadership
 
 TRIES = 3
@@ -71,10 +63,10 @@ class KubernetesStatus:
                     },
                     content_type="application/apply-patch+yaml",
                 )
-            except KubernetesError as error:
-                if error.status == 404:
-                    return
-                if error.status != 409 or attempt == TRIES:
+            except NotFoundError:
+                return
+            except ConflictError:
+                if attempt == TRIES:
                     raise
             else:
                 if len(self._versions) >= MOST_VERSIONS:
@@ -87,9 +79,7 @@ class KubernetesStatus:
         """Return the object's newest version, or None when there is no object of this uid."""
         try:
             found = await self._client.request_json("GET", pools_path(namespace, name))
-        except KubernetesError as error:
-            if error.status == 404:
-                return None
-            raise
+        except NotFoundError:
+            return None
         metadata = found["metadata"]
         return str(metadata["resourceVersion"]) if metadata["uid"] == uid else None

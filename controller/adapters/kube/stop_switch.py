@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube.client import JSON, Client, KubernetesError, path_of
+from controller.adapters.kube.client import JSON, Client, path_of
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.core.stop_switch import Stop, account_of, key_of, read_stops
 
 DEFAULT_SWITCH = "hf-runner-controller-pause"
@@ -89,10 +90,8 @@ class KubernetesStopSwitch:
     async def _get(self, name: str) -> Mapping[str, Any]:
         try:
             found: Mapping[str, Any] = await self._client.request_json("GET", self._switch.path(name))
-        except KubernetesError as error:
-            if error.status == 404:
-                return {}
-            raise
+        except NotFoundError:
+            return {}
         return found
 
     async def put(self, account: str, why: str) -> None:
@@ -104,9 +103,7 @@ class KubernetesStopSwitch:
         data: JSON = {"data": {key_of(account): why}}
         try:
             await self._merge(data)
-        except KubernetesError as error:
-            if error.status != 404:
-                raise
+        except NotFoundError:
             body = {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
@@ -119,9 +116,7 @@ class KubernetesStopSwitch:
                     path_of("api", "v1", "namespaces", self._switch.namespace, "configmaps"),
                     body=body,
                 )
-            except KubernetesError as raced:
-                if raced.status != 409:  # somebody made it meanwhile: then it can be patched
-                    raise
+            except ConflictError:  # somebody made it meanwhile: then it can be patched
                 await self._merge(data)
 
     async def take_back(self, account: str) -> None:
