@@ -85,17 +85,19 @@ def logs_command(
     kubeconfig: str | None,
     context: str | None,
 ) -> None:
-    """Print the log of one RUNNER, also of one that has ended, or of all live runners of a POOL, with their names before each line.
+    """Print the log of one RUNNER, also of one that has ended, or of all live runners of a POOL, with
+    their names before each line.
 
-    A log has the bootstrap, the runner, and what the runner prints of its job; the steps' own output is on the workflow job's
-    page at GitHub. The kubeconfig's user needs get (for a RUNNER: list) on runnerpools, and get on the Secret with the Hub's token.
+    A log has the bootstrap, the runner, and what the runner prints of its job; the steps' own output is on
+    the workflow job's page at GitHub. The kubeconfig's user needs get (for a RUNNER: list) on runnerpools,
+    and get on the Secret with the Hub's token.
 
-    A runner prints what its job and image like, and a terminal obeys it: control characters and escape sequences are left out,
-    on a terminal but for colors, and a line that is written over becomes several. --raw leaves them in; do not use it on the
-    terminal of a machine that matters.
+    A runner prints what its job and image like, and a terminal obeys it: control characters and escape
+    sequences are left out, on a terminal but for colors, and a line that is written over becomes several.
+    --raw leaves them in; do not use it on the terminal of a machine that matters.
 
-    Broken streams are taken up again where they broke. Exit codes: 0 the log was printed, 1 it cannot be read, 2 wrong arguments,
-    130 Ctrl-C.
+    Broken streams are taken up again where they broke. Exit codes: 0 the log was printed, 1 it cannot be
+    read, 2 wrong arguments, 130 Ctrl-C.
     """
     if hf_job is not None and origin(name) is not None:
         raise click.UsageError("--hf-job goes with a POOL, whose token reads it")
@@ -182,7 +184,9 @@ class _Reader:
         await self.one(found[0].id)
 
     async def pool(self, pool: Pool) -> None:
-        """Print the logs of all runners of a pool that are alive, and with ``--follow`` of those that come."""
+        """Print the logs of all runners of a pool that are alive, and with ``--follow`` of
+        those that come.
+        """
         reading: dict[str, asyncio.Task[None]] = {}
         try:
             while True:

@@ -23,6 +23,7 @@ from yaml import YAMLError
 from controller import __version__
 from controller.adapters.kube.errors import NoConfigurationError, no_answer, refusal
 from controller.adapters.proxies import Proxies
+from controller.core.resource import GROUP, PLURAL, VERSION
 
 JSON = Any
 _Reload = Callable[[Configuration], Awaitable[None]]
@@ -30,7 +31,6 @@ _Reload = Callable[[Configuration], Awaitable[None]]
 TIMEOUT = aiohttp.ClientTimeout(total=15.0, sock_connect=5.0)
 """Seconds for one call; the package's own default is 300."""
 
-GROUP, VERSION, PLURAL, KIND = "hfrunners.dev", "v1alpha1", "runnerpools", "RunnerPool"
 FIELD_MANAGER = "hf-runner-controller"
 
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"

@@ -11,10 +11,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube.client import KIND, Client, path_of, pools_path
+from controller.adapters.kube.client import Client, path_of, pools_path
 from controller.adapters.kube.errors import ConflictError, KubernetesError, NotFoundError
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
+from controller.core.resource import KIND
 from controller.ports import Clock
 
 KEY = "runnerpool.json"

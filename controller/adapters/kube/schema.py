@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.adapters.kube.client import GROUP, KIND, VERSION, Client, path_of
+from controller.adapters.kube.client import Client, path_of
 from controller.adapters.kube.errors import NotFoundError
+from controller.core.resource import GROUP, KIND, VERSION
 
 
 async def served_schema(client: Client) -> Mapping[str, Any] | None:

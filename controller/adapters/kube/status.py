@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from controller.adapters.kube.client import FIELD_MANAGER, GROUP, JSON, KIND, VERSION, Client, pools_path
+from controller.adapters.kube.client import FIELD_MANAGER, JSON, Client, pools_path
 from controller.adapters.kube.errors import ConflictError, NotFoundError
+from controller.core.resource import API_VERSION, KIND
 from controller.ports import Leadership
 
 TRIES = 3
@@ -56,7 +57,7 @@ class KubernetesStatus:
                     pools_path(namespace, name, "status"),
                     query=[("fieldManager", FIELD_MANAGER), ("force", "true")],
                     body={
-                        "apiVersion": f"{GROUP}/{VERSION}",
+                        "apiVersion": API_VERSION,
                         "kind": KIND,
                         "metadata": {"namespace": namespace, "name": name, "resourceVersion": version},
                         "status": dict(status),

@@ -126,12 +126,12 @@ def check_flavors(subject: Subject, offered: Iterable[Flavor], found: Findings) 
         found.add(Severity.WARNING, Reason.Price, str(subject), message)
     if not per_hour:
         return
-    dearest = max(per_hour.values())
+    highest = max(per_hour.values())
     listed = ", ".join(f"{name} ${usd:.2f}/h" for name, usd in per_hour.items())
-    idle = _warm(pool, dearest) if pool.min_idle else ""
+    idle = _warm(pool, highest) if pool.min_idle else ""
     message = (
-        f"{listed}. {pool.max_runners} runners at once cost up to ${pool.max_runners * dearest:.2f} an hour, and one runner "
-        f"at most ${dearest * pool.deadlines.lifetime / 3_600:.2f} in its lifetime.{idle}"
+        f"{listed}. {pool.max_runners} runners at once cost up to ${pool.max_runners * highest:.2f} an hour, and one runner "
+        f"at most ${highest * pool.deadlines.lifetime / 3_600:.2f} in its lifetime.{idle}"
     )
     found.add(Severity.NOTE, Reason.Price, str(subject), message)
 

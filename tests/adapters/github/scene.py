@@ -20,7 +20,7 @@ from hf_runner_simulators.clock import EPOCH, LoopClock
 from hf_runner_simulators.doors import SimTransport
 from hf_runner_simulators.exchange import Exchange
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.knobs import Knobs
 from hf_runner_simulators.github.world import GitHubWorld
 
@@ -60,14 +60,14 @@ class Scene:
         self.clock = LoopClock(time=time)
         self.ours = LoopClock(time=time, epoch=EPOCH + skew)
         self.world = GitHubWorld(clock=self.clock, knobs=Knobs(**knobs))
-        self.app = self.world.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+        self.app = self.world.accounts.add_app(public_key=public_key_of(private_key()))
         self.world.accounts.add_repository("acme/lib")
         self.installation = self.world.accounts.install(self.app.id, "acme")
         self.exchange = Exchange(GitHubSite(self.world), clock=self.clock, latency=lambda _: (0.03, 0.03))
         self.answers: list[Answer] = []
 
     def app_secret(self, **more: str) -> dict[str, str]:
-        return {"appId": str(self.app.id), "privateKey": TEST_PRIVATE_KEY, **more}
+        return {"appId": str(self.app.id), "privateKey": private_key(), **more}
 
     def connect(self, secret: Mapping[str, str] | None = None, **options: Any) -> GitHubConnection:
         """Open a connection, as the App unless a Secret is given."""

@@ -176,7 +176,7 @@ async def test_a_personal_account_is_named_as_the_reason_why_it_has_no_runners()
 async def test_who_a_group_admits_is_told_for_a_repository() -> None:
     scene = Scene()
     scene.world.accounts.add_repository("acme/open", private=False)
-    everyone = {"visibility": "selected", "selected": ["acme/lib"]}
+    everyone: dict[str, Any] = {"visibility": "selected", "selected": ["acme/lib"]}
     scene.world.accounts.add_group(SimulatedScope("org", "acme"), "gpu", **everyone)
     github = scene.connect()
     assert await github.admission(ACME, "gpu", "acme/lib") == Admission(group="gpu")

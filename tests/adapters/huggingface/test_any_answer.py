@@ -330,7 +330,7 @@ def test_every_list_of_hardware_and_jobs_is_read_entry_by_entry(payload: Any) ->
 
 def with_odd_values(good: dict[str, Any]) -> list[Any]:
     """Return copies of an object, each with one odd value in one place, nested ones included."""
-    odd = [*NUMBERS, *TEXTS, None, [], {}, [None], {"": None}, [[]]]
+    odd: list[Any] = [*NUMBERS, *TEXTS, None, [], {}, [None], {"": None}, [[]]]
     copies = []
     for key, inner in good.items():
         copies += [{**good, key: value} for value in odd]

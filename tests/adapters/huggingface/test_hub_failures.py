@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
-from huggingface_hub.utils import hf_raise_for_status
+from huggingface_hub.utils._http import hf_raise_for_status
 
 from controller.adapters.credential import Fixed
 from controller.adapters.huggingface import errors
