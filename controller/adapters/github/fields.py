@@ -40,7 +40,7 @@ class FieldError(ValueError):
 
 
 class Row:
-    """One JSON object of GitHub's.
+    """One JSON object of GitHub's. It has a method for each kind of field, and no other, however many kinds there are.
 
     Raises:
         FieldError: It is none; and so does each method whose field is missing or odd.

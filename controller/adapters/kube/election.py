@@ -91,6 +91,9 @@ async def _unknown() -> bool:
 class Election:
     """One candidacy: :meth:`acquire`, then :meth:`keep` until it raises or is cancelled, then :meth:`release`.
 
+    More than fifteen methods: following, leading and releasing share one state of the Lease, and the inequality above is about
+    what one of them may believe that another has seen.
+
     Implements :class:`controller.ports.Leadership`. An instance leads at most once: who lost starts again as a new process,
     with nothing of its old term in memory.
 
