@@ -1,7 +1,8 @@
 """kubernetes.aio's client with a deadline on every call, fresh credentials, and errors as failures.
 
-Requests are made by path instead of through ``DynamicClient``: it costs no memory beyond the package (both come to 55 MB),
-but discovers the whole API at start, fails without the CRD, and keeps what it found in a file of a guessable name in /tmp.
+Requests are made by path instead of through ``DynamicClient``: it costs no memory beyond the package (both
+come to 55 MB), but discovers the whole API at start, fails without the CRD, and keeps what it found in a file
+of a guessable name in /tmp.
 """
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ class Client(ApiClient):
             content_type: Of the body.
 
         Raises:
-            KubernetesError: ``KubernetesForbidden``, ``KubernetesNotFound``, ``KubernetesConflict``, ``KubernetesRejected`` or
-                ``KubernetesUnavailable``.
+            KubernetesError: ``KubernetesForbidden``, ``KubernetesNotFound``, ``KubernetesConflict``,
+                ``KubernetesRejected`` or ``KubernetesUnavailable``.
         """
         call = f"{method} {path}"
         status, headers, raw = await self._send(method, path, query, body, content_type)
@@ -149,7 +150,9 @@ class Client(ApiClient):
         return response.status, {k.lower(): v for k, v in response.headers.items()}, raw
 
     async def identity(self) -> Identity:
-        """Return where the API server is and who we are, with credentials read again: for kopf's own client."""
+        """Return where the API server is and who we are, with credentials read again: for kopf's own
+        client.
+        """
         await self._fresh_credentials()
         configuration = self.configuration
         authorization = (
@@ -177,9 +180,9 @@ class Client(ApiClient):
 async def connect(*, kubeconfig: str | None = None, context: str | None = None) -> Client:
     """Return a client for the cluster that kubectl would take, or the one that this pod runs in.
 
-    An explicit path or context wins, then ``$KUBECONFIG``, then the pod's ServiceAccount, then ``~/.kube/config``. The
-    ServiceAccount's token is read again each minute, that of a kubeconfig (token, exec plugin) when it is refused. A changed
-    client certificate or authority needs a restart.
+    An explicit path or context wins, then ``$KUBECONFIG``, then the pod's ServiceAccount, then
+    ``~/.kube/config``. The ServiceAccount's token is read again each minute, that of a kubeconfig (token,
+    exec plugin) when it is refused. A changed client certificate or authority needs a restart.
 
     Raises:
         KubernetesError: No usable configuration was found.
@@ -201,7 +204,8 @@ async def connect(*, kubeconfig: str | None = None, context: str | None = None) 
         raise NoConfigurationError(
             f"No usable Kubernetes configuration: {error}. Pass --kubeconfig, or run in a pod with a ServiceAccount."
         ) from error
-    # What a kubeconfig says goes first. Otherwise the rule is the one of all our clients, and not the library's.
+    # What a kubeconfig says goes first. Otherwise the rule is the one of all our clients, and not the
+    # library's.
     configuration.proxy = configuration.proxy or Proxies().of(configuration.host)
     configuration.client_session_kwargs = {"trust_env": False}
     return Client(configuration=configuration, reload=reload)

@@ -1,7 +1,9 @@
-"""RunnerPools that are declared in ConfigMaps: how the chart's ``pools`` become objects of a type that the chart itself installs.
+"""RunnerPools that are declared in ConfigMaps: how the chart's ``pools`` become objects of a type that the
+chart itself installs.
 
-Helm cannot have a type and objects of it in one first installation. So the release has a ConfigMap per pool, and this applies
-what is in it, owned by the ConfigMap: what Helm deletes with an upgrade or an uninstallation, Kubernetes deletes as a RunnerPool.
+Helm cannot have a type and objects of it in one first installation. So the release has a ConfigMap per pool,
+and this applies what is in it, owned by the ConfigMap: what Helm deletes with an upgrade or an
+uninstallation, Kubernetes deletes as a RunnerPool.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ async def apply_declared(client: Client, declared: Declaration, *, clock: Clock,
     """Apply one RunnerPool, and return its name as NAMESPACE/NAME. Idempotent.
 
     Args:
-        client: Needs ``get`` on the ConfigMap, and ``get``, ``create`` and ``patch`` on ``runnerpools`` of its namespace.
+        client: Needs ``get`` on the ConfigMap, and ``get``, ``create`` and ``patch`` on ``runnerpools`` of
+            its namespace.
         declared: Where it is declared.
         clock: Time.
         seconds: For how long it is tried.

@@ -1,11 +1,13 @@
 """Keeps a pool's intents in its status: a merge patch that touches them and their term and nothing else.
 
 Two writers share a status, each with a field manager of its own. The whole status is applied server-side
-(:mod:`.status`): what that manager no longer says disappears, so it must never have said anything of the intents. They are
-merged in here, under :data:`FIELD_MANAGER`, and stay through whatever the other one applies.
+(:mod:`.status`): what that manager no longer says disappears, so it must never have said anything of the
+intents. They are merged in here, under :data:`FIELD_MANAGER`, and stay through whatever the other one
+applies.
 
-Each write names the ``resourceVersion`` on which it rests, so the API server refuses it (409) when anybody has changed anything
-in the object meanwhile. What may be written again then is for :mod:`controller.execute.intent_writer` to say.
+Each write names the ``resourceVersion`` on which it rests, so the API server refuses it (409) when anybody
+has changed anything in the object meanwhile. What may be written again then is for
+:mod:`controller.execute.intent_writer` to say.
 """
 
 from __future__ import annotations

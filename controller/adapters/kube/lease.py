@@ -1,4 +1,6 @@
-"""One Lease object: the record that replicas elect their leader with. Who may act is decided in :mod:`.election`."""
+"""One Lease object: the record that replicas elect their leader with. Who may act is decided in
+:mod:`.election`.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,8 @@ class KubernetesLeases:
     """One Lease over the API: :class:`controller.adapters.kube.election.Leases`.
 
     Args:
-        client: Needs ``get``, ``create`` and ``update`` on ``leases`` of the namespace. One of its own: a renewal must not wait
-            behind a hundred statuses.
+        client: Needs ``get``, ``create`` and ``update`` on ``leases`` of the namespace. One of its own: a
+            renewal must not wait behind a hundred statuses.
         namespace: Where it is.
         name: Shared by the replicas of one controller, and by nobody else.
         clock: Time, for what people read in it; nobody's decision rests on that.
@@ -68,7 +70,8 @@ class KubernetesLeases:
             return None
 
     async def write(self, known: Lease | None, *, holder: str, seconds: float) -> Lease:
-        """Write the holder, and that it is alive, on top of what is known. Not idempotent: the second of two conflicts.
+        """Write the holder, and that it is alive, on top of what is known. Not idempotent: the second of two
+        conflicts.
 
         Args:
             known: The newest known state; None makes the object.

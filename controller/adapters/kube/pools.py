@@ -20,13 +20,15 @@ async def list_pools(client: Client, *, namespace: str | None = None, chunk: int
         chunk: Objects per request.
 
     Raises:
-        KubernetesError: The list could not be read to its end; ``KubernetesNotFound`` when there is no such CRD.
+        KubernetesError: The list could not be read to its end; ``KubernetesNotFound`` when there is no such
+            CRD.
     """
     for restart in range(RESTARTS + 1):
         try:
             return await _list(client, namespace, chunk)
         except ExpiredError:
-            # The server forgot the moment of the first chunk: half a list of then and half of now would be neither.
+            # The server forgot the moment of the first chunk: half a list of then and half of now would be
+            # neither.
             if restart == RESTARTS:
                 raise
     raise AssertionError("unreachable")

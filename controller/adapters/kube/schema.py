@@ -1,4 +1,6 @@
-"""The schema by which the API server stores RunnerPools: what the installed CRD has no field for would be lost silently."""
+"""The schema by which the API server stores RunnerPools: what the installed CRD has no field for would be
+lost silently.
+"""
 
 from __future__ import annotations
 

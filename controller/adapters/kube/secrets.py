@@ -34,11 +34,13 @@ class SecretData(Mapping[str, str]):
 
 
 class KubernetesSecrets:
-    """Secrets over the API: :class:`controller.ports.Secrets`. Nothing is cached, so a rotation shows at the next read.
+    """Secrets over the API: :class:`controller.ports.Secrets`. Nothing is cached, so a rotation shows at the
+    next read.
 
     Args:
         client: Needs ``get`` on the Secrets that are read, and no more.
-        access: How somebody grants that to the controller where it is missing; None for anybody else who reads.
+        access: How somebody grants that to the controller where it is missing; None for anybody else who
+            reads.
     """
 
     def __init__(self, *, client: Client, access: SecretAccess | None = None) -> None:
@@ -46,11 +48,12 @@ class KubernetesSecrets:
         self._access = access
 
     async def read(self, ref: SecretRef) -> Secret:
-        """Return a Secret as it is now. A value that is not UTF-8 text is left out: it can be no token, key or variable.
+        """Return a Secret as it is now. A value that is not UTF-8 text is left out: it can be no token, key
+        or variable.
 
         Raises:
-            UpstreamError: ``SecretMissing``, ``SecretForbidden`` (403, to the controller), ``KubernetesForbidden`` or
-                ``KubernetesUnavailable``.
+            UpstreamError: ``SecretMissing``, ``SecretForbidden`` (403, to the controller),
+                ``KubernetesForbidden`` or ``KubernetesUnavailable``.
         """
         try:
             found = await self._client.request_json(

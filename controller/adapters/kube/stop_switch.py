@@ -1,8 +1,9 @@
-"""The stop switch: two ConfigMaps in the controller's own namespace, read by the controller and written by people.
+"""The stop switch: two ConfigMaps in the controller's own namespace, read by the controller and written by
+people.
 
-``NAME`` is what ``hf-runner-controller pause`` and ``resume`` write, or anybody with kubectl; no chart touches it, so it outlives
-upgrades, rollbacks and the release itself. ``NAME-values`` is the chart's, made from its value ``paused``. What either stops is
-stopped. One that does not exist stops nothing.
+``NAME`` is what ``hf-runner-controller pause`` and ``resume`` write, or anybody with kubectl; no chart
+touches it, so it outlives upgrades, rollbacks and the release itself. ``NAME-values`` is the chart's, made
+from its value ``paused``. What either stops is stopped. One that does not exist stops nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class KubernetesStopSwitch:
     """A stop switch over the API: :class:`controller.ports.StopSwitches`.
 
     Args:
-        client: Needs ``get`` on the two ConfigMaps; to write, ``patch`` on the people's, and ``create`` where it does not exist.
+        client: Needs ``get`` on the two ConfigMaps; to write, ``patch`` on the people's, and ``create`` where
+            it does not exist.
         switch: Which one.
     """
 
@@ -120,7 +122,8 @@ class KubernetesStopSwitch:
                 await self._merge(data)
 
     async def take_back(self, account: str) -> None:
-        """End the stop of an account, or that of all where it is empty, and then those by mistyped keys too. Idempotent.
+        """End the stop of an account, or that of all where it is empty, and then those by mistyped keys too.
+        Idempotent.
 
         Raises:
             KubernetesError: It could not be written.
