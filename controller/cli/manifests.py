@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from controller.api.address import github_target
-from controller.api.runnerpool import API_VERSION, KIND
 from controller.core.model import ScopeKind
 from controller.core.naming import label_value
+from controller.core.resource import API_VERSION, KIND
 
 APP_SECRET, TOKEN_SECRET, HF_SECRET = "github-app", "github-token", "hf-token"
 JOBS_ACTIONS = "jobs-actions"

@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 
+from controller.core.conditions import ConditionType
 from controller.core.describe import describe
 from controller.core.facts import OTHER, Fact, Measure
 from controller.core.model import GitHubSource, HubAccount, PoolKey
@@ -132,9 +133,9 @@ class Metrics:
             else:
                 self.failed_pool(pool, "measure")
 
-    def judged(self, statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]]) -> None:
-        """Take over the statuses, by pool uid, whose conditions are shown."""
-        self._newest.statuses = statuses
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
+        """Take over the conditions that are shown; those of which nothing is known are not among them."""
+        self._newest.conditions = conditions
 
     def intended(self, pool: PoolKey, seconds: float) -> None:
         """Record that launches of a pool were written down, ``seconds`` after they had been decided on."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
+from controller.core.causes import Check
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -23,8 +24,8 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
+from controller.core.passed_over import Wanted
 from controller.core.reasons import Reason
-from controller.core.suspicion import Check, Wanted
 from controller.observe.flavors import FlavorObserver
 from controller.observe.hub import INTERVAL, HubObserver
 from controller.observe.looks import LookObserver

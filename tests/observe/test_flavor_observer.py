@@ -20,7 +20,7 @@ CPU, T4 = Flavor(name="cpu-basic", usd_per_minute=0.000167), Flavor(name="t4-sma
 class Source:
     def __init__(self, clock: LoopClock) -> None:
         self.clock = clock
-        self.items = (CPU, T4)
+        self.items: tuple[Flavor, ...] = (CPU, T4)
         self.failure: Failure | None = None
         self.partial: Failure | None = None
         self.asked: list[float] = []
