@@ -170,6 +170,7 @@ class Scene:
                 clock=self.world.clock,
                 first_sight=lambda uid: self.said.get(uid, RunnerPoolStatus()),
             ),
+            connections=self.world.connections,
             leadership=self.world.leads,
             clock=self.world.clock,
             controller_id=CONTROLLER,
