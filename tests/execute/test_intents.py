@@ -10,7 +10,7 @@ import pytest
 
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import MOST_INTENTS, MOST_TERMS, Term, Written, unseen_launches
-from controller.core.model import Failure, Stage
+from controller.core.model import Failure, SecretRef, Stage
 from controller.core.reasons import Reason
 from controller.execute.inherited import ASK_EVERY, AT_ONCE, MOST_QUESTIONS, TIMES
 from controller.execute.intent_writer import RETRY_DELAYS, TRIES, WRITE_TIMEOUT
@@ -168,6 +168,9 @@ class TestTerms:
             await w.quiet()
             assert "other" in w.leads.lost
             assert w.script.count("write") == w.script.count("register") == 0
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert result.failure.reason is Reason.Pending
 
         play(act)
 
@@ -385,6 +388,18 @@ class TestWithoutKubernetes:
 
         play(act)
 
+    def test_one_that_was_lost_twice_is_not_looked_up_again_at_once(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", DOWN, DOWN)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            assert w.script.count("write") == 2
+            assert w.log.for_plan()[P.uid].blocked is not None
+            assert w.github.registered == {}
+
+        play(act)
+
     def test_a_server_that_hangs_blocks_launches_and_what_it_did_all_the_same_is_removed_later(self) -> None:
         async def act(w: World) -> None:
             w.know(P)
@@ -554,6 +569,20 @@ class TestAnEarlierProcess:
             w.launch(P, "dddd")
             await w.quiet()
             assert w.stored(P) == sorted(name_of(P, token) for token in ("aaaa", "bbbb", "dddd"))
+
+        play(act)
+
+    def test_where_the_pools_secrets_change_its_launches_are_looked_for_with_the_new_ones(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet()
+            now = replace(P, hub=replace(P.hub, secret=SecretRef("ci", "rotated")))
+            w.know(now)
+            w.launch(now, "bbbb")
+            await w.quiet()
+            places = {one.place for one in w.store.objects[P.key].written.intents}
+            assert places == {now.footprint}
 
         play(act)
 
