@@ -16,8 +16,8 @@ from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL, Observatory
-from controller.observe.pools import PoolRegistry
 from controller.observe.stop_switch import SwitchObserver
+from controller.pools import PoolRegistry
 from controller.ports import Clock, Connections, Events, Intents, Leader, StatusWriter
 from controller.reconcile.loop import Reconciler
 from controller.reconcile.protocols import Recorder

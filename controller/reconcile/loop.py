@@ -28,7 +28,7 @@ from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.core.view import PlanInput
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.ports import Clock, Connections, Leadership
 from controller.reconcile.faults import log_left_out
 from controller.reconcile.protocols import Observatory, Recorder

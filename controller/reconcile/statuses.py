@@ -13,7 +13,7 @@ from controller.core.money import prices
 from controller.core.overlap import Overlap, find_overlaps
 from controller.core.plan import Plan
 from controller.core.restart import earlier_status_stands
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.ports import Clock
 from controller.reconcile.faults import log_left_out
 from controller.reconcile.protocols import Recorder

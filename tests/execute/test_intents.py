@@ -154,6 +154,9 @@ class TestWhatElseChangesThePool:
             await w.quiet()
             assert w.script.count("register") == 0
             assert w.script.count("write") == 0
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert "gone" in result.failure.message
 
         play(act)
 
@@ -650,6 +653,19 @@ class TestWhatBecameOfThem:
             await self.ask(w)
             assert w.executor.in_flight == {}
             assert w.wakes
+
+        play(act)
+
+    def test_nobody_asks_on_for_one_that_lists_show_meanwhile(self) -> None:
+        async def act(w: World) -> None:
+            self.begin(w)
+            w.script.gates["find-hf-job"] = asyncio.Event()
+            await self.ask(w)
+            assert w.script.under_way["find-hf-job"] == 1
+            w.executor.look_for({})
+            await w.quiet(1)
+            assert w.script.under_way["find-hf-job"] == 0
+            assert w.executor.in_flight
 
         play(act)
 

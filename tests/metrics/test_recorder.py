@@ -235,7 +235,7 @@ class Broken:
 
 
 async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    from controller.observe.pools import PoolRegistry
+    from controller.pools import PoolRegistry
     from controller.reconcile.loop import Reconciler
 
     metrics = Metrics(clock=Time())
