@@ -490,6 +490,19 @@ class TestGates:
 
         play(act)
 
+    def test_a_run_is_looked_at_again_once_the_look_before_has_ended(self) -> None:
+        async def act(w: World) -> None:
+            lost = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=1, at=0.0)
+            for _ in range(2):
+                w.executor.submit([Rerun(P, lost)])
+                await w.quiet(1)
+                (result,) = w.executor.take_reruns()
+                assert result.failure is not None
+                assert result.failure.reason is Reason.GitHubNotFound
+            assert w.script.count("run") == 2
+
+        play(act)
+
     def test_waiting_for_a_write_takes_no_turn_of_the_place(self) -> None:
         async def act(w: World) -> None:
             other = pool("other")
