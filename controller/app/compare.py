@@ -11,7 +11,7 @@ from controller.adapters.kube.pools import list_pools
 from controller.core.model import Failure
 from controller.core.reasons import Reason
 from controller.observe.freshness import Freshness
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.ports import UpstreamError
 
 log = logging.getLogger(__name__)

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from controller.adapters.huggingface.bootstrap import (
+from controller.core.model import Flavor, Pool
+from controller.core.money import timeout_seconds
+from controller.core.naming import hf_labels
+from controller.execute.bootstrap import (
     RUNNER_NEWEST_ON,
     RUNNER_SERVED,
     RUNNER_SHA256,
     RUNNER_VERSION,
     bootstrap_job,
 )
-from controller.core.model import Flavor, Pool
-from controller.core.money import timeout_seconds
-from controller.core.naming import hf_labels
 from controller.ports import JitConfig, LaunchSpec, Release
 
 CPU_IMAGE = "ubuntu:24.04"
