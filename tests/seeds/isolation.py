@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from controller.simulate.invariants import ISOLATION, Violation
 from tests.seeds.plan import Plan
-from tests.seeds.stage import Outcome, play
+from tests.seeds.play import Outcome, play
 from tests.seeds.told import Told
 from tests.seeds.worlds import WORLDS
 
