@@ -207,13 +207,13 @@ def _start(builder: str, name: str) -> Iterator[list[str]]:
 def _commit(revision: str) -> tuple[str, str]:
     """Return the commit in full and its time; for sources without git, nothing known and the epoch."""
     try:
-        said = subprocess.run(
+        described = subprocess.run(
             ["git", "-C", str(ROOT), "log", "-1", "--format=%H %ct", revision],
             capture_output=True,
             text=True,
             check=True,
         )
-        commit, epoch = said.stdout.split()
+        commit, epoch = described.stdout.split()
     except (OSError, subprocess.CalledProcessError, ValueError):
         commit, epoch = "unknown", "0"
     return commit, os.environ.get("SOURCE_DATE_EPOCH") or epoch
@@ -234,8 +234,8 @@ def _call(command: Sequence[str], *, env: dict[str, str] | None = None, quiet: b
     """
     done = subprocess.run(command, env=env, text=True, capture_output=quiet, check=False)
     if done.returncode:
-        said = f":\n{done.stdout}{done.stderr}" if quiet else ""
-        raise ImageError(f"exit code {done.returncode} from: {shlex.join(command)}{said}")
+        printed = f":\n{done.stdout}{done.stderr}" if quiet else ""
+        raise ImageError(f"exit code {done.returncode} from: {shlex.join(command)}{printed}")
     return done.stdout if quiet else ""
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def api_client(control_plane: Path) -> Iterator[client.ApiClient]:
     """A client on which RunnerPools can be created."""
-    with config.new_client_from_config(str(control_plane)) as api:
+    with config.new_client_from_config(str(control_plane)) as api:  # type: ignore[no-untyped-call]
         extensions = client.ApiextensionsV1Api(api)
         try:
-            extensions.create_custom_resource_definition(crd())
+            extensions.create_custom_resource_definition(crd())  # type: ignore[arg-type] # a dictionary does
         except client.ApiException as error:
             if error.status != 409:  # other tests of this session may have installed it
                 raise
@@ -31,7 +31,8 @@ def api_client(control_plane: Path) -> Iterator[client.ApiClient]:
 
 def _wait_until_served(extensions: client.ApiextensionsV1Api, objects: client.CustomObjectsApi) -> None:
     for _ in range(100):
-        conditions = extensions.read_custom_resource_definition(NAME).status.conditions or []
+        status = extensions.read_custom_resource_definition(NAME).status
+        conditions = (status and status.conditions) or []
         if any(c.type == "Established" and c.status == "True" for c in conditions):
             try:
                 objects.list_cluster_custom_object("hfrunners.dev", "v1alpha1", "runnerpools")

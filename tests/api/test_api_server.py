@@ -12,8 +12,8 @@ import pytest
 from kubernetes import client
 
 from controller.api.crd import crd
-from controller.api.runnerpool import GROUP, PLURAL, VERSION, RunnerPool
-from controller.api.status import (
+from controller.api.runnerpool import RunnerPool
+from controller.api.status.model import (
     Backoff,
     Condition,
     Cost,
@@ -32,6 +32,7 @@ from controller.api.status import (
     Waiting,
 )
 from controller.core.model import RerunState, SuspicionLevel
+from controller.core.resource import GROUP, PLURAL, VERSION
 from tests.api.cases import BAD, GOOD, Bad, as_stored, github, manifest
 from tests.cli.mistakes import MISTAKES, Mistake
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.controlplane
-WHERE = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": "default"}
+WHERE: dict[str, Any] = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": "default"}
 
 
 @pytest.fixture
@@ -50,8 +51,15 @@ def pools(api_client: client.ApiClient) -> client.CustomObjectsApi:
 @contextmanager
 def created(pools: client.CustomObjectsApi, obj: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Create an object and delete it again."""
-    yield pools.create_namespaced_custom_object(**WHERE, body=obj)
+    made: Any = pools.create_namespaced_custom_object(**WHERE, body=obj)
+    yield made
     pools.delete_namespaced_custom_object(**WHERE, name=obj["metadata"]["name"])
+
+
+def answer(error: client.ApiException) -> Any:
+    """Return what the API server answered, instead of an object."""
+    assert error.body is not None
+    return json.loads(error.body)
 
 
 def causes(pools: client.CustomObjectsApi, obj: dict[str, Any]) -> list[tuple[str, str]]:
@@ -59,16 +67,14 @@ def causes(pools: client.CustomObjectsApi, obj: dict[str, Any]) -> list[tuple[st
     with pytest.raises(client.ApiException) as caught:
         pools.create_namespaced_custom_object(**WHERE, body=obj, dry_run="All")
     assert caught.value.status == 422
-    return [
-        (cause["field"], cause["message"]) for cause in json.loads(caught.value.body)["details"]["causes"]
-    ]
+    return [(cause["field"], cause["message"]) for cause in answer(caught.value)["details"]["causes"]]
 
 
 @pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
 def test_the_api_server_accepts_what_the_models_accept(
     pools: client.CustomObjectsApi, changes: dict[str, Any]
 ) -> None:
-    stored = pools.create_namespaced_custom_object(
+    stored: Any = pools.create_namespaced_custom_object(
         **WHERE, body=manifest(changes), dry_run="All", field_validation="Strict"
     )
     # Nothing was pruned, and what the API server filled in is what the models fill in.
@@ -97,14 +103,15 @@ def test_the_api_server_refuses_a_mistake_with_a_sentence_or_leaves_it_to_a_cond
 ) -> None:
     """What it takes is named by ``check``, and by a condition of the pool."""
     right = manifest({"github": github(repositories={"include": ["acme/lib"]})})
-    obj, options = mistake.applied_to(right), {"dry_run": "All", "field_validation": "Strict"}
+    obj = mistake.applied_to(right)
+    options: dict[str, Any] = {"dry_run": "All", "field_validation": "Strict"}
     if not mistake.server:
         pools.create_namespaced_custom_object(**WHERE, body=obj, **options)
         return
     with pytest.raises(client.ApiException) as caught:
         pools.create_namespaced_custom_object(**WHERE, body=obj, **options)
     assert caught.value.status in (400, 422)
-    assert mistake.server in json.loads(caught.value.body)["message"]
+    assert mistake.server in answer(caught.value)["message"]
 
 
 def test_a_misspelt_field_is_refused_under_strict_validation(pools: client.CustomObjectsApi) -> None:
@@ -139,7 +146,7 @@ def test_defaults_are_stored_with_the_object(pools: client.CustomObjectsApi) -> 
 
 
 def test_one_deadline_keeps_the_defaults_of_the_others(pools: client.CustomObjectsApi) -> None:
-    stored = pools.create_namespaced_custom_object(
+    stored: Any = pools.create_namespaced_custom_object(
         **WHERE, body=manifest({"deadlines.lifetime": "45m"}), dry_run="All"
     )
     assert stored["spec"]["deadlines"] == {
@@ -153,13 +160,13 @@ def test_one_deadline_keeps_the_defaults_of_the_others(pools: client.CustomObjec
 def test_a_pool_that_nobody_has_looked_at_says_so(pools: client.CustomObjectsApi) -> None:
     """Else `helm --wait` and `kubectl wait` take it for healthy."""
     with created(pools, manifest(name="unseen")):
-        stored = pools.get_namespaced_custom_object(**WHERE, name="unseen")
+        stored: Any = pools.get_namespaced_custom_object(**WHERE, name="unseen")
     assert stored["status"] == {"observedGeneration": -1}
 
 
 def test_a_pool_may_be_pointed_at_another_repository(pools: client.CustomObjectsApi) -> None:
     with created(pools, manifest(name="moved")):
-        changed = pools.patch_namespaced_custom_object(
+        changed: Any = pools.patch_namespaced_custom_object(
             **WHERE, name="moved", body={"spec": {"github": {"url": "https://github.com/acme/other"}}}
         )
     assert changed["metadata"]["generation"] == 2
@@ -277,7 +284,7 @@ def test_a_full_status_is_stored_whole(pools: client.CustomObjectsApi) -> None:
     """Nothing is pruned, whatever field a model has."""
     assert list(unset(FULL_STATUS)) == []
     with created(pools, manifest(name="status")):
-        stored = pools.patch_namespaced_custom_object_status(
+        stored: Any = pools.patch_namespaced_custom_object_status(
             **WHERE, name="status", body={"status": as_stored(FULL_STATUS)}
         )
     assert stored["status"] == as_stored(FULL_STATUS)
@@ -285,7 +292,7 @@ def test_a_full_status_is_stored_whole(pools: client.CustomObjectsApi) -> None:
 
 def test_status_of_the_object_itself_is_not_writable(pools: client.CustomObjectsApi) -> None:
     with created(pools, manifest(name="status-by-user")):
-        stored = pools.patch_namespaced_custom_object(
+        stored: Any = pools.patch_namespaced_custom_object(
             **WHERE, name="status-by-user", body={"status": {"observedGeneration": 7}}
         )
     assert stored["status"] == {"observedGeneration": -1}
@@ -295,7 +302,7 @@ def get(api_client: client.ApiClient, path: str, accept: str = "application/json
     request = api_client.param_serialize(
         "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
     )
-    response = api_client.call_api(*request)
+    response: Any = api_client.call_api(*request)
     response.read()
     assert response.status == 200
     return json.loads(response.data)
@@ -364,7 +371,7 @@ def test_kubectl_explain_has_a_sentence_for_every_field(api_client: client.ApiCl
 
 def test_a_stored_pool_is_not_judged_by_what_it_does_not_say(pools: client.CustomObjectsApi) -> None:
     """Null is how `kubectl apply` and Helm leave a field out."""
-    stored = pools.create_namespaced_custom_object(
+    stored: Any = pools.create_namespaced_custom_object(
         **WHERE, body=manifest({"image": None, "deadlines": None, "maxRunners": None}), dry_run="All"
     )
     assert "image" not in stored["spec"]
@@ -399,7 +406,8 @@ def test_a_pool_that_was_stored_before_a_rule_can_be_told_so_edited_and_deleted(
     newer["metadata"]["name"] = f"{PLURAL}.{group}"
     newer["spec"]["group"] = group
     extensions = client.ApiextensionsV1Api(api_client)
-    extensions.create_custom_resource_definition(without_rules_for_writable_mounts(newer))
+    definition: Any = without_rules_for_writable_mounts(newer)
+    extensions.create_custom_resource_definition(definition)
     where = {**WHERE, "group": group}
     bucket = {"type": "bucket", "source": "acme/cache", "mountPath": "/opt/runner", "readOnly": False}
     stored = {**manifest({"volumes": [bucket]}, name="stored"), "apiVersion": f"{group}/{VERSION}"}
@@ -430,7 +438,7 @@ def within_seconds(met: Callable[[], bool]) -> bool:
     return False
 
 
-def created_once(pools: client.CustomObjectsApi, where: dict[str, str], obj: dict[str, Any]) -> bool:
+def created_once(pools: client.CustomObjectsApi, where: dict[str, Any], obj: dict[str, Any]) -> bool:
     try:
         pools.create_namespaced_custom_object(**where, body=obj)
     except client.ApiException as error:
@@ -440,9 +448,9 @@ def created_once(pools: client.CustomObjectsApi, where: dict[str, str], obj: dic
     return True
 
 
-def is_refused(pools: client.CustomObjectsApi, where: dict[str, str], obj: dict[str, Any]) -> bool:
+def is_refused(pools: client.CustomObjectsApi, where: dict[str, Any], obj: dict[str, Any]) -> bool:
     try:
         pools.create_namespaced_custom_object(**where, body=obj, dry_run="All")
     except client.ApiException as error:
-        return "/opt/runner: the runner, its tools" in json.loads(error.body)["message"]
+        return "/opt/runner: the runner, its tools" in answer(error)["message"]
     return False

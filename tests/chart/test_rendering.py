@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from controller import __version__
-from controller.api.spec import RunnerPoolSpec
+from controller.api.spec.pool import RunnerPoolSpec
 from controller.cli import main
 from tests.chart.conftest import CHART, VALUES, Helm, settings
 from tools.controlplane.sources import VERSION
@@ -120,7 +120,15 @@ def test_the_readme_is_what_the_values_say(programs: Path, tmp_path: Path) -> No
     copy.mkdir()
     for name in ("Chart.yaml", "values.yaml", "README.md.gotmpl"):
         (copy / name).write_bytes((CHART / name).read_bytes())
-    command = [programs / "helm-docs", "-c", copy, "-t", "README.md.gotmpl", "--sort-values-order", "file"]
+    command = [
+        str(programs / "helm-docs"),
+        "-c",
+        str(copy),
+        "-t",
+        "README.md.gotmpl",
+        "--sort-values-order",
+        "file",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
     assert (copy / "README.md").read_text() == (CHART / "README.md").read_text(), "run make chart-docs"
 

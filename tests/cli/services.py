@@ -47,7 +47,7 @@ class Services:
         """What a command needs to send credentials to both."""
         return ("--github-host", self.github, "--hub-endpoint", self.hub, "--allow-http")
 
-    # ------------------------------------------------------------------------------------------------------- manifests
+    # ---------------------------------------------------------------------------------------------- manifests
     def pool(self, name: str = "t4", *, owner_url: bool = True, **spec: Any) -> dict[str, Any]:
         github: dict[str, Any] = {
             "url": f"{self.github}/acme",

@@ -99,7 +99,7 @@ def test_libraries_are_heard_only_when_something_is_wrong() -> None:
             logging.getLogger(name.partition(".")[0]).setLevel(logging.NOTSET)
 
 
-# ------------------------------------------------------------------------------------------------ what strangers wrote
+# --------------------------------------------------------------------------------------- what strangers wrote
 EVIL = 'acme/lib "\x1b[2J\x1b[1;1Hjob\u202e" \x9b31m \ud800\n2026-09-21T14:13:20Z INFO launched pool=ci/t4'
 FORMATTERS = pytest.mark.parametrize("formatter", [TextFormatter(), OneLineJson()], ids=["text", "json"])
 
@@ -114,7 +114,8 @@ def shows_nothing_that_a_terminal_obeys(line: str) -> bool:
 def test_no_field_brings_an_escape_sequence_or_a_line_of_its_own(
     formatter: logging.Formatter, field: str
 ) -> None:
-    line = formatter.format(record(EVIL) if field == "message" else record("told", **{field: EVIL}))
+    extra: dict[str, Any] = {field: EVIL}
+    line = formatter.format(record(EVIL) if field == "message" else record("told", **extra))
     assert shows_nothing_that_a_terminal_obeys(line)
     assert "\n" not in line
     assert "\\u001b" not in line

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from controller.core.actions import Result, Retire
+from controller.core.effects import Effect
 from controller.core.evidence import LIST_LAG
-from controller.core.lifecycle import Effect, Phase
+from controller.core.lifecycle import Phase
+from controller.core.losses import LOOK_AFTER
 from controller.core.memory import Memory
 from controller.core.model import Failure, HFJob, Stage
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 from controller.core.retire.why import LOST_GRACE
-from controller.core.retry import LOOK_AFTER, Rerun
+from controller.core.retry import Rerun
 
 from .build import (
     NOW,
@@ -37,7 +39,12 @@ from .build import (
 
 P = pool(max_runners=1)
 NAME = name_of(P)
-AT_WORK = {"phase": Phase.BUSY, "since": NOW - 60, "online_at": NOW - 90, "taken_at": NOW - 60}
+AT_WORK: dict[str, Any] = {
+    "phase": Phase.BUSY,
+    "since": NOW - 60,
+    "online_at": NOW - 90,
+    "taken_at": NOW - 60,
+}
 
 
 def ended(code: int = 0, **changes: Any) -> HFJob:
@@ -159,7 +166,7 @@ class TestALostRunner:
     ) -> None:
         """1. It dies. 2. The queue is read, and lags: no job.  3. The queue names its job, and goes on doing so."""
         p = replace(P, retry_interrupted=1)
-        idle = {"phase": Phase.IDLE, "since": NOW - 60, "online_at": NOW - 60}
+        idle: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 60, "online_at": NOW - 60}
         view = snapshot(registrations=[registration(P, online=True)], ended=[ended(code)])
         done = run_plan([p], view, memory=remembering(NAME, **idle))
         told = [notice.reason for notice in done.notices]
@@ -180,7 +187,7 @@ class TestALostRunner:
 class TestWhatWeAskedFor:
     """An HF Job that ends because we retired its runner, however the Hub words it."""
 
-    BOOTING = {"phase": Phase.STARTING, "since": NOW - 30}  # noqa: RUF012
+    BOOTING: dict[str, Any] = {"phase": Phase.STARTING, "since": NOW - 30}  # noqa: RUF012
     ENDS = (
         ended(71),
         ended(72),
@@ -254,7 +261,10 @@ class TestWhatWeAskedFor:
 
     def test_a_runner_that_was_deregistered_costs_no_other_one_its_place(self) -> None:
         gone = remembering(NAME, phase=Phase.FINISHED, since=NOW - 30, deregistered=True, asked_to_end=True)
-        other = {"registrations": [registration(P, "bbbb")], "hf_jobs": [started(P), started(P, "bbbb")]}
+        other: dict[str, Any] = {
+            "registrations": [registration(P, "bbbb")],
+            "hf_jobs": [started(P), started(P, "bbbb")],
+        }
         assert retired(run_plan([P], snapshot(jobs=[job()], **other), memory=gone)) == []
 
     def test_its_hf_job_is_cancelled_again_without_asking_github_to_remove_what_it_has_removed(self) -> None:
@@ -321,7 +331,7 @@ class TestDeadlines:
     def test_a_runner_that_may_have_taken_a_job_since_was_not_passed_over(
         self, failure: Failure | None
     ) -> None:
-        idle = {"phase": Phase.IDLE, "since": NOW - 200, "online_at": NOW - 200}
+        idle: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 200, "online_at": NOW - 200}
         registrations = seen(
             [registration(P, online=True)], at=NOW - (1 if failure else 100), failure=failure
         )

@@ -17,9 +17,9 @@ from controller.core.drained import (
     what_is_awaited,
 )
 from controller.core.evidence import LIST_LAG
-from controller.core.lifecycle import Runner
 from controller.core.model import Footprint, Pool, SecretRef, Snapshot
 from controller.core.money import timeout_seconds
+from controller.core.runners import Runner
 
 from .build import (
     ACCOUNT,
@@ -75,7 +75,7 @@ class TestWhileItsListsCanBeRead:
         assert drained(launched(LEAVING, SERVER - 60))
 
     @pytest.mark.parametrize("leaving", [{"deleting": True}, {"draining": True}], ids=["deleted", "drained"])
-    def test_it_goes_whoever_asks(self, leaving: dict[str, bool]) -> None:
+    def test_it_goes_whoever_asks(self, leaving: dict[str, Any]) -> None:
         assert drained(pool(**leaving))
 
     def test_a_pool_that_serves_is_never_called_drained(self) -> None:
@@ -84,7 +84,8 @@ class TestWhileItsListsCanBeRead:
 
     @pytest.mark.parametrize("late", ["registrations", "hf_jobs"])
     def test_it_stays_while_a_list_is_older_than_its_leaving(self, late: str) -> None:
-        assert not drained(view=snapshot(**{late: seen(at=NOW - 6)}))
+        lists: dict[str, Any] = {late: seen(at=NOW - 6)}
+        assert not drained(view=snapshot(**lists))
 
     def test_it_stays_while_it_has_a_runner_however_old_its_newest_launch_is(self) -> None:
         known = launched(LEAVING, SERVER - 10 * TIMEOUT)
@@ -254,31 +255,34 @@ class TestAFormerPlaceOfAPoolThatServes:
 
     def test_it_is_left_once_lists_that_are_a_lag_younger_show_nothing(self) -> None:
         for later, left in ((LIST_LAG - 1, False), (LIST_LAG + 1, True)):
-            lists = {"registrations": seen(at=NOW + later), "hf_jobs": seen(at=NOW + later)}
+            lists: dict[str, Any] = {"registrations": seen(at=NOW + later), "hf_jobs": seen(at=NOW + later)}
             assert self.left(**lists, seconds=later + 1) is left
 
     def test_it_is_not_left_while_a_runner_is_there(self) -> None:
         moved = replace(pool("moved"), hub=self.there.account)
         view = snapshot(registrations=[registration(moved)], hf_jobs={})
         runners = run_plan([moved], view).reports[moved.uid].runners
-        lists = {"registrations": seen(at=NOW + 99), "hf_jobs": seen(at=NOW + 99)}
+        lists: dict[str, Any] = {"registrations": seen(at=NOW + 99), "hf_jobs": seen(at=NOW + 99)}
         assert not self.left(**lists, seconds=100, runners=runners)
 
     def test_where_it_cannot_be_read_any_more_it_is_left_when_all_that_was_launched_there_has_timed_out(
         self,
     ) -> None:
         for seconds, left in ((3600, False), (TIMEOUT + 1, True)):
-            gone = {"registrations": seen(at=NOW + seconds - 1), "hf_jobs": seen(failure=REFUSED)}
+            gone: dict[str, Any] = {
+                "registrations": seen(at=NOW + seconds - 1),
+                "hf_jobs": seen(failure=REFUSED),
+            }
             assert self.left(**gone, seconds=seconds) is left
 
     def test_the_bound_counts_from_the_newest_launch_and_not_from_the_move(self) -> None:
-        gone = {"registrations": seen(at=NOW + 9), "hf_jobs": seen(failure=REFUSED)}
+        gone: dict[str, Any] = {"registrations": seen(at=NOW + 9), "hf_jobs": seen(failure=REFUSED)}
         assert self.left(**gone, seconds=10, launched_at=SERVER - TIMEOUT)
 
     def test_one_where_nothing_was_launched_is_left_at_once_if_it_cannot_be_read(self) -> None:
-        gone = {"registrations": seen(at=NOW + 1), "hf_jobs": seen(failure=REFUSED)}
+        gone: dict[str, Any] = {"registrations": seen(at=NOW + 1), "hf_jobs": seen(failure=REFUSED)}
         assert self.left(**gone, seconds=2, launched_at=None)
 
     def test_one_that_was_proved_empty_before_it_failed_is_left(self) -> None:
-        gone = {"registrations": seen(at=NOW + 1), "hf_jobs": seen(failure=REFUSED)}
+        gone: dict[str, Any] = {"registrations": seen(at=NOW + 1), "hf_jobs": seen(failure=REFUSED)}
         assert self.left(**gone, seconds=2, empty_since={self.there.place: NOW - LIST_LAG - 2})

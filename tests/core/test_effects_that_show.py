@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from controller.core.actions import Retire
+from controller.core.effects import Effect, find_shown
 from controller.core.evidence import LIST_LAG
-from controller.core.lifecycle import Effect, Phase, find_shown
+from controller.core.lifecycle import Phase
 from controller.core.model import HFJob, RegistrationScope, Scope, ScopeKind, SecretRef, Snapshot, Stage
 
 from .build import (
@@ -122,7 +123,7 @@ class TestAPoolThatMovedToAnotherRepositoryAndNamespace:
         assert runner.footprint == self.former
 
     def test_an_action_is_about_the_former_place_alone(self) -> None:
-        gap = {"alone_since": NOW - 2 * LIST_LAG, "alone_at": NOW - 1, "online_at": NOW - 900}
+        gap: dict[str, Any] = {"alone_since": NOW - 2 * LIST_LAG, "alone_at": NOW - 1, "online_at": NOW - 900}
         memory = remembering(name_of(P), phase=Phase.FINISHED, since=NOW - 900, job_done=True, **gap)
         leaving = replace(self.moved, deleting=True)
         (action,) = run_plan([leaving], self.lists(hf_jobs=[started(P)]), memory=memory).actions

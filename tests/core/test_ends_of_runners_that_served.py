@@ -12,7 +12,7 @@ from controller.core.backoff import MOST_BLAMED, POOL
 from controller.core.lifecycle import Phase
 from controller.core.memory import Memory
 from controller.core.model import HFJob, Stage, WorkflowJob
-from controller.core.outcomes import EXIT_REASONS
+from controller.core.outcomes import Exit
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 
@@ -48,7 +48,7 @@ SEEN_WITH_A_JOB: dict[str, dict[str, Any]] = {
         "workflow_job": running(1, NAME),
     },
 }
-CODES = [*EXIT_REASONS, 1, 137, 255]
+CODES = [*(end.value for end in Exit if end), 1, 137, 255]
 
 
 def ended(code: int, token: str = "aaaa") -> HFJob:
@@ -90,7 +90,7 @@ def test_no_code_says_that_it_was_idle_beside_jobs_that_wait(track: dict[str, An
 
 
 def test_one_that_says_it_was_idle_and_had_no_job_is_believed() -> None:
-    track = {"phase": Phase.IDLE, "since": NOW - 90, "online_at": NOW - 90}
+    track: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 90, "online_at": NOW - 90}
     done = run_plan([P], snapshot(jobs=[job(2)], ended=[ended(75)]), memory=remembering(NAME, **track))
     assert [span.runner for span in done.reports[P.uid].memory.suspicions.spans] == [NAME]
 

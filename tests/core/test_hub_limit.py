@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ class TestTheLimit:
         assert Limit(running=20, at=NOW).space(live) == space
 
 
-def busy_and_unscheduled(p: Pool, **memory: object) -> Plan:
+def busy_and_unscheduled(p: Pool, **memory: Any) -> Plan:
     """One runner works, one has met ``deadlines.scheduling``, and more jobs wait."""
     tracks = {
         name_of(p, "aaaa"): Track(phase=Phase.BUSY, since=NOW - 700, online_at=NOW - 700, taken_at=NOW - 700),
@@ -62,7 +63,7 @@ def busy_and_unscheduled(p: Pool, **memory: object) -> Plan:
         registrations=[registration(p, "aaaa", online=True, busy=True), registration(p, "bbbb")],
         hf_jobs=seen([started(p, "aaaa", seconds_ago=700), hf_job(p, "bbbb", created_at=SERVER - 700)]),
     )
-    kept = PoolMemory(tracks=tracks, **memory)  # type: ignore[arg-type]
+    kept = PoolMemory(tracks=tracks, **memory)
     return run_plan([p], view, memory=Memory(pools={p.uid: kept}))
 
 

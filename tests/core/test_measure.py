@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from controller.core.actions import Result, Retire
+from controller.core.effects import Effect
 from controller.core.facts import OTHER, Fact, Measure, Seen
-from controller.core.lifecycle import Effect
 from controller.core.measure import KEPT_FOR, MOST_REMEMBERED, Chronicle
 from controller.core.memory import Memory
 from controller.core.model import (
@@ -356,9 +357,8 @@ def test_a_pool_that_cannot_be_measured_is_named_and_costs_the_others_nothing() 
     given, done = process.plan(of_evil_hub(replace(made_up(1), finished_at=SERVER)), mine, EVIL)
     report = done.reports[EVIL.uid]
     ((bad, view),) = report.ended
-    broken = replace(
-        report, ended=[(replace(bad, started_at="soon"), view)]
-    )  # what no adapter should let through
+    odd: Any = "soon"  # what no adapter should let through
+    broken = replace(report, ended=[(replace(bad, started_at=odd), view)])
     done = replace(done, reports={**done.reports, EVIL.uid: broken})
     told = process.chronicle.follow(given, done)
     assert facts_of(told, mine) == honest

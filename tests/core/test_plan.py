@@ -10,9 +10,10 @@ import pytest
 from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.drained import DRAIN_REQUEST_SECONDS
+from controller.core.effects import Effect, InFlight, still_in_flight
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import MOST_INTENTS, PoolIntents
-from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
+from controller.core.lifecycle import Phase
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Disposition,
@@ -135,8 +136,8 @@ class TestLaunching:
 
     @pytest.mark.parametrize("missing", ["jobs", "registrations", "hf_jobs"])
     def test_nothing_is_launched_before_everything_was_seen_once(self, missing: str) -> None:
-        view = snapshot(**{"jobs": [job()], missing: None})
-        assert launches(run_plan([pool()], view)) == []
+        lists: dict[str, Any] = {"jobs": [job()], missing: None}
+        assert launches(run_plan([pool()], snapshot(**lists))) == []
 
     def test_nothing_is_launched_while_the_hub_cannot_be_read_because_the_list_bounds_the_spending(
         self,
@@ -197,7 +198,8 @@ class TestLaunching:
 
     @pytest.mark.parametrize("refused", ["registrations", "hf_jobs"])
     def test_a_pool_whose_credentials_are_refused_launches_nothing_and_says_so(self, refused: str) -> None:
-        done = run_plan([pool()], snapshot(jobs=[job()], **{refused: seen(failure=REFUSED)}))
+        lists: dict[str, Any] = {refused: seen(failure=REFUSED)}
+        done = run_plan([pool()], snapshot(jobs=[job()], **lists))
         assert launches(done) == []
         assert waits(done) == {Reason.GitHubUnauthorized: 1}
 
@@ -213,8 +215,8 @@ class TestLaunching:
 
     @pytest.mark.parametrize("dark", ["registrations", "hf_jobs"])
     def test_a_service_that_never_answered_was_not_observed(self, dark: str) -> None:
-        never = replace(seen(failure=OUTAGE), answered=False)
-        report = run_plan([pool()], snapshot(**{dark: never})).reports["uid-t4"]
+        lists: dict[str, Any] = {dark: replace(seen(failure=OUTAGE), answered=False)}
+        report = run_plan([pool()], snapshot(**lists)).reports["uid-t4"]
         assert not report.observed
 
 
@@ -232,7 +234,10 @@ class TestFlavors:
 
     def test_a_flavor_that_leaves_the_list_costs_what_it_did(self) -> None:
         p = pool(flavors=("t4-small", "t4-medium"))
-        runner = {"registrations": [registration(p, online=True, busy=True)], "hf_jobs": [started(p)]}
+        runner: dict[str, Any] = {
+            "registrations": [registration(p, online=True, busy=True)],
+            "hf_jobs": [started(p)],
+        }
         before = run_plan([p], snapshot(**runner))
         left = {p.hub.endpoint: seen([flavor for flavor in FLAVORS if flavor.name != "t4-small"])}
         after = run_plan([p], replace(snapshot(**runner), flavors=left), memory=before.memory)
@@ -241,7 +246,10 @@ class TestFlavors:
 
     def test_a_flavor_that_is_listed_without_a_price_any_more_costs_nobody_knows_what(self) -> None:
         p = pool()
-        runner = {"registrations": [registration(p, online=True, busy=True)], "hf_jobs": [started(p)]}
+        runner: dict[str, Any] = {
+            "registrations": [registration(p, online=True, busy=True)],
+            "hf_jobs": [started(p)],
+        }
         before = run_plan([p], snapshot(**runner))
         unpriced = {p.hub.endpoint: seen([Flavor(name="t4-small")])}
         after = run_plan([p], replace(snapshot(**runner), flavors=unpriced), memory=before.memory)
@@ -414,7 +422,11 @@ class TestRetiring:
     @pytest.mark.parametrize("broken", ["jobs", "registrations", "hf_jobs"])
     def test_nothing_is_given_back_or_collected_on_an_incomplete_view(self, broken: str) -> None:
         p = pool()
-        lists = {"jobs": (), "registrations": (registration(p, online=True),), "hf_jobs": (started(p),)}
+        lists: dict[str, Any] = {
+            "jobs": (),
+            "registrations": (registration(p, online=True),),
+            "hf_jobs": (started(p),),
+        }
         view = snapshot(**{**lists, broken: seen(lists[broken], failure=OUTAGE)})
         memory = remembering(name_of(p), phase=Phase.IDLE, since=NOW - 121, online_at=NOW - 121)
         assert retirements(run_plan([p], view, memory=memory)) == {}
@@ -875,13 +887,13 @@ class TestOrphans:
 
 
 class TestEndings:
-    def ended(self, *, message: str | None = None, stage: Stage = Stage.ERROR, **changes: object) -> object:
+    def ended(self, *, message: str | None = None, stage: Stage = Stage.ERROR, **changes: Any) -> object:
         return replace(
             started(pool(), seconds_ago=60),
             stage=stage,
             finished_at=SERVER,
             message=message,
-            **changes,  # type: ignore[arg-type]
+            **changes,
         )
 
     def test_a_finished_job_is_counted_and_paid_for_once(self) -> None:

@@ -75,8 +75,8 @@ THEIRS_ON_OUR_HOSTS = replace(
 )
 """The same team without hosts of its own: it registers runners in its own repository, and starts HF Jobs in its own namespace."""
 
-IDLE_FOR_LONG = {"phase": Phase.IDLE, "since": NOW - 5000, "online_at": NOW - 5000}
-CRASHED = {
+IDLE_FOR_LONG: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 5000, "online_at": NOW - 5000}
+CRASHED: dict[str, Any] = {
     "stage": Stage.ERROR,
     "created_at": SERVER - 60,
     "started_at": SERVER - 50,
@@ -399,7 +399,7 @@ class TestCopies:
     def done(
         self, *hf_jobs: HFJob, memory: Memory | None = None, ended: Iterable[HFJob] = (), **more: Any
     ) -> Plan:
-        lists = {"jobs": [job(1)], "registrations": [registration(OURS, online=True)], **more}
+        lists: dict[str, Any] = {"jobs": [job(1)], "registrations": [registration(OURS, online=True)], **more}
         return run_plan([OURS], snapshot(hf_jobs=hf_jobs, ended=ended, **lists), memory=memory)
 
     @pytest.mark.parametrize("order", [1, -1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ FORBIDDEN = Failure(reason=Reason.SecretForbidden, message="bind it", dispositio
 OUTAGE = Failure(reason=Reason.KubernetesUnavailable, message="no answer")
 
 
-def wanting(*variables: SecretEnv, **changes: object) -> Pool:
+def wanting(*variables: SecretEnv, **changes: Any) -> Pool:
     return pool(template=RunnerTemplate(secret_env=variables), **changes)
 
 

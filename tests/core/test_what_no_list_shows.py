@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from controller.core.evidence import LIST_LAG
 from controller.core.lifecycle import Phase
 
@@ -26,7 +28,11 @@ def test_a_runner_whose_registration_is_not_listed_yet_is_not_ended() -> None:
 
 def test_it_is_ended_once_the_lists_prove_that_there_is_none() -> None:
     p = pool(deleting=True)
-    gap = {"alone_since": NOW - 3 * LIST_LAG, "alone_at": NOW - LIST_LAG - 2, "gone_at": NOW - LIST_LAG - 2}
+    gap: dict[str, Any] = {
+        "alone_since": NOW - 3 * LIST_LAG,
+        "alone_at": NOW - LIST_LAG - 2,
+        "gone_at": NOW - LIST_LAG - 2,
+    }
     memory = remembering(name_of(p), phase=Phase.ORPHANED, since=NOW - 100, **gap)
     done = run_plan([p], snapshot(hf_jobs=[started(p)]), memory=memory)
     assert len(done.actions) == 1

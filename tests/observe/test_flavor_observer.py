@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from controller.core.model import Failure, Flavor, Observation
 from controller.core.reasons import Reason
-from controller.observe.hub import HARDWARE_INTERVAL, HARDWARE_RETRY, FlavorObserver
+from controller.observe.flavors import HARDWARE_INTERVAL, HARDWARE_RETRY, FlavorObserver
 from controller.ports import UpstreamError
 from controller.simulate.loop import run_virtual
 from hf_runner_simulators.clock import LoopClock
@@ -20,7 +20,7 @@ CPU, T4 = Flavor(name="cpu-basic", usd_per_minute=0.000167), Flavor(name="t4-sma
 class Source:
     def __init__(self, clock: LoopClock) -> None:
         self.clock = clock
-        self.items = (CPU, T4)
+        self.items: tuple[Flavor, ...] = (CPU, T4)
         self.failure: Failure | None = None
         self.partial: Failure | None = None
         self.asked: list[float] = []

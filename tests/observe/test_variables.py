@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.connections import SecretCache
+from controller.adapters.secret_cache import SecretCache
 from controller.core.model import (
     Disposition,
     Failure,
@@ -94,7 +94,7 @@ def observing(act: Act, held: Secret | Reason = GOOD) -> None:
         cluster = Cluster(clock)
         cluster.held = held
         observatory = Observatory(
-            connections=cluster,  # type: ignore[arg-type] # as much of it as is asked
+            connections=cluster,
             clock=clock,
             controller_id="test",
             pools_known=lambda: True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Literal
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,7 +25,7 @@ EC_KEY = (
     .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     .decode()
 )
-RIGHTS = {
+RIGHTS: dict[str, Literal["read", "write"]] = {
     "actions": "read",
     "metadata": "read",
     "administration": "write",

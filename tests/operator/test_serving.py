@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -148,12 +150,12 @@ async def test_overlapping_pools_say_so_in_both_statuses(namespace: Namespace) -
         "cheap": f"jobs that ask for gpu go to this pool rather than to {namespace.name}/dear",
         "dear": f"jobs that ask for gpu go to {namespace.name}/cheap rather than to this pool",
     }
+
+    def says(words: str) -> Callable[[Mapping[str, Any]], bool]:
+        return lambda pool: words in str(condition(pool, "LabelsDistinct").get("message"))
+
     for name, words in expected.items():
-        found = await namespace.until(
-            lambda pool, words=words: words in str(condition(pool, "LabelsDistinct").get("message")),
-            words,
-            name,
-        )
+        found = await namespace.until(says(words), words, name)
         assert condition(found, "LabelsDistinct")["status"] == "False"
         assert condition(found, "LabelsDistinct")["reason"] == "LabelsOverlap"
         await namespace.until_ready(name)

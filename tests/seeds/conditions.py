@@ -68,7 +68,9 @@ class Conditions:
         return LONGEST_CONNECTION
 
     def trouble_in_the_cluster(self, request: str) -> str:
-        """Return what happens to one request for a pool: now and then somebody else is quicker, or the answer is lost."""
+        """Return what happens to one request for a pool: now and then somebody else is
+        quicker, or the answer is lost.
+        """
         self.asked_of_the_cluster += 1
         if self.scene.plan.profile == "calm" or self.scene.sim.clock.mono() >= self.scene.plan.calm_at:
             return ""
@@ -82,7 +84,9 @@ class Conditions:
         return trouble
 
     def wrap(self, site: Site) -> Site:
-        """Let the judge see what is asked of a service, and a hostile tenant's own service answer at its own origin."""
+        """Let the judge see what is asked of a service, and a hostile tenant's own service
+        answer at its own origin.
+        """
         watched = self.scene.judge.watch(site)
         github = isinstance(site, GitHubSite)
         origin, token = (HOSTILE_GITHUB, TOKEN) if github else (HOSTILE_HUB, "hf_sim")

@@ -1,4 +1,6 @@
-"""The end of a run: a quiet period that lasts as long as something still moves, and what must be so after it."""
+"""The end of a run: a quiet period that lasts as long as something still moves, and what
+must be so after it.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +19,27 @@ from tests.seeds.scene import Scene
 from tests.seeds.worlds import WORLDS
 
 PATIENCE = 3_000.0
-"""Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease, the longest
-deadline and the longest job, one after the other, with room. Not a length of the quiet period: progress begins it anew."""
+"""Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease,
+the longest deadline and the longest job, one after the other, with room. Not a length of the quiet period:
+progress begins it anew."""
 
 WATCH_MARGIN = 120.0
-"""Seconds beyond ``deadlines.idle`` after which a container ends a runner that got no job (docs/bootstrap.md)."""
+"""Seconds beyond ``deadlines.idle`` after which a container ends a runner that got no job
+(docs/bootstrap.md)."""
 
 ENOUGH_QUOTA = 1_000
 """Requests an hour with which no seed has to wait for the next one."""
 
-SETTLED = 180.0
+ENDED_SHOWS_AFTER = 180.0
 """Seconds after which statuses show that everything has ended, whichever second it ended in."""
 
 SLOW_LOOK = 720.0
-"""Seconds within which what is known of every repository is new again: one that answered 404 is looked at every ten minutes."""
+"""Seconds within which what is known of every repository is new again: one that answered 404 is
+looked at every ten minutes."""
 
 SILENCE, WINDOWS = 120.0, 5
-"""Seconds of the steady state in which nothing may be written, and how many such windows there are for silence to come."""
+"""Seconds of the steady state in which nothing may be written, and how many such windows there
+are for silence to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +57,13 @@ class Ending:
         warm = any(pool.spec.get("minIdle") for pool in self.scene.plan.pools)
         if self._specs_by_namespace() and not warm and self._listens():
             await self._judge_silence()
-        await self._until(lambda: self._said() == self._lonely(), patience=SLOW_LOOK)
+        await self._until(lambda: self._reported() == self._unmatched(), patience=SLOW_LOOK)
         self._judge_reasons()
         self._judge_launches()
         self.scene.judge.check_books()
         if self.scene.plan.world in WORLDS and WORLDS[self.scene.plan.world].compared:
-            await asyncio.sleep(SETTLED)
-        self.scene.keep_what_was_told()
+            await asyncio.sleep(ENDED_SHOWS_AFTER)
+        self.scene.keep_views()
         if self.scene.judge.violations:
             return
         for key in sorted(self.scene.sim.cluster.pools):
@@ -73,8 +79,9 @@ class Ending:
     async def _gone(self) -> bool:
         """Wait until pools and all that was theirs are gone.
 
-        HF Jobs without a registration may have a workflow job, so that the controller must leave them to their container: for as
-        long as docs/sizing.md says, and that is not long but for warm pools, whose runners may idle for their whole lifetime.
+        HF Jobs without a registration may have a workflow job, so that the controller must leave them to
+        their container: for as long as docs/sizing.md says, and that is not long but for warm pools, whose
+        runners may idle for their whole lifetime.
         """
 
         def over() -> bool:
@@ -87,7 +94,9 @@ class Ending:
         return await self._until(over, patience=max(map(_longest_watch, self.scene.plan.pools), default=0.0))
 
     def _kept(self) -> list[PoolKey]:
-        """Return the pools that are still there, less those whose own services never say that nothing is left."""
+        """Return the pools that are still there, less those whose own services never say
+        that nothing is left.
+        """
         pools = self.scene.sim.cluster.pools.items()
         return sorted(
             key for key, body in pools if not body["spec"]["github"]["url"].startswith(HOSTILE_ORIGINS)
@@ -108,7 +117,9 @@ class Ending:
         return True
 
     def _quota(self) -> float:
-        """Return how much longer nothing may move because GitHub's hourly quota is used up: two whole hours where it is small."""
+        """Return how much longer nothing may move because GitHub's hourly quota is used up: two
+        whole hours where it is small.
+        """
         scarce = self.scene.plan.github.get("core_limit", ENOUGH_QUOTA) < ENOUGH_QUOTA
         return 7_200.0 if scarce else 0.0
 
@@ -117,7 +128,9 @@ class Ending:
         return self.scene.pending, jobs, sorted(self.scene.sim.cluster.pools)
 
     def _all_over(self) -> bool:
-        """Everything that was to happen has happened, every job that can be served is over, and nothing of ours is left."""
+        """Everything that was to happen has happened, every job that can be served is over,
+        and nothing of ours is left.
+        """
         if self.scene.pending or self.scene.sim.clock.mono() < self.scene.plan.calm_at:
             return False
         if self._unserved() or self._awaited():
@@ -125,7 +138,9 @@ class Ending:
         return any(pool.spec.get("minIdle") for pool in self.scene.plan.pools) or not self.scene.judge.left()
 
     def _unserved(self) -> list[int]:
-        """Return the jobs, those of runs that were run again among them, that some pool serves and that are not over."""
+        """Return the jobs, those of runs that were run again among them, that some pool
+        serves and that are not over.
+        """
         return [
             row.id
             for row in self.scene.sim.github.store.jobs.rows()
@@ -133,7 +148,9 @@ class Ending:
         ]
 
     def _awaited(self) -> list[int]:
-        """Return interrupted runs that must be run again: where nothing else goes wrong, it may not be forgotten."""
+        """Return interrupted runs that must be run again: where nothing else goes wrong, it
+        may not be forgotten.
+        """
         if self.scene.plan.rates or self.scene.plan.profile == "calm":
             return []
         store, most = self.scene.sim.github.store, self.scene.plan.pools[0].spec.get("retry", {})
@@ -152,7 +169,9 @@ class Ending:
         )
 
     def _specs_by_namespace(self) -> Mapping[str, list[Mapping[str, Any]]]:
-        """Return the specs of the pools that are not being deleted; what a pool with services of its own is shown, nobody knows."""
+        """Return the specs of the pools that are not being deleted; what a pool with services of its
+        own is shown, nobody knows.
+        """
         found: dict[str, list[Mapping[str, Any]]] = {}
         for key, body in self.scene.sim.cluster.pools.items():
             strange = body["spec"]["github"]["url"].startswith(HOSTILE_ORIGINS)
@@ -172,7 +191,9 @@ class Ending:
             )
 
     def _listens(self) -> bool:
-        """Silence takes long to listen to, and hardly depends on what came before: one seed in four does it."""
+        """Silence takes long to listen to, and hardly depends on what came before: one seed
+        in four does it.
+        """
         return self.scene.plan.profile == "calm" or self.scene.plan.u("listens") < 0.25
 
     async def _judge_silence(self) -> None:
@@ -208,14 +229,14 @@ class Ending:
                 self.scene.judge.fail(
                     SERVED, f"job {row.id} ended as {row.conclusion}, where {job.result} was due"
                 )
-        if not self.scene.judge.violations and self._said() != self._lonely():
-            message = (
-                f"{dict(self._lonely())} jobs that no pool serves, and statuses name {dict(self._said())}"
-            )
+        if not self.scene.judge.violations and self._reported() != self._unmatched():
+            message = f"{dict(self._unmatched())} jobs that no pool serves, and statuses name {dict(self._reported())}"
             self.scene.judge.fail(SERVED, message)
 
-    def _lonely(self) -> Counter[str]:
-        """Return how many queued jobs no pool of a namespace serves, although one of its pools covers their repository."""
+    def _unmatched(self) -> Counter[str]:
+        """Return how many queued jobs no pool of a namespace serves, although one of its
+        pools covers their repository.
+        """
         store = self.scene.sim.github.store
         found: Counter[str] = Counter()
         for namespace, specs in self._specs_by_namespace().items():
@@ -225,7 +246,7 @@ class Ending:
                     found[namespace] += any(serves(s, job.repository, s["labels"]) for s in specs)
         return +found
 
-    def _said(self) -> Counter[str]:
+    def _reported(self) -> Counter[str]:
         """Return how many jobs the statuses of each namespace call unmatched."""
         found: Counter[str] = Counter()
         for key, body in self.scene.sim.cluster.pools.items():
@@ -237,7 +258,9 @@ class Ending:
         return found
 
     def _judge_launches(self) -> None:
-        """Count launches against jobs: without faults one each; one more for each single fault that a launch cannot survive."""
+        """Count launches against jobs: without faults one each; one more for each single fault
+        that a launch cannot survive.
+        """
         scene = self.scene
         rows = scene.sim.github.store.jobs.rows()
         adopted = [row for row in rows if row.runner_name in scene.judge.in_doubt]
@@ -255,7 +278,9 @@ class Ending:
 
 
 def _longest_watch(pool: PoolPlan) -> float:
-    """Return the seconds after which a container without a registration has ended by itself, by its pool's deadlines."""
+    """Return the seconds after which a container without a registration has ended by
+    itself, by its pool's deadlines.
+    """
     deadlines = pool.spec.get("deadlines", {})
     registration, idle, lifetime = (
         duration_seconds(deadlines.get(name, otherwise))
@@ -266,7 +291,9 @@ def _longest_watch(pool: PoolPlan) -> float:
 
 
 def _survivable(fault: str) -> bool:
-    """Whether a fault only takes time, or loses no more than the answer of a launch, which is then found by its label."""
+    """Whether a fault only takes time, or loses no more than the answer of a launch, which
+    is then found by its label.
+    """
     name, _, where = fault.partition(":")
     if name == "slow":
         return True

@@ -1,4 +1,6 @@
-"""Plays one plan: pools, jobs, faults and disturbances first, then the quiet end of :mod:`tests.seeds.ending`."""
+"""Plays one plan: pools, jobs, faults and disturbances first, then the quiet end of
+:mod:`tests.seeds.ending`.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,9 @@ from tests.seeds.nemesis import PlannedNemesis
 from tests.seeds.plan import REPOSITORIES, JobPlan, Plan
 from tests.seeds.scene import TOKEN, Scene
 from tests.seeds.tenants import robot, set_up
-from tests.seeds.told import Told
 from tests.seeds.trace import write_down
 from tests.seeds.trouble import happen
+from tests.seeds.views import NamespaceView
 
 ZOMBIES = 0.2
 """Share of plans with a run that reads queued for ever and has no jobs."""
@@ -46,7 +48,7 @@ class Outcome:
         requests: Exchanges.
         launches: HF Jobs that were made.
         asked: Numbers of the exchanges, and whether each was a read.
-        told: By namespace, what its pools launched and what its people were told.
+        views: By namespace, what its pools launched and what its people were told.
     """
 
     plan: Plan
@@ -59,7 +61,7 @@ class Outcome:
     requests: int = 0
     launches: int = 0
     asked: Mapping[str, bool] = field(default_factory=dict)
-    told: Mapping[str, Told] = field(default_factory=dict)
+    views: Mapping[str, NamespaceView] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -69,7 +71,7 @@ class Outcome:
 
 def play(plan: Plan) -> Outcome:
     """Play a plan in virtual time. Deterministic: equal plans give equal outcomes, trace and all."""
-    with _listening() as heard:
+    with _collected_logs() as records:
         judge = Judge()
         under_way = Play(Scene(plan, judge))
         try:
@@ -77,24 +79,24 @@ def play(plan: Plan) -> Outcome:
         except (Deadlock, Livelock) as stuck:
             judge.violations.append(Violation(invariant=INTERNAL, at=0.0, message=repr(stuck)))
         gc.collect()  # tasks whose exception nobody took complain when they are collected
-        return under_way.outcome(heard)
+        return under_way.outcome(records)
 
 
 @contextmanager
-def _listening() -> Iterator[list[logging.LogRecord]]:
+def _collected_logs() -> Iterator[list[logging.LogRecord]]:
     """Collect what is logged meanwhile, instead of printing it."""
-    heard: list[logging.LogRecord] = []
+    records: list[logging.LogRecord] = []
 
-    class Ear(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record)
+            records.append(record)
 
-    root, ear = logging.getLogger(), Ear()
+    root, collector = logging.getLogger(), Collector()
     handlers, level = root.handlers[:], root.level
-    root.handlers[:] = [ear]
+    root.handlers[:] = [collector]
     root.setLevel(logging.INFO)
     try:
-        yield heard
+        yield records
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
@@ -132,7 +134,8 @@ class Play:
         scene.judge.sim = sim
         scene.judge.holds = lambda caller: plan.replicas == 1 or scene.lease.holder == caller
         sim.set_up(REPOSITORIES, token=None if plan.app else TOKEN)
-        # A wrong image is expected today wherever the hardware list fails; judged everywhere, it would hide all that comes after.
+        # A wrong image is expected today wherever the hardware list fails; judged everywhere, it would
+        # hide all that comes after.
         scene.judge.images = plan.world in ("hardware-unknown", "odd-prices")
         scene.judge.secrets |= set_up(sim, plan)
         scene.judge.robots = {"robot"} | {
@@ -184,7 +187,7 @@ class Play:
         scene.writes += 1
         scene.judge.look_for_secrets("a status or an Event", [text])
 
-    # ------------------------------------------------------------------------------------------------------------ the scene
+    # ---------------------------------------------------------------------------------------------- the scene
     def _plant(self) -> None:
         """Put strangers beside us that look like us as much as strangers can."""
         scene = self.scene
@@ -242,11 +245,11 @@ class Play:
         live = [j for j in scene.sim.hub.platform.live.values() if j.id not in scene.judge.foreign]
         return f"queued, HF Job {live[-1].phase}" if live else "queued, no HF Job"
 
-    def outcome(self, heard: Iterable[logging.LogRecord]) -> Outcome:
+    def outcome(self, records: Iterable[logging.LogRecord]) -> Outcome:
         """Judge what was logged, and return everything."""
         scene = self.scene
         if hasattr(scene, "sim"):
-            for record in heard:
+            for record in records:
                 text = f"{record.getMessage()} {_extra(record)}"
                 scene.judge.look_for_secrets("a log line", [text])
                 if record.levelno >= logging.ERROR:
@@ -264,7 +267,7 @@ class Play:
             requests=sum(len(exchange.log) for exchange in exchanges),
             launches=scene.judge.launches,
             asked=dict(scene.nemesis.asked),
-            told=scene.told,
+            views=scene.views,
         )
 
 

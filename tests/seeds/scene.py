@@ -19,7 +19,7 @@ from controller.simulate.engine import NoRecorder, Process, Simulation
 from hf_runner_simulators.clock import EPOCH, LoopClock
 from tests.seeds.nemesis import PlannedNemesis
 from tests.seeds.plan import JobPlan, Plan, PoolPlan
-from tests.seeds.told import Told, what_was_told
+from tests.seeds.views import NamespaceView, namespace_views
 
 TOKEN = "ghp_" + "simulated" * 4
 """The personal access token of plans without an App."""
@@ -104,7 +104,7 @@ class Scene:
     broken_images: bool = False
     renamed: dict[str, str] = field(default_factory=dict)
     """Repositories that have another name at the moment."""
-    told: Mapping[str, Told] = field(default_factory=dict)
+    views: Mapping[str, NamespaceView] = field(default_factory=dict)
     sim: Simulation = field(init=False)
     nemesis: PlannedNemesis = field(init=False)
 
@@ -126,7 +126,9 @@ class Scene:
         self.happenings.append((self.sim.clock.mono(), what))
 
     def apply(self, pool: PoolPlan, url: str, labels: Iterable[str], spec: Mapping[str, Any]) -> None:
-        """Create or change a RunnerPool; ``url``, ``labels`` and ``spec`` may differ from the planned ones."""
+        """Create or change a RunnerPool; ``url``, ``labels`` and ``spec`` may differ from
+        the planned ones.
+        """
         given = json.loads(json.dumps(dict(spec)))
         self.sim.pool(pool.name, url=url, labels=list(labels), namespace=pool.namespace, **given)
         self.judge.pools_changed()
@@ -138,9 +140,9 @@ class Scene:
             for name in (github.get("credentialsSecret", "github-app"), hub.get("tokenSecret", "hf-token")):
                 self.sim.cluster.set_secret(pool.namespace, name, None)
 
-    def keep_what_was_told(self) -> None:
+    def keep_views(self) -> None:
         """Keep what each namespace's people have seen so far."""
-        self.told = what_was_told(self.sim, self.judge)
+        self.views = namespace_views(self.sim, self.judge)
 
     def start(self) -> None:
         """Start a controller, which leads."""
@@ -168,9 +170,9 @@ class Scene:
         if process is None or not process.incarnation.alive:
             return
         process.incarnation.alive = False
-        self.later(0.0, self.bury(process, share, graceful=False))
+        self.later(0.0, self.end_process(process, share, graceful=False))
 
-    async def bury(self, process: Process, share: float, *, graceful: bool) -> None:
+    async def end_process(self, process: Process, share: float, *, graceful: bool) -> None:
         """End an incarnation; if it led, start another one a little later."""
         name = process.incarnation.name
         self.note(f"{name} {'stops' if graceful else 'dies'}")
@@ -182,6 +184,8 @@ class Scene:
             self.take_over()
 
     def take_over(self) -> None:
-        """Let the next controller start, unless somebody leads: one that follows is nothing but a watcher of the lease."""
+        """Let the next controller start, unless somebody leads: one that follows is nothing
+        but a watcher of the lease.
+        """
         if self.lease.holder is None:
             self.start()

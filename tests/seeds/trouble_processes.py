@@ -18,14 +18,14 @@ def _process(scene: Scene, what: Disturbance) -> Process | None:
 async def stop(scene: Scene, what: Disturbance) -> None:
     process = _process(scene, what)
     if process is not None:
-        await scene.bury(process, what.share, graceful=True)
+        await scene.end_process(process, what.share, graceful=True)
 
 
 async def kill(scene: Scene, what: Disturbance) -> None:
     process = _process(scene, what)
     if process is not None:
         process.incarnation.alive = False
-        await scene.bury(process, what.share, graceful=False)
+        await scene.end_process(process, what.share, graceful=False)
 
 
 async def jump(scene: Scene, what: Disturbance) -> None:

@@ -71,7 +71,9 @@ async def token_revoked(scene: Scene, what: Disturbance) -> None:
 
 
 async def permission_lost(scene: Scene, what: Disturbance) -> None:
-    """A token that expires, or an App that may not administer any more; mended by a person after a while."""
+    """A token that expires, or an App that may not administer any more; mended by a
+    person after a while.
+    """
     access = scene.sim.github.access
     if not scene.plan.app:
         access.revoke_token(TOKEN)

@@ -92,7 +92,9 @@ async def rename(scene: Scene, what: Disturbance) -> None:
 
 
 async def namespace_ends(scene: Scene, what: Disturbance) -> None:
-    """All objects of the namespace are deleted, as when it is: pools stay until they are drained, Secrets go at once."""
+    """All objects of the namespace are deleted, as when it is: pools stay until they are
+    drained, Secrets go at once.
+    """
     sim = scene.sim
     keys = sorted(sim.cluster.pools)
     if what.share < 0.5:

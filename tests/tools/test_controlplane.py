@@ -29,7 +29,7 @@ pytestmark = [
 
 
 def connect(kubeconfig: Path) -> Any:
-    return client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+    return client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))  # type: ignore[no-untyped-call]
 
 
 def children(pid: int) -> set[int]:
@@ -41,7 +41,9 @@ def words(pid: int) -> str:
 
 
 def listening_addresses(pids: set[int]) -> set[str]:
-    """Return the addresses of the listening TCP sockets of these processes, in hex as the kernel shows them."""
+    """Return the addresses of the listening TCP sockets of these processes, in hex as the
+    kernel shows them.
+    """
     sockets = set()
     for fd in (fd for pid in pids for fd in Path(f"/proc/{pid}/fd").iterdir()):
         with contextlib.suppress(FileNotFoundError):  # closed since it was listed
@@ -82,8 +84,9 @@ def test_a_service_account_may_do_what_rbac_allows_and_no_more(api_server: Contr
 
     rbac = client.RbacAuthorizationV1Api(admin.api_client)
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]
-    rbac.create_namespaced_role("rbac", {"metadata": {"name": "reader"}, "rules": rules})
-    binding = {
+    role: Any = {"metadata": {"name": "reader"}, "rules": rules}
+    rbac.create_namespaced_role("rbac", role)
+    binding: Any = {
         "metadata": {"name": "reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
         "subjects": [{"kind": "ServiceAccount", "name": "limited", "namespace": "rbac"}],

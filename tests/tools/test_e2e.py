@@ -1,4 +1,6 @@
-"""The story's own safety: it empties no cluster in which somebody else's pools live, and its verdicts can be bad ones."""
+"""The story's own safety: it empties no cluster in which somebody else's pools live, and its
+verdicts can be bad ones.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -57,7 +59,7 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
 
 @pytest.mark.parametrize("shown", [False, True])
 async def test_the_plan_is_shown_only_where_somebody_asked_for_it(shown: bool) -> None:
-    plan = (lambda: {"pools": []}) if shown else None
+    plan: Callable[[], dict[str, Any]] | None = (lambda: {"pools": []}) if shown else None
     async with serving(host="127.0.0.1", port=0, health=Health(), metrics=page, plan=plan) as port:
         status, text, kind = await get(port, "/debug/plan")
         assert status == (200 if shown else 404)

@@ -171,7 +171,7 @@ def main() -> int:
                 say=_say,
                 former=before,
             )
-            story.tell()
+            story.play()
             clear(kubectl)
         except StoryError as error:
             _say(f"FAILED: {error}")

@@ -180,7 +180,7 @@ class StoryBase:
         holder: str = lease["spec"].get("holderIdentity") or ""
         return holder.rpartition("_")[0]
 
-    def _last_words(self) -> str:
+    def _last_log(self) -> str:
         """Return what a pod of the release said before it ended, if one has."""
         for pod in self._kubectl.items("-n", SYSTEM, "get", "pods", "-l", LABELS):
             for container in pod["status"].get("containerStatuses", ()):

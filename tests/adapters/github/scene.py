@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.answer import Answer
+from controller.adapters.github.client import Client
 from controller.core.model import GitHubSource, Scope, ScopeKind, SecretRef
 from controller.simulate.loop import run_virtual
 from hf_runner_simulators.clock import EPOCH, LoopClock
@@ -71,12 +73,13 @@ class Scene:
         """Open a connection, as the App unless a Secret is given."""
         options.setdefault("source", source())
         options.setdefault("clock", self.ours)
-        return GitHubConnection(
-            credentials=credentials_from_secret(secret or self.app_secret()),
+        client = Client(
+            credential=Fixed(credentials_from_secret(secret or self.app_secret())),
             transport=SimTransport(self.exchange),
-            meter=lambda answer, _: self.answers.append(answer),
+            meter=self.answers.append,
             **options,
         )
+        return GitHubConnection(client)
 
     def fault(self, **rule: Any) -> None:
         """Add a rule as ``/_sim/faults`` takes it."""
@@ -120,8 +123,9 @@ class Script:
 
     def connect(self, **options: Any) -> GitHubConnection:
         options.setdefault("source", source())
-        options.setdefault("credentials", credentials_from_secret({"token": TOKEN}))
-        return GitHubConnection(clock=self.clock, transport=httpx.MockTransport(self.handle), **options)
+        options.setdefault("credential", Fixed(credentials_from_secret({"token": TOKEN})))
+        client = Client(clock=self.clock, transport=httpx.MockTransport(self.handle), **options)
+        return GitHubConnection(client)
 
 
 def answer(status: int = 200, payload: Any = None, **headers: str) -> httpx.Response:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.inspection import Grant
 from controller.adapters.incoming import EARLIEST, LATEST
@@ -294,7 +295,7 @@ def is_instance(value: Any, kind: Any) -> bool:
 
 
 async def answered(script: Script, call: Call, kind: Any, credentials: dict[str, str]) -> None:
-    github = script.connect(credentials=credentials_from_secret(credentials))
+    github = script.connect(credential=Fixed(credentials_from_secret(credentials)))
     for _ in range(2):  # what the first answer said of limits must not break the next call
         failure: Failure | None = None
         try:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import credentials_from_secret
 from controller.adapters.github.errors import GitHubError
 from controller.adapters.incoming import PAGE_BYTES
@@ -327,7 +328,7 @@ async def test_a_token_that_cannot_travel_in_a_header_is_malformed(token: object
     with pytest.raises(UpstreamError) as caught:
         await (
             Script(answer(200, installed), answer(201, issued))
-            .connect(credentials=credentials_from_secret(secret))
+            .connect(credential=Fixed(credentials_from_secret(secret)))
             .registrations(ACME)
         )
     assert caught.value.failure.reason is Reason.GitHubMalformed

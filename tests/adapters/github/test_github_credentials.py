@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from controller.adapters.github import credentials_from_secret
-from controller.adapters.github.auth import AppCredentials, TokenCredentials
+from controller.adapters.github.credentials import AppCredentials, TokenCredentials
 from controller.core.model import Disposition, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError

@@ -205,6 +205,7 @@ async def test_an_exhausted_quota_fails_fast_until_its_reset_and_leaves_registra
     assert failure.retry_after == pytest.approx(3_600, abs=5)
     assert len(scene.exchange.log) == asked
     await github.register(LIB, name="r", labels=LABELS, group=None)
+    assert failure.retry_after is not None
     await asyncio.sleep(failure.retry_after)
     assert (await github.runs("acme/lib", "in_progress")).complete
 

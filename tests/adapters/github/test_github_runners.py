@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -159,12 +160,12 @@ async def test_a_tokens_missing_scope_is_named() -> None:
 
 @virtual
 async def test_an_organizations_url_for_a_personal_account_is_explained() -> None:
-    def personal(request: object) -> object:
+    def personal(request: Any) -> object:
         return (
             answer(200, {"type": "User"})
             if "/users/" in str(request.url)
             else answer(404, {"message": "Not Found"})
-        )  # type: ignore[attr-defined]
+        )
 
     ada = Scope(kind=ScopeKind.ORGANIZATION, owner="ada")
     script = Script(personal)

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.adapters.github.auth import credentials_from_secret
+from controller.adapters.credential import Fixed
 from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.github.credentials import credentials_from_secret
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import Scope, ScopeKind
 from controller.core.reasons import Reason
@@ -112,7 +113,7 @@ async def test_an_app_gets_the_token_that_ends_what_it_launched(owner: str) -> N
     script = Script(handle)
     app = credentials_from_secret({"appId": "1", "privateKey": private_key()})
     github = script.connect(
-        source=source(api_url=ELSEWHERE, owner=owner), credentials=app, may_end=lambda: True
+        source=source(api_url=ELSEWHERE, owner=owner), credential=Fixed(app), may_end=lambda: True
     )
     assert await github.deregister(LIB, 5) is Removal.DONE
     sent = len(script.requests)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
@@ -56,7 +57,9 @@ class Lab:
 
     def as_user(self, token: str, namespace: str = "acme") -> HubJobs:
         account = HubAccount(endpoint=ACCOUNT.endpoint, namespace=namespace, secret=ACCOUNT.secret)
-        return HubJobs(account=account, token=token, session=self.session, clock=self.clock, hosts=HOSTS)
+        return HubJobs(
+            account=account, credential=Fixed(token), session=self.session, clock=self.clock, hosts=HOSTS
+        )
 
     def break_(self, route: str, kind: str, **rule: Any) -> None:
         assert self.exchange.rules.add({"route": route, "kind": kind, **rule}) == 1
@@ -78,7 +81,9 @@ def virtual(scenario: Callable[[Lab], Awaitable[None]], **knobs: Any) -> None:
 
     async def main() -> None:
         clock = LoopClock(time=asyncio.get_running_loop().time)
-        machine = ScriptedMachine(lambda run: Outcome(seconds=60 if "short" in run.spec.command else None))
+        machine = ScriptedMachine(
+            lambda run: Outcome(seconds=60 if "short" in (run.spec.command or ()) else None)
+        )
         world = World(clock=clock, machine=machine, knobs=Knobs(**knobs))
         world.setup(
             {
@@ -268,7 +273,7 @@ def test_the_hubs_hardware_is_read_with_its_prices() -> None:
         hardware = HubHardware(session=lab.session, endpoint=ACCOUNT.endpoint, clock=lab.clock, hosts=HOSTS)
         flavors = {flavor.name: flavor for flavor in (await hardware.flavors()).items}
         assert flavors["cpu-basic"].usd_per_minute == pytest.approx(0.000167)
-        assert flavors["h200x8"].usd_per_minute * 60 == pytest.approx(40, rel=0.01)
+        assert flavors["h200x8"].usd_per_minute == pytest.approx(40 / 60, rel=0.01)
         assert flavors["t4-small"].accelerator == "T4"
 
     virtual(scenario)

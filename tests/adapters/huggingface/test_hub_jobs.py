@@ -34,8 +34,8 @@ SPEC = LaunchSpec(
 )
 
 
-def page(entries: list[Any], next_url: str | None = None, **headers: str) -> Reply:
-    link = {"Link": f'<{next_url}>; rel="next"'} if next_url else {}
+def page(entries: list[Any], next_url: str | None = None, **headers: Any) -> Reply:
+    link: dict[str, Any] = {"Link": f'<{next_url}>; rel="next"'} if next_url else {}
     return reply(entries, **link, **headers)
 
 

@@ -47,7 +47,9 @@ class Reply:
 
 
 class Scene:
-    """``acme`` with the private repositories ``api`` and ``web`` and the public ``site``; its App's token is used unless another is given."""
+    """``acme`` with the private repositories ``api`` and ``web`` and the public ``site``; its App's token is
+    used unless another is given.
+    """
 
     def __init__(self, *, prefix: str = "", seed: str = "0", knobs: Knobs | None = None) -> None:
         self.clock = ManualClock()
@@ -61,7 +63,8 @@ class Scene:
         self.installation = accounts.install(self.app.id, "acme")
         self.token = self.new_token()
 
-    # -- as the controller ----------------------------------------------------------------------------------------
+    # -- as the controller
+    # ----------------------------------------------------------------------------------------
 
     def jwt(self, *, issued: float = -60, expires: float = 540, key: Any = KEY, **claims: Any) -> str:
         now = int(self.clock.wall())
@@ -121,7 +124,9 @@ class Scene:
         )
 
     def _judge(self, request: Request, answer: Response) -> None:
-        """Every exchange with GitHub's own routes is held against GitHub's description, whatever test sends it."""
+        """Every exchange with GitHub's own routes is held against GitHub's description,
+        whatever test sends it.
+        """
         ours = request.path.startswith("/_sim")
         if ours or self.site.router.match(request) is None or "user-agent" not in request.headers:
             return
@@ -161,7 +166,8 @@ class Scene:
     def runners(self, *, root: str = "/orgs/acme", **query: object) -> list[Any]:
         return self.get(f"{root}/actions/runners", **query).body["runners"]
 
-    # -- as the world ---------------------------------------------------------------------------------------------
+    # -- as the world
+    # ---------------------------------------------------------------------------------------------
 
     def queue(self, *labels: str, repository: str = "acme/api", **more: Any) -> WorkflowJob:
         (job,) = self.world.workflows.queue_jobs(repository, labels or LABELS, **more)

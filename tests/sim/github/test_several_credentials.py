@@ -1,4 +1,6 @@
-"""Several tenants on one GitHub, with Apps, installations and personal tokens of their own: each sees what its rights allow."""
+"""Several tenants on one GitHub, with Apps, installations and personal tokens of their own: each
+sees what its rights allow.
+"""
 
 from __future__ import annotations
 

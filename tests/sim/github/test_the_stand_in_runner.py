@@ -1,4 +1,6 @@
-"""The runner archive as a client downloads it, and the stand-in listener as a process against a served simulator."""
+"""The runner archive as a client downloads it, and the stand-in listener as a process
+against a served simulator.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,8 @@ async def serving(root: Path) -> AsyncIterator[Served]:
         yield Served(world, origin, root)
 
 
-# -- the archive ------------------------------------------------------------------------------------------------------
+# -- the archive
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_equal_archives_have_equal_bytes() -> None:
@@ -144,7 +147,8 @@ def test_the_listener_is_python_3_8(tmp_path: Path) -> None:
     ast.parse((tmp_path / "bin" / "Runner.Listener").read_text(), feature_version=(3, 8))
 
 
-# -- the process ------------------------------------------------------------------------------------------------------
+# -- the process
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("base", ["/actions/runner/releases/download", "", "/mirror/of/runners"])
