@@ -92,7 +92,7 @@ def github_target(url: str) -> GitHubTarget:
     """Return the REST base and the scope of a URL that :func:`is_github_url` accepts.
 
     github.com and GitHub Enterprise Cloud with data residency (``*.ghe.com``) have their REST API on a host of its own;
-    every other host is a GitHub Enterprise Server, with the API below ``/api/v3`` (scale-sets.md §1.2).
+    every other host is a GitHub Enterprise Server, with the API below ``/api/v3`` (docs/facts.md#api-hosts).
 
     Raises:
         ValueError: The URL names no owner, repository or enterprise.

@@ -1,4 +1,4 @@
-"""Launches that keep failing are tried ever more slowly, one at a time, with the cause kept (invariant 10).
+"""Launches that keep failing are tried ever more slowly, one at a time, with the cause kept (docs/invariants.md#backoff).
 
 A failure belongs to a flavor (no capacity, a scheduling deadline) or, under the key ``""``, to the whole pool (an image
 that cannot run, a refused credential). After a failure the next launch is a probe: until one runner comes online, no

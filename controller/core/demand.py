@@ -1,6 +1,6 @@
 """Which pool each queued workflow job belongs to.
 
-Demand is counted per pool and never bound to a runner: GitHub gives a job to any matching idle runner (github.md §2.3).
+Demand is counted per pool and never bound to a runner: GitHub gives a job to any matching idle runner (docs/facts.md#any-idle-runner).
 A job that several pools of one namespace match belongs to exactly one of them: one with a free runner, else the one whose
 preferred flavor is cheapest, then the older one; a pool that cannot launch now (paused, draining, faulty, at its cap, backing
 off) stands behind all that can. Pools of different namespaces do not compete: each serves what its own credentials show.
@@ -33,8 +33,8 @@ from controller.core.money import cheapest
 from controller.core.variables import refused_variable
 
 QUEUE_CAP_SECONDS = 24 * 3600.0
-"""GitHub itself ends a job that was queued for longer; one that it lists all the same is a leftover that no runner ever gets.
-https://docs.github.com/actions/reference/limits
+"""GitHub itself ends a job that was queued for longer; one that it lists all the same is a leftover that no runner ever gets
+(docs/facts.md#queued-for-a-day).
 """
 
 GONE_AFTER = 600.0

@@ -28,7 +28,7 @@ from controller.core.suspicion import Span
 from controller.core.view import PoolView
 
 REFUSAL_DELAYS = (30.0, 60.0, 120.0, 300.0)
-"""Seconds before a registration that GitHub called busy is tried again: such calls are expensive for GitHub."""
+"""Seconds before a registration that GitHub called busy is tried again: such calls are expensive for GitHub (docs/facts.md#busy-runner-is-expensive)."""
 
 _NOT_TRIED = frozenset({Reason.IntentsBlocked, Reason.StopSwitchOn, Reason.StopSwitchUnread})
 """Failures of launches of which nothing was tried; each is looked at anew in every pass."""

@@ -229,7 +229,7 @@ def phase_of(seen: Sighting, track: Track) -> Phase:
     registration = seen.registration
     if registration is not None and registration.online and not had_its_job and not track.deregistered:
         return Phase.IDLE
-    # A runner that was online and shows offline, or not at all, is ending, or is working unseen: it is no capacity either
+    # A runner that was online and shows offline, or not at all, is ending, or is working unseen (docs/facts.md#online-and-busy-are-hints, docs/facts.md#runner-record-life): it is no capacity either
     # way. Nor is one that was deregistered.
     if served or track.was_online or track.deregistered:
         return Phase.FINISHED

@@ -1,7 +1,7 @@
 """How a runner ended, read from what its HF Job left behind.
 
 The bootstrap reports through its exit code, because the Hub shows nothing else of an ended job's inside
-(``docs/bootstrap.md``); ``run.sh`` is not used since it hides every failure (github.md §3.6).
+(``docs/bootstrap.md``); ``run.sh`` is not used since it hides every failure (docs/facts.md#run-sh-hides-failures).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ BY_THE_HUB = frozenset({Reason.PlatformCancelled, Reason.Terminated})
 
 
 def exit_code(job: HFJob) -> int | None:
-    """Return the exit code that the Hub's message names (hf-jobs.md §1.2), 0 for COMPLETED, None when it tells none.
+    """Return the exit code that the Hub's message names (docs/facts.md#exit-code-in-the-message), 0 for COMPLETED, None when it tells none.
 
     A number beyond 255 is no exit code. Only the message's first 1,000 characters are read.
     """

@@ -27,8 +27,8 @@ from controller.core.suspicion import (
 
 HAND_OUT = 60.0
 """Seconds that a job may stay queued beside an idle runner before it was passed over. GitHub assigns within seconds, and offers a job
-to the next runner when the first one has not taken it after 60 s.
-https://docs.github.com/actions/reference/runners/self-hosted-runners#routing-precedence-for-self-hosted-runners"""
+to the next runner when the first one has not taken it after 60 s
+(docs/facts.md#assigned-for-a-minute)."""
 
 SHARE_OF_IDLE = 0.5
 """Share of ``deadlines.idle`` that is the bound instead, where that is shorter: the runner must still be there to be judged by."""

@@ -19,8 +19,8 @@ from controller.core.model import Failure, Interruption, Pool
 
 FAIL_FAST_WITHIN = 600.0
 """Seconds after a job failed within which ``strategy.fail-fast`` may have ended another one: GitHub gives a job that is cancelled five
-minutes before it is ended by force, and the rest is room.
-https://docs.github.com/en/actions/reference/workflow-cancellation-reference
+minutes before it is ended by force, and the rest is room
+(docs/facts.md#cancelled-jobs-get-five-minutes).
 """
 
 SAME_MOMENT = 5.0

@@ -1,6 +1,6 @@
 """Whether what Kubernetes tells of RunnerPools is still fresh.
 
-A watch that has died looks like one that has nothing to say (kopf.md §0.7, §5). What tells them apart is a list: one that
+A watch that has died looks like one that has nothing to report (docs/facts.md#watch-misses-deletions, docs/facts.md#watch-goes-silent). What tells them apart is a list: one that
 shows changes which the watch kept silent about, although it had all the time since the list before.
 """
 

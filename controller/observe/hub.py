@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 10.0
 """Seconds between lists while anything lives or is wanted: 30 of the 1,000 requests that a free account has per window
-(hf-jobs.md §4)."""
+(docs/facts.md#hub-rate-limits)."""
 
 IDLE_INTERVAL = 60.0
 """Seconds between lists otherwise: how long an orphan that nobody expects goes unseen, and at most what a failure costs."""

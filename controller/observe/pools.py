@@ -193,7 +193,7 @@ class PoolRegistry:
         before: Collection[str] = (),
         unlisted: Collection[str] = (),
     ) -> int:
-        """Take in a complete list: what it lacks is gone, although the watch never said so (kopf.md §0.7).
+        """Take in a complete list: what it lacks is gone, although the watch never reported it (docs/facts.md#watch-misses-deletions).
 
         Args:
             bodies: The list.

@@ -1,12 +1,11 @@
 """What is known of one repository's unfinished runs and their jobs: pure, fed by :mod:`controller.observe.queue`.
 
 GitHub lists runs by status and jobs by run, at different moments. So a run can slip from one status to another between two
-lists, be listed before its jobs are, stay listed without any, or leave its jobs "queued" when it is over (github.md §1.2,
-§1.3). Demand is jobs, never runs; a run that yields no jobs is asked ever less often.
+lists, be listed before its jobs are, stay listed without any, or leave its jobs "queued" when it is over (docs/facts.md#run-status-precedence, docs/facts.md#runs-and-jobs-disagree). Demand is jobs, never runs; a run that yields no jobs is asked ever less often.
 
 Jobs are read when the row of their run has changed, and otherwise every five minutes: 200 jobs that wait would cost 45,000
 requests an hour if each was read at every look. That is sound where the row tells of every change. GitHub documents neither
-that ``updated_at`` follows the jobs nor when ``status`` does, so rows are believed until one is caught
+that ``updated_at`` follows the jobs nor when ``status`` does (docs/facts.md#rows-of-runs), so rows are believed until one is caught
 (:meth:`RepositoryRuns.read`), and where several jobs of a run are unfinished they are read more often anyway
 (:meth:`RepositoryRuns._pause`).
 """

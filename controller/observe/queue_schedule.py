@@ -1,7 +1,7 @@
 """When to look at which repository, and for what: the pure half of :mod:`controller.observe.queue`.
 
-A repository is *hot* while its workflows are at work, *warm* for some hours after, and *cold* otherwise (github.md §1.8).
-What limits us is not the quota, since an unchanged list is free of it, but the requests per minute.
+A repository is *hot* while its workflows are at work, *warm* for some hours after, and *cold* otherwise.
+What limits us is not the quota, since an unchanged list is free of it (docs/facts.md#unchanged-answers-are-free), but the requests per minute (docs/facts.md#rate-limits).
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def pressure(quota: Quota | None, server_now: float) -> Pressure:
 def statuses(watch: Watch, now: float, cadence: Cadence, known: Iterable[str]) -> tuple[str, ...]:
     """Return the statuses to ask for, one request each.
 
-    Queued runs hold the demand and in_progress ones the running jobs, and each may hold the other's (github.md §1.2). The list
+    Queued runs hold the demand and in_progress ones the running jobs, and each may hold the other's (docs/facts.md#run-status-precedence). The list
     of queued runs is asked for at every look, and tells nearly all: a run with a queued job reads ``queued`` whatever its other
     jobs do, in every sample that we have. That is no promise of GitHub's, so runs in progress are listed too, two to four
     times less often; and at once where a known run has left the lists that were asked for (:meth:`.RepositoryRuns.lacks`), so

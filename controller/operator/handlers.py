@@ -1,7 +1,7 @@
 """The handlers, three of them, and kopf's settings.
 
 ``on.event`` and a dictionary of our own instead of ``kopf.index`` (quadratic at start-up), no peering (it never fences), no
-daemons and no timers: the loop is ours (kopf.md §0).
+daemons and no timers: the loop is ours (docs/facts.md#kopf-index, docs/facts.md#kopf-peering, docs/facts.md#kopf-daemons).
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 def apply_settings(settings: kopf.OperatorSettings) -> None:
-    """Set what kopf's defaults leave open or slow (kopf.md §7)."""
+    """Set what kopf's defaults leave open or slow (docs/facts.md#kopf-defaults)."""
     settings.peering.standalone = True
     settings.persistence.finalizer = FINALIZER
     settings.persistence.diffbase_storage = _NoDiffBase()

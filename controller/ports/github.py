@@ -160,7 +160,7 @@ class Runners(Protocol):
         """
 
     async def deregister(self, scope: Scope, runner_id: int) -> Removal:
-        """Remove a registration: the only safe test of idleness (github.md §3.4).
+        """Remove a registration: the only safe test of idleness (docs/facts.md#deregistering-tests-idleness).
 
         GitHub answers 204 (``DONE``), 404 (``GONE``) or 422 (``BUSY``). Only 204 says that the runner has no job: GitHub takes
         the records of some runners away when their job starts. Idempotent.

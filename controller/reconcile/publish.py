@@ -1,6 +1,6 @@
 """Tells people: status when it changed, Events on transitions, one log line per event.
 
-A pool whose status cannot be written delays no other (invariant 10); it is tried again at the next pass.
+A pool whose status cannot be written delays no other (docs/invariants.md#isolation); it is tried again at the next pass.
 """
 
 from __future__ import annotations

@@ -14,15 +14,15 @@ from controller.adapters.github.wire import Read, Request, Wire
 from controller.core.model import GitHubSource
 
 API_VERSION = "2022-11-28"
-"""The only version that every GitHub Enterprise Server knows.
-https://docs.github.com/rest/about-the-rest-api/api-versions"""
+"""The only version that every GitHub Enterprise Server knows
+(docs/facts.md#api-version)."""
 
 MOST_REDIRECTS = 3
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 """A renamed repository is answered with 301 to a GET and 307 to anything else. None of them has had an effect, so method and
-body stay what they were.
-https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects"""
+body stay what they were
+(docs/facts.md#redirects)."""
 
 
 class Delivery:

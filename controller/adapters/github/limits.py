@@ -1,6 +1,6 @@
 """How fast we may ask: our own pace under the documented limits, and what GitHub said when it had enough of us.
 
-GitHub has two kinds of limits (github.md §1.5). The primary ones are hourly quotas, one per *resource*, which every answer
+GitHub has two kinds of limits (docs/facts.md#rate-limits). The primary ones are hourly quotas, one per *resource*, which every answer
 reports. The secondary ones are not reported: points per minute, requests at a time. So those are kept by :class:`Pacer`,
 and :class:`Quotas` remembers refusals of either kind, so that nothing is sent that would only be refused again.
 """
@@ -24,8 +24,8 @@ from controller.core.reasons import Reason
 from controller.ports import Clock, Quota
 
 POINTS_PER_MINUTE = 900
-"""REST points per minute of one account: GET 1, mutations 5.
-https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits"""
+"""REST points per minute of one account: GET 1, mutations 5
+(docs/facts.md#rate-limits)."""
 
 MAX_IN_FLIGHT = 16
 """Requests at a time of one account: GitHub allows 100 in all, and advises few."""
@@ -58,7 +58,7 @@ ODD_REFUSAL = 60.0
 def points_per_minute(api_url: str, chosen: int | None) -> int | None:
     """Return the pace for one host.
 
-    GitHub documents a limit of its own; an Enterprise Server has none unless its administrator wants one (github.md §1.5),
+    GitHub documents a limit of its own; an Enterprise Server has none unless its administrator wants one (docs/facts.md#enterprise-server-limits),
     and the client slows down when it meets it.
     """
     if chosen is not None:
@@ -244,7 +244,7 @@ class Quotas:
             return self._used_up(resource, method=answer.method, url=answer.url, answer=answer)
         told = answer.retry_after
         if registration and answer.status == 429:
-            # 1,500 registrations per five minutes and owner (github.md §1.5): no reason to stop polling.
+            # 1,500 registrations per five minutes and owner (docs/facts.md#registration-limit): no reason to stop polling.
             wait = SECONDARY_FLOOR if told is None else told
             self._registrations_until = self._clock.mono() + wait
             return _too_many_registrations(wait, method=answer.method, url=answer.url, answer=answer)
@@ -371,7 +371,7 @@ def _too_many_registrations(
 
 
 def _odd(answer: Answer) -> RateLimitedError:
-    """One URL is refused for a quota that is not used up (seen on runs lists, github.md §1.5): no reason to stop the rest."""
+    """One URL is refused for a quota that is not used up (docs/facts.md#refused-although-quota-is-left): no reason to stop the rest."""
     return RateLimitedError(
         f"{answer.method} {answer.url} was refused for a rate limit ({answer.message}) although quota is left; "
         "this URL waits.",

@@ -1,4 +1,4 @@
-"""Reading GitHub's queue: repositories, runs that are not completed, and their jobs (github.md §1, §2)."""
+"""Reading GitHub's queue: repositories, runs that are not completed, and their jobs (docs/facts.md#queue-endpoints)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class GitHubQueue(Part):
     async def jobs(self, repository: str, run: Run) -> Observation[WorkflowJob]:
         """List the jobs of a run's attempt.
 
-        The attempt is named, since "the latest" may become another one while pages are read (live-facts.md 14).
+        The attempt is named, since "the latest" may become another one while pages are read (docs/facts.md#latest-attempt-moves).
         """
         return await self._client.listed(
             "repos/{repository}/actions/runs/{run}/attempts/{attempt}/jobs",

@@ -44,7 +44,7 @@ from controller.core.text import text
 from controller.ports import UpstreamError
 
 LONGEST_WAIT = 900.0
-"""Seconds that a rate limit may silence an account; the Hub's windows last 300 (hf-jobs.md §3), a wrong header longer."""
+"""Seconds that a rate limit may silence an account; the Hub's windows last 300 (docs/facts.md#hub-rate-limits), a wrong header longer."""
 
 DEFAULT_WAIT = 60.0
 """Seconds to wait after a 429 that does not say how long."""
@@ -59,7 +59,7 @@ _LONGEST_LIMIT = 256
 _MOST_WORDS = 10
 
 # The scheduler behind Spaces and Jobs says "not enough hardware capacity" and "unable to schedule"; what POST jobs itself
-# says about scarce hardware is not documented (hf-jobs.md §3), so near relatives count too, and no other text does.
+# says about scarce hardware is not documented (docs/facts.md#capacity-words), so near relatives count too, and no other text does.
 _CAPACITY = re.compile(
     r"(not enough|insufficient|no|out of|lack of)\s+(available\s+)?((hardware|gpu)\s+)?capacity|unable to schedule",
     re.IGNORECASE,
@@ -294,7 +294,7 @@ def _kind(status: int) -> type[HubError]:
 def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Sequence[str] = ()) -> HubError:
     """Read a failure to get any answer.
 
-    Only a connection that was never made proves that nothing was sent (simulation.md §2); after anything else, also what nobody
+    Only a connection that was never made proves that nothing was sent (docs/facts.md#unsent-requests); after anything else, also what nobody
     has thought of, the request may have arrived.
     """
     if isinstance(error, httpx2.DecodingError):

@@ -1,4 +1,4 @@
-"""HF Jobs of one account over the few routes that the controller needs (hf-jobs.md §1)."""
+"""HF Jobs of one account over the few routes that the controller needs (docs/facts.md#hf-job-routes)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIVE = (Stage.SCHEDULING, Stage.RUNNING)
 
 MOST_PAGES, MOST_ROWS, MOST_BYTES = 200, 10_000, 256 * 2**20
 """Pages, entries and unpacked bytes of one list; the page size is unknown, and one account had 826 jobs on several pages
-(hf-jobs.md §1.3). Each entry holds the bootstrap script, some 27 kB; what we keep of it is some 2 kB, one page at a time."""
+(docs/facts.md#hf-job-pages). Each entry holds the bootstrap script, some 27 kB; what we keep of it is some 2 kB, one page at a time."""
 
 LIST_DEADLINE = 300.0
 """Seconds for one whole list."""
@@ -40,7 +40,7 @@ WORK_OF_A_ROW = 1024
 """Bytes of which an entry counts at least as many when it is decided whether a page is read on the event loop: reading one takes
 as long as parsing so many."""
 
-# What makes an image a Space, as huggingface_hub has it (hf-jobs.md §1.1).
+# What makes an image a Space, as huggingface_hub has it (docs/facts.md#space-images).
 _SPACE = re.compile(r"(?:https://)?(?:huggingface\.co|hf\.co)/spaces/(?P<id>.+)")
 
 
@@ -102,7 +102,7 @@ class HubJobs(AccountClient):
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
         """Return HF Jobs of any stage that carry all the labels, newest first.
 
-        The history has no end, and neither how the Hub joins several labels nor its order is sure (hf-jobs.md §1.3). So only
+        The history has no end, and neither how the Hub joins several labels nor its order is sure (docs/facts.md#label-filter, docs/facts.md#hf-job-pages). So only
         the last label is asked for, and the others are checked here: name the most telling one last.
 
         Raises:
@@ -148,7 +148,7 @@ class HubJobs(AccountClient):
         except NotFoundError:
             return
         except (BlockedError, ConflictError, RejectedError):
-            # How the Hub refuses to cancel what has ended is not documented (hf-jobs.md §1.5), so look at the job: with the token
+            # How the Hub refuses to cancel what has ended is not documented (docs/facts.md#cancel-of-an-ended-job), so look at the job: with the token
             # that was refused, since another one may not see a job that still runs.
             job = await self._inspect(job_id)
             if self._wire.rotated_since(asked_with) or (job is not None and not job.ended):
@@ -214,7 +214,7 @@ class _Page:
 def _ours(entries: Iterable[JSON], labels: Mapping[str, str], account: HubAccount) -> tuple[list[HFJob], str]:
     """Return the jobs that carry the labels, and why the first one that may be among them cannot be read.
 
-    Whether the Hub joins several labels by AND or OR is disputed (hf-jobs.md §1.3), so they are compared here.
+    Whether the Hub joins several labels by AND or OR is disputed (docs/facts.md#label-filter), so they are compared here.
     """
     jobs: list[HFJob] = []
     why = ""
@@ -240,7 +240,7 @@ def _label_query(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def job_spec(spec: LaunchSpec) -> dict[str, JSON]:
-    """Return the body that asks for an HF Job (hf-jobs.md §1.1).
+    """Return the body that asks for an HF Job (docs/facts.md#hf-job-request).
 
     ``attempts`` is 1 in words: a runner's JIT config is single use, so a second attempt could only fail and cost.
     """

@@ -260,7 +260,7 @@ _REASONS = {
     429: (Reason.KubernetesUnavailable, Disposition.WAIT),
 }
 
-# Server-side apply answers 500 for what its schema does not have (seen on 1.36): an older CRD, not an outage.
+# Server-side apply answers 500 for what its schema does not have (docs/facts.md#schema-errors-are-500): an older CRD, not an outage.
 _UNTYPED = ("failed to create typed patch object", "field not declared in schema")
 
 

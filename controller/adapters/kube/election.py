@@ -1,4 +1,4 @@
-"""Who of several replicas may act: at most one at any instant (invariant 8), decided by a Lease and nobody's wall clock.
+"""Who of several replicas may act: at most one at any instant (docs/invariants.md#leader), decided by a Lease and nobody's wall clock.
 
 The leader counts the age of its lease from the moment at which it *sent* the renewal that succeeded last, and stops when that
 is older than ``renew_deadline``. A follower counts from the moment at which it *received* a state of the Lease that it had

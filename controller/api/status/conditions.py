@@ -1,6 +1,6 @@
 """The conditions of a pool: what each is after a pass, why, and what to do about it.
 
-Written so that ``kubectl wait``, Helm 4, Flux and Argo CD judge a pool rightly (charts.md §6): ``Ready`` sums up,
+Written so that ``kubectl wait``, Helm 4, Flux and Argo CD judge a pool rightly (docs/facts.md#how-tools-judge-a-status): ``Ready`` sums up,
 ``Reconciling`` is true only while a change is taken in, and ``Stalled`` means that a person must act.
 """
 

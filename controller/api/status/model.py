@@ -40,7 +40,7 @@ from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 
 NEVER_SEEN: Final = -1
 """``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo CD then wait
-instead of taking a missing status for success (charts.md §6)."""
+instead of taking a missing status for success (docs/facts.md#how-tools-judge-a-status)."""
 
 
 def _word(*, least: int | None = None, most: int = 128) -> WithJsonSchema:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """A workflow job's status (github.md §2.1)."""
+    """A workflow job's status (docs/facts.md#job-status)."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -71,7 +71,7 @@ class Registration:
     Attributes:
         id: GitHub's runner id.
         name: Unique within its scope while it exists.
-        online: ``status`` was ``online``. A hint: live runners have been seen offline (github.md §3.4).
+        online: ``status`` was ``online``. A hint: live runners have been seen offline (docs/facts.md#online-and-busy-are-hints).
         busy: GitHub's ``busy``. A hint, never a proof.
         labels: Lower-case, sorted.
         version: Of actions/runner, as its Listener told GitHub; empty before it was online, or where GitHub does not tell.

@@ -11,7 +11,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Stage(StrEnum):
-    """An HF Job's stage (hf-jobs.md §1.2)."""
+    """An HF Job's stage (docs/facts.md#hf-job-stages)."""
 
     SCHEDULING = "SCHEDULING"
     RUNNING = "RUNNING"

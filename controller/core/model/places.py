@@ -42,7 +42,7 @@ class Scope:
 
     @property
     def path(self) -> str:
-        """The REST prefix, such as ``repos/acme/lib`` (github.md §3.1)."""
+        """The REST prefix, such as ``repos/acme/lib`` (docs/facts.md#runner-endpoints)."""
         match self.kind:
             case ScopeKind.REPOSITORY:
                 return f"repos/{self.owner}/{self.repository}"

@@ -74,7 +74,7 @@ class SecretSight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A bucket or repository mounted into the runner (hf-jobs.md §1.1)."""
+    """A bucket or repository mounted into the runner (docs/facts.md#hf-job-request)."""
 
     type: str
     source: str
