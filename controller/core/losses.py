@@ -1,9 +1,9 @@
 """Workflow jobs whose HF Job ended under them: told for an hour and, where the pool asks for it, run again.
 
-GitHub fails such a job by itself once its runner's lease is over, about ten minutes later, and can run nothing again before
-the whole run has ended. So a loss is remembered, in the pool's status too, and the run is looked at now and then until it has
-ended. Its failed jobs are run again only if the attempt that lost the job is within ``spec.retry.interrupted``; what else must
-be so: :mod:`controller.core.retry`.
+GitHub fails such a job by itself once its runner's lease is over, about ten minutes later, and can run
+nothing again before the whole run has ended. So a loss is remembered, in the pool's status too, and the run
+is looked at now and then until it has ended. Its failed jobs are run again only if the attempt that lost the
+job is within ``spec.retry.interrupted``; what else must be so: :mod:`controller.core.retry`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ NAMED_WITHIN = 900.0
 MOST_WATCHED = 256
 
 _NOT_AGAIN = frozenset({Reason.TimedOut, Reason.EndedUnseen})
-"""Ends that are not run again: a time limit meets the next try too, and whoever cancelled the HF Job by hand meant it."""
+"""Ends that are not run again: a time limit meets the next try too, and whoever cancelled the
+HF Job by hand meant it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +61,12 @@ class Loss:
 
 
 def lost_unwatched(pool: Pool, runners: Iterable[Runner], snapshot: Snapshot) -> list[Loss]:
-    """Return losses that no end of an HF Job told of: nobody watched, or no list had named the workflow job by then.
+    """Return losses that no end of an HF Job told of: nobody watched, or no list had named
+    the workflow job by then.
 
-    The evidence: the HF Job has ended, or lists that would show it lack it, and GitHub's queue, read a while later, still says
-    that the workflow job runs on it. A runner that ended well, or that was seen at work before, is none of these.
+    The evidence: the HF Job has ended, or lists that would show it lack it, and GitHub's queue, read a while
+    later, still says that the workflow job runs on it. A runner that ended well, or that was seen at work
+    before, is none of these.
     """
     found = []
     for runner in runners:

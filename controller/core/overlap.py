@@ -42,8 +42,9 @@ def find_overlaps(
     Args:
         pools: All pools.
         reach: Repositories by pool uid.
-        shown: Of these, the ones whose queue the pool's own credentials show. A pool of another namespace counts only there:
-            naming a repository gives no right to be mentioned beside those who may read it.
+        shown: Of these, the ones whose queue the pool's own credentials show. A pool of
+            another namespace counts only there: naming a repository gives no right to be
+            mentioned beside those who may read it.
         usd_per_second: By endpoint and flavor.
     """
     rank = {
@@ -82,8 +83,8 @@ def _tells(label: str, pool: Pool) -> bool:
 class _Near:
     """Pools of each namespace by label and repository.
 
-    Both classes look places up instead of comparing pools in pairs: a thousand pools with one label, of three hundred
-    repositories each, are a million pairs of sets.
+    Both classes look places up instead of comparing pools in pairs: a thousand pools with one label, of three
+    hundred repositories each, are a million pairs of sets.
     """
 
     def __init__(self, ranked: Sequence[Pool], reach: Mapping[str, Collection[str]]) -> None:
@@ -104,7 +105,9 @@ class _Near:
                             listed.append(pool)
 
     def of(self, pool: Pool) -> Collection[Pool]:
-        """Return the pools of its own namespace that match some of a pool's jobs; those that go first are all among them."""
+        """Return the pools of its own namespace that match some of a pool's jobs; those that go
+        first are all among them.
+        """
         found: dict[str, Pool] = {}
         for label in pool.labels:
             by_repository = self._pools.get((pool.key.namespace, pool.source.api_url, label), {})
@@ -134,7 +137,9 @@ class _Far:
                             whose[repository] = _SEVERAL
 
     def of(self, pool: Pool) -> tuple[str, ...]:
-        """Return the labels of a pool, sorted, that a pool of another namespace has too, for jobs that both can see."""
+        """Return the labels of a pool, sorted, that a pool of another namespace has too,
+        for jobs that both can see.
+        """
         return tuple(sorted(label for label in pool.labels if self._is_shared(label, pool)))
 
     def _is_shared(self, label: str, pool: Pool) -> bool:

@@ -1,4 +1,6 @@
-"""One pool's plan: the stages in their order, with what each hands to the next (:mod:`controller.core.plan`)."""
+"""One pool's plan: the stages in their order, with what each hands to the next
+(:mod:`controller.core.plan`).
+"""
 
 from __future__ import annotations
 
@@ -139,7 +141,8 @@ def remember(view: PoolView, learned: Learned, decided: Decisions, losses: Losse
 
 
 def longest_job(view: PoolView, server_ahead: float | None) -> float:
-    """Return for how many seconds the oldest job that runs now has been running; no more than a runner's whole life.
+    """Return for how many seconds the oldest job that runs now has been running; no more
+    than a runner's whole life.
 
     Args:
         view: What is known of the pool.

@@ -2,8 +2,9 @@
 
 1. read the run and its jobs;  2. unless something stands against it, ask GitHub to run the failed jobs again.
 
-Killed between 1 and 2: nothing happened. Killed after 2, or its answer lost: the next look finds a later attempt, and asks
-for nothing. So a request is never repeated blindly, and between two of them there is always a look.
+Killed between 1 and 2: nothing happened. Killed after 2, or its answer lost: the next look finds
+a later attempt, and asks for nothing. So a request is never repeated blindly, and between two of
+them there is always a look.
 """
 
 from __future__ import annotations

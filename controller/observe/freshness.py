@@ -1,7 +1,8 @@
 """Whether what Kubernetes tells of RunnerPools is still fresh.
 
-A watch that has died looks like one that has nothing to report (docs/facts.md#watch-misses-deletions, docs/facts.md#watch-goes-silent). What tells them apart is a list: one that
-shows changes which the watch kept silent about, although it had all the time since the list before.
+A watch that has died looks like one that has nothing to report (docs/facts.md#watch-misses-deletions,
+docs/facts.md#watch-goes-silent). What tells them apart is a list: one that shows changes which the watch kept
+silent about, although it had all the time since the list before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Looks at the stop switch, again and again: what it says now is all that counts, however it came to say so."""
+"""Looks at the stop switch, again and again: what it says now is all that counts, however
+it came to say so.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class SwitchObserver:
         return self.state.stops_for(account)
 
     async def look(self) -> None:
-        """Read the switch once. Whatever goes wrong changes nothing of what is known, but for the trouble itself."""
+        """Read the switch once. Whatever goes wrong changes nothing of what is known, but
+        for the trouble itself.
+        """
         if self._source is None:
             return
         before = self.state

@@ -309,7 +309,7 @@ def test_the_condition_holds_again_an_hour_after_the_last_loss() -> None:
     assert passes.uninterrupted(TOLD)[0] == "True"
 
 
-# ------------------------------------------------------------------------------------------------------------- the judge
+# -------------------------------------------------------------------------------------------------- the judge
 LOST = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=7, at=SERVER)
 
 
@@ -320,7 +320,9 @@ def run(conclusion: str | None, *jobs: str | None, attempt: int = 1) -> RunRecor
 
 
 def ended_at(**jobs: float | None) -> RunRecord:
-    """A failed run whose jobs ended so (``failure``, ``cancelled``, ``failure_2``) at these seconds; the first is the lost one."""
+    """A failed run whose jobs ended so (``failure``, ``cancelled``, ``failure_2``) at these seconds;
+    the first is the lost one.
+    """
     records = [
         JobRecord(
             id=7 + n, conclusion=how.partition("_")[0], completed_at=None if at is None else SERVER + at
@@ -454,7 +456,7 @@ def test_who_ended_an_hf_job_is_kept_over_a_restart(end: dict[str, Any], by_hub:
     assert kept.by_hub is by_hub
 
 
-# ----------------------------------------------------------------------------------------------- losses that nobody saw
+# ------------------------------------------------------------------------------------- losses that nobody saw
 def left_behind(of: Pool, at: float, *, workflow_job: bool = True) -> dict[str, Any]:
     """Lists of this moment that show a busy registration without an HF Job."""
     return {

@@ -19,8 +19,8 @@
         └── RejectedError         any other 4xx
             └── NoRouteError      405
 
-``huggingface_hub.hf_raise_for_status`` is not used as it is: it breaks on an error body that is not an object, and drops
-``Retry-After``. Its sources of words and ids are the same, and a test compares the two.
+``huggingface_hub.hf_raise_for_status`` is not used as it is: it breaks on an error body that is not an
+object, and drops ``Retry-After``. Its sources of words and ids are the same, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -44,28 +44,30 @@ from controller.core.text import text
 from controller.ports import UpstreamError
 
 LONGEST_WAIT = 900.0
-"""Seconds that a rate limit may silence an account; the Hub's windows last 300 (docs/facts.md#hub-rate-limits), a wrong header longer."""
+"""Seconds that a rate limit may silence an account; the Hub's windows last 300
+(docs/facts.md#hub-rate-limits), a wrong header longer."""
 
 DEFAULT_WAIT = 60.0
 """Seconds to wait after a 429 that does not say how long."""
 
 LARGEST_ERROR = 64 * 2**10
-"""Bytes of a refusal in which words are looked for. A longer one is not read at all: where it is cut, a secret may be cut in
-two, and half a secret is masked by nobody."""
+"""Bytes of a refusal in which words are looked for. A longer one is not read at all: where it is cut, a
+secret may be cut in two, and half a secret is masked by nobody."""
 
 _REQUEST_IDS = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 _LONGEST_REQUEST_ID = 100
 _LONGEST_LIMIT = 256
 _MOST_WORDS = 10
 
-# The scheduler behind Spaces and Jobs says "not enough hardware capacity" and "unable to schedule"; what POST jobs itself
-# says about scarce hardware is not documented (docs/facts.md#capacity-words), so near relatives count too, and no other text does.
+# The scheduler behind Spaces and Jobs says "not enough hardware capacity" and "unable to schedule"; what POST
+# jobs itself says about scarce hardware is not documented (docs/facts.md#capacity-words), so near relatives
+# count too, and no other text does.
 _CAPACITY = re.compile(
     r"(not enough|insufficient|no|out of|lack of)\s+(available\s+)?((hardware|gpu)\s+)?capacity|unable to schedule",
     re.IGNORECASE,
 )
-# One user has seen scarce hardware answered with 500, so the words count whatever the status is, but for those that speak of the
-# account: there another flavor would be refused too.
+# One user has seen scarce hardware answered with 500, so the words count whatever the status is, but for
+# those that speak of the account: there another flavor would be refused too.
 _ABOUT_THE_ACCOUNT = frozenset({401, 402, 429})
 
 _NOTHING_SENT = (
@@ -294,8 +296,8 @@ def _kind(status: int) -> type[HubError]:
 def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Sequence[str] = ()) -> HubError:
     """Read a failure to get any answer.
 
-    Only a connection that was never made proves that nothing was sent (docs/facts.md#unsent-requests); after anything else, also what nobody
-    has thought of, the request may have arrived.
+    Only a connection that was never made proves that nothing was sent (docs/facts.md#unsent-requests); after
+    anything else, also what nobody has thought of, the request may have arrived.
     """
     if isinstance(error, httpx2.DecodingError):
         return malformed(call=call, why="its body cannot be decoded", effect=asked.effect)
@@ -385,7 +387,9 @@ def _wait(status: int, headers: Mapping[str, str]) -> tuple[float | None, str]:
 
 
 def _window(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
-    """Return the requests that are left in the window, and the seconds until the next one; None where they are not told."""
+    """Return the requests that are left in the window, and the seconds until the next one;
+    None where they are not told.
+    """
     named = {name: headers.get(name, "") for name in ("ratelimit", "ratelimit-policy")}
     window = parse_ratelimit_headers({name: value[:_LONGEST_LIMIT] for name, value in named.items()})
     return (None, None) if window is None else (window.remaining, min(window.reset_in_seconds, LONGEST_WAIT))

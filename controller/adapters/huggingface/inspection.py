@@ -1,4 +1,6 @@
-"""Whose a token is and what it may do: asked by ``check`` before anything runs, changing nothing (docs/facts.md#whose-token)."""
+"""Whose a token is and what it may do: asked by ``check`` before anything runs, changing nothing
+(docs/facts.md#whose-token).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class HubInspection(AccountClient):
         """Ask the Hub whether the token may run Jobs in the namespace: a question, and no job.
 
         Raises:
-            HubError: ``HubForbidden`` where it may not; ``HubNotFound`` for an unknown namespace, or a Hub without the route.
+            HubError: ``HubForbidden`` where it may not; ``HubNotFound`` for an unknown namespace,
+                or a Hub without the route.
         """
         namespace = quote(self._account.namespace, safe="")
         await self._wire.post(f"/api/jobs/{namespace}/auth-check/write", asked=Asked.QUESTION)
