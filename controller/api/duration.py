@@ -40,7 +40,7 @@ def between(low: str, high: str, because: str = "") -> Rule:
 
     # One rule rather than two: a malformed value would make the second one an evaluation error beside
     # the message. The days are a pattern of their own, since the API server estimates
-    # duration(<computed string>) as too dear.
+    # duration(<computed string>) as too expensive.
     return Rule(
         cel=(
             f"self.matches(r'^[1-{high.removesuffix('d')}]d$') || self.matches({quoted(_CLOCK)})"

@@ -112,7 +112,7 @@ async def lead(
                 identity=kube.identity,
                 namespaces=[name for name in options.namespaces if name not in registry.unlisted],
                 leadership=term.leadership,
-                heard=freshness.heard,
+                heard=freshness.message_came,
             )
             stack.push_async_callback(watch.stop)
             heed_signals(stop)  # again: with its own handlers kopf would end first, and be waited for

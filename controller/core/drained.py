@@ -147,9 +147,11 @@ def what_is_awaited(
             1. A registration is made, and its answer perhaps lost.
             2. Lists that lag do not show it.
             3. The pool is deleted: lists that are younger than the deletion may lack it still, and nobody
-               would look again. unlisted: Somebody has launched for the pool without writing it down, and
-               lists need not show it yet. empty_since: :func:`note_empty` of this pass. now: Monotonic
-               seconds. wall: Epoch seconds of the same moment.
+               would look again.
+        unlisted: Somebody has launched for the pool without writing it down, and lists need not show it yet.
+        empty_since: :func:`note_empty` of this pass.
+        now: Monotonic seconds.
+        wall: Epoch seconds of the same moment.
     """
     taken = {runner.footprint.place for runner in runners}
     found = []

@@ -75,7 +75,7 @@ def find_overlaps(
     return found
 
 
-def _tells(label: str, pool: Pool) -> bool:
+def _distinguishes(label: str, pool: Pool) -> bool:
     """Return whether a label says whose runner it is, or is all that a pool has."""
     return label not in COMMON or len(pool.labels) == 1
 
@@ -98,7 +98,7 @@ class _Near:
             if len(pools) > 1:
                 by_repository = self._pools[key] = defaultdict(list)
                 for pool in pools:
-                    for repository in reach.get(pool.uid, ()) if _tells(key[2], pool) else ():
+                    for repository in reach.get(pool.uid, ()) if _distinguishes(key[2], pool) else ():
                         listed = by_repository[repository]
                         # The first in rank, and one more: a pool is not its own neighbour.
                         if len(listed) <= MOST:
@@ -130,7 +130,7 @@ class _Far:
         for pool in ranked:
             namespace = pool.key.namespace
             for label in pool.labels:
-                if _tells(label, pool):
+                if _distinguishes(label, pool):
                     whose = self._whose[pool.source.api_url, label]
                     for repository in shown.get(pool.uid, ()):
                         if whose.setdefault(repository, namespace) != namespace:

@@ -83,7 +83,7 @@ def plan_pool(known: Known, demand: Demand) -> PoolPlan:
     retirements = choose_retirements(view, learned, known.capacity, offer, demand)
     launches = choose_launches(view, retirements, suspected, offer, demand)
     decided = Decisions(demand, suspected, retirements, launches)
-    losses, reruns, told = follow_up(
+    losses, reruns, messages = follow_up(
         view.memory.losses,
         pool=pool,
         lost=[*learned.losses, *lost_unwatched(pool, view.runners, view.snapshot)],
@@ -97,7 +97,7 @@ def plan_pool(known: Known, demand: Demand) -> PoolPlan:
         *retirements.after.notices,
         *(
             Notice(pool_uid=pool.uid, reason=one.reason, message=one.message, warning=one.warning)
-            for one in told
+            for one in messages
         ),
     ]
     memory = remember(view, learned, decided, losses)

@@ -60,7 +60,7 @@ class RunRecord:
     jobs: Sequence[JobRecord] = ()
 
 
-class Answer(Enum):
+class RerunAnswer(Enum):
     """What a look at a run led to."""
 
     LATER = "the run has not ended yet"
@@ -86,7 +86,7 @@ class Rerun:
 class Outcome:
     """What a look at a run led to, and what GitHub did not tell about it."""
 
-    answer: Answer
+    answer: RerunAnswer
     note: str = ""
 
 
@@ -96,7 +96,7 @@ class RerunResult:
 
     pool_uid: str
     name: str
-    answer: Answer = Answer.LATER
+    answer: RerunAnswer = RerunAnswer.LATER
     note: str = ""
     failure: Failure | None = None
 
@@ -107,7 +107,7 @@ class Judgement:
     what GitHub does not tell.
     """
 
-    against: Answer | None
+    against: RerunAnswer | None
     note: str = ""
 
 
@@ -121,19 +121,19 @@ def judge(lost: Interruption, run: RunRecord) -> Judgement:
     be either's work: then ``spec.retry.interrupted`` decides.
     """
     if run.attempt != lost.attempt:
-        return Judgement(Answer.MOVED)
+        return Judgement(RerunAnswer.MOVED)
     if run.conclusion is None or any(job.conclusion is None for job in run.jobs):
-        return Judgement(Answer.LATER)
+        return Judgement(RerunAnswer.LATER)
     mine = next((job for job in run.jobs if job.id == lost.job_id), None)
     if mine is None:
-        return Judgement(Answer.LATER)
+        return Judgement(RerunAnswer.LATER)
     if run.conclusion != "failure" or mine.conclusion != "failure":
-        return Judgement(Answer.NOT_NEEDED)
+        return Judgement(RerunAnswer.NOT_NEEDED)
     failed = [job.completed_at for job in run.jobs if job.conclusion == "failure"]
     cancelled = [job for job in run.jobs if job.conclusion == "cancelled"]
     by_hand = sum(not _may_be_fail_fast(job.completed_at, failed) for job in cancelled)
     if by_hand:
-        return Judgement(Answer.NOT_NEEDED, _CANCELLED_BY_SOMEBODY.format(_jobs(by_hand)))
+        return Judgement(RerunAnswer.NOT_NEEDED, _CANCELLED_BY_SOMEBODY.format(_jobs(by_hand)))
     return Judgement(None, _CANCELLED_BY_WHOM.format(_jobs(len(cancelled))) if cancelled else "")
 
 

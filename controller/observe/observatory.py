@@ -318,7 +318,7 @@ class Observatory:
             queue.follow(runs.get(source, ()))
         for source, names in repositories.items():
             if source in self.queues:
-                self.queues[source].keep_hot(sorted(names))
+                self.queues[source].mark_hot(sorted(names))
         scopes: dict[RegistrationScope, bool] = {}
         accounts: dict[HubAccount, bool] = {}
         for place, hot in busy.items():

@@ -104,14 +104,14 @@ class QueueObserver:
         if self._discovery.want(patterns):
             self._resolve()
 
-    def keep_hot(self, repositories: Iterable[str]) -> None:
+    def mark_hot(self, repositories: Iterable[str]) -> None:
         """Say where something of ours is at work: there it pays to look often."""
         now = self._clock.mono()
         for name in repositories:
             known = self._repositories.get(name)
             if known is not None:
                 was = known.watch.heat(now)
-                self._heat(known.watch, now)
+                self._mark_hot(known.watch, now)
                 if was is not Heat.HOT:
                     self._hurry(known.watch, now)
 
@@ -257,7 +257,7 @@ class QueueObserver:
         if mended:
             self._bring_forward(now, most=BROUGHT_FORWARD)
         if known.runs.at_work:
-            self._heat(watch, now)
+            self._mark_hot(watch, now)
         elif known.runs.waits:
             watch.warm_until = max(watch.warm_until, now + self._cadence.warm_for)
         if more or watch.hinted:
@@ -320,7 +320,7 @@ class QueueObserver:
         now = self._clock.mono()
         for name in found.pushed:
             if (known := self._repositories.get(name)) is not None:
-                self._heat(known.watch, now)
+                self._mark_hot(known.watch, now)
                 self._hurry(known.watch, now)
         opened = self._open_gate()
         if found.different:
@@ -345,7 +345,7 @@ class QueueObserver:
         self._changed()
 
     # ------------------------------------------------------------------------------------------------- shared
-    def _heat(self, watch: Watch, now: float) -> None:
+    def _mark_hot(self, watch: Watch, now: float) -> None:
         watch.hot_until = max(watch.hot_until, now + self._cadence.hot_for)
         watch.warm_until = max(watch.warm_until, now + self._cadence.warm_for)
 

@@ -61,7 +61,7 @@ class SwitchObserver:
             log.exception("the stop switch could not be read", extra={"reason": "InternalError"})
             self.state = after_failure(before, "the controller's log has a fault of its own")
         if self.state != before:
-            _tell(before, self.state)
+            _log_change(before, self.state)
             self._changed()
 
     async def first_look(self) -> None:
@@ -78,7 +78,7 @@ class SwitchObserver:
             await self.look()
 
 
-def _tell(before: StopSwitch, now: StopSwitch) -> None:
+def _log_change(before: StopSwitch, now: StopSwitch) -> None:
     """Log what changed, once."""
     if bool(now.trouble) != bool(before.trouble):
         if now.trouble:

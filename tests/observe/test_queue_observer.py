@@ -331,7 +331,7 @@ async def test_repositories_where_something_of_ours_works_stay_hot() -> None:
     async with Watched(github, "acme/lib") as watched:
         await asyncio.sleep(5)
         for _ in range(100):
-            watched.observer.keep_hot({"acme/lib", "acme/unknown"})
+            watched.observer.mark_hot({"acme/lib", "acme/unknown"})
             await asyncio.sleep(12)
         assert len(github.times("acme/lib")) > 80
 
@@ -343,7 +343,7 @@ async def test_a_quiet_repository_where_a_runner_of_ours_begins_to_work_is_looke
         await asyncio.sleep(200)
         looks = len(github.times("acme/lib"))
         github.queue("acme/lib", status=JobStatus.IN_PROGRESS)
-        watched.observer.keep_hot({"acme/lib"})
+        watched.observer.mark_hot({"acme/lib"})
         await asyncio.sleep(1)
         assert len(github.times("acme/lib")) == looks + 1
         assert len(watched.observer.observations()["acme/lib"].items) == 1

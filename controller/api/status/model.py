@@ -199,7 +199,7 @@ class Cost(StatusPart):
     )
     max_usd_per_hour: Dollars | None = Field(
         default=None,
-        description="maxRunners times the dearest flavor: what the pool can cost per hour at most.",
+        description="maxRunners times the price of the most expensive flavor: what the pool can cost per hour at most.",
     )
     worst_case_usd: Dollars | None = Field(
         default=None,

@@ -78,7 +78,7 @@ class GitHubSource:
 
     def __post_init__(self) -> None:
         """Hash once: every pass looks up lists by this for each pool, and hashing nested
-        values is the dear part.
+        values is the expensive part.
         """
         object.__setattr__(self, "_hash", hash((self.api_url, self.secret, self.owner, self.enterprise)))
 
