@@ -1,4 +1,5 @@
-"""The fence at the wire: a request with an effect leaves this process only while it leads (invariant 8).
+"""The fence at the wire: a request with an effect leaves this process only while it leads
+(docs/invariants.md#leader).
 
 The executor asks before each effect, but between its question and the request lie a Secret to read, a token
 to renew, a turn to wait for and a connection to open: seconds, in which the lease may end or the process be

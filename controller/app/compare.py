@@ -17,7 +17,7 @@ from controller.ports import UpstreamError
 log = logging.getLogger(__name__)
 
 COMPARE_INTERVAL = 300.0
-"""Seconds between two comparisons of the registry with a list: a watch may miss that an object is gone (kopf.md §0.7)."""
+"""Seconds between two comparisons of the registry with a list: a watch may miss that an object is gone (docs/facts.md#watch-misses-deletions)."""
 
 COMPARE_AGAIN = 30.0
 """Seconds after a comparison that failed."""

@@ -36,8 +36,8 @@ from controller.ports import Clock, Quota
 T = TypeVar("T")
 
 SEARCH_CAP = 1_000
-"""Rows that a filtered list of runs has at most, whatever its total.
-https://docs.github.com/rest/actions/workflow-runs#list-workflow-runs-for-a-repository"""
+"""Rows that a filtered list of runs has at most, whatever its total
+(docs/facts.md#filtered-runs-cap)."""
 
 MOST_STUBBORN = 1_024
 """URLs that are remembered for having refused a fresh token too."""

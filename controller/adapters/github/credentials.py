@@ -89,8 +89,8 @@ ARC_KEYS = {
     "github_app_private_key": "privateKey",
     "github_token": "token",
 }
-"""Keys of a Secret by their names in Actions Runner Controller.
-https://docs.github.com/actions/tutorials/use-actions-runner-controller/authenticate-to-the-api
+"""Keys of a Secret by their names in Actions Runner Controller
+(docs/facts.md#arc-secret-keys).
 """
 
 MOST_KEYS = 8

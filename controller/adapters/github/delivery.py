@@ -16,8 +16,8 @@ from controller.adapters.github.wire import Read, Request, Wire
 from controller.core.model import GitHubSource
 
 API_VERSION = "2022-11-28"
-"""The only version that every GitHub Enterprise Server knows.
-https://docs.github.com/rest/about-the-rest-api/api-versions"""
+"""The only version that every GitHub Enterprise Server knows
+(docs/facts.md#api-version)."""
 
 MOST_REDIRECTS = 3
 

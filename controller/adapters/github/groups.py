@@ -26,7 +26,7 @@ MISSING_AGE = 30.0
 """Seconds after which a group that was not among them is looked for again."""
 
 REPOSITORY_GROUP = 1
-"""Repositories have one group, and this is its id (github.md §3.1)."""
+"""Repositories have one group, and this is its id (docs/facts.md#repository-runner-group)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

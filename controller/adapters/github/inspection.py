@@ -151,9 +151,8 @@ class GitHubInspection(Part):
 
     @counted
     async def version_ended(self, scope: Scope, version: str) -> bool:
-        """Return whether GitHub serves a version of actions/runner no more.
-
-        https://docs.github.com/enterprise-cloud@latest/rest/actions/self-hosted-runners
+        """Return whether GitHub serves a version of actions/runner no more
+        (docs/facts.md#deprecated-versions).
 
         Raises:
             GitHubError: As any call; 404 for a version that GitHub does not know, and on an Enterprise
@@ -170,7 +169,8 @@ class GitHubInspection(Part):
         return ends_at is not None and ends_at <= answer.server_time
 
     async def fork_approval(self, full_name: str) -> str:
-        """Return whose pull requests from forks wait for approval before workflows run (usecases.md §6).
+        """Return whose pull requests from forks wait for approval before workflows run
+        (docs/facts.md#public-repositories).
 
         One of ``first_time_contributors_new_to_github``, ``first_time_contributors`` and
         ``all_external_contributors``.

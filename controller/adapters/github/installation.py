@@ -26,7 +26,8 @@ from controller.ports import Clock, UpstreamError
 
 JWT_BACKDATE = 60
 JWT_LIFE = 540
-"""Seconds from now: GitHub allows 600, and refuses exactly that on the least clock skew (github.md §4)."""
+"""Seconds from now: GitHub allows 600, and refuses exactly that on the least clock skew
+(docs/facts.md#app-jwt)."""
 
 REFRESH_AHEAD = 300.0
 """Seconds before its end at which a token is replaced."""
@@ -35,8 +36,8 @@ LAST_USE = 30.0
 """Seconds before its end until which an old token is still used when no new one can be had."""
 
 LONGEST_LIFE = 3_600.0
-"""Seconds that an installation token is believed to live, whatever the answer says.
-https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app"""
+"""Seconds that an installation token is believed to live, whatever the answer says
+(docs/facts.md#installation-tokens)."""
 
 REFRESH_PAUSE = 30.0
 """Seconds between tries to replace a token that still works."""
@@ -49,8 +50,8 @@ USED = MappingProxyType(
         "organization_self_hosted_runners": "write",
     }
 )
-"""The permissions that any call of ours can need, by the API's names: a token is asked for with no others.
-https://docs.github.com/rest/authentication/permissions-required-for-github-apps"""
+"""The permissions that any call of ours can need, by the API's names: a token is asked for with no others
+(docs/facts.md#permissions)."""
 
 _LEVELS = ("read", "write", "admin")
 

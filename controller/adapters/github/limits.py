@@ -26,8 +26,8 @@ from controller.core.reasons import Reason
 from controller.ports import Clock, Quota
 
 POINTS_PER_MINUTE = 900
-"""REST points per minute of one account: GET 1, mutations 5.
-https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits"""
+"""REST points per minute of one account: GET 1, mutations 5
+(docs/facts.md#rate-limits)."""
 
 MAX_IN_FLIGHT = 16
 """Requests at a time of one account: GitHub allows 100 in all, and advises few."""
@@ -249,7 +249,8 @@ class Quotas:
             return self._used_up(resource, method=answer.method, url=answer.url, answer=answer)
         told = answer.retry_after
         if registration and answer.status == 429:
-            # 1,500 registrations per five minutes and owner (github.md §1.5): no reason to stop polling.
+            # 1,500 registrations per five minutes and owner (docs/facts.md#registration-limit): no
+            # reason to stop polling.
             wait = SECONDARY_FLOOR if told is None else told
             self._registrations_until = self._clock.mono() + wait
             return _too_many_registrations(wait, method=answer.method, url=answer.url, answer=answer)

@@ -1,4 +1,6 @@
-"""Reading GitHub's queue: repositories, runs that are not completed, and their jobs (github.md §1, §2)."""
+"""Reading GitHub's queue: repositories, runs that are not completed, and their jobs
+(docs/facts.md#queue-endpoints).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registrations: listing, making and removing self-hosted runners (github.md §3)."""
+"""Registrations: listing, making and removing self-hosted runners (docs/facts.md#runner-endpoints)."""
 
 from __future__ import annotations
 
@@ -160,7 +160,9 @@ class GitHubRunners(Part):
 
 
 def _says_busy(message: str) -> bool:
-    """Tell "is currently running a job" and "is still running a job" (github.md §3.3) from other 422s."""
+    """Tell "is currently running a job" and "is still running a job"
+    (docs/facts.md#busy-runner-answer) from other 422s.
+    """
     return "running a job" in message.lower()
 
 

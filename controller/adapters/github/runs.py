@@ -1,4 +1,6 @@
-"""Workflow runs that lost a job: how they ended, and running their failed jobs again (github.md §6)."""
+"""Workflow runs that lost a job: how they ended, and running their failed jobs again
+(docs/facts.md#rerun-failed-jobs).
+"""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ from controller.core.hosts import Hosts, Service
 from controller.ports import Clock
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=20.0, write=10.0, pool=5.0)
-"""Seconds. GitHub itself cuts a request after 10 s.
-https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts"""
+"""Seconds. GitHub itself cuts a request after 10 s
+(docs/facts.md#ten-seconds)."""
 
 WHOLE_TIMEOUT = 60.0
 """Seconds for a request altogether, for answers that trickle."""

@@ -1,4 +1,4 @@
-"""Hardware and prices of a Hub endpoint (``GET /api/jobs/hardware``, hf-jobs.md §2)."""
+"""Hardware and prices of a Hub endpoint (``GET /api/jobs/hardware``, docs/facts.md#hardware-list)."""
 
 from __future__ import annotations
 

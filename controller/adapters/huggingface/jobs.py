@@ -1,4 +1,4 @@
-"""HF Jobs of one account over the few routes that the controller needs (hf-jobs.md §1)."""
+"""HF Jobs of one account over the few routes that the controller needs (docs/facts.md#hf-job-routes)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORK_OF_A_ROW = 1024
 """Bytes of which an entry counts at least as many when it is decided whether a page is read on the event
 loop: reading one takes as long as parsing so many."""
 
-# What makes an image a Space, as huggingface_hub has it (hf-jobs.md §1.1).
+# What makes an image a Space, as huggingface_hub has it (docs/facts.md#space-images).
 _SPACE = re.compile(r"(?:https://)?(?:huggingface\.co|hf\.co)/spaces/(?P<id>.+)")
 
 
@@ -245,7 +245,7 @@ def _label_query(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def job_spec(spec: LaunchSpec) -> dict[str, JSON]:
-    """Return the body that asks for an HF Job (hf-jobs.md §1.1).
+    """Return the body that asks for an HF Job (docs/facts.md#hf-job-request).
 
     ``attempts`` is 1 in words: a runner's JIT config is single use, so a second attempt could only fail and
     cost.

@@ -1,4 +1,4 @@
-"""The log of an HF Job, line by line, across broken streams (hf-jobs.md §1.4)."""
+"""The log of an HF Job, line by line, across broken streams (docs/facts.md#hf-job-logs)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Complete lists of RunnerPools, to compare with what the watch has told (kopf.md §0.7)."""
+"""Complete lists of RunnerPools, to compare with what the watch has reported (docs/facts.md#watch-misses-deletions)."""
 
 from __future__ import annotations
 

@@ -84,7 +84,9 @@ DAY = 86_400.0
 def told_of_the_token(
     left: float | None, *, failure: Failure | None = None, ago: float = 0.0
 ) -> tuple[str, str, str]:
-    """What the condition says of a token that ended, or will, so many seconds after GitHub told it, ``ago`` seconds ago."""
+    """What the condition says of a token that ended, or will, so many seconds after GitHub
+    told it, ``ago`` seconds ago.
+    """
     end = None if left is None else TokenEnd(at=SERVER + left, asked_at=NOW - ago, server_time=SERVER)
     view = snapshot(registrations=seen(failure=failure))
     view = replace(view, token_ends={} if end is None else {SOURCE: end})
@@ -182,7 +184,8 @@ def test_an_outage_of_github_stalls_nobody() -> None:
 
 
 def test_a_pool_that_waits_for_a_person_is_not_being_reconciled() -> None:
-    # Helm 4, Flux and kubectl's kstatus judge by the first of Reconciling and Stalled that is true: they would wait for ever.
+    # Helm 4, Flux and kubectl's kstatus judge by the first of Reconciling and Stalled that is true:
+    # they would wait for ever.
     found = conditions(ORGANIZATION, replace(repositories(REFUSED, REFUSED), registrations={}))
     assert found["Stalled"] == ("True", "GitHubUnauthorized")
     assert found["Reconciling"] == ("False", "GitHubUnauthorized")
@@ -194,7 +197,7 @@ def test_a_pool_that_nothing_is_known_of_is_being_reconciled() -> None:
     assert found["Reconciling"] == ("True", "Pending")
 
 
-# ---------------------------------------------------------------------------------------------- bounds, whatever was told
+# ---------------------------------------------------------------------------------- bounds, whatever was told
 ODD = st.sampled_from(
     [
         "build",
@@ -261,7 +264,9 @@ def odd_status(draw: st.DataObject) -> dict[str, Any]:
 def status_of_everything(
     odd: Callable[[], str], number: Callable[[], float], *, outage: bool
 ) -> dict[str, Any]:
-    """The status of a pool of which there is something to tell in every part; texts and numbers of services as given."""
+    """The status of a pool of which there is something to tell in every part; texts and
+    numbers of services as given.
+    """
     mine = launched(pool(), SERVER)
     failure = Failure(reason=Reason.HubUnavailable, message=odd(), request_id=odd())
     backoff = Backoff(failures=3, at=NOW, until=number(), failure=failure)
@@ -502,7 +507,7 @@ def test_the_services_own_id_of_a_request_is_told_where_the_service_failed_and_n
         assert ("4711" in said) is told
 
 
-# ------------------------------------------------------------------------------------------------ each named as what it is
+# ----------------------------------------------------------------------------------- each named as what it is
 def test_a_pool_that_may_have_no_runner_is_not_said_to_serve() -> None:
     assert conditions(pool(max_runners=0), snapshot(jobs=[job()]))["Ready"] == ("True", "NoneAllowed")
 
