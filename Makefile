@@ -75,6 +75,10 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	@if command -v go >/dev/null; then set -x; go -C tools/actionlint tool actionlint $(WORKFLOWS); else \
 		echo 'left out: actionlint, which is built with Go 1.25 or newer; see https://go.dev/dl' >&2; test "$${CI:-}" != true; fi
 
+.PHONY: mutants
+mutants: $(STAMP) ## Change the core in SAMPLE=120 small ways by SEED=1, and say which its own tests miss; FILES="..." names files
+	@nice $(BIN)/python -m tools.mutants --seed '$(or $(SEED),1)' --sample '$(or $(SAMPLE),120)' --workers $(WORKERS) $(FILES)
+
 .PHONY: format
 format: $(STAMP) ## Format the code and mend what can be mended
 	@$(BIN)/ruff format
