@@ -183,13 +183,13 @@ class Bed:
         """Run an operator while the context is open; ``options`` go to ``hf-runner-controller run``."""
         self._operators += 1
         log = self._directory / f"operator-{self._operators}.log"
-        words = (
+        arguments = (
             *("run", "--kubeconfig", str(self._kubeconfig), "--namespace", self._cluster.namespace),
             *("--controller-id", "benchmark", "--web-host", "127.0.0.1", "--web-port", "0", *options),
             *("--github-host", self._origins["github"], "--hub-endpoint", self._origins["hub"]),
             "--allow-http",
         )
-        async with _child(*words, log=log) as process:
+        async with _child(*arguments, log=log) as process:
             yield Operator(process, log=log, http=self._http)
 
 
@@ -224,13 +224,13 @@ async def bed(kubeconfig: Path) -> AsyncIterator[Bed]:
 
 
 @asynccontextmanager
-async def _child(*words: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _child(*arguments: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run ``hf-runner-controller`` with these words while the context is open; what it
     prints goes to ``log``.
     """
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "controller", *words),
+            *(sys.executable, "-m", "controller", *arguments),
             stdout=output,
             stderr=output,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -45,7 +45,7 @@ async def figures(kubeconfig: Path, *, quick: bool) -> AsyncIterator[Figure]:
             before = await _reads(scene)
             async with scene.operator(*UNLIMITED) as operator:
                 started.append(await operator.first_pass())
-                await _settle(scene, before, size)
+                await _until_quiet(scene, before, size)
                 await asyncio.sleep(0.0 if quick else SETTLING)
                 memory, processor, rate = await _rest(scene, operator, parts=parts, seconds=seconds)
             pools = "1 idle pool" if size == 1 else f"{size:,} idle pools"
@@ -77,7 +77,7 @@ async def _reads(scene: Bed) -> tuple[int, int]:
     return sum(routes.get(RUNS, {}).values()), sum(routes.get(RUNNERS, {}).values())
 
 
-async def _settle(scene: Bed, before: tuple[int, int], size: int) -> None:
+async def _until_quiet(scene: Bed, before: tuple[int, int], size: int) -> None:
     """Wait until every repository's queue and runners have been read once, and every pool
     says that it is ready.
     """

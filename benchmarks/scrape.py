@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 from benchmarks.fleet import make_fleet
 from benchmarks.report import Figure
+from controller.api.status.build import build_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import Instant
 from controller.core.facts import Fact, Measure
 from controller.core.measure import Chronicle
 from controller.core.memory import Memory
 from controller.core.plan import plan
-from controller.core.status import Instant, build_status
 from controller.metrics.recorder import Metrics
 
 PASS_SECONDS = 5.0
@@ -81,14 +83,19 @@ def _measure(
         noted = time.process_time()
         now = Instant(mono=given.now, wall=given.wall)
         if number == 0:
-            statuses = {
-                uid: (
-                    report.pool.key,
-                    build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now),
-                )
-                for uid, report in done.reports.items()
-            }
-            metrics.judged(statuses)
+            metrics.judged(
+                {
+                    report.pool.key: build_status(
+                        report,
+                        previous=RunnerPoolStatus(),
+                        overlaps=(),
+                        usd_per_second={},
+                        start=now,
+                        now=now,
+                    ).truths()
+                    for report in done.reports.values()
+                }
+            )
             if runners:
                 metrics.measured(
                     [Fact(Measure.QUEUE_TO_START, 9.0, r.pool.key) for r in done.reports.values()]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.api.schema import Schema, structural
-from controller.api.spec import RunnerPoolSpec
+from controller.api.spec.pool import RunnerPoolSpec
 
 FILE = Path("charts/hf-runner-controller/values.schema.json")
 NAME = "RunnerPoolSpec"

@@ -3,6 +3,7 @@
 It needs only the standard library and one of docker, podman and buildah:
 
     python -m tools.image build NAME [--base IMAGE] [--flags "..."]
+    python -m tools.image simulators NAME [--flags "..."]
     python -m tools.image archive NAME FILE
 
 Equal commits give equal images: every time stamp is the commit's (``SOURCE_DATE_EPOCH``, where it is set).
@@ -23,7 +24,7 @@ import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,12 +90,37 @@ def build(
     arguments = {"SOURCE_DATE_EPOCH": epoch, "VERSION": _version(tree), "REVISION": revision}
     if base:
         arguments["BASE"] = base
+    _build(builder, name, arguments=arguments, epoch=epoch, flags=flags, context=tree)
+
+
+def build_simulators(builder: str, product: str, *, flags: Sequence[str]) -> str:
+    """Build the image that has the simulated services too, on top of the product's image; return its name.
+
+    Args:
+        builder: Path of docker, podman or buildah.
+        product: Name and tag of the product's image, which this builder has.
+        flags: Given to the builder as they are.
+
+    Raises:
+        ImageError: The build failed; the builder has said why.
+    """
+    repository, _, tag = product.rpartition(":")
+    name = f"{repository}-simulators:{tag}"
+    _, epoch = _commit("HEAD")
+    arguments = {"SOURCE_DATE_EPOCH": epoch, "BASE": product}
+    _build(builder, name, arguments=arguments, epoch=epoch, flags=flags, context=ROOT / "simulators")
+    return name
+
+
+def _build(
+    builder: str, name: str, *, arguments: Mapping[str, str], epoch: str, flags: Sequence[str], context: Path
+) -> None:
     command = [builder, "build", *flags]
     for argument, value in arguments.items():
         command += ["--build-arg", f"{argument}={value}"]
     if Path(builder).name != "docker":  # docker's BuildKit takes the time from the build argument
         command += ["--timestamp", epoch]
-    _call([*command, "-t", name, str(tree)], env={**os.environ, "SOURCE_DATE_EPOCH": epoch})
+    _call([*command, "-t", name, str(context)], env={**os.environ, "SOURCE_DATE_EPOCH": epoch})
 
 
 def archive(builder: str, name: str, file: Path) -> None:
@@ -181,13 +207,13 @@ def _start(builder: str, name: str) -> Iterator[list[str]]:
 def _commit(revision: str) -> tuple[str, str]:
     """Return the commit in full and its time; for sources without git, nothing known and the epoch."""
     try:
-        said = subprocess.run(
+        described = subprocess.run(
             ["git", "-C", str(ROOT), "log", "-1", "--format=%H %ct", revision],
             capture_output=True,
             text=True,
             check=True,
         )
-        commit, epoch = said.stdout.split()
+        commit, epoch = described.stdout.split()
     except (OSError, subprocess.CalledProcessError, ValueError):
         commit, epoch = "unknown", "0"
     return commit, os.environ.get("SOURCE_DATE_EPOCH") or epoch
@@ -208,8 +234,8 @@ def _call(command: Sequence[str], *, env: dict[str, str] | None = None, quiet: b
     """
     done = subprocess.run(command, env=env, text=True, capture_output=quiet, check=False)
     if done.returncode:
-        said = f":\n{done.stdout}{done.stderr}" if quiet else ""
-        raise ImageError(f"exit code {done.returncode} from: {shlex.join(command)}{said}")
+        printed = f":\n{done.stdout}{done.stderr}" if quiet else ""
+        raise ImageError(f"exit code {done.returncode} from: {shlex.join(command)}{printed}")
     return done.stdout if quiet else ""
 
 
@@ -232,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("verb", choices=["build", "archive"])
+    parser.add_argument("verb", choices=["build", "simulators", "archive"])
     parser.add_argument("name")
     parser.add_argument("file", nargs="?", type=Path, help="of the archive")
     parser.add_argument(
@@ -246,6 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "build":
             build(builder, options.name, base=options.base, flags=options.flags)
             _report(builder, options.name)
+        elif options.verb == "simulators":
+            print(build_simulators(builder, options.name, flags=options.flags))
         elif options.file is None:
             parser.error("archive needs a FILE")
         else:

@@ -225,9 +225,9 @@ def _made(index: bytes) -> dict[str, datetime]:
     """Return when the image of each platform was made, as far as the index says."""
     made = {}
     for one in _manifests(index):
-        said = one.get("annotations", {}).get("org.opencontainers.image.created")
-        if _platform(one) in PLATFORMS and said:
-            made[_platform(one)] = datetime.fromisoformat(said)
+        created = one.get("annotations", {}).get("org.opencontainers.image.created")
+        if _platform(one) in PLATFORMS and created:
+            made[_platform(one)] = datetime.fromisoformat(created)
     return made
 
 
@@ -264,8 +264,8 @@ def _sums_of(release: Json, version: str) -> dict[str, str]:
     digests = {one["name"]: one.get("digest") or "" for one in release.get("assets", ())}
     sums = {}
     for architecture in ARCHITECTURES:
-        said = digests.get(f"actions-runner-linux-{architecture}-{version}.tar.gz", "")
-        if found := re.fullmatch(r"sha256:([0-9a-f]{64})", said):
+        digest = digests.get(f"actions-runner-linux-{architecture}-{version}.tar.gz", "")
+        if found := re.fullmatch(r"sha256:([0-9a-f]{64})", digest):
             sums[architecture] = found[1]
     return sums
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from controller.core.outcomes import EXIT_REASONS
+from controller.core.outcomes import Exit
 from controller.core.reasons import Reason
 
 PAGE = Path("docs/reference/reasons.md")
@@ -24,7 +24,9 @@ Generated from `controller/core/reasons.py` by `make docs`.
 def page() -> str:
     """Return the page."""
     rows = "".join(f"| `{reason.name}` | {reason.meaning} |\n" for reason in Reason)
-    codes = "".join(f"| {code} | `{reason.name}` |\n" for code, reason in sorted(EXIT_REASONS.items()))
+    codes = "".join(
+        f"| {end.value} | `{end.reason.name}` |\n" for end in Exit if end is not Exit.JOB_COMPLETED
+    )
     return (
         f"{HEAD}{rows}\n## How a runner ended\n\nThe bootstrap's exit code, which the Hub shows as "
         f"`Job failed with exit code: N` ([bootstrap](../bootstrap.md)):\n\n| Exit code | Reason |\n|---|---|\n{codes}"

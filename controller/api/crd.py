@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from controller.api.generated import write_or_check
-from controller.api.runnerpool import GROUP, KIND, PLURAL, VERSION
 from controller.api.schema import structural
-from controller.api.spec import RunnerPoolSpec
-from controller.api.status import NEVER_SEEN, RunnerPoolStatus
+from controller.api.spec.pool import RunnerPoolSpec
+from controller.api.status.model import NEVER_SEEN, RunnerPoolStatus
+from controller.core.resource import GROUP, KIND, PLURAL, VERSION
 
 NAME = f"{PLURAL}.{GROUP}"
 FILE_NAME = f"{GROUP}_{PLURAL}.yaml"

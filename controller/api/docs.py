@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from controller.api.crd import COLUMNS, DESCRIPTION, crd
 from controller.api.generated import write_or_check
 from controller.api.rules import VALIDATIONS
-from controller.api.runnerpool import API_VERSION, KIND
 from controller.api.schema import Schema
+from controller.core.resource import API_VERSION, KIND
 
 FILE_NAME = "runnerpool.md"
 _COMMAND = "python -m controller.api.docs --write docs/reference/"

@@ -5,25 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from controller.api.rules import RULE_BROKEN
-from controller.api.spec import RunnerPoolSpec
+from controller.api.spec.pool import RunnerPoolSpec
 from controller.core.reasons import Reason
-
-GROUP = "hfrunners.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-KIND = "RunnerPool"
-PLURAL = "runnerpools"
-DRAIN_ANNOTATION = f"{GROUP}/drain-request"
-"""Asks to drain the pool, for as long as its value keeps changing."""
-FINALIZER = f"{GROUP}/drain"
-"""On every pool that may have launched something, until nothing is left."""
+from controller.core.resource import ApiVersion, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +76,8 @@ class RunnerPool(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
-    api_version: Literal["hfrunners.dev/v1alpha1"] = Field(description="API group and version.")
-    kind: Literal["RunnerPool"] = Field(description="Always RunnerPool.")
+    api_version: ApiVersion = Field(description="API group and version.")
+    kind: Kind = Field(description="Always RunnerPool.")
     metadata: Metadata
     spec: RunnerPoolSpec
 

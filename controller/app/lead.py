@@ -11,14 +11,15 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
+from controller.adapters.connections import open_connections
 from controller.adapters.fence import fence
-from controller.adapters.huggingface.session import open_session
+from controller.adapters.github.limits import points_per_minute
 from controller.adapters.kube.client import Client, connect
 from controller.adapters.kube.events import KubernetesEvents
 from controller.adapters.kube.intents import KubernetesIntents
+from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.adapters.kube.status import KubernetesStatus
 from controller.adapters.kube.stop_switch import KubernetesStopSwitch
-from controller.app.clients import open_connections
 from controller.app.clock import SystemClock
 from controller.app.compare import compare_for_ever
 from controller.app.identity import fresh_token
@@ -59,9 +60,13 @@ async def lead(
         controller_id = options.settings.controller_id or await own_id(kube, options)
         switch = await _open_switch(options, stack)
         before_send = fence(term.leadership, identity=term.identity, stopped=switch.stops_for)
-        session = await stack.enter_async_context(open_session(before_send=before_send))
         connections = open_connections(
-            options, clock=clock, kube=kube, before_send=before_send, meter=metrics, session=session
+            secrets=KubernetesSecrets(client=kube, access=options.secret_access),
+            clock=clock,
+            hosts=options.settings.hosts,
+            before_send=before_send,
+            meter=metrics,
+            points=lambda api_url: points_per_minute(api_url, options.points_per_minute),
         )
         stack.push_async_callback(connections.close)
         intents = KubernetesIntents(client=kube)

@@ -10,11 +10,11 @@ from controller.adapters.kube.client import connect
 from controller.adapters.kube.election import Election, LeadershipLost
 from controller.adapters.kube.lease import KubernetesLeases
 from controller.adapters.kube.pools import list_pools
-from controller.api.status import NEVER_SEEN
+from controller.api.status.model import NEVER_SEEN
 from controller.app.clock import SystemClock
 from controller.app.identity import identity
 from controller.app.options import LeaderElection, Options
-from controller.ports import Leader, UpstreamError
+from controller.ports import Alone, Leader, UpstreamError
 
 SHUTDOWN_GRACE = 10.0
 """Seconds for effects under way to end; what is cut off then is safe to be cut off."""
@@ -23,32 +23,20 @@ HANDOVER_GRACE = 0.3
 """The same where another replica waits: it looks every 0.4 s, and the whole hand-over shall take less than a second."""
 
 
-class Alone:
-    """Leadership of a process that takes it for granted that it is alone, until a pool proves the opposite.
+class PresumedAlone(Alone):
+    """Leadership without an election that can be waited for.
 
     Args:
         identity: No process ever had it before.
     """
 
-    transitions = 0
-
     def __init__(self, identity: str) -> None:
-        self.identity = identity
-        self._why = ""
+        super().__init__(identity)
         self._over = asyncio.Event()
-
-    def holds(self) -> bool:
-        """Return whether nobody else was found."""
-        return not self._over.is_set()
-
-    def led_after(self, moment: float) -> bool | None:
-        """Return None: there is no Lease that could tell."""
-        del moment
-        return None
 
     def lose(self, why: str) -> None:
         """Act no more."""
-        self._why = self._why or why
+        super().lose(why)
         self._over.set()
 
     async def keep(self) -> NoReturn:
@@ -58,14 +46,14 @@ class Alone:
             LeadershipLost: Then.
         """
         await self._over.wait()
-        raise LeadershipLost(self._why)
+        raise LeadershipLost(self.lost)
 
 
 class Term:
     """The time for which this process leads; without an election, for ever."""
 
     def __init__(self, election: Election | None = None) -> None:
-        leadership = election or Alone(identity())
+        leadership = election or PresumedAlone(identity())
         self.leadership: Leader = leadership
         self.identity = election.identity if election else ""
         self.grace = SHUTDOWN_GRACE if election is None else HANDOVER_GRACE

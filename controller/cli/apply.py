@@ -46,8 +46,8 @@ def apply_command(
 ) -> None:
     """Apply RunnerPools that ConfigMaps hold; the chart's Job runs this for its `pools`.
 
-    Each ConfigMap becomes the owner of its pool, which goes when it goes. All are tried, and all that is wrong is said. A pool
-    of another release, or of a person, is left alone.
+    Each ConfigMap becomes the owner of its pool, which goes when it goes. All are tried, and all that is
+    wrong is said. A pool of another release, or of a person, is left alone.
 
     Exit codes: 0 all are applied, 1 some are not, 2 wrong arguments.
     """

@@ -1,4 +1,6 @@
-"""``hf-runner-controller check``: everything that can be known to be wrong before a runner is launched, all at once."""
+"""``hf-runner-controller check``: everything that can be known to be wrong before a runner
+is launched, all at once.
+"""
 
 from __future__ import annotations
 
@@ -80,21 +82,24 @@ def check_command(
 ) -> None:
     """Check RunnerPools and what they need, and say everything that is wrong.
 
-    FILEs are manifests of RunnerPools and Secrets (- is the standard input), before anything is installed: no cluster is
-    needed. Or name pools of a cluster with --pool or --all.
+    FILEs are manifests of RunnerPools and Secrets (- is the standard input), before anything is installed: no
+    cluster is needed. Or name pools of a cluster with --pool or --all.
 
-    Looked at are: mistakes in the manifests, with file and line; GitHub's credentials, each permission that they lack, and those
-    that they need not have; every repository (at most 50 of a pool); the runner group and which repositories it leaves out;
-    public repositories, whose pull requests could run on the runners; GitHub's quota and what polling takes of it; the Hub's
-    token and its right to run Jobs in the namespace; flavors and their prices; the image, by its name alone; the Secrets of
-    secretEnv, their label hfrunners.dev/runner-env=true and keys; labels that two pools share; in a cluster whether its CRD is of
-    this version, whether launches are stopped, and with --service-account the controller's rights, those to read Secrets in each namespace.
+    Looked at are: mistakes in the manifests, with file and line; GitHub's credentials, each permission that
+    they lack, and those that they need not have; every repository (at most 50 of a pool); the runner group
+    and which repositories it leaves out; public repositories, whose pull requests could run on the runners;
+    GitHub's quota and what polling takes of it; the Hub's token and its right to run Jobs in the namespace;
+    flavors and their prices; the image, by its name alone; the Secrets of secretEnv, their label
+    hfrunners.dev/runner-env=true and keys; labels that two pools share; in a cluster whether its CRD is of
+    this version, whether launches are stopped, and with --service-account the controller's rights, those to
+    read Secrets in each namespace.
 
-    Nothing is changed anywhere. For a fine-grained GitHub token, whose permissions GitHub does not tell, a registration that
-    names no runner is sent, which GitHub can only refuse.
+    Nothing is changed anywhere. For a fine-grained GitHub token, whose permissions GitHub does not tell, a
+    registration that names no runner is sent, which GitHub can only refuse.
 
-    Each finding has a severity: error (the pool will not work), warning (somebody should look) or note. Exit codes: 0 no error, 1
-    errors (with --strict also for warnings), 2 a file or manifest that is wrong by itself, or wrong arguments, 130 Ctrl-C.
+    Each finding has a severity: error (the pool will not work), warning (somebody should look) or note. Exit
+    codes: 0 no error, 1 errors (with --strict also for warnings), 2 a file or manifest that is wrong by
+    itself, or wrong arguments, 130 Ctrl-C.
     """
     if bool(files) + bool(pools) + every != 1:
         raise click.UsageError("name FILEs, or --pool, or --all")
@@ -197,7 +202,7 @@ async def _check_pools(
     check_overlaps(subjects, reach, offered, found)
 
 
-# --------------------------------------------------------------------------------------------------------------- showing
+# ---------------------------------------------------------------------------------------------------- showing
 def _print(found: Findings, subjects: Sequence[Subject], *, as_json: bool) -> None:
     counts = {f"{severity}s": found.count(severity) for severity in Severity}
     if as_json:

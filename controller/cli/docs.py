@@ -1,6 +1,7 @@
 """The page ``docs/reference/cli.md``: what ``--help`` says of every command.
 
-``python -m controller.cli.docs --write docs/reference/`` writes it, ``--check docs/reference/`` fails when it is not current.
+``python -m controller.cli.docs --write docs/reference/`` writes it, ``--check docs/reference/``
+fails when it is not current.
 """
 
 from __future__ import annotations

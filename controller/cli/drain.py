@@ -1,9 +1,10 @@
 """``hf-runner-controller drain``: let pools become empty, while the operator runs, without deleting them.
 
-Each pool gets an annotation whose value changes every few seconds. For as long as it does, the operator treats the pool as one
-that is being deleted: nothing is launched, runners are deregistered before their HF Jobs are cancelled, busy ones finish their
-job; once nothing is left it lets go of the finalizer. ``helm uninstall`` runs this before it removes the operator, and a pool
-that stays behind can be deleted then by anybody. A minute after the last change the pool serves again.
+Each pool gets an annotation whose value changes every few seconds. For as long as it does, the operator
+treats the pool as one that is being deleted: nothing is launched, runners are deregistered before their HF
+Jobs are cancelled, busy ones finish their job; once nothing is left it lets go of the finalizer.
+``helm uninstall`` runs this before it removes the operator, and a pool that stays behind can be deleted then
+by anybody. A minute after the last change the pool serves again.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ import click
 from controller.adapters.kube.client import Client, KubernetesError, connect, path_of, pools_path
 from controller.adapters.kube.pools import list_pools
 from controller.api.duration import seconds
-from controller.api.runnerpool import DRAIN_ANNOTATION, FINALIZER
-from controller.api.status import NEVER_SEEN
+from controller.api.status.model import NEVER_SEEN
 from controller.cli.terminal import say, say_lines
 from controller.core.model import PoolKey
+from controller.core.resource import DRAIN_ANNOTATION, FINALIZER
 from controller.core.text import text
 from controller.ports import UpstreamError
 
 RENEWAL = 5.0
-"""Seconds between two changes of the annotation, each of which also makes the operator look at the finalizer again."""
+"""Seconds between two changes of the annotation, each of which also makes the operator look
+at the finalizer again."""
 
 MOST_WHY = 2_000
 """Characters of the line that says why a pool is not empty yet."""
 
 UNSEEN = 20.0
-"""Seconds after which a pool that no operator has ever looked at counts as one that never launched anything."""
+"""Seconds after which a pool that no operator has ever looked at counts as one that never
+launched anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +79,8 @@ def _why(status: Mapping[str, Any]) -> str:
         f"{counts[name]} {name}" for name in ("starting", "idle", "busy", "ending") if counts.get(name)
     ]
     ready = next((c for c in status.get("conditions") or [] if c["type"] == "Ready"), None)
-    said = [f"{ready['reason']}: {ready['message']}"] if ready else []
-    return "; ".join([", ".join(runners)] * bool(runners) + said) or "nothing is known of it"
+    states = [f"{ready['reason']}: {ready['message']}"] if ready else []
+    return "; ".join([", ".join(runners)] * bool(runners) + states) or "nothing is known of it"
 
 
 class UnknownPools(Exception):  # noqa: N818 - a mistake of whoever asks
@@ -110,7 +113,7 @@ class Drain:
             UpstreamError: The pools cannot be listed or annotated; a failure that passes is waited for.
             UnknownPools: There are none of some names.
         """
-        began, empty_before, told, named = time.monotonic(), False, "", False
+        began, empty_before, reported, named = time.monotonic(), False, "", False
         while True:
             passed = time.monotonic() - began
             try:
@@ -134,7 +137,7 @@ class Drain:
             if passed > self._timeout:
                 return left
             empty_before = not left
-            told = _tell(left, told)
+            reported = _report(left, reported)
             await asyncio.sleep(RENEWAL if left else 1.0)
 
     async def _pools(self) -> list[Mapping[str, Any]]:
@@ -144,8 +147,8 @@ class Drain:
     async def _all(self) -> list[Mapping[str, Any]]:
         """Return the pools of the namespaces; one that is gone has none.
 
-        A controller of single namespaces has its rights by a RoleBinding in each of them, and those go with the namespace: it is
-        refused where nothing is.
+        A controller of single namespaces has its rights by a RoleBinding in each of them, and those go with
+        the namespace: it is refused where nothing is.
         """
         found: list[Mapping[str, Any]] = []
         for namespace in self._namespaces or (None,):
@@ -187,9 +190,9 @@ class Drain:
                     raise
 
 
-def _tell(left: Sequence[Left], told: str) -> str:
+def _report(left: Sequence[Left], reported: str) -> str:
     now = "\n".join(text(f"{one.key}: {one.why}", MOST_WHY) for one in left)
-    if now and now != told:
+    if now and now != reported:
         say_lines(f"{now}\n")
     return now
 
@@ -220,11 +223,13 @@ def drain_command(
 ) -> None:
     """Empty POOLs, or all of them, without deleting them.
 
-    The operator, which must be running, launches nothing more for them, deregisters idle runners and then ends their HF Jobs,
-    and lets busy ones finish their job. When nothing is left it removes its finalizer, and this command ends. The pools serve
-    again a minute after it has ended; `helm uninstall` removes the operator in that minute. Ctrl-C is safe.
+    The operator, which must be running, launches nothing more for them, deregisters idle runners and then
+    ends their HF Jobs, and lets busy ones finish their job. When nothing is left it removes its finalizer,
+    and this command ends. The pools serve again a minute after it has ended; `helm uninstall` removes the
+    operator in that minute. Ctrl-C is safe.
 
-    Exit codes: 0 nothing is left, 1 something is left or Kubernetes cannot be used, 2 wrong arguments, 130 Ctrl-C.
+    Exit codes: 0 nothing is left, 1 something is left or Kubernetes cannot be used, 2 wrong
+    arguments, 130 Ctrl-C.
     """
     try:
         patience = seconds(timeout)

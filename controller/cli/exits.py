@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+DONE = 0
+"""All is as it should be."""
+
 UNMET = 1
 """It was looked at, or tried, and is not as it should be."""
 

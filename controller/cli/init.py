@@ -15,13 +15,14 @@ import yaml
 from controller.adapters.github import credentials_from_secret
 from controller.api.address import github_target, is_github_url
 from controller.api.convert import to_pool
-from controller.api.runnerpool import API_VERSION, KIND, InvalidPool, RunnerPool
+from controller.api.runnerpool import InvalidPool, RunnerPool
 from controller.cli.exits import MISTAKEN
 from controller.cli.hosts import ALLOW_HTTP
 from controller.cli.terminal import say, say_lines
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import ScopeKind
 from controller.core.naming import label_value
+from controller.core.resource import API_VERSION, KIND
 from controller.ports import UpstreamError
 
 APP_SECRET, TOKEN_SECRET, HF_SECRET = "github-app", "github-token", "hf-token"

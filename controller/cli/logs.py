@@ -1,10 +1,11 @@
 """How log lines look: one line an event, with the ids that belong to it, as text or as JSON.
 
-The fields that lines have in common: ``pool`` (namespace/name), ``runner``, ``hf_job`` and ``workflow_job`` (ids), ``reason``
-(one of docs/reference/reasons.md), ``detail``.
+The fields that lines have in common: ``pool`` (namespace/name), ``runner``, ``hf_job`` and ``workflow_job``
+(ids), ``reason`` (one of docs/reference/reasons.md), ``detail``.
 
-Names, messages and exceptions may hold what a stranger wrote, and a log is read on terminals: in both forms every text is cleaned
-by the one rule (:mod:`controller.core.text`) and bounded, and no line of a traceback can be taken for an event of its own.
+Names, messages and exceptions may hold what a stranger wrote, and a log is read on terminals: in both forms
+every text is cleaned by the one rule (:mod:`controller.core.text`) and bounded, and no line of a traceback
+can be taken for an event of its own.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ _CHATTY = (
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what a line says beside its message: what was given as ``extra``, and the pool that kopf speaks of."""
+    """Return what a line says beside its message: what was given as ``extra``, and the pool
+    that kopf speaks of.
+    """
     given = {k: v for k, v in record.__dict__.items() if k not in _STANDARD | _KOPF and v not in ("", None)}
     about = getattr(record, "k8s_ref", None)
     if isinstance(about, dict) and about.get("name"):
@@ -61,12 +64,12 @@ def _clean(value: Any) -> Any:  # noqa: ANN401 - whatever a record holds
     return text(shown, min(len(shown), MOST_FIELD))
 
 
-def _traceback(told: str) -> str:
+def _traceback(trace: str) -> str:
     """Return a traceback within bounds, each line indented: none begins as an event does."""
-    if len(told) > MOST_TRACEBACK:
+    if len(trace) > MOST_TRACEBACK:
         half = MOST_TRACEBACK // 2
-        told = f"{told[:half]}\n  ... {len(told) - 2 * half} characters left out ...\n{told[-half:]}"
-    return "\n".join(f"  {text(line, len(line))}" for line in told.split("\n"))
+        trace = f"{trace[:half]}\n  ... {len(trace) - 2 * half} characters left out ...\n{trace[-half:]}"
+    return "\n".join(f"  {text(line, len(line))}" for line in trace.split("\n"))
 
 
 class _Tracebacks(logging.Formatter):
@@ -96,7 +99,9 @@ class TextFormatter(_Tracebacks):
 
 
 def _quoted(value: object) -> str:
-    """Return a value in one line; quotes within stay as they are, for this is for people, and JSON for programs."""
+    """Return a value in one line; quotes within stay as they are, for this is for people,
+    and JSON for programs.
+    """
     shown = " ".join(str(_clean(value)).split())
     return f'"{shown}"' if " " in shown else shown
 

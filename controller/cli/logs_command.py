@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from controller.adapters.credential import Fixed
+from controller.adapters.huggingface.account import token_from_secret
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.logs import HubLogs, LogLine
 from controller.adapters.huggingface.session import open_session
@@ -20,7 +22,6 @@ from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.api.convert import to_pool
 from controller.api.runnerpool import InvalidPool
 from controller.app.clock import SystemClock
-from controller.cli.checks.hub import token_of
 from controller.cli.exits import INTERRUPTED
 from controller.cli.hosts import host_options
 from controller.cli.names import current_namespace
@@ -83,17 +84,19 @@ def logs_command(
     kubeconfig: str | None,
     context: str | None,
 ) -> None:
-    """Print the log of one RUNNER, also of one that has ended, or of all live runners of a POOL, with their names before each line.
+    """Print the log of one RUNNER, also of one that has ended, or of all live runners of a POOL, with
+    their names before each line.
 
-    A log has the bootstrap, the runner, and what the runner prints of its job; the steps' own output is on the workflow job's
-    page at GitHub. The kubeconfig's user needs get (for a RUNNER: list) on runnerpools, and get on the Secret with the Hub's token.
+    A log has the bootstrap, the runner, and what the runner prints of its job; the steps' own output is on
+    the workflow job's page at GitHub. The kubeconfig's user needs get (for a RUNNER: list) on runnerpools,
+    and get on the Secret with the Hub's token.
 
-    A runner prints what its job and image like, and a terminal obeys it: control characters and escape sequences are left out,
-    on a terminal but for colors, and a line that is written over becomes several. --raw leaves them in; do not use it on the
-    terminal of a machine that matters.
+    A runner prints what its job and image like, and a terminal obeys it: control characters and escape
+    sequences are left out, on a terminal but for colors, and a line that is written over becomes several.
+    --raw leaves them in; do not use it on the terminal of a machine that matters.
 
-    Broken streams are taken up again where they broke. Exit codes: 0 the log was printed, 1 it cannot be read, 2 wrong arguments,
-    130 Ctrl-C.
+    Broken streams are taken up again where they broke. Exit codes: 0 the log was printed, 1 it cannot be
+    read, 2 wrong arguments, 130 Ctrl-C.
     """
     if hf_job is not None and origin(name) is not None:
         raise click.UsageError("--hf-job goes with a POOL, whose token reads it")
@@ -180,7 +183,9 @@ class _Reader:
         await self.one(found[0].id)
 
     async def pool(self, pool: Pool) -> None:
-        """Print the logs of all runners of a pool that are alive, and with ``--follow`` of those that come."""
+        """Print the logs of all runners of a pool that are alive, and with ``--follow`` of
+        those that come.
+        """
         reading: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
@@ -223,11 +228,11 @@ async def _run(
         if (refused := hosts.refuses(Service.HUB, pool.hub.endpoint)) is not None:
             raise UpstreamError(refused)  # before its Secret is read
         secret = await KubernetesSecrets(client=client).read(pool.hub.secret)
-        token = token_of(secret.data, pool.hub)
+        token = Fixed(token_from_secret(secret.data, ref=pool.hub.secret))
         clock, session = SystemClock(), await stack.enter_async_context(open_session())
         reader = _Reader(
-            jobs=HubJobs(account=pool.hub, token=token, session=session, clock=clock, hosts=hosts),
-            logs=HubLogs(account=pool.hub, token=token, session=session, clock=clock, hosts=hosts),
+            jobs=HubJobs(account=pool.hub, credential=token, session=session, clock=clock, hosts=hosts),
+            logs=HubLogs(account=pool.hub, credential=token, session=session, clock=clock, hosts=hosts),
             printer=printer,
             follow=follow,
             tail=tail,

@@ -1,4 +1,6 @@
-"""``hf-runner-controller pause`` and ``resume``: turn the stop switch, and see that the controller has heard it."""
+"""``hf-runner-controller pause`` and ``resume``: turn the stop switch, and see that the
+controller has heard it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from controller.ports import UpstreamError
 LOOK = 1.0
 
 MOST_REASON = 160
-"""Characters of ``--reason`` that are kept: with who and when they fit into what every pool's status shows."""
+"""Characters of ``--reason`` that are kept: with who and when they fit into what every
+pool's status shows."""
 
 MOST_WHO = 60
 
@@ -39,7 +42,7 @@ _ON = frozenset({str(Reason.StopSwitchOn), str(Reason.StopSwitchUnread)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Acknowledged:
     """What the pools of an account, or all of them, say about the switch.
 
     Attributes:
@@ -53,7 +56,7 @@ class Heard:
     stopped: Sequence[str]
 
 
-def read_heard(pools: Sequence[Mapping[str, Any]], *, account: str, stopped: bool) -> Heard:
+def read_acknowledged(pools: Sequence[Mapping[str, Any]], *, account: str, stopped: bool) -> Acknowledged:
     """Read from the pools' statuses whether the controller has heard.
 
     Args:
@@ -63,10 +66,10 @@ def read_heard(pools: Sequence[Mapping[str, Any]], *, account: str, stopped: boo
     """
     mine = [pool for pool in pools if not account or _account(pool) == account.lower()]
     found = {f"{one['metadata']['namespace']}/{one['metadata']['name']}": _stopped(one) for one in mine}
-    return Heard(
+    return Acknowledged(
         pools=len(found),
-        waiting=sorted(name for name, said in found.items() if said is not stopped),
-        stopped=sorted(name for name, said in found.items() if said),
+        waiting=sorted(name for name, state in found.items() if state is not stopped),
+        stopped=sorted(name for name, state in found.items() if state),
     )
 
 
@@ -86,11 +89,12 @@ class Turn:
     """One run of either command.
 
     Args:
-        kube: Needs what :class:`KubernetesStopSwitch` needs to write, and ``list`` on runnerpools to see whether it was heard.
+        kube: Needs what :class:`KubernetesStopSwitch` needs to write, and ``list`` on runnerpools to
+            see whether it was heard.
         namespace: Of the controller; None to look for it.
         switch: Name of the switch; None to look for it.
-        patience: Seconds for the controller to say in every pool that it has heard; it looks every two, and writes a status
-            within two more.
+        patience: Seconds for the controller to say in every pool that it has heard; it looks every two, and
+            writes a status within two more.
     """
 
     def __init__(
@@ -145,8 +149,9 @@ class Turn:
                 name = "somebody"
         return text(name, MOST_WHO)
 
-    async def wait(self, where: SwitchName, *, account: str, stopped: bool) -> Heard:
-        """Wait until every pool of the switch's controller says what was asked for, as long as there is patience.
+    async def wait(self, where: SwitchName, *, account: str, stopped: bool) -> Acknowledged:
+        """Wait until every pool of the switch's controller says what was asked for, as long
+        as there is patience.
 
         Raises:
             UpstreamError: The pools cannot be listed.
@@ -156,9 +161,9 @@ class Turn:
             pools: list[Mapping[str, Any]] = []
             for namespace in where.watched or (None,):
                 pools += await list_pools(self._kube, namespace=namespace)
-            heard = read_heard(pools, account=account, stopped=stopped)
-            if not heard.waiting or time.monotonic() >= until:
-                return heard
+            acknowledged = read_acknowledged(pools, account=account, stopped=stopped)
+            if not acknowledged.waiting or time.monotonic() >= until:
+                return acknowledged
             await asyncio.sleep(LOOK)
 
     def at(self, where: SwitchName) -> KubernetesStopSwitch:
@@ -180,19 +185,19 @@ async def pause(turn: Turn, *, account: str, reason: str) -> None:
     whose = f"account {account}" if account else "all accounts"
     say(f"stopped: {whose}, in ConfigMap {where} ({why})")
     try:
-        heard = await turn.wait(where, account=account, stopped=True)
+        acknowledged = await turn.wait(where, account=account, stopped=True)
     except UpstreamError as error:
         say(f"whether the controller has heard it cannot be seen: {error.failure.message}", err=True)
         say("see it with: kubectl get runnerpools -A", err=True)
         return
-    if heard.waiting:
+    if acknowledged.waiting:
         raise click.ClickException(
-            f"the switch is on, but {counted(len(heard.waiting), 'pool has', 'pools have')} not said within {turn.patience:g} s that nothing is launched: "
-            f"{_some(heard.waiting)}. See whether the controller runs, leads, and reads this ConfigMap (--stop-switch): "
+            f"the switch is on, but {counted(len(acknowledged.waiting), 'pool has', 'pools have')} not said within {turn.patience:g} s that nothing is launched: "
+            f"{_some(acknowledged.waiting)}. See whether the controller runs, leads, and reads this ConfigMap (--stop-switch): "
             "kubectl describe runnerpool has its words, its log too."
         )
     say(
-        f"{counted(heard.pools, 'pool launches', 'pools launch')} nothing any more; running workflow jobs go on"
+        f"{counted(acknowledged.pools, 'pool launches', 'pools launch')} nothing any more; running workflow jobs go on"
     )
 
 
@@ -216,16 +221,16 @@ async def resume(turn: Turn, *, account: str) -> None:
     if still:
         return
     try:
-        heard = await turn.wait(where, account=account, stopped=False)
+        acknowledged = await turn.wait(where, account=account, stopped=False)
     except UpstreamError as error:
         say(f"whether the controller has heard it cannot be seen: {error.failure.message}", err=True)
         return
-    if heard.waiting:
+    if acknowledged.waiting:
         raise click.ClickException(
-            f"the switch is off, but {counted(len(heard.waiting), 'pool has', 'pools have')} not said within {turn.patience:g} s that launches go on: "
-            f"{_some(heard.waiting)}. See whether the controller runs and leads: kubectl describe runnerpool has its words."
+            f"the switch is off, but {counted(len(acknowledged.waiting), 'pool has', 'pools have')} not said within {turn.patience:g} s that launches go on: "
+            f"{_some(acknowledged.waiting)}. See whether the controller runs and leads: kubectl describe runnerpool has its words."
         )
-    say(f"{counted(heard.pools, 'pool launches', 'pools launch')} again")
+    say(f"{counted(acknowledged.pools, 'pool launches', 'pools launch')} again")
 
 
 async def _left(switch: KubernetesStopSwitch) -> Sequence[Stop]:
@@ -298,11 +303,13 @@ def pause_command(
 ) -> None:
     """Stop all launches now, or those of one Hugging Face account, until `resume`.
 
-    Acts within seconds, and outlives restarts, hand-overs and upgrades. Nothing is killed: running workflow jobs go on, and
-    idle runners end at their deadlines; queued jobs wait at GitHub. Waits until every pool says that nothing is launched.
-    Without this program: kubectl create configmap NAME -n NAMESPACE --from-literal=all='why'.
+    Acts within seconds, and outlives restarts, hand-overs and upgrades. Nothing is killed: running workflow
+    jobs go on, and idle runners end at their deadlines; queued jobs wait at GitHub. Waits until every pool
+    says that nothing is launched. Without this program: kubectl create configmap NAME -n NAMESPACE
+    --from-literal=all='why'.
 
-    Exit codes: 0 every pool says so, 1 one does not or Kubernetes cannot be used, 2 wrong arguments, 130 Ctrl-C.
+    Exit codes: 0 every pool says so, 1 one does not or Kubernetes cannot be used, 2 wrong
+    arguments, 130 Ctrl-C.
     """
     chosen = _chosen(everything, account)
     _run(
@@ -337,7 +344,8 @@ def resume_command(
 
     Says what still stops launches: another `pause`, or the chart's value `paused`.
 
-    Exit codes: 0 launches go on, 1 something still stops them or Kubernetes cannot be used, 2 wrong arguments, 130 Ctrl-C.
+    Exit codes: 0 launches go on, 1 something still stops them or Kubernetes cannot be used, 2
+    wrong arguments, 130 Ctrl-C.
     """
     chosen = _chosen(everything, account)
     _run(

@@ -1,4 +1,6 @@
-"""Options of ``run`` that belong together: each group becomes one value, which the command gets under one name."""
+"""Options of ``run`` that belong together: each group becomes one value, which the command
+gets under one name.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,9 @@ def runner_options(command: Command) -> Command:
 
 
 def leader_options(command: Command) -> Command:
-    """Add what says which Lease replicas compete for; the command gets it as ``election``, None for a process that runs alone."""
+    """Add what says which Lease replicas compete for; the command gets it as ``election``, None for
+    a process that runs alone.
+    """
 
     @click.option(
         "--leader-elect/--no-leader-elect",

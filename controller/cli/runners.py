@@ -177,9 +177,11 @@ def _row(
     )
 
 
-# --------------------------------------------------------------------------------------------------------------- showing
+# ---------------------------------------------------------------------------------------------------- showing
 def draw(fleet: Fleet, *, now: datetime, links: bool, width: int = WIDEST) -> RenderableType:
-    """Return the table, at most as wide as ``width`` if that can be without cutting a runner's name. With ``links`` a terminal shows short names that lead to the pages, else the addresses are written out."""
+    """Return the table, at most as wide as ``width`` if that can be without cutting a runner's name. With
+    ``links`` a terminal shows short names that lead to the pages, else the addresses are written out.
+    """
     table = Table(box=box.SIMPLE_HEAD if links else None, pad_edge=False, header_style="bold")
     cells = [_cells(row, now, links=links) for row in fleet.rows]
     for column in _that_fit(cells, width):
@@ -189,28 +191,29 @@ def draw(fleet: Fleet, *, now: datetime, links: bool, width: int = WIDEST) -> Re
         )
     for row in cells:
         table.add_row(*(row[str(column.header)] for column in table.columns))
-    words = [f"{pool}: {count} more, not in its status" for pool, count in fleet.unshown.items()]
+    notes = [f"{pool}: {count} more, not in its status" for pool, count in fleet.unshown.items()]
     idle = len(fleet.pools) - len({f"{row.namespace}/{row.pool}" for row in fleet.rows})
     for why in dict.fromkeys(fleet.stopped.values()):
-        of = [pool for pool, said in fleet.stopped.items() if said == why]
+        of = [pool for pool, other in fleet.stopped.items() if other == why]
         whose = ", ".join(of[:MOST_NAMED]) + (
             f" and {len(of) - MOST_NAMED} more" if len(of) > MOST_NAMED else ""
         )
-        words.append(f"nothing is launched for {whose}: {why}")
-    words.append(
+        notes.append(f"nothing is launched for {whose}: {why}")
+    notes.append(
         f"{counted(len(fleet.rows), 'runner')} in {counted(len(fleet.pools), 'pool')}, {idle} without any; "
         f"${fleet.usd_per_hour:.2f} per hour"
     )
     return (
-        Group(table, *(Text(line) for line in words))
+        Group(table, *(Text(line) for line in notes))
         if fleet.rows
-        else Group(*(Text(line) for line in words))
+        else Group(*(Text(line) for line in notes))
     )
 
 
 COLUMNS = ("POOL", "RUNNER", "PHASE", "FOR", "FLAVOR", "USD/H", "HF JOB", "WORKFLOW JOB")
 FIRST_TO_GO = ("HF JOB", "WORKFLOW JOB", "USD/H", "FLAVOR", "POOL", "FOR")
-"""What a narrow terminal does without, in this order: `logs` and people need the runner's name, whole, and its phase."""
+"""What a narrow terminal does without, in this order: `logs` and people need the runner's
+name, whole, and its phase."""
 
 BETWEEN_COLUMNS = 3
 """Blanks between two columns of the table, and around it, as ``rich`` draws it: padding and a divider."""
@@ -282,7 +285,7 @@ def _show(drawn: RenderableType, console: Console) -> None:
         say(line.rstrip())
 
 
-# --------------------------------------------------------------------------------------------------------------- command
+# ---------------------------------------------------------------------------------------------------- command
 @click.command("runners")
 @click.option("-n", "--namespace", metavar="NAME", help="Default: the kubeconfig's.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces.")
@@ -308,8 +311,9 @@ def runners_command(
 ) -> None:
     """List the runners of all pools: phase, time in it, hardware, price, HF Job, workflow job.
 
-    Read from the status of the RunnerPools, which shows the newest 20 runners of each pool, with the rights of the kubeconfig: list
-    on runnerpools. Exit codes: 0 done, 1 the cluster cannot be read, 2 wrong arguments, 130 Ctrl-C.
+    Read from the status of the RunnerPools, which shows the newest 20 runners of each pool, with the
+    rights of the kubeconfig: list on runnerpools. Exit codes: 0 done, 1 the cluster cannot be read, 2
+    wrong arguments, 130 Ctrl-C.
     """
     if namespace is not None and all_namespaces:
         raise click.UsageError("-n names one namespace, and -A all of them: keep one")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
-from controller.cli.terminal import say
-from hf_runner_simulators.serve import ON_THIS_MACHINE, HostPort, Origins, serve
+from controller.cli.extras import simulators_needed
+
+HostPort = tuple[str, int]
 
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> HostPort | None:
@@ -54,15 +53,6 @@ def sim_command(github: HostPort | None, hub: HostPort | None, job_env: dict[str
     """
     if github is None and hub is None:
         raise click.UsageError("nothing to serve: give --github HOST:PORT, --hub HOST:PORT, or both")
-    try:
-        asyncio.run(
-            serve(github=github, hub=hub, job_environment={**ON_THIS_MACHINE, **job_env}, ready=_announce)
-        )
-    except OSError as error:
-        raise click.ClickException(f"cannot serve: {error}") from error
-
-
-def _announce(origins: Origins) -> None:
-    for name, origin in (("github", origins.github), ("hub", origins.hub)):
-        if origin is not None:
-            say(f"{name} {origin}")
+    with simulators_needed():
+        from controller.cli.simulated.sim import run  # noqa: PLC0415 - needs the extra
+    run(github=github, hub=hub, job_environment=job_env)

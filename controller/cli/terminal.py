@@ -1,9 +1,10 @@
 """What the commands print: the one place where text leaves for somebody's terminal.
 
-Names of workflow jobs, messages, labels, logs and objects of the cluster were written by others, and a terminal obeys what is
-written to it: it clears the screen, fills the clipboard (OSC 52), and shows a link that leads elsewhere (OSC 8). So commands print
-by :func:`say` and :func:`say_lines`, by a :class:`Console` of this module, and by ``click``'s exceptions, which :class:`Program` cleans; ``ruff`` refuses
-``click.echo`` and ``rich``'s own console in ``controller/cli`` elsewhere.
+Names of workflow jobs, messages, labels, logs and objects of the cluster were written by others, and a
+terminal obeys what is written to it: it clears the screen, fills the clipboard (OSC 52), and shows a link
+that leads elsewhere (OSC 8). So commands print by :func:`say` and :func:`say_lines`, by a :class:`Console` of
+this module, and by ``click``'s exceptions, which :class:`Program` cleans; ``ruff`` refuses ``click.echo`` and
+``rich``'s own console in ``controller/cli`` elsewhere.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def rewrite(shown: str) -> None:
 
 
 def is_link(url: str, origins: Collection[str] = ()) -> bool:
-    """Return whether a terminal may show an address as a link: plain https, or http to one of ``origins`` (of simulators)."""
+    """Return whether a terminal may show an address as a link: plain https, or http to one of
+    ``origins`` (of simulators).
+    """
     if len(url) > LONGEST_LINK or not _LINK.fullmatch(url):
         return False
     try:
@@ -72,8 +75,9 @@ def is_link(url: str, origins: Collection[str] = ()) -> bool:
 def lines_of_log(line: str, *, colors: bool) -> list[str]:
     """Return what one line of a program's log may show, as the lines that a terminal makes of it.
 
-    Sequences that a terminal acts on are left out whole, but for colors where ``colors`` are wanted; a line that is written over
-    (a progress bar) becomes one line for each time, so that none hides another or what stands before it.
+    Sequences that a terminal acts on are left out whole, but for colors where ``colors`` are wanted; a
+    line that is written over (a progress bar) becomes one line for each time, so that none hides another
+    or what stands before it.
     """
     return [
         _uncolored(part) if not colors else _colored(part) for part in _OVERWRITES.split(line) if part
@@ -86,7 +90,9 @@ def print_safe(line: str) -> None:
 
 
 def print_raw(prefix: str, line: str) -> None:
-    """Print a line as it came, also where it is no text that could be encoded; only for somebody who asked for it."""
+    """Print a line as it came, also where it is no text that could be encoded; only for
+    somebody who asked for it.
+    """
     click.echo(f"{prefix}{line}\n".encode("utf-8", "surrogatepass"), nl=False)
 
 
@@ -115,7 +121,9 @@ class Console(rich.console.Console):
         self.origins = set(origins)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Return what is written, each piece of text cleaned, and links that are none without their address."""
+        """Return what is written, each piece of text cleaned, and links that are none
+        without their address.
+        """
         for segment in super().render(renderable, options):
             yield segment if segment.control else self._clean(segment)
 

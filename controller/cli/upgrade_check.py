@@ -1,4 +1,6 @@
-"""``hf-runner-controller upgrade-check``: what would stop if the installed release were replaced by this one."""
+"""``hf-runner-controller upgrade-check``: what would stop if the installed release were
+replaced by this one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from controller.cli.exits import INTERRUPTED, UNMET
 from controller.cli.hosts import host_options
 from controller.cli.names import Key, key_option
 from controller.cli.terminal import say_lines
-from controller.cli.upgrades.findings import Finding, some, told
+from controller.cli.upgrades.findings import Finding, report_lines, some
 from controller.cli.upgrades.hosts import find_hosts
 from controller.cli.upgrades.mounts import find_mounts, without_writable_mounts
 from controller.cli.upgrades.pools import Found, refused_already
@@ -77,22 +79,26 @@ def upgrade_check_command(
     dropped: tuple[str, ...],
     account: Key | None,
 ) -> None:
-    """Look at the RunnerPools of a cluster, and tell what would stop if this release replaced the installed one.
+    """Look at the RunnerPools of a cluster, and tell what would stop if this release
+    replaced the installed one.
 
-    The chart runs it before an upgrade, with the values of the upgrade, so that nothing is replaced while something is found. It reads
-    RunnerPools and the Secrets of their secretEnv, asks no GitHub and no Hub, and changes nothing.
+    The chart runs it before an upgrade, with the values of the upgrade, so that nothing is replaced
+    while something is found. It reads RunnerPools and the Secrets of their secretEnv, asks no GitHub
+    and no Hub, and changes nothing.
 
-    Looked at are the hosts of GitHub and of the Hub that pools name, and whether this release would send credentials there; the Secrets
-    of secretEnv, and whether they have the label hfrunners.dev/runner-env=true; buckets that are writable where this release refuses it;
-    with --secrets-namespace the namespaces of pools whose Secrets the installed release may read by a right for all namespaces, and
-    this one may not; and those named with --secrets-lost, where it may by a RoleBinding or Role that the upgrade takes away. The
-    chart knows these.
+    Looked at are the hosts of GitHub and of the Hub that pools name, and whether this release would send
+    credentials there; the Secrets of secretEnv, and whether they have the label
+    hfrunners.dev/runner-env=true; buckets that are writable where this release refuses it; with
+    --secrets-namespace the namespaces of pools whose Secrets the installed release may read by a right for
+    all namespaces, and this one may not; and those named with --secrets-lost, where it may by a RoleBinding
+    or Role that the upgrade takes away. The chart knows these.
 
-    A pool that the installed release refuses already (its status says so) is only named: it stops by no upgrade. Where who runs this
-    may not read a Secret, that is said; with --service-account, that is by hand, it is no success.
+    A pool that the installed release refuses already (its status says so) is only named: it stops by
+    no upgrade. Where who runs this may not read a Secret, that is said; with --service-account, that
+    is by hand, it is no success.
 
-    Exit codes: 0 nothing would stop, 1 something would (the values to set are printed), or the RunnerPools or, by hand, Secrets
-    cannot be read, 2 wrong arguments, 130 Ctrl-C.
+    Exit codes: 0 nothing would stop, 1 something would (the values to set are printed), or the RunnerPools
+    or, by hand, Secrets cannot be read, 2 wrong arguments, 130 Ctrl-C.
     """
     try:
         findings, notes = asyncio.run(
@@ -110,7 +116,7 @@ def upgrade_check_command(
         raise click.ClickException(f"{error.failure.reason}: {error.failure.message}") from error
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    say_lines("\n".join([*told(findings), *notes]) + "\n")
+    say_lines("\n".join([*report_lines(findings), *notes]) + "\n")
     if findings:
         sys.exit(UNMET)
 
@@ -146,8 +152,10 @@ async def look(
         client: Of who asks.
         namespaces: Those to look at beside ``dropped``; all if empty.
         hosts: To which this release sends credentials.
-        readable: Namespaces whose Secrets this release may read; empty where a right for all namespaces is as before.
-        dropped: Namespaces whose Secrets the installed release may read by what its chart made, and this one may not.
+        readable: Namespaces whose Secrets this release may read; empty where a right for
+            all namespaces is as before.
+        dropped: Namespaces whose Secrets the installed release may read by what its chart
+            made, and this one may not.
         account: The controller's ServiceAccount where somebody else asks.
 
     Raises:
@@ -164,7 +172,8 @@ async def look(
         *find_unlabelled(pools, variables),
         *find_unreadable(lost, readable, pools, namespaces),
     ]
-    # The controller itself cannot use what it may not read; of anybody else that says nothing about the controller.
+    # The controller itself cannot use what it may not read; of anybody else that says nothing
+    # about the controller.
     dark = find_unseen(variables) if account is not None else ()
     if account is None:
         notes += [f"a Secret of secretEnv could not be looked at: {one}" for one in unseen(variables)]
@@ -178,7 +187,8 @@ async def look(
 async def _pools(
     client: Client, namespaces: Sequence[str]
 ) -> tuple[list[Found], list[tuple[Pool, InvalidPool]], list[str]]:
-    """Read all pools that work, and say which do not and what could not be read: the installed release does not serve these either.
+    """Read all pools that work, and say which do not and what could not be read: the installed release
+    does not serve these either.
 
     Those that only this release refuses are among the pools, and returned with their mistakes beside.
 
@@ -221,7 +231,9 @@ async def _pools(
 
 
 def _no_list(error: KubernetesError, namespaces: Sequence[str]) -> UpstreamError:
-    """Return what to do where nothing may be listed: a release that watches some namespaces may list in no others."""
+    """Return what to do where nothing may be listed: a release that watches some namespaces
+    may list in no others.
+    """
     message = (
         f"RunnerPools of {', '.join(namespaces) or 'all namespaces'} may not be listed (the API server: {error.failure.message}). "
         "The release that is installed may list where it watches (watch.namespaces), and elsewhere with rbac.deletedNamespaces: true. "

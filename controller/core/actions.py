@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.core.lifecycle import Effect
+from controller.core.effects import Effect
 from controller.core.model import Failure, Footprint, HubAccount, Pool, PoolKey, RegistrationScope
 from controller.core.reasons import Reason
 from controller.core.retry import Rerun

@@ -10,9 +10,10 @@ from controller.core.backoff import Backoff, Choice, Limit, choose_flavors
 from controller.core.demand import Room, can_launch
 from controller.core.intents import MOST_INTENTS, PoolIntents
 from controller.core.labels import nearest
-from controller.core.lifecycle import CAN_TAKE_A_JOB, Phase, Runner
+from controller.core.lifecycle import CAN_TAKE_A_JOB, Phase
 from controller.core.model import Disposition, Failure, Pool
 from controller.core.reasons import Reason
+from controller.core.runners import Runner
 from controller.core.view import PoolView
 from controller.core.warm import may_idle
 
@@ -71,7 +72,7 @@ def capacity_of(runners: Sequence[Runner]) -> Capacity:
         if runner.retiring:
             continue
         staying += has_hf_job
-        if runner.phase in CAN_TAKE_A_JOB and not runner.doubtful:
+        if runner.phase in CAN_TAKE_A_JOB and not runner.unconfirmed:
             usable[runner.name] = runner
     return Capacity(usable, live, staying)
 
@@ -168,7 +169,7 @@ def space_to_write(view: PoolView) -> int:
     1. A thousand runners are launched and serve short jobs.  2. The lists' lag keeps their intents for a minute more.
     3. A thousand more jobs come. Planned all the same, their launches would be refused one by one, ten times a second.
     """
-    begun = {runner.name for runner in view.runners if not runner.fresh}
+    begun = {runner.name for runner in view.runners if not runner.undisturbed}
     return max(0, MOST_INTENTS - len(begun | view.intents.open))
 
 

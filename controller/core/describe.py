@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from controller.core.actions import Action, Launch, Retire
-from controller.core.lifecycle import Runner
 from controller.core.model import Failure, Pool, WorkflowJob
 from controller.core.notices import Notice
 from controller.core.plan import Plan
 from controller.core.report import PoolReport
+from controller.core.runners import Runner
 
 MOST_JOBS = 100
 """Jobs of each kind that are named; their number is told in full."""
@@ -121,7 +121,7 @@ def _runner(runner: Runner) -> dict[str, Any]:
         "flavor": runner.flavor,
         "ageSeconds": round(runner.age, 1),
         "retiring": runner.retiring,
-        "doubtful": runner.doubtful,
+        "doubtful": runner.unconfirmed,
         "registration": registration
         and {"id": registration.id, "online": registration.online, "busy": registration.busy},
         "hfJob": hf_job and {"id": hf_job.id, "stage": str(hf_job.stage), "url": hf_job.url},

@@ -18,10 +18,10 @@ from typing import Any
 
 from controller.core.demand import blocked_by
 from controller.core.evidence import LIST_LAG, proves_absence, shows_all_before
-from controller.core.lifecycle import Runner
 from controller.core.memory import PoolMemory
 from controller.core.model import Failure, Footprint, Observation, Place, Pool, Snapshot
 from controller.core.money import timeout_seconds
+from controller.core.runners import Runner
 
 DRAIN_REQUEST_SECONDS = 60.0
 """How long a request to drain a pool holds after it was first seen; who wants more renews it (``hf-runner-controller

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from controller.core.demand import name_jobs
 from controller.core.lifecycle import Phase, Track
+from controller.core.losses import Loss
 from controller.core.model import Failure, HFJob, Pool, Registration, WorkflowJob
 from controller.core.naming import LABEL_RUNNER
 from controller.core.notices import Notice, warn_about
 from controller.core.outcomes import ended_because
 from controller.core.reasons import Reason
-from controller.core.retry import Loss
 from controller.core.suspicion import Span
 
 _NO_FAILURE = frozenset({Reason.IdleDeadline, Reason.EndedUnseen})

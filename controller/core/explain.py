@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.core import suspicion as suspicions
+from controller.core import allowance
 from controller.core.backoff import Backoff
 from controller.core.capacity import space_to_write, unlisted
+from controller.core.causes import find_causes
 from controller.core.demand import Demand, name_jobs
 from controller.core.intents import MOST_INTENTS
 from controller.core.launch import Decisions
@@ -129,14 +130,14 @@ def why_not_picked_up(group: Group, view: PoolView, decided: Decisions) -> Waiti
     probe = "A runner idles beside them" if here else "A runner is on its way to try again" if coming else ""
     found: Sequence[str] = ()
     if to_check is not None:
-        found, _ = suspicions.causes(to_check, group, view.snapshot)
+        found, _ = find_causes(to_check, group, view.snapshot)
     why = "; ".join(found[:3])
     parts = (name_jobs(group.jobs), why and f"Found: {why}", probe, Reason.NotPickedUp.meaning)
     return Waiting(
         reason=Reason.NotPickedUp,
         count=len(group.jobs),
         message=". ".join(part for part in parts if part),
-        until=None if probe else suspicions.next_start(group.suspicion),
+        until=None if probe else allowance.next_start(group.suspicion),
     )
 
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from controller.core.effects import Effect, InFlight
 from controller.core.evidence import LIST_LAG, shows_all_before
-from controller.core.lifecycle import COPY, Effect, InFlight
 from controller.core.model import Failure, Footprint, HFJob, HubAccount, Place, Pool, Snapshot
 from controller.core.naming import LABEL_RUNNER
+from controller.core.ownership import COPY
 
 MOST_INTENTS = 1_000
 """Launches under way that a pool's status has room for: a hundred kilobytes of it, of one and a half megabytes that etcd takes."""
@@ -137,7 +138,7 @@ def ended_intents(
     """Return the names of intents that evidence has ended: both halves have shown, or were proved absent.
 
     The HF Job's half ends with the launch's entry among the effects in flight
-    (:func:`~controller.core.lifecycle.still_in_flight`). The registration may show later still:
+    (:func:`~controller.core.effects.still_in_flight`). The registration may show later still:
 
     1. R is launched, its HF Job is listed, and fails at once.  2. GitHub's lists lag, and do not show R.  3. The pool is deleted:
     without the intent it would go, and R's registration would stay for ever.
@@ -177,7 +178,7 @@ def unseen_launches(
 
     Args:
         in_flight: Effects that the lists need not show yet; those that they show are forgotten already
-            (:func:`~controller.core.lifecycle.find_shown`).
+            (:func:`~controller.core.effects.find_shown`).
         snapshot: The lists.
         pools: All of them.
     """

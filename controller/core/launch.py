@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from controller.core import suspicion as suspicions
+from controller.core import allowance
 from controller.core.actions import Launch
 from controller.core.backoff import Backoff
 from controller.core.capacity import (
@@ -18,9 +18,9 @@ from controller.core.capacity import (
     wanted_warm,
 )
 from controller.core.demand import Demand
-from controller.core.lifecycle import Runner
 from controller.core.naming import fresh_names
 from controller.core.retire.choose import Retirements
+from controller.core.runners import Runner
 from controller.core.suspect import Suspected
 from controller.core.suspicion import Suspicions
 from controller.core.view import PoolView
@@ -89,7 +89,7 @@ def choose_launches(
     actions = [Launch(pool, flavor, name) for flavor, name in zip(choice.flavors, names, strict=False)]
     held = len(actions) < wanted or missing > wanted
     if len(actions) > for_trusted:
-        known = suspicions.started(known, suspected.divided, actions[-1].name, now)
+        known = allowance.started(known, suspected.divided, actions[-1].name, now)
     return Launches(
         actions=actions,
         trusted=trusted,
@@ -126,7 +126,7 @@ def waiting_for_a_runner(suspected: Suspected, taken: int, now: float) -> int:
         taken: How many queued jobs seem to be taken by now (:func:`taken_unseen`).
         now: Monotonic seconds.
     """
-    questioned = suspicions.in_question(suspected.suspicions, now)
+    questioned = allowance.in_question(suspected.suspicions, now)
     return max(0, sum([job.id not in questioned for job in suspected.divided.trusted]) - taken)
 
 
@@ -134,6 +134,6 @@ def starts_under_suspicion(suspected: Suspected, left: Capacity, trusted: int, n
     """Return how many runners may be started to see whether jobs under suspicion are given out by now."""
     if not suspected.divided.groups:
         return 0
-    return suspicions.count_starts(
+    return allowance.count_starts(
         suspected.divided, spare=len(left.usable) - trusted, idle=bool(left.idle), now=now
     )

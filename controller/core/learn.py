@@ -14,15 +14,16 @@ from controller.core.backoff import (
     remember_failure,
     remember_success,
 )
+from controller.core.effects import Effect
 from controller.core.ended import Case, End, what_it_says
 from controller.core.evidence import LIST_LAG
 from controller.core.ledger import Bill, book
-from controller.core.lifecycle import Effect, Track
+from controller.core.lifecycle import Track
+from controller.core.losses import Loss
 from controller.core.model import HFJob
 from controller.core.naming import LABEL_RUNNER
 from controller.core.notices import Notice
 from controller.core.reasons import Reason
-from controller.core.retry import Loss
 from controller.core.suspicion import Span
 from controller.core.view import PoolView
 

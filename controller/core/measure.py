@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from controller.core.actions import Launch, Result, Retire
+from controller.core.effects import Effect
 from controller.core.facts import DEADLINES, OTHER, Fact, Measure, Seen, Start
 from controller.core.ledger import CLOCK_ERROR, Bill, ended_at, on_our_clock
-from controller.core.lifecycle import Effect, Runner
 from controller.core.model import HFJob, Observation, Pool, Registration, WorkflowJob
 from controller.core.naming import LABEL_RUNNER
 from controller.core.notices import Notice
@@ -30,6 +30,7 @@ from controller.core.outcomes import ended_because
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport
+from controller.core.runners import Runner
 from controller.core.view import PlanInput
 
 KEPT_FOR = 900.0

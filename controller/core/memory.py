@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from controller.core import suspicion as suspicions
 from controller.core.backoff import Backoff, Limit
 from controller.core.lifecycle import Track
+from controller.core.losses import Losses, recall
 from controller.core.model import Place, Pool
 from controller.core.retire.strays import StrayKey
-from controller.core.retry import Losses, recall
 from controller.core.suspicion import Suspicions
 
 

@@ -7,6 +7,8 @@ The bootstrap reports through its exit code, because the Hub shows nothing else 
 from __future__ import annotations
 
 import re
+from enum import IntEnum
+from typing import Self
 
 from controller.core.model import HFJob, Stage
 from controller.core.reasons import Reason
@@ -18,29 +20,55 @@ _LARGEST_EXIT_CODE = 255
 _LONGEST_MESSAGE = 1_000
 _TIMEOUT = "Job timeout"
 
-EXIT_REASONS = {
-    64: Reason.RunnerFailed,
-    65: Reason.ImageUnsuitable,
-    66: Reason.ImageUnsuitable,
-    67: Reason.DownloadFailed,
-    68: Reason.DownloadFailed,
-    69: Reason.DownloadFailed,
-    70: Reason.ImageUnsuitable,
-    71: Reason.RegistrationRefused,
-    72: Reason.RegistrationDeadline,
-    73: Reason.RunnerVersionRefused,
-    74: Reason.RegistrationRefused,
-    75: Reason.IdleDeadline,
-    76: Reason.EndedUnseen,
-    77: Reason.Terminated,
-    78: Reason.RunnerFailed,
-    79: Reason.RunnerFailed,
-    80: Reason.RunnerVersionRefused,
-    81: Reason.RunnerFailed,
-    82: Reason.LifetimeDeadline,
-    83: Reason.EndedAfterJob,
-}
-"""The bootstrap's exit codes (``docs/bootstrap.md``); 0 is a workflow job that ran to its end."""
+
+class Exit(IntEnum):
+    """The bootstrap's exit codes, the only thing that the Hub's API tells of an ended job's inside (``docs/bootstrap.md``).
+
+    None is a code that a shell (1, 2, 126 and above) or the Listener (0 to 7, 100 to 105) uses for anything else.
+
+    Attributes:
+        reason: What people are told.
+    """
+
+    reason: Reason
+
+    def __new__(cls, code: int, reason: Reason) -> Self:
+        """Make a member that is its code and has a reason."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.reason = reason
+        return member
+
+    JOB_COMPLETED = 0, Reason.JobCompleted
+    BAD_CONFIGURATION = 64, Reason.RunnerFailed
+    UNSUPPORTED_IMAGE = 65, Reason.ImageUnsuitable
+    MISSING_TOOL = 66, Reason.ImageUnsuitable
+    DOWNLOAD_FAILED = 67, Reason.DownloadFailed
+    CHECKSUM_MISMATCH = 68, Reason.DownloadFailed
+    UNPACK_FAILED = 69, Reason.DownloadFailed
+    HOME_NOT_WRITABLE = 70, Reason.ImageUnsuitable
+    REGISTRATION_REFUSED = 71, Reason.RegistrationRefused
+    REGISTRATION_TIMEOUT = 72, Reason.RegistrationDeadline
+    VERSION_DEPRECATED = 73, Reason.RunnerVersionRefused
+    SESSION_CONFLICT = 74, Reason.RegistrationRefused
+    IDLE_TIMEOUT = 75, Reason.IdleDeadline
+    DEREGISTERED = 76, Reason.EndedUnseen
+    TERMINATED = 77, Reason.Terminated
+    LISTENER_CRASHED = 78, Reason.RunnerFailed
+    LISTENER_FAILED = 79, Reason.RunnerFailed
+    UPDATE_FAILED = 80, Reason.RunnerVersionRefused
+    BOOTSTRAP_FAILED = 81, Reason.RunnerFailed
+    LIFETIME_REACHED = 82, Reason.LifetimeDeadline
+    JOB_INTERRUPTED = 83, Reason.EndedAfterJob
+
+    @property
+    def outcome(self) -> str:
+        """The bootstrap's word for it, such as ``JobCompleted``: ``bootstrap.sh`` maps it to the code."""
+        return self.name.title().replace("_", "")
+
+
+_REASONS = {end.value: end.reason for end in Exit if end is not Exit.JOB_COMPLETED}
+"""Of ends that are failures: a job that the Hub calls failed was not completed, whatever code its message names."""
 
 
 REPORTED = frozenset({Reason.JobCompleted, Reason.LifetimeDeadline, Reason.IdleDeadline})
@@ -73,4 +101,4 @@ def ended_because(job: HFJob) -> Reason:
         return Reason.TimedOut
     if job.stage in (Stage.CANCELED, Stage.DELETED, Stage.UNKNOWN):
         return Reason.EndedUnseen
-    return EXIT_REASONS.get(exit_code(job) or -1, Reason.RunnerFailed)
+    return _REASONS.get(exit_code(job) or 0, Reason.RunnerFailed)

@@ -15,12 +15,12 @@ from controller.core.explain import explain, failure_of
 from controller.core.groups import missing_group, names_a_group
 from controller.core.launch import Decisions, choose_launches
 from controller.core.learn import Learned, learn
+from controller.core.losses import Losses, follow_up, lost_unwatched
 from controller.core.memory import PoolMemory
 from controller.core.model import Observation
 from controller.core.notices import Notice
 from controller.core.report import PoolReport
 from controller.core.retire.choose import choose_retirements
-from controller.core.retry import Losses, follow_up, lost_unwatched
 from controller.core.spending import known_prices, spending
 from controller.core.suspect import suspect
 from controller.core.variables import refused_variable, variables_seen

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.backoff import Backoff
+from controller.core.causes import Check
 from controller.core.demand import Demand
 from controller.core.drained import Awaited
 from controller.core.explain import Waiting
 from controller.core.intents import Blocked
 from controller.core.ledger import NOTHING, Bill, Ended
-from controller.core.lifecycle import Phase, Runner
+from controller.core.lifecycle import Phase
 from controller.core.memory import PoolMemory
 from controller.core.model import Failure, Pool, TokenEnd, WorkflowJob
-from controller.core.suspicion import Check, Group, Wanted
+from controller.core.passed_over import Wanted
+from controller.core.runners import Runner
+from controller.core.suspicion import Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.core.actions import Launch
-from controller.core.lifecycle import Runner
 from controller.core.model import HFJob, Observation, Pool
 from controller.core.money import timeout_seconds, worst_case
+from controller.core.runners import Runner
 
 
 @dataclass(frozen=True, slots=True)

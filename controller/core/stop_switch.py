@@ -138,10 +138,10 @@ def read_stops(data: Mapping[str, object], *, where: str, undo: Mapping[str, str
     """
     found = []
     for key in sorted(data):
-        said = data[key]
-        if isinstance(said, str) and said.strip().lower() == OFF:
+        value = data[key]
+        if isinstance(value, str) and value.strip().lower() == OFF:
             continue
-        why = text(said, MOST_WHY).strip()
+        why = text(value, MOST_WHY).strip()
         if why.lower() == "true":
             why = ""
         account = account_of(key)

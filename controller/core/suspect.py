@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from controller.core import allowance, causes, passed_over
 from controller.core import suspicion as suspicions
+from controller.core.causes import Check
 from controller.core.demand import Demand
+from controller.core.effects import Effect
 from controller.core.learn import Learned
-from controller.core.lifecycle import Effect, Phase, Runner, Track
+from controller.core.lifecycle import Phase, Track
 from controller.core.model import Pool, ScopeKind
 from controller.core.naming import is_named_for
-from controller.core.suspicion import Check, Divided, Span, Start, Suspicions, Wanted
+from controller.core.passed_over import Wanted
+from controller.core.runners import Runner
+from controller.core.suspicion import Divided, Span, Start, Suspicions
 from controller.core.view import PoolView
 
 
@@ -49,9 +54,9 @@ def suspect(view: PoolView, learned: Learned, demand: Demand) -> Suspected:
     known = suspicions.clear(view.memory.suspicions, starts(view, learned.served, demand.server_ahead))
     for result in view.results:
         if result.effect is Effect.LAUNCH and result.failure is not None:
-            known = suspicions.not_started(known, result.name)
+            known = allowance.not_started(known, result.name)
     queues, source = snapshot.queues, pool.source
-    found, to_read = suspicions.learn(
+    found, to_read = passed_over.learn(
         known,
         jobs=jobs,
         lent=demand.lent,
@@ -67,9 +72,9 @@ def suspect(view: PoolView, learned: Learned, demand: Demand) -> Suspected:
         now=view.now,
     )
     divided = suspicions.divide(found, jobs)
-    to_check = suspicions.to_check(pool, divided, found.versions)
+    to_check = causes.to_check(pool, divided, found.versions)
     if to_check is not None:
-        found = suspicions.explain(found, divided, to_check, snapshot)
+        found = causes.note_causes(found, divided, to_check, snapshot)
         divided = suspicions.divide(found, jobs)
     return Suspected(suspicions=found, divided=divided, to_read=to_read, to_check=to_check)
 

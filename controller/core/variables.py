@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 
 from controller.core.model import Disposition, Failure, Pool, SecretEnv, SecretRef, SecretSight, Snapshot
 from controller.core.reasons import Reason
+from controller.core.resource import GROUP
 
-LABEL, VALUE = "hfrunners.dev/runner-env", "true"
+LABEL, VALUE = f"{GROUP}/runner-env", "true"
 """The label of a Secret that runners may have."""
 
 

@@ -9,18 +9,9 @@ from dataclasses import dataclass, field, replace
 from controller.core.actions import Result
 from controller.core.demand import running_jobs
 from controller.core.drained import heed_drain_request
+from controller.core.effects import InFlight
 from controller.core.intents import PoolIntents
 from controller.core.ledger import Ended
-from controller.core.lifecycle import (
-    InFlight,
-    Marked,
-    Runner,
-    find_copies,
-    find_marked,
-    halves_of,
-    is_of_pool,
-    join_runners,
-)
 from controller.core.memory import Memory, PoolMemory, first_memory
 from controller.core.model import (
     GitHubSource,
@@ -34,7 +25,9 @@ from controller.core.model import (
 )
 from controller.core.money import prices
 from controller.core.naming import LABEL_POOL_UID, LABEL_RUNNER, label_value
+from controller.core.ownership import Marked, find_marked, halves_of, is_of_pool
 from controller.core.retry import RerunResult
+from controller.core.runners import Runner, find_copies, join_runners
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
 
 NO_INTENTS = PoolIntents()

@@ -63,9 +63,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from controller.core.actions import Action, Launch, Result, Retire
+from controller.core.effects import Effect, InFlight
 from controller.core.endings import Endings
 from controller.core.intents import Intent
-from controller.core.lifecycle import Effect, InFlight
 from controller.core.model import Failure, Flavor, Footprint, HFJob, HubAccount, SecretRef
 from controller.core.reasons import Reason
 from controller.core.retry import Rerun, RerunResult

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from controller.core.effects import InFlight
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import (
     MOST_INTENTS,
@@ -22,7 +23,6 @@ from controller.core.intents import (
     served_by,
     wrote_nothing_down,
 )
-from controller.core.lifecycle import InFlight
 from controller.core.model import Failure, Footprint, Pool, PoolKey, Snapshot
 from controller.core.money import timeout_seconds
 from controller.core.naming import is_named_for

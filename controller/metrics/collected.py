@@ -10,19 +10,18 @@ import logging
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from controller import __version__
+from controller.core.conditions import ConditionType
 from controller.core.lifecycle import Phase
 from controller.core.model import GitHubSource, HubAccount, PoolKey, SuspicionLevel
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport
-from controller.core.status import CONDITIONS
 from controller.core.stop_switch import StopSwitch
 from controller.core.text import text
 from controller.metrics import catalog
@@ -35,7 +34,6 @@ MOST_LABEL = 600
 """Characters of a label's value: the longest that people can configure, names of a namespace, a Secret and a host, have fewer."""
 
 _PHASES = tuple((phase, str(phase)) for phase in Phase)
-_TRUTH = {"True": 1.0, "False": 0.0}
 
 
 @lru_cache(maxsize=4_096)
@@ -90,7 +88,7 @@ class Newest(Collector):
         self._accounts: tuple[AccountSight, ...] = ()
         self.plan: Plan | None = None
         self.plan_at = 0.0
-        self.statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]] = {}
+        self.conditions: Mapping[PoolKey, Mapping[ConditionType, bool]] = {}
 
     def look(self) -> None:
         """Take down how old everything is; before :meth:`collect`, and in the event loop, whose observers it asks."""
@@ -113,9 +111,9 @@ class Newest(Collector):
                     _add_pool(found, report, now=self._clock.mono())
                 except Exception as error:  # noqa: BLE001 - told; one pool's gauges cost the others none
                     _left_out(report.pool.key, error)
-            for key, status in self.statuses.values():
+            for key, conditions in self.conditions.items():
                 try:
-                    _add_conditions(found, key, status)
+                    _add_conditions(found, key, conditions)
                 except Exception as error:  # noqa: BLE001 - told, as above
                     _left_out(key, error)
         if leads:
@@ -162,13 +160,10 @@ def _left_out(pool: PoolKey, error: Exception) -> None:
     log.error("gauges of a pool are not shown", exc_info=error, extra=about)
 
 
-def _add_conditions(found: _Families, pool: PoolKey, status: Mapping[str, Any]) -> None:
-    """Add conditions of the types that we write: the status may be one that somebody else has changed."""
-    truth = {one["type"]: _TRUTH.get(one["status"]) for one in status.get("conditions") or ()}
-    for type_ in CONDITIONS:
-        value = truth.get(type_)
-        if value is not None:
-            found.add(catalog.CONDITION, (pool.namespace, pool.name, type_), value)
+def _add_conditions(found: _Families, pool: PoolKey, conditions: Mapping[ConditionType, bool]) -> None:
+    for type_ in ConditionType:
+        if type_ in conditions:
+            found.add(catalog.CONDITION, (pool.namespace, pool.name, type_), conditions[type_])
 
 
 def _add_sources(found: _Families, sights: Iterable[SourceSight]) -> None:

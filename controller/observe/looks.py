@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from controller.core.causes import Check
 from controller.core.model import Admission, JobLook, JobStatus, RegistrationScope
-from controller.core.suspicion import Check, Wanted
+from controller.core.passed_over import Wanted
 from controller.ports import Causes, Clock, Jobs, UpstreamError
 
 EVERY = 120.0

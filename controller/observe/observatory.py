@@ -5,10 +5,12 @@ Work per look grows with what is observed, not with the number of pools.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
+from controller.core.causes import Check
 from controller.core.model import (
     Footprint,
     GitHubSource,
@@ -22,12 +24,14 @@ from controller.core.model import (
     Snapshot,
 )
 from controller.core.naming import ours
+from controller.core.passed_over import Wanted
 from controller.core.reasons import Reason
-from controller.core.suspicion import Check, Wanted
-from controller.observe.hub import INTERVAL, FlavorObserver, HubObserver
+from controller.observe.flavors import FlavorObserver
+from controller.observe.hub import INTERVAL, HubObserver
 from controller.observe.looks import LookObserver
 from controller.observe.observers import Observers
-from controller.observe.queue import Patterns, QueueObserver
+from controller.observe.queue import QueueObserver
+from controller.observe.queue_discovery import Patterns
 from controller.observe.queue_schedule import Cadence
 from controller.observe.scopes import GroupObserver, RegistrationObserver
 from controller.observe.secrets import SecretWatch, User
@@ -195,7 +199,7 @@ class Observatory:
 
     async def close(self) -> None:
         """Stop observing."""
-        for kind in (
+        kinds: tuple[Observers[Any, Any], ...] = (
             self._secret_watch,
             self.queues,
             self.single,
@@ -204,8 +208,9 @@ class Observatory:
             self.accounts,
             self.endpoints,
             self.variables,
-        ):
-            await kind.close()
+        )
+        tasks = [task for kind in kinds for task in kind.cancel()]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------------------------- what is seen
     def snapshot(self) -> Snapshot:

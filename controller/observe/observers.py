@@ -55,13 +55,13 @@ class Observers(dict[K, O]):
                 self._tasks[key] = asyncio.create_task(running, name=f"observe:{key}")
         return whole
 
-    async def close(self) -> None:
-        """Stop observing; what was seen last stays. Idempotent."""
+    def cancel(self) -> list[asyncio.Task[None]]:
+        """Stop observing, and return the tasks that are about to end; what was seen last stays. Idempotent."""
         tasks = list(self._tasks.values())
         self._tasks.clear()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
 
 
 async def _supervised(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:

@@ -11,23 +11,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from controller.api.convert import (
+from controller.api.convert import stand_in, to_pool
+from controller.api.runnerpool import InvalidPool
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.stored import (
     bounds,
     footprints,
     interruptions,
     last_launch_at,
-    said,
-    stand_in,
+    read_status,
     suspicions,
-    to_pool,
     written,
 )
-from controller.api.runnerpool import DRAIN_ANNOTATION, InvalidPool
 from controller.core.drained import ends_by
 from controller.core.hosts import Hosts
 from controller.core.intents import Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.reasons import Reason
+from controller.core.resource import DRAIN_ANNOTATION
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class _Object(NamedTuple):
 REMEMBERED = 1_000
 """Objects that are gone of which late words are recognized."""
 
+_NO_STATUS = RunnerPoolStatus()
+
 
 class PoolRegistry:
     """RunnerPools by key."""
@@ -82,7 +85,7 @@ class PoolRegistry:
         self._rejected: dict[PoolKey, Rejected] = {}
         self._newest: dict[PoolKey, _Object] = {}
         self._gone: dict[str, None] = {}
-        self._statuses: dict[str, Mapping[str, Any]] = {}
+        self._statuses: dict[str, RunnerPoolStatus] = {}
         self._drained: set[str] = set()
         self.synced = False
         self.unlisted: frozenset[str] = frozenset()
@@ -107,7 +110,8 @@ class PoolRegistry:
         known = self._pools.get(key)
         if known is not None and known.uid != uid:
             known = None  # deleted and made again under the same name: another pool
-        status = self._statuses.setdefault(uid, said(body.get("status")))
+        newest_status = read_status(body.get("status"))
+        status = self._statuses.setdefault(uid, newest_status)
         try:
             pool = to_pool(body, allow_http=self._hosts.allow_http)
         except InvalidPool as error:
@@ -119,8 +123,7 @@ class PoolRegistry:
             return
         pool = replace(pool, refused=self._hosts.refuses_pool(pool))
         pool = _remembering(pool, status) if known is None else _following(pool, known)
-        told = said(body.get("status"))
-        pool = replace(pool, interruptions=interruptions(told), suspicions=suspicions(told))
+        pool = replace(pool, interruptions=interruptions(newest_status), suspicions=suspicions(newest_status))
         healed = self._rejected.pop(key, None) is not None
         self._pools[key] = pool
         if pool != known or healed:
@@ -236,19 +239,19 @@ class PoolRegistry:
         """Objects whose newest spec is not followed, by key."""
         return [self._rejected[key] for key in sorted(self._rejected)]
 
-    def status_at_first_sight(self, uid: str) -> Mapping[str, Any]:
+    def status_at_first_sight(self, uid: str) -> RunnerPoolStatus:
         """Return the status that an object had when this process first saw it."""
-        return self._statuses.get(uid, {})
+        return self._statuses.get(uid, _NO_STATUS)
 
     def written_at_first_sight(self, uid: str) -> Written:
         """Return the intents that an object's status told of when this process first saw it."""
         key = next((key for key, known in self._newest.items() if known.uid == uid), None)
-        return Written() if key is None else written(self._statuses.get(uid), namespace=key.namespace)
+        return Written() if key is None else written(self.status_at_first_sight(uid), namespace=key.namespace)
 
     def terms(self) -> Sequence[Term | None]:
         """Return the terms in which every object's intents had been written when this process first saw it."""
         return [
-            written(self._statuses.get(known.uid), namespace=key.namespace).term
+            written(self.status_at_first_sight(known.uid), namespace=key.namespace).term
             for key, known in self._newest.items()
         ]
 
@@ -288,10 +291,10 @@ class PoolRegistry:
         rejected = self._rejected.get(key)
         if rejected is None or rejected.uid != uid or rejected.follows is not None:
             return False
-        return not bounds(self._statuses.get(uid, {}), namespace=key.namespace, ends_by=lambda at: at)
+        return not bounds(self.status_at_first_sight(uid), namespace=key.namespace, ends_by=lambda at: at)
 
 
-def _remembering(pool: Pool, status: Mapping[str, Any]) -> Pool:
+def _remembering(pool: Pool, status: RunnerPoolStatus) -> Pool:
     """Return a pool with what its status tells of the places where earlier processes have launched for it."""
     namespace = pool.key.namespace
     told = footprints(status, namespace=namespace)

@@ -1,27 +1,24 @@
 """Watches GitHub's queue for one source: every wanted repository at its own pace, under one budget.
 
-Three modules: :mod:`.queue_schedule` decides when to look and for what, :mod:`.queue_runs` what the answers mean, and this
-one does the asking. A look at one repository is a task of its own, so that a slow one delays no other; a failure is kept
-with the repository it befell, and one that all share stops the source once.
+:mod:`.queue_schedule` decides when to look and for what, :mod:`.queue_loop` begins the looks, :mod:`.queue_look` takes one,
+:mod:`.queue_runs` knows what the answers mean, :mod:`.queue_discovery` which repositories there are. This one keeps them together:
+a failure is kept with the repository it befell, and one that all share stops the source once.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import replace
 
-from controller.core.labels import covered, is_glob
 from controller.core.model import Failure, GitHubSource, Observation, TokenEnd, WorkflowJob
 from controller.core.reasons import Reason
+from controller.observe.failed import still_seen
+from controller.observe.queue_discovery import Discovery
+from controller.observe.queue_look import RepositoryView
+from controller.observe.queue_loop import LookLoop
 from controller.observe.queue_runs import RepositoryRuns
 from controller.observe.queue_schedule import (
-    ALL_STATUSES,
-    IN_PROGRESS,
     SOURCE_WIDE,
     Cadence,
     Gate,
@@ -29,16 +26,11 @@ from controller.observe.queue_schedule import (
     Pressure,
     Watch,
     back_off,
-    due,
     fraction,
     interval,
     pressure,
-    statuses,
 )
-from controller.ports import Clock, Queue, Quota, Repository, Run, UpstreamError
-
-LONGEST_SLEEP = 30.0
-"""Seconds after which the loop looks around without a reason: only so that a mistake of ours cannot stop it."""
+from controller.ports import Clock, Queue, Quota, UpstreamError
 
 SPREAD = 0.02
 """Seconds between the first looks at new repositories: 500 are spread over ten seconds, the newest pushes first."""
@@ -52,24 +44,10 @@ BROUGHT_FORWARD = 10
 _log = logging.getLogger(__name__)
 
 
-class Patterns(NamedTuple):
-    """Which repositories one pool covers: lower-case globs over ``owner/repo``. A plain pair does as well."""
-
-    include: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Repository:
-    watch: Watch
-    runs: RepositoryRuns
-    seen: Observation[WorkflowJob] | None = None
-    looked_at: float | None = None
-    """When the newest complete look was begun, monotonic: what was seen of single jobs may be older."""
-
-
 class QueueObserver:
     """Keeps the unfinished workflow jobs of all wanted repositories of one source.
+
+    It has more than fifteen methods because a dozen are what planning, measuring and mending ask of a queue, a line or two each.
 
     Args:
         source: Whose repositories globs select from.
@@ -93,35 +71,33 @@ class QueueObserver:
         self._clock = clock
         self._changed = changed
         self._cadence = cadence or Cadence()
-        self._wanted: frozenset[tuple[tuple[str, ...], tuple[str, ...]]] = frozenset()
-        self._uses_globs = False
-        self._repositories: dict[str, _Repository] = {}
-        self._running = 0
-        self._visible: Observation[str] | None = None
-        self._pushed: dict[str, str] = {}
-        self._discovery = Watch(name=f"{source.owner} (repositories)", next_at=clock.mono())
+        self._discovery = Discovery(owner=source.owner, queue=queue, clock=clock, cadence=self._cadence)
+        self._repositories: dict[str, RepositoryView] = {}
         self._gate = Gate()
-        self._wake = asyncio.Event()
+        self._loop = LookLoop(
+            clock=clock,
+            cadence=self._cadence,
+            gate=self._gate,
+            watches=self._watches,
+            pressure=self._pressure,
+            look=self._guarded,
+        )
         self._view: Mapping[str, Observation[WorkflowJob]] | None = {}
         self._began = clock.mono()
         self._completed: dict[int, WorkflowJob] = {}
         self._followed: Collection[int] = ()
-        self._server_ahead = (
-            clock.wall() - clock.mono()
-        )  # GitHub's clock, as far as we know, less our monotonic one
+        # GitHub's clock, as far as we know, less our monotonic one.
+        self._server_ahead = clock.wall() - clock.mono()
 
     # ------------------------------------------------------------------------------------------------ what callers see
     def want(self, patterns: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
-        """Say which repositories matter from now on: pairs of included and excluded globs, see :class:`Patterns`.
+        """Say which repositories matter from now on. Cheap when nothing changed.
 
-        Cheap when nothing changed.
+        Args:
+            patterns: Pairs of included and excluded globs (:class:`controller.observe.queue_discovery.Patterns`).
         """
-        wanted = frozenset(patterns)
-        if wanted == self._wanted:
-            return
-        self._wanted = wanted
-        self._uses_globs = any(is_glob(glob) for include, _ in wanted for glob in include)
-        self._resolve()
+        if self._discovery.want(patterns):
+            self._resolve()
 
     def keep_hot(self, repositories: Iterable[str]) -> None:
         """Say where something of ours is at work: there it pays to look often."""
@@ -157,14 +133,14 @@ class QueueObserver:
         for place, watch in enumerate(failing[:most]):
             watch.next_at = min(watch.next_at, now + place * SPREAD)
             watch.hinted = watch.running
-        self._wake.set()
+        self._loop.wake()
 
     def _hurry(self, watch: Watch, now: float) -> None:
         """Look soon, yet no sooner than a back-off allows."""
         soon = max(now, watch.looked_at + self._cadence.least)
         if not watch.failures and soon < watch.next_at:
             watch.next_at = soon
-            self._wake.set()
+            self._loop.wake()
 
     @property
     def failure(self) -> Failure | None:
@@ -173,11 +149,7 @@ class QueueObserver:
 
     def repositories(self) -> Observation[str] | None:
         """Return the names that globs select from, or None where none was needed or answered yet."""
-        if self._visible is None or not self._uses_globs:
-            return None
-        if self._gate.failure is not None and self._visible.failure is None:
-            return replace(self._visible, failure=self._gate.failure)
-        return self._visible
+        return self._discovery.observation(self._gate.failure)
 
     def observations(self) -> Mapping[str, Observation[WorkflowJob]]:
         """Return the unfinished jobs by lower-case ``owner/repo``, without the repositories never read.
@@ -229,75 +201,28 @@ class QueueObserver:
     # --------------------------------------------------------------------------------------------------------- the loop
     async def run(self) -> None:
         """Watch for ever."""
-        async with asyncio.TaskGroup() as looks:
-            while True:
-                self._wake.clear()
-                self._start(looks)
-                try:
-                    async with asyncio.timeout(self._pause()):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+        await self._loop.run()
 
     async def step(self) -> float:
         """Do what is due now, wait for it, and return the seconds until something is due again."""
-        async with asyncio.TaskGroup() as looks:
-            self._start(looks)
-        return self._pause()
-
-    def _start(self, looks: asyncio.TaskGroup) -> None:
-        """Begin the looks that are due, as far as there are places."""
-        now = self._clock.mono()
-        places = self._places(now)
-        ready = due(self._watches(), now, self._cadence, self._pressure()) if places > 0 else []
-        if self._gate.failure is not None:
-            ready.sort(
-                key=lambda watch: watch.failures
-            )  # who failed least knows best whether the source is back
-        for watch in ready[:places]:
-            watch.running = True
-            self._running += 1
-            look = looks.create_task(self._guarded(watch), name=f"look:{watch.name}")
-            # Not in the task itself: one that is cancelled before its first step never gets to its end.
-            look.add_done_callback(partial(self._ended, watch))
-
-    def _ended(self, watch: Watch, _: asyncio.Task[None]) -> None:
-        watch.running = False
-        self._running -= 1
-        self._wake.set()
+        return await self._loop.step()
 
     def _watches(self) -> list[Watch]:
         """Return all that is looked at: the list of repositories too, where one is needed."""
         watches = [known.watch for known in self._repositories.values()]
-        return [self._discovery, *watches] if self._uses_globs else watches
-
-    def _places(self, now: float) -> int:
-        if self._gate.failure is not None:
-            return 0 if now < self._gate.until or self._running else 1
-        return self._cadence.polls - self._running
-
-    def _pause(self) -> float:
-        now = self._clock.mono()
-        if self._gate.failure is not None and now < self._gate.until:
-            return min(self._gate.until - now, LONGEST_SLEEP)
-        if self._places(now) <= 0:
-            return LONGEST_SLEEP  # whoever is running wakes the loop at its end
-        last = self._pressure() is Pressure.LAST
-        times = [
-            watch.next_at
-            for watch in self._watches()
-            if not watch.running and not (last and watch.heat(now) is not Heat.HOT)
-        ]
-        return min(max(min(times, default=math.inf) - now, 0.0), LONGEST_SLEEP)
+        return [self._discovery.watch, *watches] if self._discovery.needed else watches
 
     async def _guarded(self, watch: Watch) -> None:
         """Take one look; whatever it meets stays with it."""
         known = self._repositories.get(watch.name)
         try:
-            if watch is self._discovery:
+            if watch is self._discovery.watch:
                 await self._discover()
             elif known is not None and known.watch is watch:
-                await self._look(known)
+                more = await known.look(
+                    queue=self._queue, clock=self._clock, cadence=self._cadence, followed=self._followed
+                )
+                self._succeeded(known, more=more)
         except UpstreamError as error:
             self._failed(watch, error.failure)
         except Exception as error:  # noqa: BLE001 -- one look's fault must not end all the others
@@ -306,41 +231,7 @@ class QueueObserver:
             self._failed(watch, Failure(reason=Reason.InternalError, message=message))
 
     # --------------------------------------------------------------------------------------------------------- one look
-    async def _look(self, known: _Repository) -> None:
-        watch, runs = known.watch, known.runs
-        started = self._clock.mono()
-        asked_for = statuses(watch, started, self._cadence, runs.statuses())
-        if asked_for == ALL_STATUSES:
-            watch.swept_at = started
-        lists = {status: await self._runs(watch.name, status) for status in asked_for}
-        if IN_PROGRESS not in lists and runs.lacks(lists):
-            lists[IN_PROGRESS] = await self._runs(watch.name, IN_PROGRESS)
-        if IN_PROGRESS in lists:
-            watch.running_at = started
-        watch.sweep_next = runs.listed(lists, self._clock.mono())
-        reading, more = runs.to_read(self._clock.mono(), self._followed)
-        async with asyncio.TaskGroup() as jobs:
-            for run in reading:
-                jobs.create_task(self._read(known, run))
-        blocked = runs.blocked()
-        if blocked is not None:
-            raise UpstreamError(blocked)
-        known.looked_at = started
-        self._succeeded(known, more=more)
-
-    async def _runs(self, repository: str, status: str) -> Observation[Run]:
-        return await self._queue.runs(repository, status)
-
-    async def _read(self, known: _Repository, run: Run) -> None:
-        """Read the jobs of one run. Its failure is its own: the other runs of the repository are served all the same."""
-        try:
-            seen = await self._queue.jobs(known.watch.name, run)
-        except UpstreamError as error:
-            known.runs.unreadable(run, error.failure, self._clock.mono())
-        else:
-            known.runs.read(run, seen, self._clock.mono())
-
-    def _succeeded(self, known: _Repository, *, more: bool) -> None:
+    def _succeeded(self, known: RepositoryView, *, more: bool) -> None:
         now = self._clock.mono()
         watch = known.watch
         seen = known.runs.observation()
@@ -375,12 +266,14 @@ class QueueObserver:
         watch.looked_at, watch.hinted = now, False
         watch.failures += 1
         watch.failure = failure
-        if watch is self._discovery:
-            self._visible = _still(self._visible, failure, now, now + self._server_ahead)
+        if watch is self._discovery.watch:
+            self._discovery.failed(failure, now, now + self._server_ahead)
         else:
             known = self._repositories.get(watch.name)
             if known is not None and known.watch is watch:
-                known.seen = _still(known.seen, failure, now, now + self._server_ahead)
+                known.seen = still_seen(
+                    known.seen, failure, asked_at=now, server_time=now + self._server_ahead
+                )
         toggled = self._gate.failed(failure, now)
         closed = self._gate.failure is not None and now < self._gate.until
         # What all share the gate waits for; a wait of the repository's own on top would outlast it once it is over.
@@ -408,59 +301,32 @@ class QueueObserver:
 
     # -------------------------------------------------------------------------------------------------- which there are
     async def _discover(self) -> None:
-        found = await self._queue.repositories(self._source.owner)
+        found = await self._discovery.look(self._pressure)
         now = self._clock.mono()
-        watch = self._discovery
-        watch.looks += 1
-        watch.looked_at, watch.failures, watch.failure = now, 0, None
-        slower = 1.0 if self._pressure() is Pressure.NONE else 2.0
-        spread = 1 + self._cadence.jitter * (2 * fraction(watch.name, watch.looks) - 1)
-        watch.next_at = now + self._cadence.discovery * slower * spread
-        names = {repository.full_name for repository in found.items if repository.usable}
-        if found.failure is not None and self._visible is not None:
-            names.update(self._visible.items)  # the list moved under us: absence means nothing
-        before, self._visible = (
-            self._visible,
-            Observation(
-                items=tuple(sorted(names)),
-                asked_at=found.asked_at,
-                server_time=found.server_time,
-                failure=found.failure,
-            ),
-        )
-        self._note_pushes(found.items, now)
+        for name in found.pushed:
+            if (known := self._repositories.get(name)) is not None:
+                self._heat(known.watch, now)
+                self._hurry(known.watch, now)
         opened = self._open_gate()
-        if before is None or (before.items, before.failure) != (self._visible.items, self._visible.failure):
+        if found.different:
             self._resolve()
         elif opened:
             self._changed()
 
-    def _note_pushes(self, found: Iterable[Repository], now: float) -> None:
-        """A push often brings a run: look soon at repositories pushed to since the last list."""
-        pushed = {repository.full_name: repository.pushed_at for repository in found}
-        for name, at in pushed.items():
-            known = self._repositories.get(name)
-            if known is not None and name in self._pushed and self._pushed[name] != at:
-                self._heat(known.watch, now)
-                self._hurry(known.watch, now)
-        self._pushed = pushed
-
     def _resolve(self) -> None:
         """Watch what the patterns select, and nothing else."""
-        visible = self._visible.items if self._visible else ()
-        names = {name for include, exclude in self._wanted for name in covered(include, exclude, visible)}
+        names = self._discovery.selected()
         for name in set(self._repositories) - names:
             del self._repositories[name]
         now = self._clock.mono()
-        new = sorted(names - set(self._repositories))
-        new.sort(key=lambda name: self._pushed.get(name, ""), reverse=True)
+        new = self._discovery.newest_first(names - set(self._repositories))
         for place, name in enumerate(new):
             # As if swept some time ago: else 500 would be swept at the same time, and again an hour later.
             swept_at = now - fraction(name, "sweep") * self._cadence.cold_sweep
             watch = Watch(name=name, next_at=now + place * SPREAD, swept_at=swept_at)
-            self._repositories[name] = _Repository(watch=watch, runs=RepositoryRuns())
+            self._repositories[name] = RepositoryView(watch=watch, runs=RepositoryRuns())
         self._view = None
-        self._wake.set()
+        self._loop.wake()
         self._changed()
 
     # ----------------------------------------------------------------------------------------------------------- shared
@@ -470,12 +336,3 @@ class QueueObserver:
 
     def _pressure(self) -> Pressure:
         return pressure(self._queue.quota(), self._clock.mono() + self._server_ahead)
-
-
-def _still(
-    seen: Observation[Any] | None, failure: Failure, now: float, server_time: float
-) -> Observation[Any]:
-    """Return the last view with a failure; an empty one where there was none."""
-    if seen is None:
-        return Observation(asked_at=now, server_time=server_time, failure=failure, answered=False)
-    return replace(seen, failure=failure)

@@ -6,12 +6,12 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 from controller.core.groups import named_group
 from controller.core.model import Failure, Observation, Registration, RegistrationScope, RunnerGroup
 from controller.core.reasons import Reason
+from controller.observe.failed import still_seen
 from controller.observe.queue_schedule import fraction
 from controller.ports import Clock, Runners, UpstreamError
 
@@ -111,9 +111,7 @@ class _ScopeObserver(ABC, Generic[T]):
         return self._pause(self._seen.failure)
 
     def _failed(self, failure: Failure, asked_at: float) -> Observation[T]:
-        if self._seen is not None:
-            return replace(self._seen, failure=failure)
-        return Observation(asked_at=asked_at, server_time=self._clock.wall(), failure=failure, answered=False)
+        return still_seen(self._seen, failure, asked_at=asked_at, server_time=self._clock.wall())
 
     def _pause(self, failure: Failure | None) -> float:
         if failure is None:

@@ -16,7 +16,7 @@ from controller.core.variables import refusal, sight
 from controller.ports import Clock, Connections, UpstreamError
 
 INTERVAL = 30.0
-"""Seconds between two looks at a Secret, as long as :data:`controller.adapters.connections.FRESH_FOR`: a launch reads nothing older."""
+"""Seconds between two looks at a Secret, as long as :data:`controller.adapters.secret_cache.FRESH_FOR`: a launch reads nothing older."""
 
 REFUSED_INTERVAL = 5.0
 """Seconds between two looks at one that keeps a pool from launching: whoever mends it waits for that."""

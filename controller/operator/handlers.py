@@ -14,9 +14,9 @@ from typing import Any
 import kopf
 
 from controller.adapters.kube.client import Identity
-from controller.api.runnerpool import FINALIZER, GROUP, PLURAL, VERSION
 from controller.core.model import Failure, PoolKey
 from controller.core.reasons import Reason
+from controller.core.resource import FINALIZER, GROUP, PLURAL, VERSION
 from controller.observe.pools import PoolRegistry
 from controller.ports import Leadership, UpstreamError
 

@@ -33,11 +33,12 @@ from controller.ports.kubernetes import (
     StopSwitches,
     StoredIntents,
 )
-from controller.ports.leadership import Leader, Leadership
+from controller.ports.leadership import Alone, Leader, Leadership
 from controller.ports.measuring import AccountSight, Meter, Release, Sights, SourceSight, Unmetered
 
 __all__ = [
     "AccountSight",
+    "Alone",
     "Causes",
     "Clock",
     "Connections",

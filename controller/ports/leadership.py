@@ -31,3 +31,30 @@ class Leader(Leadership, Protocol):
 
     def lose(self, why: str) -> None:
         """Allow no effect from now on, and let the process end: another one has decided something later. Idempotent."""
+
+
+class Alone:
+    """Leadership of a process that takes it for granted that it is alone, until something proves the opposite.
+
+    Args:
+        identity: No process ever had it before.
+    """
+
+    transitions = 0
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.lost = ""
+
+    def holds(self) -> bool:
+        """Return whether nobody else was found."""
+        return not self.lost
+
+    def led_after(self, moment: float) -> bool | None:
+        """Return None: there is no Lease that could tell."""
+        del moment
+        return None
+
+    def lose(self, why: str) -> None:
+        """Act no more."""
+        self.lost = self.lost or why

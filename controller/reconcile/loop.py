@@ -6,15 +6,21 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
+from controller.api.status.build import build_status, faulted_status, rejected_status
+from controller.api.status.changes import QUIET
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import Instant
 from controller.core.actions import Launch
-from controller.core.drained import is_left, last_seen_launch
+from controller.core.attention import busy_places, busy_repositories, served_runs, to_look_at
+from controller.core.causes import Check
+from controller.core.conditions import ConditionType
+from controller.core.effects import find_shown
 from controller.core.endings import endings
 from controller.core.facts import Fact, Seen
 from controller.core.hosts import Hosts
 from controller.core.intents import unseen_launches
-from controller.core.lifecycle import find_shown, is_of_pool
 from controller.core.measure import Chronicle
 from controller.core.memory import Memory
 from controller.core.model import (
@@ -23,36 +29,32 @@ from controller.core.model import (
     HubAccount,
     Pool,
     PoolKey,
-    ScopeKind,
-    SecretRef,
     Snapshot,
 )
 from controller.core.money import prices
+from controller.core.moved import lives_to_note, note_moved, places_left, places_to_leave
 from controller.core.overlap import Overlap, find_overlaps
+from controller.core.passed_over import Wanted
 from controller.core.plan import Plan, plan
-from controller.core.report import PoolReport
-from controller.core.status import Instant, build_status, faulted_status, rejected_status
+from controller.core.restart import earlier_status_stands
+from controller.core.retained import secrets_of_pools_that_leave, unaccounted
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
-from controller.core.suspicion import Check, Wanted
 from controller.core.view import PlanInput
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.observe.pools import PoolRegistry
 from controller.ports import Clock, Leadership
-from controller.reconcile.publish import QUIET, Publisher
+from controller.reconcile.publish import Publisher
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between passes when nothing wakes the loop: deadlines and back-offs are this exact."""
 
-SETTLE = 60.0
-"""Seconds after the start for which what an earlier process said stands, while not everything was looked at."""
-
-BREATH = 0.1
+PAUSE = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
 
-Statuses = dict[str, tuple[PoolKey, Mapping[str, Any]]]
+Statuses = dict[str, tuple[PoolKey, RunnerPoolStatus]]
 """Statuses by pool uid."""
 
 
@@ -93,8 +95,8 @@ class Recorder(Protocol):
     def measured(self, facts: Sequence[Fact]) -> None:
         """Count and time what a pass has seen happen."""
 
-    def judged(self, statuses: Statuses) -> None:
-        """Take over the statuses that people see from now on, by pool uid."""
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
+        """Take over which conditions people see from now on."""
 
     def intended(self, pool: PoolKey, seconds: float) -> None:
         """Record how long it took to write launches down."""
@@ -142,7 +144,7 @@ class Reconciler:
         self._memory = Memory()
         self._start = Instant(mono=clock.mono(), wall=clock.wall())
         self._chronicle = Chronicle(began=self._start.mono)
-        self._moved_at: dict[tuple[str, Footprint], float] = {}
+        self._moved_at: Mapping[tuple[str, Footprint], float] = {}
         self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
         self._publishing: asyncio.Task[None] | None = None
         self.last_plan: Plan | None = None
@@ -166,7 +168,7 @@ class Reconciler:
 
     async def _rest(self) -> None:
         """Wait for something new, or for the time that nothing may wait longer than."""
-        await asyncio.sleep(BREATH)
+        await asyncio.sleep(PAUSE)
         try:
             async with asyncio.timeout(QUIET if self._publisher.pending else INTERVAL):
                 await self._wake.wait()
@@ -214,19 +216,19 @@ class Reconciler:
                 exc_info=done.strays_fault,
                 extra={"reason": "InternalError"},
             )
-        self._observatory.acknowledge(snapshot, kept=_unaccounted(done, snapshot, pools))
+        self._observatory.acknowledge(snapshot, kept=unaccounted(done, snapshot, pools))
         self._executor.submit(done.actions)
         for action in done.actions:
             if isinstance(action, Launch):
                 self._registry.note_launch(action.pool.uid, self._clock.wall())
         self._note_endings(done, snapshot)
-        self._executor.hold(_secrets_of_pools_that_leave(self._registry.pools, done))
+        self._executor.hold(secrets_of_pools_that_leave(self._registry.pools, done))
         self._executor.let_end(
             endings(self._registry.pools, self._hosts, began=self._start.wall, wall=self._clock.wall())
         )
         others = self._observatory.watch(self._registry.pools)
-        self._observatory.heat(_busy_places(done), _busy_repositories(done), _served_runs(done))
-        self._observatory.look(*_to_look_at(done))
+        self._observatory.heat(busy_places(done), busy_repositories(done), served_runs(done))
+        self._observatory.look(*to_look_at(done))
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - began)
         # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
@@ -273,40 +275,22 @@ class Reconciler:
 
     def _note_endings(self, done: Plan, snapshot: Snapshot) -> None:
         """Release what is empty: deleted pools, and footprints of pools that moved."""
-        now = self._clock.mono()
-        # Only of places that pools are away from now: one that came back, and moves again, has moved anew.
-        self._moved_at = {
-            (uid, place): self._moved_at.get((uid, place), now)
-            for uid, report in done.reports.items()
-            for place in _places_to_leave(report.pool)
-        }
+        now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
+        self._moved_at = note_moved(self._moved_at, [r.pool for r in done.reports.values()], now.mono)
         for uid, report in done.reports.items():
             self._registry.mark_drained(uid, drained=report.drained)
-            for place in dict.fromkeys(runner.footprint for runner in report.runners):
-                at = last_seen_launch(report.runners, place.place, self._clock.wall())
-                if at is not None and report.pool.bound(place.place) is None:
-                    self._registry.note_life(uid, place, at)
-            for place in _places_to_leave(report.pool):
-                if self._left(report, place, snapshot):
-                    self._registry.leave_footprint(uid, place)
-
-    def _left(self, report: PoolReport, place: Footprint, snapshot: Snapshot) -> bool:
-        """Return whether nothing is left at a place from which a pool moved."""
-        uid = report.pool.uid
-        under_way = any(
-            effect.pool_uid == uid and effect.footprint is not None and effect.footprint.place == place.place
-            for effect in self._executor.in_flight.values()
-        )
-        return not (under_way or self._intents.reaches(uid, place)) and is_left(
-            report.pool,
-            place,
-            snapshot,
-            runners=report.runners,
-            empty_since=report.memory.empty_since,
-            moved_at=self._moved_at[uid, place],
-            now=self._clock.mono(),
-            wall=self._clock.wall(),
-        )
+            for place, at in lives_to_note(report, now.wall):
+                self._registry.note_life(uid, place, at)
+            for place in places_left(
+                report,
+                snapshot,
+                in_flight=self._executor.in_flight.values(),
+                open_places={p for p in places_to_leave(report.pool) if self._intents.reaches(uid, p)},
+                moved_at=self._moved_at,
+                now=now.mono,
+                wall=now.wall,
+            ):
+                self._registry.leave_footprint(uid, place)
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
         try:
@@ -321,7 +305,7 @@ class Reconciler:
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
         statuses: Statuses = {}
 
-        def add(key: PoolKey, uid: str, build: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> bool:
+        def add(key: PoolKey, uid: str, build: Callable[[RunnerPoolStatus], RunnerPoolStatus]) -> bool:
             """Build one status on the previous one; whatever goes wrong with it keeps nobody else's from being written."""
             try:
                 statuses[uid] = (key, build(self._publisher.previous(uid)))
@@ -341,7 +325,10 @@ class Reconciler:
             )
             if not add(report.pool.key, uid, lambda previous, build=build: build(previous=previous)):  # type: ignore[misc]
                 # What it said before may be what is wrong with it.
-                statuses[uid] = (report.pool.key, faulted_status(report.pool, previous={}, wall=now.wall))
+                statuses[uid] = (
+                    report.pool.key,
+                    faulted_status(report.pool, previous=RunnerPoolStatus(), wall=now.wall),
+                )
         for pool in self._registry.pools:
             if pool.uid in done.faults:
                 add(
@@ -349,7 +336,16 @@ class Reconciler:
                     pool.uid,
                     lambda previous, pool=pool: faulted_status(pool, previous=previous, wall=now.wall),  # type: ignore[misc]
                 )
-        early = {uid for uid, report in done.reports.items() if self._too_early(report)}
+        early = {
+            uid
+            for uid, report in done.reports.items()
+            if earlier_status_stands(
+                report,
+                generation=self._publisher.previous(uid).observed_generation,
+                written=self._publisher.has_spoken(uid),
+                running_for=now.mono - self._start.mono,
+            )
+        }
         for rejected in self._registry.rejected:
             add(
                 rejected.key,
@@ -363,23 +359,13 @@ class Reconciler:
                     report=done.reports.get(rejected.uid),
                 ),
             )
-        stands = {
-            uid: (key, self._publisher.previous(uid)) for uid, (key, _) in statuses.items() if uid in early
-        }
-        self._recorder.judged({**statuses, **stands})
+        self._recorder.judged(
+            {
+                key: (self._publisher.previous(uid) if uid in early else status).truths()
+                for uid, (key, status) in statuses.items()
+            }
+        )
         await self._publisher.publish(statuses, later=early)
-
-    def _too_early(self, report: PoolReport) -> bool:
-        """Return whether what an earlier process said of a pool should stand for now.
-
-        A controller that has just started has not looked at everything yet. Calling every pool "not ready" for these few
-        seconds, and ready again after them, would wake everybody who waits for conditions at each restart.
-        """
-        if report.observed or self._publisher.has_spoken(report.pool.uid):
-            return False
-        said = self._publisher.previous(report.pool.uid).get("observedGeneration")
-        young = self._clock.mono() - self._start.mono < SETTLE
-        return said == report.pool.generation and young
 
     def _find_overlaps(
         self, done: Plan, usd: Mapping[str, Mapping[str, float]]
@@ -399,91 +385,6 @@ class Reconciler:
         return self._overlaps[1]
 
 
-def _places_to_leave(pool: Pool) -> tuple[Footprint, ...]:
-    """Return the places of a pool where nothing is launched any more: all of them where its hosts are refused."""
-    return pool.former if pool.refused is None else pool.footprints
-
-
 def _say_left_out(pool: PoolKey, part: str, fault: Exception) -> None:
     about = {"pool": str(pool), "part": part, "reason": "InternalError"}
     log.error("pool left out of a pass", exc_info=fault, extra=about)
-
-
-def _unaccounted(done: Plan, snapshot: Snapshot, pools: Sequence[Pool]) -> set[tuple[HubAccount, str]]:
-    """Return ended HF Jobs, by account and id, of pools that could not be planned: they are accounted once those are.
-
-    Only of each pool's own accounts: what another team's list calls by the same id, or by the pool's name, is another thing.
-    """
-    return {
-        (account, job.id)
-        for pool in pools
-        if pool.uid in done.faults
-        for account in {place.account for place in pool.footprints}
-        for job in snapshot.ended.get(account, ())
-        if is_of_pool(job, pool.uid)
-    }
-
-
-def _secrets_of_pools_that_leave(pools: Sequence[Pool], done: Plan) -> set[SecretRef]:
-    """Return the Secrets that pools name which leave, and no others name."""
-    leaving = {uid for uid, report in done.reports.items() if report.pool.leaving}
-    leaving |= {pool.uid for pool in pools if pool.deleting}
-    needed: dict[bool, set[SecretRef]] = {True: set(), False: set()}
-    for pool in pools if leaving else ():
-        mine = needed[pool.uid in leaving]
-        mine.update(variable.secret for variable in pool.template.secret_env)
-        for place in pool.footprints:
-            mine.update((place.registrations.source.secret, place.account.secret))
-    return needed[True] - needed[False]
-
-
-def _busy_places(done: Plan) -> Mapping[Footprint, bool]:
-    """Return for each place whether something lives or is wanted there, which is worth looking at more often."""
-    busy: dict[Footprint, bool] = {}
-    for report in done.reports.values():
-        pool = report.pool
-        launches = (
-            pool.max_runners > 0
-            and not (pool.paused or pool.refused)
-            and (report.demand.queued or pool.min_idle)
-        )
-        wanted = bool(report.runners or launches or pool.leaving)
-        for place in pool.footprints:
-            busy[place] = busy.get(place, False) or wanted
-    return busy
-
-
-def _to_look_at(
-    done: Plan,
-) -> tuple[Mapping[GitHubSource, Sequence[Wanted]], Mapping[GitHubSource, Sequence[Check]]]:
-    """Return the workflow jobs that should be read by their ids, and the causes that should be looked up."""
-    wanted: dict[GitHubSource, list[Wanted]] = {}
-    checks: dict[GitHubSource, list[Check]] = {}
-    for report in done.reports.values():
-        if report.to_read:
-            wanted.setdefault(report.pool.source, []).extend(report.to_read)
-        if report.to_check is not None:
-            checks.setdefault(report.pool.source, []).append(report.to_check)
-    return wanted, checks
-
-
-def _busy_repositories(done: Plan) -> Mapping[GitHubSource, set[str]]:
-    """Return the repositories whose jobs wait for us or run on our runners."""
-    busy: dict[GitHubSource, set[str]] = {}
-    for report in done.reports.values():
-        names = {job.repository for job in report.demand.queued}
-        names |= {runner.workflow_job.repository for runner in report.runners if runner.workflow_job}
-        if report.runners and report.pool.scope.kind is ScopeKind.REPOSITORY:
-            names.add(f"{report.pool.scope.owner}/{report.pool.scope.repository}".lower())
-        if names:
-            busy.setdefault(report.pool.source, set()).update(names)
-    return busy
-
-
-def _served_runs(done: Plan) -> Mapping[GitHubSource, set[int]]:
-    """Return the runs whose queued jobs may be taken any moment: those of pools that have runners, or launch some."""
-    served: dict[GitHubSource, set[int]] = {}
-    for report in done.reports.values():
-        if report.demand.queued and (report.runners or report.launching):
-            served.setdefault(report.pool.source, set()).update(job.run_id for job in report.demand.queued)
-    return served

@@ -8,31 +8,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
+from controller.api.status.changes import Due, Published, due, transition
+from controller.api.status.model import RunnerPoolStatus
 from controller.core.model import PoolKey
 from controller.core.notices import Notice
+from controller.core.reasons import Reason
 from controller.ports import Clock, Events, StatusWriter, UpstreamError
 
 log = logging.getLogger(__name__)
 
-QUIET = 2.0
-"""Seconds between two writes of one pool's status, conditions apart."""
-
-VOLATILE_AFTER = 60.0
-"""Seconds after which a status is written although only amounts that tick by themselves have changed."""
-
 RETRY_AFTER = 10.0
+"""Seconds after a write that failed before the next one of the same pool is tried."""
 
 PARALLEL = 8
-
-
-@dataclass(slots=True, kw_only=True)
-class _Published:
-    status: Mapping[str, Any]
-    at: float
-    not_before: float = 0.0
+"""Writes under way at the same time."""
 
 
 class Publisher:
@@ -44,7 +35,7 @@ class Publisher:
         statuses: StatusWriter,
         events: Events,
         clock: Clock,
-        first_sight: Callable[[str], Mapping[str, Any]],
+        first_sight: Callable[[str], RunnerPoolStatus],
     ) -> None:
         """Build a publisher.
 
@@ -59,12 +50,12 @@ class Publisher:
         self._statuses = statuses
         self._events = events
         self._clock = clock
-        self._published: dict[str, _Published] = {}
+        self._published: dict[str, Published] = {}
         self._gate = asyncio.Semaphore(PARALLEL)
         self.pending = False
         """Something changed that was not written yet: :data:`QUIET` was not over."""
 
-    def previous(self, uid: str) -> Mapping[str, Any]:
+    def previous(self, uid: str) -> RunnerPoolStatus:
         """Return the status that people see now."""
         known = self._published.get(uid)
         return known.status if known else self._first_sight(uid)
@@ -74,37 +65,29 @@ class Publisher:
         return uid in self._published
 
     async def publish(
-        self, statuses: Mapping[str, tuple[PoolKey, Mapping[str, Any]]], *, later: Collection[str] = ()
+        self, statuses: Mapping[str, tuple[PoolKey, RunnerPoolStatus]], *, later: Collection[str] = ()
     ) -> None:
         """Write the statuses, by pool uid, that changed and are not kept for later; forget pools that are not among them."""
         for uid in [uid for uid in self._published if uid not in statuses]:
             del self._published[uid]
-        self.pending = False
-        due = [
-            (uid, key, status)
-            for uid, (key, status) in statuses.items()
-            if uid not in later and self._due(uid, status)
-        ]
-        await asyncio.gather(*(self._write(uid, key, status) for uid, key, status in due))
-
-    def _due(self, uid: str, status: Mapping[str, Any]) -> bool:
-        known = self._published.get(uid)
-        if known is None:
-            return True
         now = self._clock.mono()
-        if now < known.not_before:
-            return False
-        if _said(status) == _said(known.status):
-            return status != known.status and now - known.at >= VOLATILE_AFTER
-        due = _judged(status) != _judged(known.status) or now - known.at >= QUIET
-        self.pending |= not due
-        return due
+        when = {
+            uid: due(status, self._published.get(uid), now=now)
+            for uid, (_, status) in statuses.items()
+            if uid not in later
+        }
+        self.pending = Due.SOON in when.values()
+        await asyncio.gather(
+            *(self._write(uid, *statuses[uid]) for uid, found in when.items() if found is Due.NOW)
+        )
 
-    async def _write(self, uid: str, key: PoolKey, status: Mapping[str, Any]) -> None:
+    async def _write(self, uid: str, key: PoolKey, status: RunnerPoolStatus) -> None:
         now = self._clock.mono()
         try:
             async with self._gate:
-                await self._statuses.write(namespace=key.namespace, name=key.name, uid=uid, status=status)
+                await self._statuses.write(
+                    namespace=key.namespace, name=key.name, uid=uid, status=status.to_object()
+                )
         except UpstreamError as error:
             log.warning(
                 "status not written",
@@ -117,51 +100,49 @@ class Publisher:
             self._postpone(uid, now)
             return
         except Exception:  # what is odd about one pool's status keeps no other pool's from being written
-            log.exception("status not written", extra={"pool": str(key), "reason": "InternalError"})
+            log.exception("status not written", extra={"pool": str(key), "reason": str(Reason.InternalError)})
             self._postpone(uid, now)
             return
         previous = self.previous(uid)
-        self._published[uid] = _Published(status=status, at=now)
+        self._published[uid] = Published(status=status, at=now)
         try:
-            await self._tell_transitions(uid, key, previous, status)
+            await self._report_transition(uid, key, previous, status)
         except Exception:
-            log.exception("transition not told", extra={"pool": str(key), "reason": "InternalError"})
+            log.exception(
+                "transition not told", extra={"pool": str(key), "reason": str(Reason.InternalError)}
+            )
 
     def _postpone(self, uid: str, now: float) -> None:
         """Try a pool's status again after a while."""
-        known = self._published.get(uid)
-        if known is None:
-            seen = self._first_sight(uid)
-            self._published[uid] = _Published(status=seen, at=now, not_before=now + RETRY_AFTER)
-        else:
-            known.not_before = now + RETRY_AFTER
+        known = self._published.get(uid) or Published(status=self._first_sight(uid), at=now)
+        self._published[uid] = replace(known, not_before=now + RETRY_AFTER)
 
-    async def _tell_transitions(
-        self, uid: str, key: PoolKey, previous: Mapping[str, Any], status: Mapping[str, Any]
+    async def _report_transition(
+        self, uid: str, key: PoolKey, previous: RunnerPoolStatus, status: RunnerPoolStatus
     ) -> None:
         """Emit one Event when a pool becomes ready, or not ready for another reason."""
-        before = _ready(previous)
-        after = _ready(status)
-        if after is None or (before is not None and before[:2] == after[:2]):
+        found = transition(previous, status)
+        if found is None:
             return
-        if before is None and (after[0] == "True" or after[1] == "Pending"):
-            return  # first sight of a healthy or unread pool: nothing happened
-        ready, reason, message = after
-        warning = ready != "True" and reason not in ("Pending", "Draining", "Drained")
+        ready, reason = found.ready, str(found.ready.reason)
         log.log(
-            logging.WARNING if warning else logging.INFO,
+            logging.WARNING if found.warning else logging.INFO,
             "pool is %s",
-            "ready" if ready == "True" else "not ready",
-            extra={"pool": str(key), "reason": reason, "detail": message if warning else ""},
+            "ready" if ready.status == "True" else "not ready",
+            extra={
+                "pool": str(key),
+                "reason": reason,
+                "detail": ready.message if found.warning else "",
+            },
         )
         await self._events.emit(
             namespace=key.namespace,
             name=key.name,
             uid=uid,
-            warning=warning,
+            warning=found.warning,
             reason=reason,
             action="Reconcile",
-            message=message,
+            message=ready.message,
         )
 
     async def tell(self, notices: Sequence[Notice], keys: Mapping[str, PoolKey]) -> None:
@@ -189,21 +170,3 @@ class Publisher:
                     action="Retire" if notice.runner else "Reconcile",
                     message=notice.message,
                 )
-
-
-def _ready(status: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "Ready":
-            return condition["status"], condition["reason"], condition["message"]
-    return None
-
-
-def _judged(status: Mapping[str, Any]) -> Any:  # noqa: ANN401 - compared only
-    """Return what tools wait for."""
-    conditions = status.get("conditions") or ()
-    return status.get("observedGeneration"), [(c["type"], c["status"], c["reason"]) for c in conditions]
-
-
-def _said(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a status without what changes by the mere passing of time."""
-    return {key: value for key, value in status.items() if key != "cost"}

@@ -1,11 +1,12 @@
 """Judges how often a pool launches for jobs that nobody gets: the invariant ``backoff``.
 
-Each job may have one start of its own, the first burst, of each repository as many as the pool may have runners; all of them together
-may have three more in the first hour, and two in each hour after, however many jobs there are.
+Each job may have one start of its own, the first burst, of each repository as many as the pool may
+have runners; all of them together may have three more in the first hour, and two in each hour after,
+however many jobs there are.
 
-Two things are counted since the last workflow job that started on the pool, which clears every suspicion: runners that came
-online and were given nothing, and HF Jobs that ended before their runner was online. What the plan killed, what met a fault,
-and one launch for each job that was cancelled are no fault of the pool's.
+Two things are counted since the last workflow job that started on the pool, which clears every suspicion:
+runners that came online and were given nothing, and HF Jobs that ended before their runner was online. What
+the plan killed, what met a fault, and one launch for each job that was cancelled are no fault of the pool's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from hf_runner_simulators.hub.job import Job
 
 FIRST_HOUR, LATER_HOUR = 4, 2
-"""Starts for a job that is never picked up: in the first hour of a suspicion, its first one included, and in each hour after it."""
+"""Starts for a job that is never picked up: in the first hour of a suspicion, its first one included, and
+in each hour after it."""
 
 FAILING = 11
 """Tries of launches that fail, an hour: what waits of 5, 15, 60 and 180 s and then of ten minutes come to."""
@@ -57,7 +59,8 @@ def too_often(judge: Judge, uid: str, spec: Mapping[str, Any]) -> str | None:
     idled, failed = len(online), len(over) - len(online)
     hours = (judge.sim.clock.wall() - since) / HOUR
     later = max(0, math.ceil(hours - 1))
-    # Nothing is known against jobs of one repository because those of another were passed over, and they may come later.
+    # Nothing is known against jobs of one repository because those of another were passed over,
+    # and they may come later.
     at_once = max(1, int(spec.get("maxRunners", 10)))
     burst = sum(min(n, at_once) for n in Counter(row.repository_id for row in waiting).values())
     most = burst + FIRST_HOUR - 1 + LATER_HOUR * later
@@ -84,7 +87,9 @@ def _cleared_at(judge: Judge, own: list[Job]) -> float:
 
 
 def _waiting(judge: Judge, spec: Mapping[str, Any], since: float) -> tuple[list[WorkflowJob], float]:
-    """Return the jobs that this pool serves and that waited, or were cancelled, since then, and when the first was queued."""
+    """Return the jobs that this pool serves and that waited, or were cancelled, since then, and
+    when the first was queued.
+    """
     assert judge.sim is not None
     store = judge.sim.github.store
     found = [

@@ -1,7 +1,8 @@
 """Judges a run by what is true in the services, never by what the controller says of itself.
 
-Safety is judged inside the exchange: before and after each request that changes something, with time standing still. What
-must be so in the end (everything served, nothing left, silence) is judged by :mod:`tests.seeds.run`.
+Safety is judged inside the exchange: before and after each request that changes something, with
+time standing still. What must be so in the end (everything served, nothing left, silence) is
+judged by :mod:`tests.seeds.run`.
 """
 
 from __future__ import annotations
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
     from hf_runner_simulators.github.model import Runner, WorkflowJob
     from hf_runner_simulators.http import Request, Response, Router, Site
 
-SETTLE = 60.0
+OLD_SPEC_GRACE = 60.0
 """Seconds for which an older ``maxRunners`` or an older spec may still be acted on."""
 
 NEED_LASTS = 90.0
-"""Seconds for which a job must have been queued before its runner counts as needed: every view is newer by then."""
+"""Seconds for which a job must have been queued before its runner counts as needed: every
+view is newer by then."""
 
 
 @dataclass(slots=True)
@@ -65,7 +67,8 @@ class Judge:
         in_doubt: Names of runners whose launch met a fault.
         reruns_in_doubt: Ids of runs that were asked to run again, with a fault.
         launched: The HF Jobs that the controller made.
-        robots: Users whose HF Jobs are ours; empty for all. What another launched, or somebody duplicated, is foreign.
+        robots: Users whose HF Jobs are ours; empty for all. What another launched, or
+            somebody duplicated, is foreign.
         images: Whether the image of a GPU flavor is judged.
         killed: Ids of HF Jobs that the plan killed, or whose fate it decided.
         foreign: Ids of HF Jobs, and of registrations, that are not ours.
@@ -89,7 +92,7 @@ class Judge:
     _registered: set[str] = field(default_factory=set)
     _launched: Counter[str] = field(default_factory=Counter)
 
-    # ------------------------------------------------------------------------------------------------------ what it knows
+    # ------------------------------------------------------------------------------------------ what it knows
     @property
     def now(self) -> float:
         """Virtual seconds since the start."""
@@ -118,7 +121,7 @@ class Judge:
         return [
             spec
             for spec, until in zip(known, ended, strict=True)
-            if until > self.now - SETTLE - self._stall()
+            if until > self.now - OLD_SPEC_GRACE - self._stall()
         ]
 
     def _stall(self) -> float:
@@ -155,7 +158,7 @@ class Judge:
         mine = [j for j in live if j.phase is not Phase.ENDED and not self.is_foreign(j)]
         return next((j for j in mine if (j.labels or {}).get("runner") == name), None)
 
-    # ------------------------------------------------------------------------------------------------------- what it sees
+    # ------------------------------------------------------------------------------------------- what it sees
     def watch(self, site: Site) -> Site:
         """Return the site as seen through the judge's eyes."""
         return _Watched(site, self)
@@ -186,7 +189,8 @@ class Judge:
             self.marks[f"deregister {response.status}"] += 1
         elif route.endswith("/generate-jitconfig"):
             self.marks[f"register {response.status}"] += 1
-            # Neither has an effect, and the same request may come again: to a repository's new name, or with a token that may do more.
+            # Neither has an effect, and the same request may come again: to a repository's new name, or with
+            # a token that may do more.
             if response.status not in (301, 307, 308, 403):
                 self._named(str(request.json()["name"]))
             if response.status == 201:
@@ -237,7 +241,7 @@ class Judge:
         assert self.sim is not None
         uid = (job.labels or {}).get("pool-uid", "")
         specs = self.recent(uid)
-        if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - SETTLE:
+        if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - OLD_SPEC_GRACE:
             return
         waiting = self._waiting(specs[0].spec)
         if not self._overdue(runner, job, specs[0].spec) and waiting >= len(self.live(uid)):
@@ -255,7 +259,7 @@ class Judge:
         return any(
             since is not None
             and now - since > duration_seconds(most) - 5
-            and (until is None or now - until < SETTLE)
+            and (until is None or now - until < OLD_SPEC_GRACE)
             for since, until, most in steps
         )
 
@@ -325,7 +329,9 @@ class Judge:
         self._registered.add(name)
 
     def _rerun(self, run_id: int) -> None:
-        """A request may reach a run that lives again only after one that was in doubt; GitHub refuses it then."""
+        """A request may reach a run that lives again only after one that was in doubt;
+        GitHub refuses it then.
+        """
         assert self.sim is not None
         store = self.sim.github.store
         run = store.runs[run_id]
@@ -353,7 +359,7 @@ class Judge:
         ]
         return any(end is not None and end < (job.completed_at or float("inf")) for end in ends)
 
-    # ---------------------------------------------------------------------------------------------------------- at the end
+    # --------------------------------------------------------------------------------------------- at the end
     @property
     def launches(self) -> int:
         """How many HF Jobs were made."""

@@ -1,7 +1,7 @@
 """What the controller needs of Kubernetes, in memory: RunnerPools with status, Secrets, Events.
 
-No API server: kopf and the Kubernetes client are proved on a real one. Deletion works as there: an object with our finalizer
-stays, marked, until the controller lets it go.
+No API server: kopf and the Kubernetes client are proved on a real one. Deletion works as there: an object
+with our finalizer stays, marked, until the controller lets it go.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.adapters.kube.client import KubernetesError
+from controller.api.status.values import iso
 from controller.core.model import Disposition, Failure, PoolKey, SecretRef
 from controller.core.reasons import Reason
-from controller.core.status import iso
 from controller.ports import Clock, Secret, UpstreamError
 from hf_runner_simulators.doors import Incarnation
 
@@ -34,7 +34,8 @@ class Event:
 
 
 _OF_ANOTHER_MANAGER = frozenset({"intents", "term"})
-"""Fields of a status that are merged in apart from the rest. The API server leaves them alone when the rest is applied."""
+"""Fields of a status that are merged in apart from the rest. The API server leaves them alone
+when the rest is applied."""
 
 
 class MemoryCluster:
@@ -50,18 +51,19 @@ class MemoryCluster:
         self.down = False
         """The API server answers nobody."""
         self.without_roles: set[str] = set()
-        """Namespaces where the controller may do nothing any more but read and patch RunnerPools: its Role went with the others."""
+        """Namespaces where the controller may do nothing any more but read and patch RunnerPools: its
+        Role went with the others."""
         self.unreadable: set[str] = set()
         """Namespaces whose Secrets the controller may not read: no RoleBinding of its lets it."""
         self.write_seconds = 0.0
         """How long the API server takes for a status."""
         self.trouble: Callable[[str], str] = lambda _: ""
-        """Called with each request for one pool: ``moved`` if somebody else changes the pool just before a write, ``lost`` if the
-        answer to a write does not come back, nothing if all goes well."""
+        """Called with each request for one pool: ``moved`` if somebody else changes the pool just before a
+        write, ``lost`` if the answer to a write does not come back, nothing if all goes well."""
         self.written: Callable[[str], None] = lambda _: None
         """Called with the text of each status and Event that the controller writes."""
 
-    # ----------------------------------------------------------------------------------------------------- what users do
+    # ------------------------------------------------------------------------------------------ what users do
     def apply(self, manifest: Mapping[str, Any]) -> PoolKey:
         """Create or change a RunnerPool."""
         metadata = manifest["metadata"]
@@ -111,7 +113,7 @@ class MemoryCluster:
         else:
             self._secrets[ref] = Secret(data=dict(data), labels=dict(labels or {}))
 
-    # -------------------------------------------------------------------------------------------- what the controller does
+    # ------------------------------------------------------------------------------- what the controller does
     def release(self, key: PoolKey) -> None:
         """Remove the finalizer of a deleted RunnerPool: it is gone."""
         del self.pools[key]
@@ -183,8 +185,9 @@ class MemoryCluster:
 class ApiServer:
     """One process's way to the API server: reads and merge patches of single RunnerPools.
 
-    A merge patch is RFC 7396: objects are merged, null removes, everything else takes the place of what is there. One that names
-    a ``resourceVersion`` other than the object's is refused with 409 and changes nothing, as a Kubernetes API server does.
+    A merge patch is RFC 7396: objects are merged, null removes, everything else takes the place of what is
+    there. One that names a ``resourceVersion`` other than the object's is refused with 409 and changes
+    nothing, as a Kubernetes API server does.
 
     Args:
         cluster: What it serves.

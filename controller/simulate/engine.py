@@ -1,8 +1,8 @@
 """The whole controller, less kopf, against both simulated services, in one process and in virtual time.
 
-The controller is the one that ships (:func:`controller.reconcile.assembly.assemble`), with its real clients: their requests
-go through in-process transports, and its clock is the event loop's. A crash fences the transports first and cancels then,
-so that no clean-up of the dead reaches a service (simulation.md §2).
+The controller is the one that ships (:func:`controller.reconcile.assembly.assemble`), with its real clients:
+their requests go through in-process transports, and its clock is the event loop's. A crash fences the
+transports first and cancels then, so that no clean-up of the dead reaches a service.
 """
 
 from __future__ import annotations
@@ -13,25 +13,20 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from controller.adapters.connections import SecretCache, SecretConnections
+from controller.adapters.connections import SecretConnections, Transports, open_connections
 from controller.adapters.fence import fence
-from controller.adapters.github.auth import credentials_from_secret
-from controller.adapters.github.connection import GitHubConnection
-from controller.adapters.github.limits import Shares
-from controller.adapters.huggingface.flavors import HubHardware
-from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.intents import KubernetesIntents
-from controller.api.runnerpool import DRAIN_ANNOTATION
+from controller.core.conditions import ConditionType
 from controller.core.facts import Fact
 from controller.core.hosts import Hosts
-from controller.core.model import GitHubSource, HubAccount, PoolKey
+from controller.core.model import PoolKey
 from controller.core.plan import Plan
+from controller.core.resource import DRAIN_ANNOTATION
 from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
-from controller.ports import Clock, GitHub, Hub, Leader, Leadership, Meter, StopSwitches, Unmetered
+from controller.ports import Alone, Clock, Leader, Meter, StopSwitches
 from controller.reconcile.assembly import Controller, Settings, assemble
-from controller.reconcile.loop import Recorder, Statuses
+from controller.reconcile.loop import Recorder
 from controller.simulate.cluster import ApiServer, MemoryCluster
 from controller.simulate.machine import Boot, RunnerMachine
 from hf_runner_simulators.clock import EPOCH, LoopClock
@@ -39,7 +34,7 @@ from hf_runner_simulators.doors import Incarnation, SimTransport, SimTransport2
 from hf_runner_simulators.exchange import Exchange, Latency
 from hf_runner_simulators.faults import Nemesis
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.http import Site
 from hf_runner_simulators.hub.http import HubSite
@@ -59,33 +54,6 @@ SCOPES = ("repo", "admin:org")
 """Of the personal access token."""
 
 
-class AlwaysLeads:
-    """Leadership of a controller that runs alone.
-
-    Args:
-        identity: Of its process.
-    """
-
-    transitions = 0
-
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
-        self.lost = ""
-
-    def holds(self) -> bool:
-        """Return True, until it has found that it is not alone."""
-        return not self.lost
-
-    def led_after(self, moment: float) -> bool | None:
-        """Return None: there is no Lease that could tell."""
-        del moment
-        return None
-
-    def lose(self, why: str) -> None:
-        """Act no more."""
-        self.lost = why
-
-
 class NoRecorder:
     """Measures nothing."""
 
@@ -95,7 +63,7 @@ class NoRecorder:
     def measured(self, facts: Sequence[Fact]) -> None:
         """Ignore what happened."""
 
-    def judged(self, statuses: Statuses) -> None:
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
         """Ignore what people see."""
 
     def intended(self, pool: PoolKey, seconds: float) -> None:
@@ -125,7 +93,9 @@ async def _look(switch: SwitchObserver) -> None:
 
 
 class Simulation:
-    """Both services, a cluster, and a controller that can crash and start again. Make it inside a running loop."""
+    """Both services, a cluster, and a controller that can crash and start again. Make it
+    inside a running loop.
+    """
 
     def __init__(
         self,
@@ -159,7 +129,8 @@ class Simulation:
             connects_in: Seconds until the connection for a request with an effect stands, by method and path.
             wrap: Put between the exchanges and each service, to watch what is asked.
             stop_switch: Where launches are stopped; None for controllers without such a switch.
-            hosts: To which hosts controllers send credentials; those that are started later may get other ones.
+            hosts: To which hosts controllers send credentials; those that are started later
+                may get other ones.
         """
         loop = asyncio.get_running_loop()
         self.seed = seed
@@ -188,17 +159,18 @@ class Simulation:
         self._starts = 0
         self._time = loop.create_task(drive(self.hub.platform), name="hub-time")
 
-    # ------------------------------------------------------------------------------------------------------ the scene
+    # ---------------------------------------------------------------------------------------------- the scene
     def set_up(
         self, repositories: Sequence[str], *, credits_usd: float = 1_000.0, token: str | None = None
     ) -> None:
-        """Make owners, repositories, an installed App, a Hub account, and the Secrets ``github-app`` and ``hf-token``.
+        """Make owners, repositories, an installed App, a Hub account, and the Secrets
+        ``github-app`` and ``hf-token``.
 
         With ``token``, the Secret ``github-app`` holds this personal access token instead of the App's key.
         """
         for name in repositories:
             self.github.accounts.add_repository(name)
-        app = self.github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+        app = self.github.accounts.add_app(public_key=public_key_of(private_key()))
         for owner in sorted({name.partition("/")[0] for name in repositories}):
             self.github.accounts.install(app.id, owner)
         self.hub.setup(
@@ -207,7 +179,7 @@ class Simulation:
                 "namespaces": {"acme": {"type": "org", "credits": credits_usd}},
             }
         )
-        secret = {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY}
+        secret = {"appId": str(app.id), "privateKey": private_key()}
         if token is not None:
             self.github.accounts.add_user("robot")
             self.github.access.add_user_token(token, "robot", scopes=SCOPES)
@@ -263,7 +235,7 @@ class Simulation:
         for process in self.replicas:
             process.controller.registry.upsert(self.cluster.pools[key])
 
-    # ------------------------------------------------------------------------------------------------- the controller
+    # ----------------------------------------------------------------------------------------- the controller
     def start(
         self,
         *,
@@ -284,9 +256,19 @@ class Simulation:
         clock = clock or self.clock
         self._starts += 1
         incarnation = Incarnation(name=f"controller-{self._starts}", connects_in=self._connects_in)
-        leadership = leadership or AlwaysLeads(incarnation.name)
+        leadership = leadership or Alone(incarnation.name)
         switch = SwitchObserver(self._stop_switch)
-        connections = self._connections(incarnation, clock, leadership, meter or Unmetered(), switch)
+        connections = open_connections(
+            secrets=self.cluster,
+            clock=clock,
+            hosts=self.hosts,
+            before_send=fence(leadership, stopped=switch.stops_for),
+            meter=meter,
+            transports=Transports(
+                github=lambda: SimTransport(self.github_exchange, incarnation=incarnation),
+                hub=SimTransport2(self.hub_exchange, incarnation=incarnation),
+            ),
+        )
         controller = assemble(
             Settings(
                 controller_id="sim",
@@ -323,58 +305,6 @@ class Simulation:
         self._names += 1
         return blake2b(f"{self.seed}|{self._names}".encode(), digest_size=5).hexdigest()
 
-    def _connections(
-        self,
-        incarnation: Incarnation,
-        clock: Clock,
-        leadership: Leadership,
-        meter: Meter,
-        switch: SwitchObserver,
-    ) -> SecretConnections:
-        before_send = fence(leadership, stopped=switch.stops_for)
-        transport = SimTransport2(self.hub_exchange, incarnation=incarnation)
-        session = open_session(transport=transport, before_send=before_send)
-        shares = Shares()
-        hosts = self.hosts
-
-        def open_github(source: GitHubSource, data: Mapping[str, str]) -> GitHub:
-            return GitHubConnection(
-                source=source,
-                credentials=credentials_from_secret(data, ref=source.secret),
-                clock=clock,
-                transport=SimTransport(self.github_exchange, incarnation=incarnation),
-                before_send=before_send,
-                meter=lambda answer, _: meter.answered(source, answer.status),
-                shares=shares,
-                hosts=hosts,
-                may_end=lambda: connections.may_end(source),
-            )
-
-        def open_hub(account: HubAccount, data: Mapping[str, str]) -> Hub:
-            return HubJobs(
-                account=account,
-                token=data["token"],
-                session=session,
-                clock=clock,
-                meter=lambda status: meter.answered(account, status),
-                hosts=hosts,
-                may_end=lambda: connections.may_end(account),
-            )
-
-        def open_hardware(endpoint: str) -> HubHardware:
-            return HubHardware(session=session, endpoint=endpoint, clock=self.clock, hosts=hosts)
-
-        cache = SecretCache(secrets=self.cluster, clock=clock)
-        connections = SecretConnections(
-            cache=cache,
-            open_github=open_github,
-            open_hub=open_hub,
-            open_hardware=open_hardware,
-            hosts=hosts,
-            meter=meter,
-        )
-        return connections
-
     async def _finalize(self, controller: Controller) -> None:
         """Stand in for kopf's delete handler."""
         while True:
@@ -386,7 +316,9 @@ class Simulation:
                     controller.registry.remove(key, metadata["uid"])
 
     async def crash(self, process: Process | None = None) -> None:
-        """Kill a controller, the newest unless said: nothing of it reaches a service any more, and its memory is gone."""
+        """Kill a controller, the newest unless said: nothing of it reaches a service any
+        more, and its memory is gone.
+        """
         process = self._take(process)
         if process is None:
             return
@@ -424,7 +356,7 @@ class Simulation:
         for job_id in list(self.hub.platform.live):
             self.machine.kill(job_id)
 
-    # ------------------------------------------------------------------------------------------------------ the truth
+    # ---------------------------------------------------------------------------------------------- the truth
     @property
     def bugs(self) -> Sequence[str]:
         """Tracebacks of the simulated services themselves; must stay empty."""

@@ -73,7 +73,8 @@ def read_expectation(path: str, wanted: object, pools: set[str]) -> Expectation:
         pools: Names of the scenario's pools.
 
     Raises:
-        ValueError: The report has no such entry, or the comparison makes no sense; the message says what would.
+        ValueError: The report has no such entry, or the comparison makes no sense; the
+            message says what would.
     """
     steps = tuple(path.split("."))
     kind = _kind(steps, pools)

@@ -1,4 +1,6 @@
-"""The invariants by name. ``docs/invariants.md`` says of each where it is judged, and which mutant proves that the check can fail."""
+"""The invariants by name. ``docs/invariants.md`` says of each where it is judged, and which mutant
+proves that the check can fail.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Randomness that depends on a seed and on what it is for, never on what was drawn before.
 
-Removing one draw leaves all others alone, and no process differs from another (simulation.md §3.5).
+Removing one draw leaves all others alone, and no process differs from another.
 """
 
 from __future__ import annotations

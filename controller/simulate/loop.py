@@ -1,7 +1,8 @@
 """An asyncio event loop in virtual time: a sleep costs nothing, and the clock jumps to the next timer.
 
-Deterministic: one thread, no selector, tasks that hash by their order of creation. Everything that real time or the real
-world could leak through (threads, sockets, name look-ups, processes) is refused with :class:`Escaped` where it is called.
+Deterministic: one thread, no selector, tasks that hash by their order of creation. Everything that real time
+or the real world could leak through (threads, sockets, name look-ups, processes) is refused with
+:class:`Escaped` where it is called.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ class _Jump:
 class SimTask(asyncio.Task[Any]):
     """A task that hashes by its order of creation.
 
-    ``TaskGroup`` and ``wait`` keep tasks in sets. By default a task hashes by its address, so their order would differ from
-    run to run.
+    ``TaskGroup`` and ``wait`` keep tasks in sets. By default a task hashes by its address, so their order
+    would differ from run to run.
     """
 
     def __init__(
@@ -110,8 +111,8 @@ class SimTask(asyncio.Task[Any]):
 class VirtualLoop(asyncio.BaseEventLoop):
     """The event loop in virtual time; ``time()`` starts at 0 and is in seconds.
 
-    Start at 0 and add an epoch in the clock: near the Unix epoch a float is too coarse for asyncio's timer arithmetic and
-    ``BaseEventLoop`` would spin.
+    Start at 0 and add an epoch in the clock: near the Unix epoch a float is too coarse for asyncio's timer
+    arithmetic and ``BaseEventLoop`` would spin.
     """
 
     def __init__(self) -> None:
@@ -119,7 +120,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._home = threading.get_ident()
         super().__init__()
         self._selector = _Jump(self)
-        # 1 us, not the real clock's 1 ns: now + 1e-9 == now beyond 2**24 s, and a due timer would never be taken.
+        # 1 us, not the real clock's 1 ns: now + 1e-9 == now beyond 2**24 s, and a due timer would
+        # never be taken.
         self._clock_resolution = 1e-6
         self._order: Iterator[int] = itertools.count(1)
         self._scheduled: list[asyncio.TimerHandle]
@@ -142,7 +144,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """There are no events but timers."""
 
     def _write_to_self(self) -> None:
-        """There is no selector to wake; only ``call_soon_threadsafe`` asks, and only asyncio's signal handling may."""
+        """There is no selector to wake; only ``call_soon_threadsafe`` asks, and only
+        asyncio's signal handling may.
+        """
         if threading.get_ident() != self._home:
             _escape("call_soon_threadsafe from another thread")
 
@@ -193,7 +197,9 @@ _armed: list[bool] = []
 
 
 def _arm() -> None:
-    """Install the audit hook once per process: hooks cannot be removed, so this one looks for a running virtual loop."""
+    """Install the audit hook once per process: hooks cannot be removed, so this one looks
+    for a running virtual loop.
+    """
     if _armed:
         return
     _armed.append(True)

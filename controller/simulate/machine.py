@@ -1,6 +1,7 @@
 """A container that turns into a runner, in virtual time: the Hub starts it, GitHub gives it work.
 
-Does what the bootstrap and the Listener do (github.md §3.6, ``docs/bootstrap.md``), without their bytes.
+Does what the bootstrap and the Listener do (docs/facts.md#job-lease, docs/facts.md#listener-exit-codes,
+``docs/bootstrap.md``), without their bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ POLL = 2.0
 """Seconds between two questions of a Listener; the real one's long poll answers about as fast."""
 
 RENEWAL = 60.0
-"""Seconds between two renewals of a job's lease (github.md §3.6)."""
+"""Seconds between two renewals of a job's lease (docs/facts.md#job-lease)."""
 
 EXIT_REFUSED, EXIT_DEPRECATED, EXIT_IDLE, EXIT_DEREGISTERED, EXIT_LIFETIME = 71, 73, 75, 76, 82
 """As the bootstrap's."""
 
 SHUT_DOWN = "failure"
-"""What becomes of a job whose Listener is interrupted: "The runner has received a shutdown signal" (live-facts 2)."""
+"""What becomes of a job whose Listener is interrupted: "The runner has received a shutdown signal"
+(docs/facts.md#interrupted-runner-reports)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Judges what statuses say about money: the invariant ``money``, as far as the controller keeps books today.
 
-``status.cost.spentUsd`` is an estimate of what ended HF Jobs cost, and starts at nothing with each process. So it is bounded
-from above only: by the time from each HF Job's creation to its end, at its price, with some seconds for lists that lag.
+``status.cost.spentUsd`` is an estimate of what ended HF Jobs cost, and starts at nothing with each process.
+So it is bounded from above only: by the time from each HF Job's creation to its end, at its price, with some
+seconds for lists that lag.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from controller.simulate.check import Judge
 
 SLACK = 90.0
-"""Seconds by which the end of an HF Job that tells none may be guessed too late: a list's age, and the time between lists."""
+"""Seconds by which the end of an HF Job that tells none may be guessed too late: a list's age, and
+the time between lists."""
 
 ROUNDING = 0.01
 """US dollars: statuses round."""

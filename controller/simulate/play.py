@@ -1,4 +1,6 @@
-"""Plays a scenario: the whole controller against both simulated services in virtual time, with everything that befalls them."""
+"""Plays a scenario: the whole controller against both simulated services in virtual time, with
+everything that befalls them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from controller.simulate.tally import Happened, Tally
 from controller.simulate.workload import Arrival, arrivals
 from hf_runner_simulators.faults import Call, Fault
 from hf_runner_simulators.github.accounts import APP_PERMISSIONS
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.model import JobSpec, Scope, WorkflowJob
 from hf_runner_simulators.hub.job import Phase, Stage
 from hf_runner_simulators.hub.running import Run
@@ -51,7 +53,8 @@ def play(
     until: float | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> Played:
-    """Play a scenario to its end, or until the user interrupts it; the report is then of what happened so far.
+    """Play a scenario to its end, or until the user interrupts it; the report is then of
+    what happened so far.
 
     Args:
         scenario: What to play.
@@ -75,7 +78,7 @@ async def _play(
     until: float,
     progress: Callable[[float, float], None] | None,
 ) -> Played:
-    stage = _Stage(scenario, seed)
+    stage = _Run(scenario, seed)
     interrupted = False
     try:
         await stage.perform(coming, until, progress)
@@ -96,11 +99,11 @@ async def _play(
     return played
 
 
-class _CurtainError(Exception):
+class _TimeIsUpError(Exception):
     """The scenario's time is over."""
 
 
-class _Stage:
+class _Run:
     """A simulation, and what the scenario does to it."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
@@ -160,18 +163,20 @@ class _Stage:
                 for at, change in self._changes():
                     group.create_task(_later(at, change), name=f"world-{at:.0f}")
                 if progress is not None:
-                    group.create_task(_tell(progress, until))
-                group.create_task(_curtain(until))
-        except* _CurtainError:
+                    group.create_task(_report_progress(progress, until))
+                group.create_task(_end_after(until))
+        except* _TimeIsUpError:
             self._group = None
 
     def _spawn(self, seconds: float, act: Callable[[], object]) -> None:
         if self._group is not None:
             self._group.create_task(_later(seconds, act))
 
-    # ----------------------------------------------------------------------------------------------------- before it starts
+    # --------------------------------------------------------------------------------------- before it starts
     def _set_up(self, coming: Sequence[Arrival]) -> None:
-        """Make what the pools and the workload name: accounts, repositories, groups, credentials and credit."""
+        """Make what the pools and the workload name: accounts, repositories, groups,
+        credentials and credit.
+        """
         sim, pools = self.sim, self._scenario.pools
         accounts = sim.github.accounts
         for owner in sorted({pool.scope.owner for pool in pools}):
@@ -180,7 +185,7 @@ class _Stage:
             accounts.add_repository(repository)
         reruns = any(pool.retry_interrupted for pool in pools)
         app = accounts.add_app(
-            public_key=public_key_of(TEST_PRIVATE_KEY),
+            public_key=public_key_of(private_key()),
             permissions={**APP_PERMISSIONS, "actions": "write" if reruns else "read"},
         )
         for login in sorted(sim.github.store.owners):
@@ -205,7 +210,7 @@ class _Stage:
         )
         secrets: defaultdict[SecretRef, dict[str, str]] = defaultdict(dict)
         for pool in pools:
-            secrets[pool.source.secret] |= {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY}
+            secrets[pool.source.secret] |= {"appId": str(app.id), "privateKey": private_key()}
             secrets[pool.hub.secret] |= {"token": HUB_TOKEN}
             for variable in pool.template.secret_env:
                 secrets[variable.secret].setdefault(variable.key, "simulated")
@@ -227,7 +232,7 @@ class _Stage:
             found |= {name for name in pool.include if not is_glob(name)}
         return found
 
-    # ----------------------------------------------------------------------------------------------------------- the workload
+    # ------------------------------------------------------------------------------------------- the workload
     async def _queue(self, coming: Sequence[Arrival]) -> None:
         for arrival in coming:
             await _until(arrival.at)
@@ -255,7 +260,7 @@ class _Stage:
             self.cancelled.add(job_id)
             self.sim.github.workflows.cancel_job(job_id)
 
-    # -------------------------------------------------------------------------------------------------------------- the world
+    # ---------------------------------------------------------------------------------------------- the world
     def _changes(self) -> Iterator[tuple[float, Callable[[], object]]]:
         """Yield what changes at a certain time."""
         sim, world = self.sim, self._world
@@ -313,7 +318,7 @@ class _Stage:
         if self.sim.hub.platform.jobs[job_id].phase is not Phase.ENDED:
             self.sim.hub.end(job_id, stage=stage, message=message, cancel_reason=cancel_reason)
 
-    # --------------------------------------------------------------------------------------------------------- the controller
+    # ----------------------------------------------------------------------------------------- the controller
     async def _run_controller(self) -> None:
         self.sim.start()
         for outage in self._file.controller.outages:
@@ -404,15 +409,15 @@ class _Latencies:
         return half, half
 
 
-async def _tell(progress: Callable[[float, float], None], until: float) -> None:
+async def _report_progress(progress: Callable[[float, float], None], until: float) -> None:
     while True:
         await asyncio.sleep(PROGRESS)
         progress(asyncio.get_running_loop().time(), until)
 
 
-async def _curtain(seconds: float) -> NoReturn:
+async def _end_after(seconds: float) -> NoReturn:
     await asyncio.sleep(seconds)
-    raise _CurtainError
+    raise _TimeIsUpError
 
 
 async def _until(at: float) -> None:

@@ -1,4 +1,6 @@
-"""What a simulation came to, read from the truth of both services, never from what the controller says of itself."""
+"""What a simulation came to, read from the truth of both services, never from what the
+controller says of itself.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a scenario file says: pools, a workload, a world, and what is expected of them.
 
-The pools are the RunnerPool manifests that users apply. Times are durations from the scenario's start, as manifests write
-them (``90s``, ``1h30m``); in the models they are seconds.
+The pools are the RunnerPool manifests that users apply. Times are durations from the scenario's start, as
+manifests write them (``90s``, ``1h30m``); in the models they are seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_JOBS = 100_000
 """Workflow jobs of one scenario; a guard against a rate with the wrong unit."""
 
 
-# ------------------------------------------------------------------------------------------------------------ small types
+# ------------------------------------------------------------------------------------------------ small types
 def _time(given: object) -> float:
     if not isinstance(given, str):
         raise broken("write a duration such as 90s, 10m, 1h30m or 2d")
@@ -148,7 +148,7 @@ class Window(Strict):
         return self.start <= at and (self.end is None or at < self.end)
 
 
-# -------------------------------------------------------------------------------------------------------------- workload
+# --------------------------------------------------------------------------------------------------- workload
 class Cancel(Strict):
     """Which jobs somebody cancels, and how long after they were queued."""
 
@@ -203,7 +203,7 @@ class Work(Window):
     )
 
 
-# ----------------------------------------------------------------------------------------------------------------- world
+# ------------------------------------------------------------------------------------------------------ world
 class Latency(Strict):
     """Seconds that a request takes, half on each way."""
 
@@ -219,7 +219,9 @@ class Capacity(Window):
 
 
 class BadImage(Window):
-    """Containers that end before they are a runner, with one of the bootstrap's exit codes (docs/bootstrap.md)."""
+    """Containers that end before they are a runner, with one of the bootstrap's exit codes
+    (docs/bootstrap.md).
+    """
 
     pool: str | None = None
     share: Share = 1.0

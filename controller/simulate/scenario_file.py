@@ -94,7 +94,7 @@ def load_scenario(path: Path, *, overrides: Sequence[tuple[str, str, str]] = ())
     return _Reader(path).read(overrides)
 
 
-# ------------------------------------------------------------------------------------------------------------- documents
+# -------------------------------------------------------------------------------------------------- documents
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     """Where a manifest comes from: a place in a document, with fields of its spec set by the scenario."""
@@ -113,7 +113,7 @@ class _Source:
         return self.document.say(Mistake((*self.at, *mistake.at), mistake.sentence))
 
 
-# ---------------------------------------------------------------------------------------------------------------- reader
+# ----------------------------------------------------------------------------------------------------- reader
 class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -180,7 +180,7 @@ class _Reader:
                 self._at(mistake.at, mistake.sentence)
             return None
 
-    # --------------------------------------------------------------------------------------------------------- pools
+    # -------------------------------------------------------------------------------------------------- pools
     def _manifests(self, given: object) -> list[_Source]:
         """Return each manifest with the place that it comes from."""
         found: list[_Source] = []
@@ -276,7 +276,7 @@ class _Reader:
             pools.append(pool)
         return pools
 
-    # ------------------------------------------------------------------------------------------------- what pools are named
+    # ----------------------------------------------------------------------------------- what pools are named
     def _names(self, world: Mapping[str, Any], names: set[str]) -> None:
         for kind in ("badImages", "kills"):
             listed = world.get(kind)
@@ -307,7 +307,7 @@ class _Reader:
                 self._at(("expect", str(path)), str(error))
         return found
 
-    # -------------------------------------------------------------------------------------------------------- traces
+    # ------------------------------------------------------------------------------------------------- traces
     def _traces(self, given: object) -> dict[int, Sequence[TraceRow]]:
         found: dict[int, Sequence[TraceRow]] = {}
         for index, entry in enumerate(given if isinstance(given, list) else []):

@@ -1,4 +1,6 @@
-"""Which pools may serve a job, by what GitHub does with labels and by what a pool's manifest says; shared by all who judge."""
+"""Which pools may serve a job, by what GitHub does with labels and by what a pool's manifest
+says; shared by all who judge.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from controller.core.labels import covered, full_pattern
 
 HOSTILE_GITHUB, HOSTILE_HUB = "http://127.0.0.1:3", "http://127.0.0.1:4"
 HOSTILE_ORIGINS = (HOSTILE_GITHUB, HOSTILE_HUB)
-"""Where seeds let a tenant's own, lying services answer. A pool that asks there serves no job of the true GitHub."""
+"""Where seeds let a tenant's own, lying services answer. A pool that asks there serves no
+job of the true GitHub."""
 
 
 def serves(spec: Mapping[str, Any], repository: str, labels: Iterable[str]) -> bool:

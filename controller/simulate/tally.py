@@ -128,7 +128,7 @@ class Tally:
         self._sums: dict[str, _PoolSum] = {name: _PoolSum() for name in self._pools}
         self._add_up()
 
-    # ------------------------------------------------------------------------------------------------------------ adding up
+    # ---------------------------------------------------------------------------------------------- adding up
     def _add_up(self) -> None:
         pool_of_runner: dict[str, str] = {}
         jobs = {job.id: job for job in self._executions}
@@ -171,7 +171,7 @@ class Tally:
             one.wasted_usd = usd * (billed - one.worked) / billed
         return one, usd
 
-    # ----------------------------------------------------------------------------------------------------------- the report
+    # --------------------------------------------------------------------------------------------- the report
     def report(self, *, interrupted: bool) -> Report:
         """Sum everything up."""
         total = _Sum()
@@ -251,7 +251,9 @@ class Tally:
         return found
 
     def _violations(self) -> list[str]:
-        """Return what must never be: what the judge saw, simulators that broke, and promises about money not kept."""
+        """Return what must never be: what the judge saw, simulators that broke, and
+        promises about money not kept.
+        """
         found = [f"simulator: {bug.strip().splitlines()[-1]}" for bug in self._sim.bugs]
         found += [f"{one.invariant} at {one.at:.1f} s: {one.message}" for one in self._judge.violations]
         found += [

@@ -1,4 +1,6 @@
-"""Turns a scenario's workload into arrivals: keyed by the seed, so that changing one entry leaves the others alone."""
+"""Turns a scenario's workload into arrivals: keyed by the seed, so that changing one entry
+leaves the others alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Clocks for simulated time: one moved by hand, one that follows an event loop and can be skewed per process."""
+"""Clocks for simulated time: one moved by hand, one that follows an event loop and can be
+skewed per process.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 EPOCH = 1_790_000_000.0
-"""Where simulated wall time starts, seconds since the Unix epoch: 2026-09-21T14:13:20Z. Any fixed moment would do."""
+"""Where simulated wall time starts, seconds since the Unix epoch: 2026-09-21T14:13:20Z. Any
+fixed moment would do."""
 
 
 class Clock(Protocol):

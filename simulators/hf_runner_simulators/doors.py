@@ -1,7 +1,8 @@
-"""The two ways into a simulated site: a socket for real clients, and an in-process transport for virtual time.
+"""The two ways into a simulated site: a socket for real clients, and an in-process
+transport for virtual time.
 
-``httpx.ASGITransport`` would not do: it knows no timeouts and no streaming, runs the site in the client's own task (so that a
-client's timeout stops the server half-way), and shares its context variables.
+``httpx.ASGITransport`` would not do: it knows no timeouts and no streaming, runs the site in the client's own
+task (so that a client's timeout stops the server half-way), and shares its context variables.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class ReadTimedOut(LineError):  # noqa: N818 -- what happened to the line
 class Incarnation:
     """One run of a process, from its start to its crash; all its transports share it.
 
-    Setting ``alive`` to False is the crash: every request of it, running or new, then waits for ever, so that no ``finally``
-    of the dead reaches a site. Requests already on their way still have their effect.
+    Setting ``alive`` to False is the crash: every request of it, running or new, then waits for ever, so that
+    no ``finally`` of the dead reaches a site. Requests already on their way still have their effect.
     """
 
     name: str = ""
@@ -49,7 +50,8 @@ class Incarnation:
 
 
 Trace = Callable[[str, dict[str, Any]], Awaitable[None]]
-"""What httpx calls when it is about to write a request's head into an open connection, among other moments."""
+"""What httpx calls when it is about to write a request's head into an open connection,
+among other moments."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +76,8 @@ class _Line:
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        # A fresh context: the site must not see the client's variables. The set keeps the task from the garbage collector.
+        # A fresh context: the site must not see the client's variables. The set keeps the task from
+        # the garbage collector.
         task = asyncio.get_running_loop().create_task(work, context=Context())
         self.tasks.add(task)
         self.exchange.running.add(task)
@@ -184,8 +187,9 @@ class _Stream(httpx.AsyncByteStream, httpx2.AsyncByteStream):
 class SimTransport(httpx.AsyncBaseTransport):
     """An httpx transport into a site: ``httpx.AsyncClient(transport=SimTransport(exchange))``.
 
-    Timeouts, latency and streams run on the event loop's time, virtual or real. Raises what httpx raises: ``ConnectError``,
-    ``ConnectTimeout``, ``ReadError``, ``ReadTimeout``. Closing it stops nothing: a request that was sent has its effect.
+    Timeouts, latency and streams run on the event loop's time, virtual or real. Raises what httpx raises:
+    ``ConnectError``, ``ConnectTimeout``, ``ReadError``, ``ReadTimeout``. Closing it stops nothing: a request
+    that was sent has its effect.
 
     Args:
         exchange: The site.
@@ -211,7 +215,9 @@ class SimTransport(httpx.AsyncBaseTransport):
 
 
 class SimTransport2(httpx2.AsyncBaseTransport):
-    """The same for httpx2, which huggingface_hub is built on: ``httpx2.AsyncClient(transport=SimTransport2(exchange))``."""
+    """The same for httpx2, which huggingface_hub is built on:
+    ``httpx2.AsyncClient(transport=SimTransport2(exchange))``.
+    """
 
     def __init__(self, exchange: Exchange, *, incarnation: Incarnation | None = None) -> None:
         self._line = _Line(exchange, incarnation or Incarnation())
@@ -233,10 +239,11 @@ class SimTransport2(httpx2.AsyncBaseTransport):
 
 @asynccontextmanager
 async def open_socket(exchange: Exchange, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve a site on a TCP socket while the context is open, and yield its origin (``http://127.0.0.1:40123``).
+    """Serve a site on a TCP socket while the context is open, and yield its origin
+    (``http://127.0.0.1:40123``).
 
-    A lost request or answer is a connection that is cut; a connection can be neither refused nor left unmade here, so
-    ``unreachable`` cuts it too and ``blackhole`` hangs.
+    A lost request or answer is a connection that is cut; a connection can be neither refused nor left unmade
+    here, so ``unreachable`` cuts it too and ``blackhole`` hangs.
 
     Args:
         exchange: The site.

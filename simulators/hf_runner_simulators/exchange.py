@@ -1,6 +1,7 @@
 """The one place between a client and a simulated site: faults, latency, the request log and its counts.
 
-The in-process transports and the socket both go through :meth:`Exchange.perform`, so a plan of faults has the same effect on both.
+The in-process transports and the socket both go through :meth:`Exchange.perform`, so a plan of faults
+has the same effect on both.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Dropped(LineError):  # noqa: N818 -- what happened to the line
 class SimulatorBug(BaseException):
     """A simulated site raised: a fault of the simulator, never a condition of the service.
 
-    Not an ``Exception``, so that no ``except Exception`` in the code under test takes it for an upstream error.
+    Not an ``Exception``, so that no ``except Exception`` in the code under test takes it
+    for an upstream error.
     """
 
 
@@ -83,7 +85,8 @@ class Exchange:
     Args:
         site: The simulated service.
         clock: The site's own clock.
-        nemeses: Who may break an exchange, besides the rules set over ``/_sim/faults``. The first to strike decides.
+        nemeses: Who may break an exchange, besides the rules set over ``/_sim/faults``. The
+            first to strike decides.
         latency: Time on the way; none unless said.
 
     Attributes:
@@ -156,9 +159,10 @@ class Exchange:
 
         Args:
             call: What is asked.
-            effect: The site's synchronous verb; run at most once. A refusal is an answer too, not an exception.
-            spoil: Makes the false answer of a ``status`` (with the true one, or None before the effect), ``truncate`` or
-                ``malformed`` fault.
+            effect: The site's synchronous verb; run at most once. A refusal is an answer
+                too, not an exception.
+            spoil: Makes the false answer of a ``status`` (with the true one, or None before the effect),
+                ``truncate`` or ``malformed`` fault.
             status: The HTTP status that an answer stands for; for the log.
 
         Raises:

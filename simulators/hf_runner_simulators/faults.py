@@ -1,7 +1,8 @@
 """What can go wrong between a client and a simulated site, and the rules that say when.
 
-A fault is decided once per request, by the first nemesis that strikes; :class:`hf_runner_simulators.exchange.Exchange` carries it
-out. :class:`FaultRules` are the nemesis behind ``/_sim/faults``; a seeded plan is another.
+A fault is decided once per request, by the first nemesis that strikes;
+:class:`hf_runner_simulators.exchange.Exchange` carries it out. :class:`FaultRules` are the nemesis behind
+``/_sim/faults``; a seeded plan is another.
 """
 
 from __future__ import annotations
@@ -96,14 +97,16 @@ class Nemesis(Protocol):
     """Decides which exchange fails, and how."""
 
     def strike(self, call: Call) -> Fault | None:
-        """Return the fault for this call, or None. Called exactly once per exchange; must be deterministic."""
+        """Return the fault for this call, or None. Called exactly once per exchange; must
+        be deterministic.
+        """
 
 
 class Match(BaseModel):
     """Which requests of a route a rule is for; what is unset matches everything.
 
-    Texts are globs (``?``, ``*``, ``[..]``). ``body`` matches when all its keys are in the request's JSON body, recursively:
-    ``{"flavor": "h200*", "labels": {"pool": "gpu"}}``.
+    Texts are globs (``?``, ``*``, ``[..]``). ``body`` matches when all its keys are in the request's JSON
+    body, recursively: ``{"flavor": "h200*", "labels": {"pool": "gpu"}}``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -131,8 +134,9 @@ class Match(BaseModel):
 class FaultRule(BaseModel):
     """A rule as ``POST /_sim/faults`` takes it.
 
-    ``route`` is a glob over ``METHOD /template`` (a template's ``{name}`` stands for itself): ``POST /api/jobs/{namespace}``,
-    ``GET *``. ``times`` is how often it strikes, 1 unless said, null for ever; ``skip`` lets the first matches pass.
+    ``route`` is a glob over ``METHOD /template`` (a template's ``{name}`` stands for itself):
+    ``POST /api/jobs/{namespace}``, ``GET *``. ``times`` is how often it strikes, 1 unless said, null for
+    ever; ``skip`` lets the first matches pass.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

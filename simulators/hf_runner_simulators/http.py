@@ -1,7 +1,8 @@
 """The smallest HTTP that a simulated site needs: a request, a response and a route table.
 
-A site is a plain class whose verbs are synchronous functions: each one is atomic, and time passes only between them.
-Sockets, the in-process transport and faults live in the doors, so that both doors lead to exactly the same behaviour.
+A site is a plain class whose verbs are synchronous functions: each one is atomic, and time passes only
+between them. Sockets, the in-process transport and faults live in the doors, so that both doors lead to
+exactly the same behaviour.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Request:
         query: Decoded query pairs in their order; a key may repeat.
         headers: Names in lower case.
         body: Raw body.
-        origin: ``scheme://host:port`` under which the caller reached the site; answers build their links from it.
+        origin: ``scheme://host:port`` under which the caller reached the site; answers
+            build their links from it.
     """
 
     method: str

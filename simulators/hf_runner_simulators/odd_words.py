@@ -1,6 +1,7 @@
 """Odd but legal words, links and numbers, for the fields of answers that people or nobody chose with care.
 
-Everything here is valid JSON once it is spelt in ASCII; none of it is what a careful client prints, follows or counts with.
+Everything here is valid JSON once it is spelt in ASCII; none of it is what a careful client
+prints, follows or counts with.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ NAMES = (
     "nul \x00 bell \x07 delete \x7f next \x85 line\r\nHost: elsewhere.example",
     "<script>alert(1)</script> ${{ secrets.TOKEN }} %s {0} `id` $(id) ../../etc/passwd",
 )
-"""What somebody may call a job: escape sequences (one writes to the clipboard), bidi marks, 3,000 characters, lone surrogates, emoji,
-control characters, and what other languages take for code."""
+"""What somebody may call a job: escape sequences (one writes to the clipboard), bidi marks, 3,000 characters,
+lone surrogates, emoji, control characters, and what other languages take for code."""
 
 ELSEWHERE = "https://elsewhere.example"
 """An origin that nobody asked."""

@@ -30,7 +30,8 @@ ON_THIS_MACHINE: Mapping[str, str] = {
     "HFRUNNER_HOME": "{home}/runner",
     "HFRUNNER_TOOL_CACHE": "{home}/tools",
 }
-"""Environment that keeps a bootstrap off the directories and packages of the machine that the simulated Hub runs it on."""
+"""Environment that keeps a bootstrap off the directories and packages of the machine that the
+simulated Hub runs it on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,8 @@ async def serving(
     Args:
         github: Where to serve GitHub, if at all.
         hub: Where to serve the Hub, if at all. Its jobs really run, as local processes.
-        job_environment: Set last in every job's environment; see :class:`hf_runner_simulators.hub.machines.ProcessMachine`.
+        job_environment: Set last in every job's environment; see
+            :class:`hf_runner_simulators.hub.machines.ProcessMachine`.
         job_directory: Where the jobs' directories are made.
 
     Raises:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import httpx
+import httpx2
 import pytest
 
-from controller.adapters.connections import CLOSING, FRESH_FOR, UNUSED_FOR, SecretCache, SecretConnections
+from controller.adapters.connections import CLOSING, SecretConnections, Transports, open_connections
+from controller.adapters.credential import SecretCredential
+from controller.adapters.secret_cache import FRESH_FOR, UNUSED_FOR, SecretCache
 from controller.core.endings import NO_ENDINGS, Endings
 from controller.core.model import (
-    Disposition,
     Failure,
     GitHubSource,
     HFJob,
@@ -54,22 +57,37 @@ class World:
             raise UpstreamError(Failure(reason=self.withheld, message="no"))
         return Secret(data={"token": self.token}, labels=self.labels)
 
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer as the Hub does."""
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        self.used.append(token)
+        return httpx2.Response(200, json=[]) if token in self.good else httpx2.Response(401)
 
-class FakeHub(Hub):
-    def __init__(self, world: World, token: str) -> None:
-        self._world = world
-        self._token = token
 
-    async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
-        self._world.used.append(self._token)
-        if self._token not in self._world.good:
-            failure = Failure(
-                reason=Reason.HubUnauthorized, message="refused", disposition=Disposition.PERSON
-            )
-            raise UpstreamError(failure)
-        return Observation(asked_at=0.0, server_time=0.0)
+def over(world: World) -> SecretConnections:
+    """Connections that may send credentials to github.com and huggingface.co, as unless said."""
 
-    async def close(self) -> None: ...
+    async def allowed(request: object) -> None:
+        """Let every request out."""
+
+    def never(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"nobody asks GitHub here: {request.url}")
+
+    return open_connections(
+        secrets=world,
+        clock=world,
+        before_send=allowed,
+        transports=Transports(
+            github=lambda: httpx.MockTransport(never), hub=httpx2.MockTransport(world.answer)
+        ),
+    )
+
+
+@pytest.fixture
+async def connections(world: World) -> AsyncIterator[SecretConnections]:
+    opened = over(world)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -78,16 +96,7 @@ def world() -> World:
 
 
 @pytest.fixture
-def hub(world: World) -> Hub:
-    def never(*_: object) -> None:
-        raise AssertionError("not asked for here")
-
-    connections = SecretConnections(
-        cache=SecretCache(secrets=world, clock=world),
-        open_github=never,  # type: ignore[arg-type]
-        open_hub=lambda _, data: FakeHub(world, data["token"]),
-        open_hardware=never,  # type: ignore[arg-type]
-    )
+def hub(connections: SecretConnections) -> Hub:
     return connections.hub(ACCOUNT)
 
 
@@ -203,18 +212,16 @@ class TestASecretThatAPersonMends:
         assert await cache.changed(REF)
         assert (await cache.read(REF)).labels == {"team": "ci"}
 
-    async def test_is_no_other_client_for_a_label(self, world: World, hub: Hub) -> None:
-        opened: list[Mapping[str, str]] = []
-        connections = SecretConnections(
+    async def test_is_no_other_credential_for_a_label(self, world: World) -> None:
+        credential = SecretCredential(
+            ref=REF,
             cache=SecretCache(secrets=world, clock=world),
-            open_github=lambda *_: pytest.fail("not asked for"),
-            open_hub=lambda _, data: opened.append(data) or FakeHub(world, data["token"]),  # type: ignore[func-returns-value]
-            open_hardware=lambda *_: pytest.fail("not asked for"),
+            read=lambda data: data["token"],
+            refused=lambda: None,
         )
-        await connections.hub(ACCOUNT).live({})
+        before = await credential.current()
         world.labels, world.now = {"team": "ci"}, FRESH_FOR
-        await connections.hub(ACCOUNT).live({})
-        assert opened == [{"token": "old"}]
+        assert (await credential.current(), world.reads) == (before, 2)
 
     async def test_is_not_seen_to_change_while_kubernetes_is_out_of_reach(self, world: World) -> None:
         cache = SecretCache(secrets=world, clock=world)
@@ -275,22 +282,9 @@ ELSEWHERE = HubAccount(endpoint="https://hub.example", namespace="acme", secret=
 LIB = Scope(kind=ScopeKind.REPOSITORY, owner="acme", repository="lib")
 
 
-def over(world: World) -> SecretConnections:
-    """Connections that may send credentials to github.com and huggingface.co, as unless said."""
-
-    def opened(*_: object) -> Hub:
-        return FakeHub(world, world.token)
-
-    return SecretConnections(
-        cache=SecretCache(secrets=world, clock=world),
-        open_github=opened,  # type: ignore[arg-type]
-        open_hub=opened,
-        open_hardware=opened,  # type: ignore[arg-type]
-    )
-
-
-async def test_no_secret_is_even_read_for_a_host_that_is_not_allowed(world: World) -> None:
-    connections = over(world)
+async def test_no_secret_is_even_read_for_a_host_that_is_not_allowed(
+    world: World, connections: SecretConnections
+) -> None:
     calls = (connections.hub(ELSEWHERE).live({}), connections.github(SOURCE).registrations(LIB))
     for call in calls:
         with pytest.raises(UpstreamError) as caught:
@@ -299,8 +293,9 @@ async def test_no_secret_is_even_read_for_a_host_that_is_not_allowed(world: Worl
     assert (world.reads, world.used) == (0, [])
 
 
-async def test_who_may_end_something_at_such_a_host_may_no_longer_once_it_is_taken_back(world: World) -> None:
-    connections = over(world)
+async def test_who_may_end_something_at_such_a_host_may_no_longer_once_it_is_taken_back(
+    world: World, connections: SecretConnections
+) -> None:
     hub = connections.hub(ELSEWHERE)
     connections.let_end(Endings(accounts=frozenset({ELSEWHERE})))
     await hub.live({})

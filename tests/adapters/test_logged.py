@@ -6,8 +6,10 @@ import traceback
 
 import pytest
 
-from controller.adapters.github.auth import credentials_from_secret
+from controller.adapters.credential import Fixed
+from controller.adapters.github.client import Client
 from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.github.credentials import credentials_from_secret
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
 from controller.core.hosts import Hosts
@@ -27,12 +29,13 @@ def proxy(scheme: str) -> str:
 
 
 async def ask_github() -> None:
-    github = GitHubConnection(
+    client = Client(
         source=GitHubSource(api_url=f"{NOWHERE}/api/v3", secret=SecretRef("ci", "gh"), owner="acme"),
-        credentials=credentials_from_secret({"token": SECRETS["ghp"]}),
+        credential=Fixed(credentials_from_secret({"token": SECRETS["ghp"]})),
         clock=ManualClock(),
         hosts=HOSTS,
     )
+    github = GitHubConnection(client)
     try:
         await github.registrations(Scope(kind=ScopeKind.REPOSITORY, owner="acme", repository="lib"))
     finally:
@@ -43,7 +46,7 @@ async def ask_hub() -> None:
     async with open_session() as session:
         jobs = HubJobs(
             account=HubAccount(endpoint=NOWHERE, namespace="acme", secret=SecretRef("ci", "hf")),
-            token=SECRETS["hf"],
+            credential=Fixed(SECRETS["hf"]),
             session=session,
             clock=ManualClock(),
             hosts=HOSTS,

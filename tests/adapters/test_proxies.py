@@ -9,8 +9,9 @@ import httpx
 import httpx2
 import pytest
 
-from controller.adapters.github.auth import TokenCredentials
-from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.credential import Fixed
+from controller.adapters.github.client import Client
+from controller.adapters.github.credentials import TokenCredentials
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.proxies import Proxies, Routes, Routes2
 from controller.app.clock import SystemClock
@@ -136,9 +137,9 @@ async def test_clients_can_be_made_whatever_no_proxy_says(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, no_proxy)
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
-    github = GitHubConnection(
+    github = Client(
         source=GitHubSource(api_url="https://api.github.com", secret=SecretRef("ci", "gh"), owner="acme"),
-        credentials=TokenCredentials(token="t"),
+        credential=Fixed(TokenCredentials(token="t")),
         clock=SystemClock(),
         tls=ssl.create_default_context(),
     )

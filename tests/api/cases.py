@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from controller.api.status import StatusPart
+from controller.api.status.model import StatusPart
 
 ABSENT: Any = object()
 """In changes: leave the field out."""

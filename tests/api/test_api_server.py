@@ -12,8 +12,8 @@ import pytest
 from kubernetes import client
 
 from controller.api.crd import crd
-from controller.api.runnerpool import GROUP, PLURAL, VERSION, RunnerPool
-from controller.api.status import (
+from controller.api.runnerpool import RunnerPool
+from controller.api.status.model import (
     Backoff,
     Condition,
     Cost,
@@ -32,6 +32,7 @@ from controller.api.status import (
     Waiting,
 )
 from controller.core.model import RerunState, SuspicionLevel
+from controller.core.resource import GROUP, PLURAL, VERSION
 from tests.api.cases import BAD, GOOD, Bad, as_stored, github, manifest
 from tests.cli.mistakes import MISTAKES, Mistake
 

@@ -11,9 +11,10 @@ import yaml
 from kubernetes import client
 
 from controller.api.duration import seconds
-from controller.api.runnerpool import GROUP, PLURAL, VERSION, RunnerPool
-from controller.api.spec import RunnerPoolSpec
+from controller.api.runnerpool import RunnerPool
+from controller.api.spec.pool import RunnerPoolSpec
 from controller.core.labels import hosted, normalized
+from controller.core.resource import GROUP, PLURAL, VERSION
 from hf_runner_simulators.hub.flavors import FLAVORS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

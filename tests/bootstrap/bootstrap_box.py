@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.adapters.huggingface.bootstrap import EXIT_CODES, bootstrap_job
+from controller.adapters.huggingface.bootstrap import bootstrap_job
+from controller.core.outcomes import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 STANDIN = Path(__file__).parent / "standin"
 SECRET = "eyJ-s3cret-jit-config"
 PATIENCE = 180.0
-"""Seconds after which a run counts as hanging; nothing here takes long on a machine that has nothing else to do."""
+"""Seconds after which a run counts as hanging; nothing here takes long on a machine that
+has nothing else to do."""
 
 CLOCK = "/proc/uptime"
 """What the script reads its clock from."""
@@ -38,8 +40,8 @@ _MARKER = re.compile(
 
 
 def _heed_signals() -> None:
-    """Undo what the tests' own caller may have done: a background job ignores SIGINT, nohup SIGHUP, and a shell cannot trap what
-    was ignored when it started. A container starts with neither.
+    """Undo what the tests' own caller may have done: a background job ignores SIGINT, nohup SIGHUP, and a
+    shell cannot trap what was ignored when it started. A container starts with neither.
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -104,7 +106,7 @@ class Run:
         assert len(markers) == 1, output
         assert output.rstrip().splitlines()[-1].startswith("hfrunner: outcome="), output
         outcome, listener_exit, job_result, ran_job = markers[0]
-        assert EXIT_CODES[code] == outcome, output
+        assert Exit(code).outcome == outcome, output
         assert SECRET not in output
         return End(
             code=code,
@@ -176,7 +178,9 @@ class Box:
         return self.root / "image"
 
     def mount(self, *volumes: tuple[Path | str, str]) -> None:
-        """Let the script find these volumes mounted, each with its options, whatever this machine has on disks of their own."""
+        """Let the script find these volumes mounted, each with its options, whatever this machine
+        has on disks of their own.
+        """
         table = self.root / "mounts"
         assert MOUNTS in self.command[2] or str(table) in self.command[2]
         self.command = (*self.command[:2], self.command[2].replace(MOUNTS, str(table)))
@@ -187,14 +191,18 @@ class Box:
         table.write_text(CONTAINER + "".join(lines))
 
     def hold_clock(self) -> None:
-        """Let no time pass for the script's deadlines but by :meth:`pass_time`, however long this machine takes."""
+        """Let no time pass for the script's deadlines but by :meth:`pass_time`, however
+        long this machine takes.
+        """
         clock = self.root / "uptime"
         assert self.command[2].count(CLOCK) == 1
         self.command = (*self.command[:2], self.command[2].replace(CLOCK, str(clock)))
         clock.write_text("1000.00 0.00\n")
 
     def pass_time(self, seconds: int) -> None:
-        """Let so much time pass at once; the script must find the old time or the new one, never half a file."""
+        """Let so much time pass at once; the script must find the old time or the new one,
+        never half a file.
+        """
         clock, new = self.root / "uptime", self.root / "uptime.new"
         now = int(clock.read_text().partition(".")[0])
         new.write_text(f"{now + seconds}.00 0.00\n")
@@ -209,7 +217,8 @@ class Box:
     def start(self, words: str, *, shell: tuple[str, ...] = ("sh",), **environment: str) -> Run:
         """Start the script; ``words`` are what the stand-in does."""
         log = self.root / "log"
-        # Each write goes to the end, as in a pipe: with one offset that all share, `cat` copies over what others write meanwhile.
+        # Each write goes to the end, as in a pipe: with one offset that all share, `cat` copies over
+        # what others write meanwhile.
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [*shell, *self.command[1:]],

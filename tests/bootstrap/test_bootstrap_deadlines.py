@@ -1,4 +1,6 @@
-"""Deadlines and signals end a runner; a job that runs is left alone by all but the lifetime and signals, which report it."""
+"""Deadlines and signals end a runner; a job that runs is left alone by all but the lifetime and
+signals, which report it.
+"""
 
 from __future__ import annotations
 

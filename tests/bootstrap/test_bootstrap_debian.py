@@ -1,4 +1,6 @@
-"""The script in minimal roots of Debian 12, with the real apt-get, as the first process of its own namespace."""
+"""The script in minimal roots of Debian 12, with the real apt-get, as the first process of
+its own namespace.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.huggingface.bootstrap import EXIT_CODES, script
+from controller.adapters.huggingface.bootstrap import script
+from controller.core.outcomes import Exit
 from tests.bootstrap.bootstrap_box import SECRET, STANDIN
 
 SUITE = "bookworm"
@@ -108,7 +111,7 @@ def _run(root: Path, *, uid: int = 0) -> tuple[str, str]:
         cwd="/",
     )
     output = done.stdout + done.stderr
-    outcome = EXIT_CODES[done.returncode]
+    outcome = Exit(done.returncode).outcome
     assert output.count(f"hfrunner: outcome={outcome} ") == 1, output
     assert SECRET not in output
     return outcome, output

@@ -1,4 +1,6 @@
-"""Every way a runner ends has one exit code and one marker line, in every shell that an image may have for sh."""
+"""Every way a runner ends has one exit code and one marker line, in every shell that an
+image may have for sh.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What is missing is installed by the distribution's own means, all at once, and nothing else is.
 
-The package managers here are stand-ins that write down how they were called and put the commands on the shelf;
-test_bootstrap_debian.py runs the real apt-get.
+The package managers here are stand-ins that write down how they were called and put the commands on the
+shelf; test_bootstrap_debian.py runs the real apt-get.
 """
 
 from __future__ import annotations

@@ -154,7 +154,9 @@ def test_a_runner_is_downloaded_with_what_the_image_has(box: Box, releases: Rele
 def test_a_tool_that_does_not_start_lets_the_next_one_try(
     box: Box, releases: Releases, broken: tuple[str, ...]
 ) -> None:
-    """An image with libraries of its own (``LD_LIBRARY_PATH``) can have a curl that ends before it does anything."""
+    """An image with libraries of its own (``LD_LIBRARY_PATH``) can have a curl that ends
+    before it does anything.
+    """
     shelf = box.commands(*broken)
     for tool in broken:
         box.command_script(shelf, tool, f"echo '{tool}: symbol lookup error: undefined symbol' >&2; exit 127")

@@ -16,7 +16,9 @@ WRITABLE, READ_ONLY = "rw,nosuid,relatime", "ro,nosuid,relatime"
 
 
 def not_used(box: Box, end: End) -> None:
-    """The runner was passed over with a line in the log, and nothing of it was run: then it is to be downloaded."""
+    """The runner was passed over with a line in the log, and nothing of it was run: then it
+    is to be downloaded.
+    """
     assert "is not used: it is on a volume that can be written" in end.output
     assert end.outcome == "DownloadFailed"
     assert not (box.home / "bin").exists()

@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from controller.adapters.github.auth import TokenCredentials
+from controller.adapters.credential import Fixed
 from controller.adapters.github.client import Client
+from controller.adapters.github.credentials import TokenCredentials
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.kube.client import connect
 from controller.app.clock import SystemClock
@@ -87,7 +88,7 @@ def github(url: str) -> Client:
     source = GitHubSource(api_url=url, secret=ref, owner="acme")
     return Client(
         source=source,
-        credentials=TokenCredentials(token="x"),
+        credential=Fixed(TokenCredentials(token="x")),
         clock=SystemClock(),
         tls=ssl.create_default_context(),
     )

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from controller import __version__
-from controller.api.spec import RunnerPoolSpec
+from controller.api.spec.pool import RunnerPoolSpec
 from controller.cli import main
 from tests.chart.conftest import CHART, VALUES, Helm, settings
 from tools.controlplane.sources import VERSION

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from controller.api.runnerpool import DRAIN_ANNOTATION
 from controller.cli import main
+from controller.core.resource import DRAIN_ANNOTATION
 from tests.chart.conftest import CHART, Helm, settings
 from tests.chart.server import Server
 from tools.controlplane import ControlPlane, present_assets

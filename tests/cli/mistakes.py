@@ -1,6 +1,7 @@
 """Manifests of which each has one mistake that people make, with the words that its sentence must have.
 
-The smallest right manifest names ``acme/lib`` of an organization, by its own labels ``hf-t4`` on ``t4-small``.
+The smallest right manifest names ``acme/lib`` of an organization, by its own labels
+``hf-t4`` on ``t4-small``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class Mistake:
         at: The field to change, from the object's root, by dots.
         value: What somebody wrote there.
         says: Words of the sentence that ``check`` has for it.
-        server: Words of the API server, which refuses it; empty where it takes the manifest, and a condition names the mistake.
+        server: Words of the API server, which refuses it; empty where it takes the manifest, and a
+            condition names the mistake.
     """
 
     at: str
@@ -29,7 +31,9 @@ class Mistake:
     server: str = ""
 
     def applied_to(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Return the manifest with the mistake; it is changed. A mistake of several fields is written at ``spec``."""
+        """Return the manifest with the mistake; it is changed. A mistake of several fields
+        is written at ``spec``.
+        """
         if self.at == "spec":
             manifest["spec"].update(self.value)
             return manifest

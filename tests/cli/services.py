@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from hf_runner_simulators.serve import Origins, serving
 
 HF_TOKEN = "hf_robot_0123456789"
@@ -47,7 +47,7 @@ class Services:
         """What a command needs to send credentials to both."""
         return ("--github-host", self.github, "--hub-endpoint", self.hub, "--allow-http")
 
-    # ------------------------------------------------------------------------------------------------------- manifests
+    # ---------------------------------------------------------------------------------------------- manifests
     def pool(self, name: str = "t4", *, owner_url: bool = True, **spec: Any) -> dict[str, Any]:
         github: dict[str, Any] = {
             "url": f"{self.github}/acme",
@@ -71,7 +71,7 @@ class Services:
         }
 
     def secrets(self, *, github: Mapping[str, str] | None = None, hf: str = HF_TOKEN) -> list[dict[str, Any]]:
-        github = github or {"appId": str(self.app["id"]), "privateKey": TEST_PRIVATE_KEY}
+        github = github or {"appId": str(self.app["id"]), "privateKey": private_key()}
         return [secret("github", github), secret("hf", {"token": hf})]
 
 

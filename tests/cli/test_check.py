@@ -1,4 +1,6 @@
-"""The command ``check`` against both simulated services: what it finds, how it says so, and that it changes nothing."""
+"""The command ``check`` against both simulated services: what it finds, how it says so, and
+that it changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from controller.cli.checks.findings import Findings, Severity
 from controller.cli.checks.inputs import Subject
 from controller.cli.checks.pools import check_image
 from controller.core.reasons import Reason
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from tests.cli.services import (
     CLASSIC,
     FINE,
@@ -57,7 +59,7 @@ def message(text: str, reason: str) -> str:
     return str(one["message"])
 
 
-# ------------------------------------------------------------------------------------------------------------------ whole
+# ------------------------------------------------------------------------------------------------------ whole
 def test_a_pool_that_will_work_has_no_errors_and_its_price_and_polling_are_told(services: Services) -> None:
     result = check(manifests(services.pool(), *services.secrets()))
     assert result.exit_code == 0, result.output
@@ -127,16 +129,16 @@ def test_nothing_is_changed_whatever_the_credentials(services: Services) -> None
 
 
 def test_no_secret_is_ever_printed(services: Services) -> None:
-    wrong = {"appId": "77", "privateKey": TEST_PRIVATE_KEY}
+    wrong = {"appId": "77", "privateKey": private_key()}
     for github in (None, wrong, {"token": CLASSIC}, {"token": "ghp_unknown0123456789"}):
         output = check(
             manifests(services.pool(), *services.secrets(github=github, hf="hf_unknown_987654321"))
         ).output
-        for hidden in (CLASSIC, "ghp_unknown", "hf_unknown", TEST_PRIVATE_KEY.splitlines()[1]):
+        for hidden in (CLASSIC, "ghp_unknown", "hf_unknown", private_key().splitlines()[1]):
             assert hidden not in output
 
 
-# ------------------------------------------------------------------------------------------------------------------ input
+# ------------------------------------------------------------------------------------------------------ input
 def test_mistakes_in_manifests_end_with_2_and_the_other_pools_are_checked_all_the_same(
     services: Services,
 ) -> None:
@@ -198,13 +200,13 @@ def test_secrets_that_are_in_no_file_are_warned_of_and_the_rest_is_checked(servi
     assert (check(text).exit_code, check(text, "--strict").exit_code) == (0, 1)
 
 
-# ----------------------------------------------------------------------------------------------------------------- GitHub
+# ----------------------------------------------------------------------------------------------------- GitHub
 @pytest.mark.parametrize(
     ("data", "reason", "words"),
     [
         ({"appId": "1"}, "SecretMalformed", "privateKey is missing"),
         ({"appId": "100001", "privateKey": "x"}, "SecretMalformed", "not a PEM private key"),
-        ({"appId": "77", "privateKey": TEST_PRIVATE_KEY}, "GitHubUnauthorized", "knows no App 77"),
+        ({"appId": "77", "privateKey": private_key()}, "GitHubUnauthorized", "knows no App 77"),
         ({"token": "ghp_nobody0123456789"}, "GitHubUnauthorized", "Bad credentials"),
     ],
 )
@@ -309,7 +311,7 @@ def test_a_quota_that_is_nearly_gone_is_a_warning(services: Services) -> None:
     assert "that is too little" in message(text, "GitHubRateLimited")
 
 
-# ---------------------------------------------------------------------------------------------------------- who may use it
+# --------------------------------------------------------------------------------------------- who may use it
 SITE = {"repositories": {"include": ["acme/site"]}}
 
 
@@ -392,7 +394,7 @@ def test_an_owner_that_is_a_person_has_no_runners(services: Services) -> None:
     assert ("error", "PersonalAccount", "Secret ci/github") in bad(text)
 
 
-# -------------------------------------------------------------------------------------------------------------------- Hub
+# -------------------------------------------------------------------------------------------------------- Hub
 def test_a_token_of_somebody_else_is_told_apart_from_one_with_too_little(services: Services) -> None:
     text = manifests(services.pool(huggingface={"namespace": "nobodys"}), *services.secrets())
     assert "robot's" in message(text, "HubForbidden")
@@ -434,7 +436,7 @@ def test_warm_runners_whose_replacement_has_no_room_are_named(services: Services
     assert "maxRunners leaves no room for the next one" in message(text, "Price")
 
 
-# ------------------------------------------------------------------------------------------------------------------ image
+# ------------------------------------------------------------------------------------------------------ image
 @pytest.mark.parametrize(
     ("image", "reasons"),
     [
@@ -566,7 +568,7 @@ def test_the_examples_are_manifests_without_mistakes_and_their_placeholders_are_
     assert "InvalidSpec" not in reasons
 
 
-# ------------------------------------------------------------------------------------------------------------------ hosts
+# ------------------------------------------------------------------------------------------------------ hosts
 def test_a_host_that_is_not_allowed_is_told_where_it_is_written_and_gets_nothing(services: Services) -> None:
     text = manifests(services.pool(), *services.secrets())
     asked = len(services.ask("log")), len(services.ask("log", hub=True))

@@ -1,4 +1,6 @@
-"""The examples, checked by ``check`` as somebody would before applying them, against both simulated services."""
+"""The examples, checked by ``check`` as somebody would before applying them, against both
+simulated services.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""``drain``, against an API server that a test scripts; tests/operator and tests/chart have it on a real one."""
+"""``drain``, against an API server that a test scripts; tests/operator and tests/chart have
+it on a real one.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from controller.api.convert import to_pool
 from controller.cli import main
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from tests.cli.services import HF_TOKEN, Services
 
 OWNER = ("--github-url", "https://github.com/acme", "--repository", "lib-*", "--hf-namespace", "acme")
@@ -40,7 +40,7 @@ def pools(*arguments: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def key_file(tmp_path: Path) -> str:
     path = tmp_path / "app.pem"
-    path.write_text(TEST_PRIVATE_KEY)
+    path.write_text(private_key())
     return str(path)
 
 
@@ -96,7 +96,7 @@ def test_secrets_that_are_given_become_secrets(key_file: str, tmp_path: Path) ->
         "--hf-token-file",
         str(token),
     )
-    assert app["stringData"] == {"appId": "12", "privateKey": TEST_PRIVATE_KEY}
+    assert app["stringData"] == {"appId": "12", "privateKey": private_key()}
     assert hub["stringData"] == {"token": "hf_abc"}
     spec = pool["spec"]
     named = (spec["github"]["credentialsSecret"], spec["huggingface"]["tokenSecret"])

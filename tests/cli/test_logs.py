@@ -99,7 +99,7 @@ def test_libraries_are_heard_only_when_something_is_wrong() -> None:
             logging.getLogger(name.partition(".")[0]).setLevel(logging.NOTSET)
 
 
-# ------------------------------------------------------------------------------------------------ what strangers wrote
+# --------------------------------------------------------------------------------------- what strangers wrote
 EVIL = 'acme/lib "\x1b[2J\x1b[1;1Hjob\u202e" \x9b31m \ud800\n2026-09-21T14:13:20Z INFO launched pool=ci/t4'
 FORMATTERS = pytest.mark.parametrize("formatter", [TextFormatter(), OneLineJson()], ids=["text", "json"])
 

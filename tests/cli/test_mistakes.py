@@ -1,4 +1,6 @@
-"""Each mistake that people make in a manifest is refused, or named, with a sentence that says what to write."""
+"""Each mistake that people make in a manifest is refused, or named, with a sentence that
+says what to write.
+"""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def scene(control_plane: Path, served: Services) -> Scene:
     return Scene(kubeconfig=str(control_plane), namespace=namespace, services=served, uid=uid)
 
 
-# ------------------------------------------------------------------------------------------------------------------ check
+# ------------------------------------------------------------------------------------------------------ check
 def test_a_live_pool_is_checked_with_the_secrets_of_the_cluster(scene: Scene) -> None:
     result = scene.run("check", "--pool", f"{scene.namespace}/t4")
     assert result.exit_code == 0, result.output
@@ -189,7 +189,7 @@ def test_the_rights_of_the_controllers_service_account_are_checked(scene: Scene)
         assert time.monotonic() < ends, lacking()
 
 
-# ------------------------------------------------------------------------------------------------------------------- init
+# ------------------------------------------------------------------------------------------------------- init
 def test_the_api_server_takes_what_init_prints(scene: Scene) -> None:
     made = CliRunner().invoke(
         main,
@@ -240,7 +240,7 @@ def _defaulted(taken: Mapping[str, Any], pool: Mapping[str, Any]) -> Mapping[str
     return {name: taken["spec"][name] for name in nested}
 
 
-# ---------------------------------------------------------------------------------------------------------------- runners
+# ---------------------------------------------------------------------------------------------------- runners
 def test_runners_are_listed_from_the_status_of_the_pools(scene: Scene) -> None:
     runner = {"name": "t4-hfr-1", "phase": "Busy", "flavor": "t4-small", "since": "2026-11-21T09:00:00Z"}
     status = {
@@ -268,7 +268,7 @@ def test_runners_are_listed_from_the_status_of_the_pools(scene: Scene) -> None:
     assert scene.run("runners", "-A", "-n", "x").exit_code == 2
 
 
-# ------------------------------------------------------------------------------------------------------------------ hosts
+# ------------------------------------------------------------------------------------------------------ hosts
 def without_hosts(scene: Scene, *arguments: str) -> Result:
     """Run a command that may send credentials to no host of the scene."""
     return CliRunner().invoke(main, [*arguments, "--allow-http", "--kubeconfig", scene.kubeconfig])
@@ -306,7 +306,7 @@ def test_an_upgrade_is_told_which_pools_would_stop_and_what_keeps_them(scene: Sc
     assert (goes_on.exit_code, goes_on.stdout) == (0, "1 RunnerPool was looked at: nothing would stop\n")
 
 
-# ------------------------------------------------------------------------------------------------------------------- logs
+# ------------------------------------------------------------------------------------------------------- logs
 def test_a_runners_log_is_printed_after_its_end_too(scene: Scene) -> None:
     job = scene.launch(scene.runner("one"), "echo first; echo second")
     for arguments in (

@@ -114,7 +114,7 @@ def test_for_scripts_it_is_json_with_names_as_in_the_status() -> None:
     assert "usdPerHour" not in found["runners"][1]
 
 
-# ------------------------------------------------------------------------------------- statuses that somebody else wrote
+# -------------------------------------------------------------------------- statuses that somebody else wrote
 def links(shown: str) -> list[str]:
     return re.findall(r"\x1b\]8;[^;]*;([^\x1b]+)\x1b\\", shown)
 

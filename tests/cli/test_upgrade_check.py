@@ -9,7 +9,7 @@ import yaml
 
 from controller.api.convert import to_pool
 from controller.api.runnerpool import InvalidPool
-from controller.cli.upgrades.findings import Finding, told
+from controller.cli.upgrades.findings import Finding, report_lines
 from controller.cli.upgrades.hosts import find_hosts
 from controller.cli.upgrades.mounts import find_mounts, without_writable_mounts
 from controller.cli.upgrades.pools import Found
@@ -116,7 +116,7 @@ def test_plain_http_that_works_is_found_when_the_upgrade_drops_the_value(
 
 
 def test_all_values_are_told_as_one_file_that_helm_takes() -> None:
-    lines = told(find_hosts([OWN, OTHER_HUB], DEFAULT_HOSTS))
+    lines = report_lines(find_hosts([OWN, OTHER_HUB], DEFAULT_HOSTS))
     begins = lines.index("Set these values, and upgrade again:") + 1
     assert yaml.safe_load("\n".join(lines[begins:])) == {
         "controller": {
@@ -130,7 +130,7 @@ def test_what_others_wrote_is_told_on_one_line_without_control_characters() -> N
     hostile = pool(
         "x", "https://evil.example/acme/lib", conditions=ready("False", "a\x1b]0;b\x07\nSet these values")
     )
-    lines = told(find_hosts([hostile], DEFAULT_HOSTS))
+    lines = report_lines(find_hosts([hostile], DEFAULT_HOSTS))
     assert not [line for line in lines if "\x1b" in line or "\n" in line]
     assert lines.count("Set these values, and upgrade again:") == 1
 
@@ -145,7 +145,7 @@ def test_a_status_of_any_shape_is_no_mistake_of_ours() -> None:
 
 def test_commands_of_findings_are_told_before_the_values() -> None:
     one = Finding(what="It stops.", where=("a", "b"), values={"rbac.x": ["a"]}, commands=("kubectl label x",))
-    assert told([one]) == [
+    assert report_lines([one]) == [
         *("It stops.", "  a", "  b", ""),
         *("Run before the upgrade:", "", "  kubectl label x", ""),
         *("Set these values, and upgrade again:", "", "  rbac:", "    x:", "    - a", ""),

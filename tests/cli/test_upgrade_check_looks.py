@@ -66,7 +66,9 @@ def condition(type_: str, status: str, reason: Reason) -> dict[str, str]:
 
 
 class Cluster:
-    """Pools by namespace, of which ``closed`` ones may not be listed (nor all at once, where there are some); Secrets without labels."""
+    """Pools by namespace, of which ``closed`` ones may not be listed (nor all at once, where there are
+    some); Secrets without labels.
+    """
 
     def __init__(self, *pools: dict[str, Any], closed: Sequence[str] = (), secret: int = 200) -> None:
         self.pools = pools

@@ -1,4 +1,6 @@
-"""What ``upgrade-check`` finds about Secrets: those without the label for runners, and those that would be out of reach."""
+"""What ``upgrade-check`` finds about Secrets: those without the label for runners, and those
+that would be out of reach.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import pytest
 
 from controller.adapters.kube.client import KubernetesError
 from controller.api.convert import to_pool
-from controller.cli.upgrades.findings import told
+from controller.cli.upgrades.findings import report_lines
 from controller.cli.upgrades.pools import Found
 from controller.cli.upgrades.secrets import (
     find_unlabelled,
@@ -46,7 +48,7 @@ def pool(name: str, namespace: str = "team", ready: str = "", **secrets: str) ->
     return to_pool(obj, allow_http=True), obj
 
 
-# ------------------------------------------------------------------------------------------------------------- the label
+# -------------------------------------------------------------------------------------------------- the label
 def test_what_has_no_label_is_named_with_its_command_once() -> None:
     pools = [
         pool("a", ready="True", WANDB_API_KEY="wandb", LOOT="postgres"),
@@ -78,7 +80,9 @@ def test_what_does_not_change_by_the_upgrade_is_not_told(seen: SecretSight) -> N
 
 
 class Cluster:
-    """Secrets by name, or the status that the API server answers with; and who may read them in all namespaces."""
+    """Secrets by name, or the status that the API server answers with; and who may read
+    them in all namespaces.
+    """
 
     def __init__(self, secrets: Mapping[str, Any], *, everywhere: tuple[str, ...] = ()) -> None:
         self.secrets = secrets
@@ -119,7 +123,7 @@ async def test_an_api_server_that_does_not_answer_is_not_taken_for_all_is_well()
         await look({"wandb": 500}, pool("a", A="wandb"))
 
 
-# ------------------------------------------------------------------------------------------------------------- the right
+# -------------------------------------------------------------------------------------------------- the right
 POOLS = [pool("a", ready="True"), pool("b", "other", KEY="wandb"), pool("c", "home"), pool("d", "third")]
 
 
@@ -144,7 +148,7 @@ async def test_a_right_for_all_namespaces_that_the_upgrade_takes_away_is_told_wi
     )
     assert finding.values == {"rbac.secrets.namespaces": ["home", "other", "team", "third"]}
     assert "rbac.secrets.clusterWide: true" in finding.what
-    lines = told([finding])
+    lines = report_lines([finding])
     assert "  rbac:" in lines
     assert await lost(cluster, *finding.values["rbac.secrets.namespaces"]) == []
 

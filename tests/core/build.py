@@ -8,8 +8,9 @@ from typing import Any
 
 from controller.core.actions import Result
 from controller.core.drained import ends_by
+from controller.core.effects import Effect, InFlight
 from controller.core.intents import PoolIntents
-from controller.core.lifecycle import Effect, InFlight, Track
+from controller.core.lifecycle import Track
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Deadlines,

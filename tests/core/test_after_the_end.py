@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from controller.core.actions import Result, Retire
+from controller.core.effects import Effect
 from controller.core.evidence import LIST_LAG
-from controller.core.lifecycle import Effect, Phase
+from controller.core.lifecycle import Phase
+from controller.core.losses import LOOK_AFTER
 from controller.core.memory import Memory
 from controller.core.model import Failure, HFJob, Stage
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 from controller.core.retire.why import LOST_GRACE
-from controller.core.retry import LOOK_AFTER, Rerun
+from controller.core.retry import Rerun
 
 from .build import (
     NOW,

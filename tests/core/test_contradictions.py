@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from controller.api.status.build import build_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import Instant
 from controller.core.contradictions import contradictions, duration
 from controller.core.model import Deadlines, Pool, PoolKey, RunnerTemplate
-from controller.core.status import Instant, build_status
 from tests.core.build import NOW, SERVER, pool, run_plan, snapshot
 
 USUAL = Deadlines()
@@ -74,7 +76,9 @@ def test_durations_are_written_as_pools_write_them(seconds: float, text: str) ->
 def consistent(of: Pool) -> tuple[str, str, str]:
     now: Any = Instant(mono=NOW, wall=SERVER)
     report = run_plan([of], snapshot()).reports[of.uid]
-    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     (found,) = [one for one in status["conditions"] if one["type"] == "SpecConsistent"]
     return found["status"], found["reason"], found["message"]
 
@@ -90,5 +94,7 @@ def test_a_pool_that_contradicts_itself_is_served_all_the_same() -> None:
     of = within(lifetime=60)
     now = Instant(mono=NOW, wall=SERVER)
     report = run_plan([of], snapshot()).reports[of.uid]
-    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     assert [one["status"] for one in status["conditions"] if one["type"] == "Ready"] == ["True"]

@@ -17,9 +17,9 @@ from controller.core.drained import (
     what_is_awaited,
 )
 from controller.core.evidence import LIST_LAG
-from controller.core.lifecycle import Runner
 from controller.core.model import Footprint, Pool, SecretRef, Snapshot
 from controller.core.money import timeout_seconds
+from controller.core.runners import Runner
 
 from .build import (
     ACCOUNT,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from controller.core.actions import Retire
+from controller.core.effects import Effect, find_shown
 from controller.core.evidence import LIST_LAG
-from controller.core.lifecycle import Effect, Phase, find_shown
+from controller.core.lifecycle import Phase
 from controller.core.model import HFJob, RegistrationScope, Scope, ScopeKind, SecretRef, Snapshot, Stage
 
 from .build import (

@@ -12,7 +12,7 @@ from controller.core.backoff import MOST_BLAMED, POOL
 from controller.core.lifecycle import Phase
 from controller.core.memory import Memory
 from controller.core.model import HFJob, Stage, WorkflowJob
-from controller.core.outcomes import EXIT_REASONS
+from controller.core.outcomes import Exit
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 
@@ -48,7 +48,7 @@ SEEN_WITH_A_JOB: dict[str, dict[str, Any]] = {
         "workflow_job": running(1, NAME),
     },
 }
-CODES = [*EXIT_REASONS, 1, 137, 255]
+CODES = [*(end.value for end in Exit if end), 1, 137, 255]
 
 
 def ended(code: int, token: str = "aaaa") -> HFJob:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from controller.api.status.build import build_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import Instant
 from controller.core.actions import Launch
 from controller.core.groups import MOST_NAMES
 from controller.core.model import Observation, Pool, RunnerGroup, Scope, ScopeKind, Snapshot
 from controller.core.reasons import Reason
 from controller.core.report import PoolReport
-from controller.core.status import Instant, build_status
 from tests.core.build import NOW, OUTAGE, SERVER, SOURCE, job, pool, run_plan, seen, snapshot
 
 GPU = RunnerGroup(id=2, name="GPU runners")
@@ -31,7 +33,9 @@ def report(of: Pool, groups: Observation[RunnerGroup] | None) -> PoolReport:
 
 def ready(told: PoolReport) -> tuple[str, str, str]:
     now = Instant(mono=NOW, wall=SERVER)
-    status = build_status(told, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        told, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     found = next(one for one in status["conditions"] if one["type"] == "Ready")
     return found["status"], found["reason"], found["message"]
 

@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.api.status.build import build_status, rejected_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.stored import read_status
+from controller.api.status.values import Instant
 from controller.core.actions import Launch, Result
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import (
@@ -29,7 +33,6 @@ from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Failure, HFJob, Observation, SecretRef, Snapshot, Stage
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.status import Instant, build_status, rejected_status
 
 from .build import (
     NOW,
@@ -286,8 +289,13 @@ class TestTheStatus:
         done = run_plan([p], snapshot(), intents={p.uid: PoolIntents(blocked=BLOCKED)})
         now = Instant(mono=NOW + after, wall=SERVER + after)
         status = build_status(
-            done.reports[p.uid], previous={}, overlaps=(), usd_per_second={}, start=now, now=now
-        )
+            done.reports[p.uid],
+            previous=RunnerPoolStatus(),
+            overlaps=(),
+            usd_per_second={},
+            start=now,
+            now=now,
+        ).to_object()
         told = {each["type"]: each for each in status["conditions"]}
         assert (told["IntentsWritten"]["status"], told["IntentsWritten"]["reason"]) == (
             "False",
@@ -298,6 +306,8 @@ class TestTheStatus:
 
     def test_the_status_of_a_pool_with_a_bad_spec_repeats_no_intents(self) -> None:
         told = {"intents": [], "term": {"number": 1, "holder": "a"}, "flavorNames": "t4-small"}
-        status = rejected_status(generation=2, message="no", previous=told, deleting=False, wall=SERVER)
+        status = rejected_status(
+            generation=2, message="no", previous=read_status(told), deleting=False, wall=SERVER
+        ).to_object()
         assert not {"intents", "term"} & status.keys()
         assert status["flavorNames"] == "t4-small"

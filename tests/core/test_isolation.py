@@ -9,9 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.api.status.build import build_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import Instant
 from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import Backoff
-from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase, Track
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     GitHubSource,
@@ -31,7 +35,6 @@ from controller.core.model import (
 )
 from controller.core.overlap import find_overlaps
 from controller.core.plan import Plan
-from controller.core.status import Instant, build_status
 
 from .build import (
     ACCOUNT,
@@ -195,12 +198,12 @@ def of_victim(done: Plan) -> object:
     reports = {uid: report.demand.reach for uid, report in done.reports.items()}
     status = build_status(
         report,
-        previous={},
+        previous=RunnerPoolStatus(),
         overlaps=find_overlaps([VICTIM], reports, reports, {}).get(VICTIM.uid, ()),
         usd_per_second={},
         start=instant,
         now=instant,
-    )
+    ).to_object()
     return (
         [a for a in done.actions if (a.pool_uid if isinstance(a, Retire) else a.pool.uid) == VICTIM.uid],
         [notice for notice in done.notices if notice.pool_uid == VICTIM.uid],

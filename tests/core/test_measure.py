@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from controller.core.actions import Result, Retire
+from controller.core.effects import Effect
 from controller.core.facts import OTHER, Fact, Measure, Seen
-from controller.core.lifecycle import Effect
 from controller.core.measure import KEPT_FOR, MOST_REMEMBERED, Chronicle
 from controller.core.memory import Memory
 from controller.core.model import (

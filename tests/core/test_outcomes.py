@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.core.model import HFJob, Stage
-from controller.core.outcomes import ended_because, exit_code
+from controller.core.outcomes import Exit, ended_because, exit_code
 from controller.core.reasons import Reason
 
 
@@ -39,3 +39,18 @@ def test_a_code_of_thousands_of_digits_is_a_failure_like_any_other() -> None:
 
 def test_a_completed_job_ended_with_0() -> None:
     assert exit_code(ended(None, Stage.COMPLETED)) == 0
+
+
+@pytest.mark.parametrize("end", [end for end in Exit if end is not Exit.JOB_COMPLETED], ids=str)
+def test_a_failed_job_tells_by_its_code_how_the_bootstrap_ended(end: Exit) -> None:
+    assert ended_because(ended(f"Job failed with exit code: {end:d}. Reason: Error")) is end.reason
+
+
+def test_a_job_that_the_hub_calls_failed_did_not_complete_whatever_its_code() -> None:
+    assert ended_because(ended("exit code: 0")) is Reason.RunnerFailed
+    assert ended_because(ended(None, Stage.COMPLETED)) is Exit.JOB_COMPLETED.reason
+
+
+def test_the_words_of_the_bootstrap_are_the_names_of_the_codes() -> None:
+    assert Exit.JOB_COMPLETED.outcome == "JobCompleted"
+    assert Exit(73).outcome == "VersionDeprecated"

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from controller.api.convert import suspicions
+from controller.api.status.build import build_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.stored import read_status, suspicions
+from controller.api.status.values import Instant
 from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import POOL as WHOLE_POOL
 from controller.core.backoff import Backoff
-from controller.core.lifecycle import Effect, Phase, Track
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase, Track
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     HFJob,
@@ -24,7 +28,6 @@ from controller.core.model import (
 )
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.status import Instant, build_status
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS, Suspicion, Suspicions
 from tests.core.build import (
     NOW,
@@ -85,7 +88,9 @@ def idle(of: Pool, token: str = "aaaa", *, for_seconds: float = 90.0) -> tuple[R
 def conditions(done: Plan) -> dict[str, tuple[str, str]]:
     now = Instant(mono=NOW, wall=SERVER)
     report = done.reports[pool().uid]
-    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     return {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
 
 
@@ -256,8 +261,10 @@ class TestWhatIsTold:
         done = run_plan([pool()], snapshot(jobs=[job(1)]), memory=remembering(*told))
         now = Instant(mono=NOW, wall=SERVER)
         report = done.reports[pool().uid]
-        status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
-        again = run_plan([pool(suspicions=suspicions(status))], snapshot(jobs=[job(1)]))
+        status = build_status(
+            report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+        ).to_object()
+        again = run_plan([pool(suspicions=suspicions(read_status(status)))], snapshot(jobs=[job(1)]))
         kept = again.reports[pool().uid].memory.suspicions.held
         assert [replace(one, newest=100) for one in kept] == list(told)
         assert launches(again) == 0
@@ -268,13 +275,15 @@ class TestWhatIsTold:
         report = done.reports[pool().uid]
         report = replace(report, memory=replace(report.memory, suspicions=Suspicions(held=many)))
         now = Instant(mono=NOW, wall=SERVER)
-        shown = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+        shown = build_status(
+            report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+        ).to_object()
         assert len(shown["suspicions"]) == MOST_SUSPICIONS
         assert {len(one["starts"]) for one in shown["suspicions"]} == {MOST_STARTS}
 
     def test_a_status_that_somebody_has_changed_stops_nothing(self) -> None:
         odd = [{"level": "Galaxy"}, 7, {"level": "Pool", "since": "never", "starts": []}]
         good = {"level": "Pool", "since": "2026-11-28T10:00:00Z", "starts": ["x", "2026-11-28T10:01:00Z"]}
-        (read,) = suspicions({"suspicions": [*odd, good]})
+        (read,) = suspicions(read_status({"suspicions": [*odd, good]}))
         assert (read.level, len(read.starts)) == (POOL, 1)
-        assert suspicions({"suspicions": "none"}) == ()
+        assert suspicions(read_status({"suspicions": "none"})) == ()

@@ -10,9 +10,10 @@ import pytest
 from controller.core.actions import Launch, Result, Retire
 from controller.core.backoff import DELAYS, POOL, Backoff
 from controller.core.drained import DRAIN_REQUEST_SECONDS
+from controller.core.effects import Effect, InFlight, still_in_flight
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import MOST_INTENTS, PoolIntents
-from controller.core.lifecycle import Effect, InFlight, Phase, still_in_flight
+from controller.core.lifecycle import Phase
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Disposition,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from controller.core.actions import Result
+from controller.core.effects import Effect
 from controller.core.evidence import LIST_LAG
-from controller.core.lifecycle import Effect
 from controller.core.memory import Memory
 from controller.core.model import HFJob, Observation, Pool, Scope, ScopeKind, WorkflowJob
 from controller.core.plan import Plan

@@ -7,28 +7,17 @@ from typing import Any
 
 import pytest
 
-from controller.api.convert import interruptions
+from controller.api.status.build import build_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.stored import interruptions, read_status
+from controller.api.status.values import Instant
+from controller.core.losses import ASK_A_PERSON, AWAITED, LOOK_AFTER, LOOK_AT_LEAST, NAMED_WITHIN, TOLD
 from controller.core.memory import Memory
 from controller.core.model import Disposition, Failure, HFJob, Interruption, Pool, RerunState, Stage
 from controller.core.notices import Notice
 from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.retry import (
-    ASK_A_PERSON,
-    AWAITED,
-    LOOK_AFTER,
-    LOOK_AT_LEAST,
-    NAMED_WITHIN,
-    TOLD,
-    Answer,
-    JobRecord,
-    Rerun,
-    RerunResult,
-    RunRecord,
-    as_the_hub_says,
-    judge,
-)
-from controller.core.status import Instant, build_status
+from controller.core.retry import Answer, JobRecord, Rerun, RerunResult, RunRecord, as_the_hub_says, judge
 from controller.core.view import PlanInput
 
 from .build import (
@@ -98,7 +87,9 @@ class Passes:
         assert self.done is not None
         now = Instant(mono=NOW + at, wall=SERVER + at)
         report = self.done.reports[self.pool.uid]
-        return build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+        return build_status(
+            report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+        ).to_object()
 
     def uninterrupted(self, at: float) -> tuple[str, str, str]:
         conditions = self.status(at)["conditions"]
@@ -459,7 +450,7 @@ def test_another_job_that_was_cancelled_beside_it_is_still_somebodys_wish() -> N
 def test_who_ended_an_hf_job_is_kept_over_a_restart(end: dict[str, Any], by_hub: bool) -> None:
     passes = Passes()
     passes.lose(**end)
-    (kept,) = interruptions(passes.status(0))
+    (kept,) = interruptions(read_status(passes.status(0)))
     assert kept.by_hub is by_hub
 
 

@@ -12,13 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from controller.api.convert import write_down
 from controller.api.crd import crd
+from controller.api.status.build import build_status, rejected_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.stored import read_status, write_down
+from controller.api.status.values import Instant, iso
 from controller.core.backoff import POOL, Backoff
+from controller.core.conditions import ConditionType
 from controller.core.drained import ends_by
 from controller.core.explain import Waiting
 from controller.core.intents import Intent, Term, Written
 from controller.core.lifecycle import Phase
+from controller.core.losses import Losses, Watched
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
     Failure,
@@ -33,8 +38,6 @@ from controller.core.model import (
     TokenEnd,
 )
 from controller.core.reasons import Reason
-from controller.core.retry import Losses, Watched
-from controller.core.status import CONDITIONS, Instant, build_status, iso, rejected_status
 from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text
 from tests.core.build import (
@@ -66,7 +69,9 @@ ORGANIZATION = pool(
 def conditions(of: Pool, view: Snapshot) -> dict[str, tuple[str, str]]:
     report = run_plan([of], view).reports[of.uid]
     now = Instant(mono=NOW, wall=SERVER)
-    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     return {known["type"]: (known["status"], known["reason"]) for known in status["conditions"]}
 
 
@@ -82,7 +87,9 @@ def told_of_the_token(
     view = replace(view, token_ends={} if end is None else {SOURCE: end})
     report = run_plan([pool()], view).reports[pool().uid]
     now = Instant(mono=NOW, wall=SERVER + 5 * 365 * DAY)  # our own clock may be wrong by years
-    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     (known,) = [one for one in status["conditions"] if one["type"] == "CredentialsValid"]
     return known["status"], known["reason"], known["message"]
 
@@ -314,7 +321,9 @@ def status_of_everything(
     )
     now = Instant(mono=NOW, wall=SERVER)
     usd = {"t4-small": number()}
-    return build_status(report, previous={}, overlaps=(), usd_per_second=usd, start=now, now=now)
+    return build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second=usd, start=now, now=now
+    ).to_object()
 
 
 @given(st.data())
@@ -323,7 +332,7 @@ def test_an_api_server_takes_the_status_whatever_the_services_told(draw: st.Data
     assert [error.message for error in Draft7Validator(schema()).iter_errors(status)] == []
     unclean = [shown for shown in texts_of(status) if text(shown, len(shown)) != shown]
     assert unclean == []
-    assert {condition["type"] for condition in status["conditions"]} == set(CONDITIONS)
+    assert {condition["type"] for condition in status["conditions"]} == set(ConditionType)
 
 
 def paths_of(value: Any, path: str = "") -> Iterator[str]:
@@ -359,7 +368,9 @@ def test_the_queue_tells_since_when_the_oldest_job_of_each_reason_waits() -> Non
     report = run_plan([mine], snapshot(jobs=[later, late])).reports[mine.uid]
     for mono in (NOW, NOW + 0.9):  # the same at each pass: it is no age
         now = Instant(mono=mono, wall=SERVER)
-        status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+        status = build_status(
+            report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+        ).to_object()
         assert [(one["reason"], one["count"], one["oldest"]) for one in status["queue"]] == [
             ("NoneAllowed", 2, iso(SERVER - 90))
         ]
@@ -367,13 +378,17 @@ def test_the_queue_tells_since_when_the_oldest_job_of_each_reason_waits() -> Non
 
 @given(ODD)
 def test_a_spec_that_cannot_be_followed_is_told_within_bounds(message: str) -> None:
-    status = rejected_status(generation=1, message=message, previous={}, deleting=False, wall=SERVER)
+    status = rejected_status(
+        generation=1, message=message, previous=RunnerPoolStatus(), deleting=False, wall=SERVER
+    ).to_object()
     assert [error.message for error in Draft7Validator(schema()).iter_errors(status)] == []
 
 
 def test_a_condition_that_stays_keeps_the_time_of_its_last_transition() -> None:
     def at(wall: float, message: str, previous: dict[str, Any]) -> dict[str, Any]:
-        return rejected_status(generation=1, message=message, previous=previous, deleting=False, wall=wall)
+        return rejected_status(
+            generation=1, message=message, previous=read_status(previous), deleting=False, wall=wall
+        ).to_object()
 
     first = at(SERVER, "no", {})
     assert at(SERVER + 500, "no", first) == first
@@ -387,7 +402,9 @@ def test_a_condition_that_stays_keeps_the_time_of_its_last_transition() -> None:
 def build(of: Pool, view: Snapshot, *, previous: Mapping[str, Any], wall: float) -> dict[str, Any]:
     report = run_plan([of], view).reports[of.uid]
     now = Instant(mono=NOW, wall=wall)
-    return build_status(report, previous=previous, overlaps=(), usd_per_second={}, start=now, now=now)
+    return build_status(
+        report, previous=read_status(previous), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
 
 
 def test_a_busy_runner_shows_the_pages_of_its_job_and_of_its_hf_job() -> None:
@@ -406,7 +423,9 @@ def told(of: Pool, view: Snapshot, *, leaving_for: float) -> dict[str, str]:
     memory = Memory(pools={of.uid: PoolMemory(draining_since=NOW - leaving_for)})
     report = run_plan([of], view, memory=memory).reports[of.uid]
     now = Instant(mono=NOW, wall=SERVER)
-    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     return {known["type"]: known["message"] for known in status["conditions"]}
 
 
@@ -433,7 +452,9 @@ def test_status_keeps_the_places_where_something_was_launched_and_no_others() ->
     moved = pool(former=(former,), ends_by=((former.place, SERVER),))
     report = run_plan([moved], snapshot()).reports[moved.uid]
     now = Instant(mono=NOW, wall=SERVER)
-    status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     assert [(one["namespace"], one["endsBy"]) for one in status["places"]] == [("elsewhere", iso(SERVER))]
 
 
@@ -442,8 +463,8 @@ def test_a_spec_that_cannot_be_followed_keeps_what_was_launched_up_to_date() -> 
     report = run_plan([serving], snapshot()).reports[serving.uid]
     old = {"lastLaunchAt": iso(SERVER - 9_000), "places": [], "counts": {"queued": 1}}
     status = rejected_status(
-        generation=2, message="bad", previous=old, deleting=True, wall=SERVER, report=report
-    )
+        generation=2, message="bad", previous=read_status(old), deleting=True, wall=SERVER, report=report
+    ).to_object()
     assert status["lastLaunchAt"] == iso(SERVER)
     assert [one["endsBy"] for one in status["places"]] == [iso(ends_by(serving, SERVER))]
     assert status["counts"] == {"queued": 1}
@@ -457,9 +478,9 @@ def test_an_address_that_is_too_long_is_left_out_and_not_cut() -> None:
     )
     report = run_plan([mine], view).reports[mine.uid]
     now = Instant(mono=NOW, wall=SERVER)
-    (shown,) = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)[
-        "runners"
-    ]
+    (shown,) = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()["runners"]
     assert "hfJobUrl" not in shown
     assert shown["hfJobId"] == "hf-aaaa"
 
@@ -471,7 +492,9 @@ def test_the_services_own_id_of_a_request_is_told_where_the_service_failed_and_n
         view = snapshot(registrations=seen(failure=replace(failure, request_id="4711")))
         report = run_plan([pool()], view).reports[pool().uid]
         now = Instant(mono=NOW, wall=SERVER)
-        status = build_status(report, previous={}, overlaps=(), usd_per_second={}, start=now, now=now)
+        status = build_status(
+            report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+        ).to_object()
         said = next(c["message"] for c in status["conditions"] if c["type"] == "GitHubReachable")
         assert ("4711" in said) is told
 
@@ -503,5 +526,7 @@ def test_the_cost_of_a_pool_stays_while_one_of_its_flavors_is_not_offered() -> N
     report = run_plan([of], without("t4-small")).reports[of.uid]
     now = Instant(mono=NOW, wall=SERVER)
     usd = {"t4-medium": 0.01 / 60}
-    status = build_status(report, previous={}, overlaps=(), usd_per_second=usd, start=now, now=now)
+    status = build_status(
+        report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second=usd, start=now, now=now
+    ).to_object()
     assert status["cost"]["maxUsdPerHour"] == "2.40"

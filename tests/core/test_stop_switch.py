@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.api.status.build import build_status
+from controller.api.status.model import RunnerPoolStatus
+from controller.api.status.values import MOST_MESSAGE, Instant
 from controller.core.actions import Launch, Result, Retire
 from controller.core.demand import can_launch
-from controller.core.lifecycle import Effect, Phase
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase
 from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.status import MOST_MESSAGE, Instant, build_status
 from controller.core.stop_switch import (
     MOST_STOPS,
     MOST_WHY,
@@ -156,8 +159,8 @@ def launched(done: Plan) -> list[str]:
 def conditions(done: Plan, of: Any) -> dict[str, tuple[str, str, str]]:
     now = Instant(mono=NOW, wall=SERVER)
     status = build_status(
-        done.reports[of.uid], previous={}, overlaps=(), usd_per_second={}, start=now, now=now
-    )
+        done.reports[of.uid], previous=RunnerPoolStatus(), overlaps=(), usd_per_second={}, start=now, now=now
+    ).to_object()
     return {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
 
 

@@ -9,6 +9,16 @@ from typing import Any
 
 import pytest
 
+from controller.core.allowance import (
+    PAUSES,
+    READ_WITHIN,
+    count_starts,
+    in_question,
+    next_start,
+    not_started,
+    started,
+)
+from controller.core.causes import Check, find_causes, note_causes, to_check
 from controller.core.evidence import LIST_LAG
 from controller.core.model import (
     Admission,
@@ -22,36 +32,19 @@ from controller.core.model import (
     SuspicionLevel,
     WorkflowJob,
 )
+from controller.core.passed_over import GONE_KEPT, HAND_OUT, MOST_READ, READ_AGAIN, SPAN_KEPT, Wanted, learn
 from controller.core.suspicion import (
-    GONE_KEPT,
-    HAND_OUT,
     HOUR,
-    MOST_READ,
     MOST_SUSPICIONS,
-    PAUSES,
-    READ_AGAIN,
-    READ_WITHIN,
     REMEMBERED,
-    SPAN_KEPT,
-    Check,
     Group,
     Span,
     Start,
     Suspicion,
     Suspicions,
-    Wanted,
-    causes,
     clear,
-    count_starts,
     divide,
-    explain,
-    in_question,
-    learn,
-    next_start,
-    not_started,
     recall,
-    started,
-    to_check,
 )
 from tests.core.build import NOW, SOURCE, job, pool
 
@@ -467,13 +460,16 @@ class TestCauses:
         ],
     )
     def test_what_was_found_is_said_as_a_fact(self, snapshot: dict[str, Any], words: str) -> None:
-        (found,), _ = causes(self.CHECK, self.GROUP, self.seen(**snapshot))
+        (found,), _ = find_causes(self.CHECK, self.GROUP, self.seen(**snapshot))
         assert words in found
 
     def test_what_is_in_order_or_could_not_be_looked_up_is_not_said(self) -> None:
-        assert causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"))) == ([], True)
-        assert causes(self.CHECK, self.GROUP, self.seen(ended=None)) == ([], False)
-        assert causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"), ended=None)) == ([], False)
+        assert find_causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"))) == ([], True)
+        assert find_causes(self.CHECK, self.GROUP, self.seen(ended=None)) == ([], False)
+        assert find_causes(self.CHECK, self.GROUP, self.seen(Admission(group="gpu"), ended=None)) == (
+            [],
+            False,
+        )
 
     def test_a_repository_has_no_groups_to_be_looked_up(self) -> None:
         divided = divide(Suspicions(held=(suspicion(),)), [job(1)])
@@ -489,12 +485,12 @@ class TestCauses:
         def due(known: Suspicions, at: float) -> int:
             return count_starts(divide(known, [job(1)]), spare=0, idle=False, now=at)
 
-        bad = explain(known, divided, self.CHECK, self.seen(Admission(group="gpu", excluded=True)))
+        bad = note_causes(known, divided, self.CHECK, self.seen(Admission(group="gpu", excluded=True)))
         assert due(bad, NOW + 200) == 0
-        unknown = explain(bad, divided, self.CHECK, self.seen())
+        unknown = note_causes(bad, divided, self.CHECK, self.seen())
         assert due(unknown, NOW + 200) == 0
-        good = explain(unknown, divided, self.CHECK, self.seen(Admission(group="gpu")))
+        good = note_causes(unknown, divided, self.CHECK, self.seen(Admission(group="gpu")))
         assert due(good, NOW + 200) == 1
         tried = started(good, divide(good, [job(1)]), "r9", NOW + 200)
-        again = explain(tried, divided, self.CHECK, self.seen(Admission(group="gpu")))
+        again = note_causes(tried, divided, self.CHECK, self.seen(Admission(group="gpu")))
         assert due(again, NOW + 300) == 0

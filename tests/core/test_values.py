@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.adapters.huggingface.bootstrap import EXIT_CODES
+from controller.api.status.values import dollars, iso
 from controller.core.backoff import POOL, Backoff, after_failure, choose_flavors, key_of
 from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
 from controller.core.model import Deadlines, Disposition, Failure, Pool, PoolKey, Stage
@@ -24,10 +24,9 @@ from controller.core.naming import (
     origin,
     runner_name,
 )
-from controller.core.outcomes import EXIT_REASONS, ended_because
+from controller.core.outcomes import ended_because
 from controller.core.overlap import COMMON, find_overlaps
 from controller.core.reasons import Reason
-from controller.core.status import dollars, iso
 
 from .build import OUTAGE, SERVER, hf_job, pool, started
 
@@ -151,10 +150,6 @@ def test_the_worst_case_shrinks_while_a_job_runs_and_never_goes_below_nothing() 
     job = started(pool(), seconds_ago=100)
     assert worst_case(job, SERVER, 0.01, 0) == pytest.approx((4260 - 100) * 0.01)
     assert worst_case(job, SERVER + 90_000, 0.01, 0) == 0
-
-
-def test_every_exit_code_of_the_bootstrap_has_a_reason() -> None:
-    assert set(EXIT_REASONS) == set(EXIT_CODES) - {0}
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 
 from controller.core.actions import Launch
 from controller.core.lifecycle import Phase, Track
+from controller.core.losses import Losses
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Deadlines, JobStatus, Pool, Snapshot, Stage
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.retry import Losses
 from controller.core.warm import idles_at_most, may_idle, starts_a_day
 from tests.core.build import (
     NOW,

@@ -57,7 +57,9 @@ def inline(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of the page: those that GitHub gives its headings, and those written as ``<a id="...">``."""
+    """The anchors of the page: those that GitHub gives its headings, and those written as
+    ``<a id="...">``.
+    """
     seen: dict[str, int] = {}
     found = set(re.findall(r'<a id="([^"]+)">', prose(page)))
     for heading in _HEADING.findall(prose(page)):

@@ -1,4 +1,6 @@
-"""Code, tests, charts and pages cite facts and invariants that exist, and nothing that is outside the repository."""
+"""Code, tests, charts and pages cite facts and invariants that exist, and nothing that is
+outside the repository.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Figures that pages show came from the commands that they name: the same seed still gives the same output."""
+"""Figures that pages show came from the commands that they name: the same seed still gives
+the same output.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""docs/github-app/: the permissions of the ready App are enough for all that the controller does, and none is too many."""
+"""docs/github-app/: the permissions of the ready App are enough for all that the controller
+does, and none is too many.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Every link in the README, the docs, the examples and the chart leads somewhere, and every page can be found."""
+"""Every link in the README, the docs, the examples and the chart leads somewhere, and every
+page can be found.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Tables show every cell that was written: GitHub drops what a row has beyond its head, and ends a table at an empty line."""
+"""Tables show every cell that was written: GitHub drops what a row has beyond its head, and ends
+a table at an empty line.
+"""
 
 from __future__ import annotations
 

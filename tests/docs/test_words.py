@@ -1,4 +1,6 @@
-"""What the pages tell people to type exists: commands, flags, make targets, values, manifests, reasons, metrics."""
+"""What the pages tell people to type exists: commands, flags, make targets, values,
+manifests, reasons, metrics.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,24 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from controller.api.runnerpool import KIND, RunnerPool
+from controller.api.runnerpool import RunnerPool
 from controller.cli import main
+from controller.core.conditions import ConditionType
 from controller.core.lifecycle import Phase
 from controller.core.reasons import Reason
+from controller.core.resource import KIND
 from tests.docs.pages import PAGES, ROOT, Block, blocks, inline, name
 
 SHELL = ("sh", "console", "bash", "")
 PROGRAM = "hf-runner-controller"
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 CHART = ROOT / "charts" / PROGRAM
-CONDITIONS = set(re.findall(r'\("([A-Z][A-Za-z]+)", ', (ROOT / "controller/core/status.py").read_text()))
 
 
 def command_lines(block: Block) -> Iterator[str]:
-    """The commands of a block for the shell: prompts, comments and continuations are taken off, output is left out."""
+    """The commands of a block for the shell: prompts, comments and continuations are taken
+    off, output is left out.
+    """
     text = re.sub(r"\\\n\s*", " ", block.text)
     lines = text.splitlines()
     if block.language == "console":
@@ -39,7 +44,9 @@ def command_lines(block: Block) -> Iterator[str]:
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
-    """Calls of a program on a page, as words after its name: those that begin a line, or a piece of code in a sentence."""
+    """Calls of a program on a page, as words after its name: those that begin a line, or a
+    piece of code in a sentence.
+    """
     lines = [line for block in blocks(page) if block.language in SHELL for line in command_lines(block)]
     for line in [*lines, *inline(page)]:
         if not re.match(rf"(\S*/)?{re.escape(program)}( |$)", line):
@@ -151,7 +158,7 @@ def test_every_other_block_of_yaml_can_be_read(page: Path) -> None:
 def test_the_page_for_those_in_trouble_speaks_the_controllers_words() -> None:
     page = ROOT / "docs" / "troubleshooting.md"
     said = {word for code in inline(page) for word in re.findall(r"^[A-Z][a-z]+(?:[A-Z][A-Za-z]*)*$", code)}
-    known = {reason.name for reason in Reason} | {phase.value for phase in Phase} | CONDITIONS
+    known = {reason.name for reason in Reason} | set(Phase) | set(ConditionType)
     assert said - known == set()
     waits = {
         "AtMaxRunners",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from controller.core.actions import Result, Retire
-from controller.core.lifecycle import Effect, InFlight
+from controller.core.effects import Effect, InFlight
 from controller.core.model import (
     Failure,
     HubAccount,

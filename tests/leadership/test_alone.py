@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from controller.adapters.kube.election import LeadershipLost
-from controller.app.term import Alone, Term
+from controller.app.term import PresumedAlone, Term
 
 
 async def test_it_leads_until_it_finds_somebody_else_and_then_ends_with_the_reason() -> None:
-    alone = Alone("pod_1")
+    alone = PresumedAlone("pod_1")
     kept = asyncio.create_task(alone.keep())
     await asyncio.sleep(0)
     assert alone.holds()

@@ -64,8 +64,8 @@ class Pair:
                 answer = await answer
             if answer:
                 return
-            words = "\n".join(replica.words() for replica in self.replicas)
-            assert time.monotonic() < ends, f"not within {PATIENCE:.0f} s: {what}\n{words}"
+            log_text = "\n".join(replica.log_text() for replica in self.replicas)
+            assert time.monotonic() < ends, f"not within {PATIENCE:.0f} s: {what}\n{log_text}"
             await asyncio.sleep(0.05)
 
     async def leader(self, *, after: str = "") -> tuple[Replica, str]:
@@ -74,7 +74,7 @@ class Pair:
 
         async def led() -> bool:
             holder = await self.cluster.holder()
-            found[:] = [(r, holder) for r in self.replicas if holder and f"identity={holder}" in r.words()]
+            found[:] = [(r, holder) for r in self.replicas if holder and f"identity={holder}" in r.log_text()]
             return bool(found) and holder != after
 
         await self.until(led, "somebody leads")
@@ -149,7 +149,7 @@ async def pair(both: Pair) -> AsyncIterator[Pair]:
     terms = both.world.terms()
     assert len(terms) == len(set(terms)), terms
     assert not both.world.machine.killed_busy
-    assert not any("Traceback" in replica.words() for replica in both.replicas)
+    assert not any("Traceback" in replica.log_text() for replica in both.replicas)
 
 
 def report(what: str, since: float) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.metrics.recorder import Metrics
-from controller.simulate.engine import AlwaysLeads, Process
+from controller.ports import Alone
+from controller.simulate.engine import Process
 from controller.simulate.machine import Boot
 from hf_runner_simulators.hub.running import Run
 from tests.system.test_whole import Scene, play
@@ -51,7 +52,7 @@ class Measured:
         metrics = Metrics(clock=self.sim.clock)
         self.all.append(metrics)
         process = self.sim.start(recorder=metrics, meter=metrics, **options)
-        metrics.lead(options.get("leadership") or AlwaysLeads("alone"), process.controller.observatory)
+        metrics.lead(options.get("leadership") or Alone("alone"), process.controller.observatory)
         return process
 
     def page(self) -> Page:

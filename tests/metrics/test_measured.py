@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from controller.core.model import PoolKey
-from controller.metrics.recorder import FORGET_AFTER
+from controller.metrics.series import FORGET_AFTER
 from controller.simulate.engine import NAMESPACE
 from controller.simulate.machine import Boot
 from hf_runner_simulators.hub.job import Stage
@@ -395,7 +395,7 @@ def test_a_pool_that_was_made_again_goes_on_counting() -> None:
     measured(act)
 
 
-class Baton:
+class LeaseHolder:
     """Leadership that somebody else may have."""
 
     identity, transitions = "baton", 0
@@ -416,12 +416,12 @@ class Baton:
 def test_who_does_not_lead_says_so_and_shows_nothing_of_pools() -> None:
     async def act(m: Measured) -> None:
         t4(m.scene)
-        baton = Baton(mine=True)
-        m.start(leadership=baton)
+        holder = LeaseHolder(mine=True)
+        m.start(leadership=holder)
         await m.scene.pass_time(30)
         assert m.page().all("leader") == [1]
         assert m.page().all("queue_jobs") == [0]
-        baton.mine = False
+        holder.mine = False
         m.start()
         old, new = m.all
         assert Page(old).all("leader") == [0]

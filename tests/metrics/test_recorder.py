@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.core.causes import Check
+from controller.core.conditions import ConditionType
 from controller.core.facts import Fact, Measure
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import (
@@ -20,13 +23,13 @@ from controller.core.model import (
     SecretRef,
     Snapshot,
 )
+from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
-from controller.core.suspicion import Check, Wanted
 from controller.core.text import text
-from controller.metrics.recorder import FORGET_AFTER, MOST_GONE, Metrics
-from controller.ports import AccountSight, SourceSight
-from controller.simulate.engine import AlwaysLeads
+from controller.metrics.recorder import Metrics
+from controller.metrics.series import FORGET_AFTER, MOST_GONE
+from controller.ports import AccountSight, Alone, SourceSight
 from tests.core.build import pool, run_plan, snapshot
 
 
@@ -151,7 +154,7 @@ def test_pools_that_come_and_go_faster_than_they_are_forgotten_do_not_fill_the_m
 def test_no_label_makes_the_page_fail_or_says_what_is_not_so(odd: str) -> None:
     metrics = Metrics(clock=Time())
     mine = pool(key=PoolKey("ci", odd), flavors=(odd,))
-    metrics.lead(AlwaysLeads("alone"), NoSights())
+    metrics.lead(Alone("alone"), NoSights())
     metrics.passed(planned(mine), 0.001)
     metrics.measured([Fact(Measure.LAUNCH, 1.0, mine.key, (odd,))])
     families = {f.name: f for f in text_string_to_metric_families(metrics.text().decode())}
@@ -179,14 +182,12 @@ def test_what_cannot_be_counted_of_one_pool_is_told_and_costs_the_others_nothing
 
 def test_a_pool_whose_gauges_cannot_be_read_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
     metrics, bad, good = Metrics(clock=Time()), own_pool(1), own_pool(2)
-    metrics.lead(AlwaysLeads("alone"), NoSights())
+    metrics.lead(Alone("alone"), NoSights())
     done = planned(bad, good)
     broken = replace(done.reports[bad.uid], pool=replace(bad, max_runners="many"))  # type: ignore[arg-type]
     metrics.passed(replace(done, reports={**done.reports, bad.uid: broken}), 0.001)
-    # A status that somebody else wrote: a condition without its status, and a type that is none of ours.
-    odd = {"conditions": [{"type": "Ready"}, {"type": "\x1b[2J", "status": "True"}]}
-    fine = {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Invented", "status": "True"}]}
-    metrics.judged({bad.uid: (bad.key, odd), good.uid: (good.key, fine)})
+    odd: Any = {ConditionType.READY: "no number"}
+    metrics.judged({bad.key: odd, good.key: {ConditionType.READY: True}})
     page = metrics.text().decode()
     assert 'hfrunners_pool_max_runners{namespace="ci",pool="p2"} 4.0' in page
     shown = [line for line in page.splitlines() if line.startswith("hfrunners_pool_condition{")]
@@ -245,7 +246,7 @@ async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) ->
         executor=None,  # type: ignore[arg-type] # a pass does not get that far
         intents=None,  # type: ignore[arg-type]
         publisher=None,  # type: ignore[arg-type]
-        leadership=AlwaysLeads("alone"),
+        leadership=Alone("alone"),
         clock=Time(),
         controller_id="test",
         token=lambda: "token",

@@ -1,6 +1,8 @@
-"""The rules of ``dashboard-linter lint --strict`` (github.com/grafana/dashboard-linter), which no package registry has.
+"""The rules of ``dashboard-linter lint --strict`` (github.com/grafana/dashboard-linter),
+which no package registry has.
 
-Their names are the linter's, without ``-rule``. PromQL's syntax is judged by promtool, in ``test_dashboard.py``.
+Their names are the linter's, without ``-rule``. PromQL's syntax is judged by promtool, in
+``test_dashboard.py``.
 """
 
 from __future__ import annotations

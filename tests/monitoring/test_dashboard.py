@@ -1,4 +1,6 @@
-"""The Grafana dashboard: what Grafana, its linter and its sidecar ask of it, and that its links lead somewhere."""
+"""The Grafana dashboard: what Grafana, its linter and its sidecar ask of it, and that its
+links lead somewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The check of every expression on a real Prometheus: that it finds what is missing, since in the scene it finds nothing."""
+"""The check of every expression on a real Prometheus: that it finds what is missing, since in
+the scene it finds nothing.
+"""
 
 from __future__ import annotations
 

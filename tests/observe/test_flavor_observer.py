@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from controller.core.model import Failure, Flavor, Observation
 from controller.core.reasons import Reason
-from controller.observe.hub import HARDWARE_INTERVAL, HARDWARE_RETRY, FlavorObserver
+from controller.observe.flavors import HARDWARE_INTERVAL, HARDWARE_RETRY, FlavorObserver
 from controller.ports import UpstreamError
 from controller.simulate.loop import run_virtual
 from hf_runner_simulators.clock import LoopClock

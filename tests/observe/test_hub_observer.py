@@ -12,18 +12,8 @@ import pytest
 
 from controller.core.model import Disposition, Failure, HFJob, Observation, Stage
 from controller.core.reasons import Reason
-from controller.observe.hub import (
-    AT_ONCE,
-    IDLE_INTERVAL,
-    INSPECTIONS,
-    INTERVAL,
-    MOST_ENDED,
-    MOST_KNOWN,
-    REMEMBERED,
-    SPACING,
-    TRIES,
-    HubObserver,
-)
+from controller.observe.hub import AT_ONCE, IDLE_INTERVAL, INSPECTIONS, INTERVAL, SPACING, HubObserver
+from controller.observe.hub_jobs import MOST_ENDED, MOST_KNOWN, REMEMBERED, TRIES
 from controller.ports import UpstreamError
 from controller.simulate.loop import run_virtual
 from hf_runner_simulators.clock import LoopClock
@@ -326,7 +316,7 @@ async def test_the_memory_of_the_dead_is_bounded(rig: Rig) -> None:
     await rig.look()
     await asyncio.sleep(REMEMBERED)
     await rig.look()
-    assert not rig.observer._over
+    assert not rig.observer._jobs._over
 
 
 @virtual

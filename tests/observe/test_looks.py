@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from controller.core.causes import Check
 from controller.core.model import (
     Admission,
     Failure,
@@ -13,9 +14,9 @@ from controller.core.model import (
     Scope,
     ScopeKind,
 )
+from controller.core.passed_over import Wanted
 from controller.core.reasons import Reason
 from controller.core.retry import RunRecord
-from controller.core.suspicion import Check, Wanted
 from controller.observe.looks import EVERY, MOST_CHECKS, MOST_KEPT, MOST_WANTED, LookObserver, Source
 from controller.ports import JobRead, UpstreamError
 from controller.simulate.loop import run_virtual

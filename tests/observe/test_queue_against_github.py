@@ -9,7 +9,8 @@ import pytest
 
 from controller.core.model import JobStatus
 from controller.core.reasons import Reason
-from controller.observe.queue import Patterns, QueueObserver
+from controller.observe.queue import QueueObserver
+from controller.observe.queue_discovery import Patterns
 from hf_runner_simulators.github.model import JobSpec
 from hf_runner_simulators.github.model import Scope as SimScope
 from tests.adapters.github.scene import Scene, source, virtual

@@ -23,7 +23,8 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.reasons import Reason
-from controller.observe.queue import Patterns, QueueObserver
+from controller.observe.queue import QueueObserver
+from controller.observe.queue_discovery import Patterns
 from controller.observe.queue_schedule import Cadence
 from controller.ports import Quota, Repository, Run, UpstreamError
 from controller.simulate.loop import run_virtual

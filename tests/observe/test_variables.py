@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.connections import SecretCache
+from controller.adapters.secret_cache import SecretCache
 from controller.core.model import (
     Disposition,
     Failure,

@@ -17,13 +17,13 @@ from hf_runner_simulators.clock import LoopClock
 from hf_runner_simulators.doors import open_socket
 from hf_runner_simulators.exchange import Exchange
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.hub.http import HubSite
 from hf_runner_simulators.hub.platform import drive
 from hf_runner_simulators.hub.world import World as HubWorld
 
-PUBLIC_KEY = public_key_of(TEST_PRIVATE_KEY)
+PUBLIC_KEY = public_key_of(private_key())
 HURRY = {"scheduling_seconds": 0.1, "boot_seconds": 0.1, "cancel_seconds": 0.1, "stage_lag_seconds": 0.1}
 """A Hub in a hurry."""
 
@@ -69,7 +69,7 @@ class Account:
 
     @property
     def github_secret(self) -> dict[str, str]:
-        return {"appId": str(self.app_id), "privateKey": TEST_PRIVATE_KEY}
+        return {"appId": str(self.app_id), "privateKey": private_key()}
 
     @property
     def hub_secret(self) -> dict[str, str]:
@@ -170,7 +170,7 @@ class Cloud:
     def secrets(self) -> set[str]:
         """Return everything that must never be seen: what the tests made, and what the services handed out."""
         jit = {text for job in self.hub.platform.jobs.values() for text in (job.spec.secrets or {}).values()}
-        key = {line for line in TEST_PRIVATE_KEY.splitlines() if len(line) == 64}
+        key = {line for line in private_key().splitlines() if len(line) == 64}
         return {text for text in self._secrets | jit | key | set(self.github.access._tokens) if len(text) > 8}
 
 

@@ -11,11 +11,11 @@ import pytest_asyncio
 import yaml
 
 from controller.adapters.kube.client import Identity, connect
-from controller.app.term import Alone
 from controller.core.evidence import LIST_LAG
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
+from controller.ports import Alone
 from tests.operator.cloud import Cloud
 from tests.operator.cluster import PATIENCE, Namespace, apply, path_for, until
 from tests.operator.conftest import CRD, NewNamespace, granted_in, install_crd

@@ -9,7 +9,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from controller.api.status.model import RunnerPoolStatus
 from controller.core.actions import Launch
+from controller.core.causes import Check
+from controller.core.conditions import ConditionType
 from controller.core.evidence import LIST_LAG
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import (
@@ -27,10 +30,10 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import hf_labels, runner_name
+from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
-from controller.core.suspicion import Check, Wanted
 from controller.observe.pools import PoolRegistry
-from controller.reconcile.loop import Reconciler, Statuses
+from controller.reconcile.loop import Reconciler
 from controller.reconcile.publish import Publisher
 from controller.simulate.loop import run_virtual
 from tests.core.build import CONTROLLER, FLAVORS, SERVER, job
@@ -110,7 +113,7 @@ class Recorder:
     def __init__(self) -> None:
         self.left_out: list[tuple[str, str]] = []
         self.failed = 0
-        self.statuses: Statuses = {}
+        self.conditions: Mapping[PoolKey, Mapping[ConditionType, bool]] = {}
 
     def passed(self, done: Plan, seconds: float) -> None:
         """Not looked at."""
@@ -121,8 +124,8 @@ class Recorder:
     def intended(self, pool: PoolKey, seconds: float) -> None:
         """Not looked at."""
 
-    def judged(self, statuses: Statuses) -> None:
-        self.statuses = statuses
+    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
+        self.conditions = conditions
 
     def failed_pass(self) -> None:
         self.failed += 1
@@ -153,7 +156,7 @@ class Scene:
 
     def __init__(self, *bodies: dict[str, Any]) -> None:
         self.world = World()
-        self.said: dict[str, Mapping[str, Any]] = {}
+        self.said: dict[str, RunnerPoolStatus] = {}
         self.registry = PoolRegistry(hosts=DEFAULT_HOSTS, changed=lambda: None)
         self.sight, self.recorder, self.told = Sight(self.world), Recorder(), Told()
         self.reconciler = Reconciler(
@@ -165,7 +168,7 @@ class Scene:
                 statuses=self.told,
                 events=self.told,
                 clock=self.world.clock,
-                first_sight=lambda uid: self.said.get(uid, {}),
+                first_sight=lambda uid: self.said.get(uid, RunnerPoolStatus()),
             ),
             leadership=self.world.leads,
             clock=self.world.clock,
@@ -374,7 +377,7 @@ class TestOnePoolsTrouble:
         """What it said before is no list of conditions."""
 
         async def act(scene: Scene) -> None:
-            scene.said["uid-ci-odd"] = {"conditions": 7}
+            scene.said["uid-ci-odd"] = RunnerPoolStatus.model_construct(conditions=7)
             await scene.step()
             assert scene.recorder.left_out == [("ci/odd", "status")]
             assert scene.told.ready("ci/odd") == ("False", "InternalError")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 import pytest
 
+from controller.api.status.changes import QUIET, TICKING_AFTER
+from controller.api.status.model import Condition, Cost, Counts, RunnerPoolStatus
+from controller.core.conditions import ConditionType
 from controller.core.model import Failure, PoolKey
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
-from controller.reconcile.publish import QUIET, RETRY_AFTER, VOLATILE_AFTER, Publisher
+from controller.reconcile.publish import RETRY_AFTER, Publisher
 
 KEY = PoolKey("ci", "t4")
 
@@ -22,7 +25,7 @@ class Cluster:
         self.now = 1_000.0
         self.down = False
         self.poisoned: set[str] = set()
-        self.before: Mapping[str, Any] = {}
+        self.before = RunnerPoolStatus()
         self.statuses: list[Mapping[str, object]] = []
         self.told: list[str] = []
         self.publisher = Publisher(statuses=self, events=self, clock=self, first_sight=lambda _: self.before)
@@ -43,7 +46,7 @@ class Cluster:
     async def emit(self, *, reason: str, **_: object) -> None:
         self.told.append(reason)
 
-    async def publish(self, status: Mapping[str, Any], *, after: float = 0.0) -> int:
+    async def publish(self, status: RunnerPoolStatus, *, after: float = 0.0) -> int:
         """Publish, and return how many statuses were written ever."""
         self.now += after
         await self.publisher.publish({"uid": (KEY, status)})
@@ -51,14 +54,26 @@ class Cluster:
 
 
 def status(
-    ready: str = "True", reason: str = "Serving", *, queued: int = 0, usd: str = "0"
-) -> dict[str, Any]:
-    return {
-        "observedGeneration": 1,
-        "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "A sentence."}],
-        "counts": {"queued": queued},
-        "cost": {"usdPerHour": usd},
-    }
+    ready: Literal["True", "False"] = "True",
+    reason: Reason = Reason.Serving,
+    *,
+    queued: int = 0,
+    usd: str = "0.00",
+) -> RunnerPoolStatus:
+    return RunnerPoolStatus(
+        observed_generation=1,
+        conditions=[
+            Condition(
+                type=ConditionType.READY,
+                status=ready,
+                last_transition_time="2026-11-29T02:00:00Z",
+                reason=reason,
+                message="A sentence.",
+            )
+        ],
+        counts=Counts(queued=queued),
+        cost=Cost(usd_per_hour=usd),
+    )
 
 
 @pytest.fixture
@@ -76,26 +91,26 @@ async def test_what_changes_at_once_after_a_write_is_written_when_it_is_quiet_ag
 
 async def test_a_condition_waits_for_nothing(cluster: Cluster) -> None:
     await cluster.publish(status())
-    assert await cluster.publish(status("False", "SecretMissing")) == 2
+    assert await cluster.publish(status("False", Reason.SecretMissing)) == 2
     assert cluster.told == ["SecretMissing"]
 
 
 async def test_amounts_that_tick_by_themselves_are_written_seldom_and_keep_nobody_awake(
     cluster: Cluster,
 ) -> None:
-    await cluster.publish(status(usd="1"))
-    assert await cluster.publish(status(usd="2"), after=VOLATILE_AFTER - 1) == 1
+    await cluster.publish(status(usd="1.00"))
+    assert await cluster.publish(status(usd="2.00"), after=TICKING_AFTER - 1) == 1
     assert not cluster.publisher.pending
-    assert await cluster.publish(status(usd="3"), after=1) == 2
+    assert await cluster.publish(status(usd="3.00"), after=1) == 2
 
 
 async def test_a_first_write_that_fails_makes_no_transition_of_what_was_so_before(cluster: Cluster) -> None:
-    cluster.before = status("False", "SecretMissing")
+    cluster.before = status("False", Reason.SecretMissing)
     cluster.down = True
-    await cluster.publish(status("False", "SecretMissing", queued=1))
+    await cluster.publish(status("False", Reason.SecretMissing, queued=1))
     cluster.down = False
-    assert await cluster.publish(status("False", "SecretMissing", queued=1), after=RETRY_AFTER) == 1
-    assert cluster.publisher.previous("uid")["counts"] == {"queued": 1}
+    assert await cluster.publish(status("False", Reason.SecretMissing, queued=1), after=RETRY_AFTER) == 1
+    assert cluster.publisher.previous("uid").counts == Counts(queued=1)
     assert cluster.told == []
 
 

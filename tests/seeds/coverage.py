@@ -1,4 +1,5 @@
-"""What seeds must have met: each way in which things go wrong, and the marks by which a run tells that it was played.
+"""What seeds must have met: each way in which things go wrong, and the marks by which a run
+tells that it was played.
 
 ``make seeds`` fails when one of them was never played: a fault that never strikes proves nothing.
 """

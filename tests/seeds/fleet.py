@@ -1,7 +1,8 @@
 """Plays many seeds on every core, and reports what they reached and what they broke.
 
-``python -m tests.seeds.fleet --seeds 10000`` is what ``make soak`` runs. Half of the seeds are ``uniform``, half ``swarm``,
-and one in twenty is ``calm``: mild mixes find what one common fault triggers, swarm what needs one kind often.
+``python -m tests.seeds.fleet --seeds 10000`` is what ``make soak`` runs. Half of the seeds are
+``uniform``, half ``swarm``, and one in twenty is ``calm``: mild mixes find what one common fault triggers,
+swarm what needs one kind often.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.seeds.coverage import unplayed
 from tests.seeds.isolation import play_judged
 from tests.seeds.plan import Plan, Profile
 from tests.seeds.run import replay, report, shrink
-from tests.seeds.stage import Outcome, play
+from tests.seeds.scene import Outcome, play
 from tests.seeds.sweep import SCENES, pairs, reads, writes
 from tests.seeds.worlds import WORLDS, draw_world
 
@@ -32,7 +33,8 @@ PROGRESS = 250
 """Plans between two lines that say how far it is."""
 
 ENOUGH_SEEDS, ENOUGH_OF_A_WORLD = 300, 8
-"""Seeds of a run, and of them in one world, after which a failure that is expected there must have been seen."""
+"""Seeds of a run, and of them in one world, after which a failure that is expected there
+must have been seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class Verdict:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class Totals:
     """All verdicts together."""
 
     seeds: int = 0
@@ -78,7 +80,9 @@ class Tally:
             self.failed.append(verdict)
 
     def unseen(self) -> list[str]:
-        """Return the worlds whose expected failures no seed shows any more, in a run that is long enough to tell."""
+        """Return the worlds whose expected failures no seed shows any more, in a run that
+        is long enough to tell.
+        """
         if self.seeds < ENOUGH_SEEDS:
             return []
         shown = {world for world, _ in self.expected}
@@ -166,63 +170,63 @@ def main(arguments: list[str] | None = None) -> int:
     swept = sweep(given.sweep or SCENES) if given.sweep is not None else ()
     world = "" if given.world == "usual" else given.world
     plans = chain(seeds(int(first or 0), int(last) - (not first), world), swept)
-    began, tally = time.monotonic(), Tally()
+    began, totals = time.monotonic(), Totals()
     for verdict in play_all(plans, workers=given.workers):
-        tally.add(verdict)
+        totals.add(verdict)
         if verdict.broken:
             sys.stderr.write(f"{verdict.broken[0]}\n  replay: {replay(verdict.plan)}\n")
-        if tally.seeds % PROGRESS == 0:
-            sys.stderr.write(f"{tally.seeds} played, {len(tally.failed)} failed\n")
-        if len(tally.failed) >= 5 and not given.keep_going:
+        if totals.seeds % PROGRESS == 0:
+            sys.stderr.write(f"{totals.seeds} played, {len(totals.failed)} failed\n")
+        if len(totals.failed) >= 5 and not given.keep_going:
             break
         if time.monotonic() - began > given.minutes * 60:
             break
     took = time.monotonic() - began
-    tally.failed.sort(key=lambda verdict: (verdict.plan.seed, sorted(verdict.plan.forced)))
+    totals.failed.sort(key=lambda verdict: (verdict.plan.seed, sorted(verdict.plan.forced)))
     if given.json:
         found = {
-            "seeds": tally.seeds,
-            "virtualHours": round(tally.seconds / 3600, 1),
-            "requests": tally.requests,
-            "launches": tally.launches,
-            "marks": dict(sorted(tally.marks.items())),
-            "worlds": dict(sorted(tally.worlds.items())),
+            "seeds": totals.seeds,
+            "virtualHours": round(totals.seconds / 3600, 1),
+            "requests": totals.requests,
+            "launches": totals.launches,
+            "marks": dict(sorted(totals.marks.items())),
+            "worlds": dict(sorted(totals.worlds.items())),
             "expected": {
-                f"{name}: {invariant}": n for (name, invariant), n in sorted(tally.expected.items())
+                f"{name}: {invariant}": n for (name, invariant), n in sorted(totals.expected.items())
             },
-            "failed": [{"replay": replay(v.plan), "broken": v.broken} for v in tally.failed],
+            "failed": [{"replay": replay(v.plan), "broken": v.broken} for v in totals.failed],
             "seconds": round(took, 1),
         }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
-        _print(tally, took)
-    missed = list(unplayed(tally.marks)) if given.all_faults and not tally.failed else []
+        _print(totals, took)
+    missed = list(unplayed(totals.marks)) if given.all_faults and not totals.failed else []
     for what in missed:
         sys.stderr.write(f"never played: {what}\n")
-    unseen = tally.unseen()
+    unseen = totals.unseen()
     for what in unseen:
         sys.stderr.write(f"{what}\n")
-    return int(bool(tally.failed or missed or unseen))
+    return int(bool(totals.failed or missed or unseen))
 
 
-def _print(tally: Tally, took: float) -> None:
+def _print(totals: Totals, took: float) -> None:
     write = sys.stdout.write
     write(
-        f"{tally.seeds} seeds, {tally.seconds / 3600:.0f} virtual hours, {tally.requests} requests, "
-        f"{tally.launches} HF Jobs in {took:.0f} s: {len(tally.failed)} failed\n"
+        f"{totals.seeds} seeds, {totals.seconds / 3600:.0f} virtual hours, {totals.requests} requests, "
+        f"{totals.launches} HF Jobs in {took:.0f} s: {len(totals.failed)} failed\n"
     )
-    for name, count in sorted(tally.marks.items()):
+    for name, count in sorted(totals.marks.items()):
         write(f"  {name:<24}{count:>8}\n")
-    if tally.expected:
+    if totals.expected:
         write("\nFailures that are expected today, by world (tests/seeds/worlds.py):\n")
-    for (name, invariant), count in sorted(tally.expected.items()):
+    for (name, invariant), count in sorted(totals.expected.items()):
         why = WORLDS[name].expected[invariant]
-        write(f"  {name}: {invariant} in {count} of {tally.worlds[name]} seeds: {why}\n")
-    for verdict in tally.failed[:5]:
+        write(f"  {name}: {invariant} in {count} of {totals.worlds[name]} seeds: {why}\n")
+    for verdict in totals.failed[:5]:
         write(f"\n{verdict.broken[0]}\n  replay: {replay(verdict.plan)}\n")
-    if tally.failed:
+    if totals.failed:
         write("\nThe first one, with the fewest faults that still break it:\n")
-        write("\n".join(report(smallest(tally.failed[0]), lines=40)) + "\n")
+        write("\n".join(report(smallest(totals.failed[0]), lines=40)) + "\n")
 
 
 if __name__ == "__main__":

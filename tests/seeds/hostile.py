@@ -1,8 +1,9 @@
 """A tenant's own GitHub and Hub, which hand out what belongs to another tenant.
 
-Both answer at origins of their own. A read is answered with the rows of the true service (its runs, jobs, runners and HF Jobs,
-as whoever may see everything sees them), with states that are false and numbers of absurd size; nothing that is sent to them
-has an effect. A controller that joins facts by names, labels or ids alone takes them for the victim's.
+Both answer at origins of their own. A read is answered with the rows of the true service (its runs, jobs,
+runners and HF Jobs, as whoever may see everything sees them), with states that are false and numbers of
+absurd size; nothing that is sent to them has an effect. A controller that joins facts by names, labels or ids
+alone takes them for the victim's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Judges the invariant ``isolation``: a plan is played with and without the other tenants, and the first one must not notice.
+"""Judges the invariant ``isolation``: a plan is played with and without the other tenants, and the
+first one must not notice.
 
-The tenants share neither an HF account nor a GitHub owner, the plan has no faults, images boot equally fast, and the Hub's times
-do not vary, so that nothing but the controller can carry something from one tenant to the other.
+The tenants share neither an HF account nor a GitHub owner, the plan has no faults, images boot
+equally fast, and the Hub's times do not vary, so that nothing but the controller can carry something
+from one tenant to the other.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from dataclasses import replace
 
 from controller.simulate.invariants import ISOLATION, Violation
 from tests.seeds.plan import Plan
-from tests.seeds.stage import Outcome, play
-from tests.seeds.told import Told
+from tests.seeds.scene import Outcome, play
+from tests.seeds.views import NamespaceView
 from tests.seeds.worlds import WORLDS
 
 PACE = 30.0
@@ -28,7 +30,7 @@ def play_judged(plan: Plan) -> Outcome:
         return together
     first = plan.pools[0].namespace
     alone = play(alone_in(plan, first))
-    found = differences(alone.told.get(first), together.told.get(first))
+    found = differences(alone.views.get(first), together.views.get(first))
     violations = tuple(Violation(invariant=ISOLATION, at=together.seconds, message=text) for text in found)
     return replace(together, violations=violations)
 
@@ -38,7 +40,7 @@ def alone_in(plan: Plan, namespace: str) -> Plan:
     return replace(plan, pools=tuple(pool for pool in plan.pools if pool.namespace == namespace))
 
 
-def differences(alone: Told | None, together: Told | None) -> list[str]:
+def differences(alone: NamespaceView | None, together: NamespaceView | None) -> list[str]:
     """Return what one tenant sees otherwise because of the others."""
     if alone is None or together is None:
         return ["the pools of the first tenant are gone"]
@@ -60,5 +62,5 @@ def differences(alone: Told | None, together: Told | None) -> list[str]:
     return found
 
 
-def _lengths(told: Told) -> list[float]:
-    return sorted(wait for wait in told.waits.values() if wait is not None)
+def _lengths(view: NamespaceView) -> list[float]:
+    return sorted(wait for wait in view.waits.values() if wait is not None)

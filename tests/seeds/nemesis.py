@@ -1,4 +1,6 @@
-"""Turns a plan's rates into faults of single exchanges, each with an id by which it can be struck again, or left out."""
+"""Turns a plan's rates into faults of single exchanges, each with an id by which it can be
+struck again, or left out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from hf_runner_simulators.faults import Call, Fault, FaultKind
 from tests.seeds.plan import READ_FAULTS, WRITE_FAULTS, Plan
 
 WINDOW = 10.0
-"""Seconds of which all reads of one address share their fault: so a fault does not depend on how many reads came before."""
+"""Seconds of which all reads of one address share their fault: so a fault does not depend on how
+many reads came before."""
 
 Crash = Callable[[str, float], None]
 """Called with the incarnation that dies and a number in [0, 1) for how long it stays down."""

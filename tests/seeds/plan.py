@@ -1,8 +1,9 @@
-"""A seed becomes a printed plan: the world's uncertain facts, pools, workload, faults and disturbances of one run.
+"""A seed becomes a printed plan: the world's uncertain facts, pools, workload, faults and
+disturbances of one run.
 
-Every decision is keyed (:func:`u`): what happens to one request depends on the seed, the kind of fault, the route and its
-number, and on nothing that happened before. So one fault can be taken away and all the others stay as they were
-(simulation.md §3.5), and a run is replayed from its seed, or from the few faults that matter.
+Every decision is keyed (:func:`u`): what happens to one request depends on the seed, the kind of fault, the
+route and its number, and on nothing that happened before. So one fault can be taken away and all the others
+stay as they were, and a run is replayed from its seed, or from the few faults that matter.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 
 PROFILE = 1
-"""Version of the draws below: changing one changes what every seed means, so regressions are kept as plans."""
+"""Version of the draws below: changing one changes what every seed means, so regressions
+are kept as plans."""
 
 Profile = Literal["calm", "uniform", "swarm"]
 
@@ -90,8 +92,9 @@ def u(seed: int, *key: object) -> float:
 class PoolPlan:
     """A RunnerPool: ``url`` is ``owner`` or ``owner/repo``, ``spec`` the rest of its manifest.
 
-    Its credentials are those of the Secrets that ``spec`` names, ``github-app`` and ``hf-token`` unless said. Pools of another
-    ``namespace``, or with Secrets of other names, have tokens of their own (:mod:`tests.seeds.tenants`).
+    Its credentials are those of the Secrets that ``spec`` names, ``github-app`` and ``hf-token`` unless said.
+    Pools of another ``namespace``, or with Secrets of other names, have tokens of their own
+    (:mod:`tests.seeds.tenants`).
     """
 
     name: str
@@ -107,7 +110,8 @@ class JobPlan:
 
     Attributes:
         ghost: GitHub lists it as queued, and gives it to nobody until it is cancelled.
-        approved_after: It waits for a review of its environment for so long; None for one that is queued at once.
+        approved_after: It waits for a review of its environment for so long; None for one
+            that is queued at once.
     """
 
     at: float
@@ -150,10 +154,12 @@ class Plan:
         github: Knobs of the simulated GitHub.
         hub: Knobs of the simulated Hub.
         replicas: 2 for a controller with a follower that takes its lease over; 1 for one that runs alone.
-        app: The credentials are a GitHub App's, whose tokens must be minted, instead of a personal access token.
+        app: The credentials are a GitHub App's, whose tokens must be minted, instead of a
+            personal access token.
         skew: Seconds by which the first controller's wall clock is wrong; each later one draws its own.
         intervals: Seconds between looks at GitHub and at the Hub.
-        world: The kind of world beside the usual one, by its name in :mod:`tests.seeds.worlds`; empty for none.
+        world: The kind of world beside the usual one, by its name in
+            :mod:`tests.seeds.worlds`; empty for none.
         boots_in: Seconds that every image boots; None draws them for each runner.
         only: Ids of the faults that may strike and the disturbances that may happen; None for all.
         forced: Ids of faults that strike whatever the rates and the time are.
@@ -198,8 +204,8 @@ class Plan:
 def draw(seed: int, profile: Profile) -> Plan:
     """Return the plan of a seed. Pure.
 
-    ``calm``: no faults, usual knobs. ``uniform``: every fault now and then. ``swarm``: some kinds not at all, the others at
-    very different rates (simulation.md §3.3).
+    ``calm``: no faults, usual knobs. ``uniform``: every fault now and then. ``swarm``: some kinds not at all,
+    the others at very different rates.
     """
     dice = Dice(seed, f"{profile}/{PROFILE}")
     calm_at = 0.0 if profile == "calm" else dice.between("calm", 200, 600)

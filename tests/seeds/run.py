@@ -1,7 +1,7 @@
 """Replays one seed, and takes away from a failing one what does not matter.
 
-``python -m tests.seeds.run --seed 17 --profile swarm`` replays a seed; ``--shrink`` looks for the shortest list of faults
-that still breaks it, ``--only`` replays such a list, ``--trace`` prints every exchange.
+``python -m tests.seeds.run --seed 17 --profile swarm`` replays a seed; ``--shrink`` looks for the shortest
+list of faults that still breaks it, ``--only`` replays such a list, ``--trace`` prints every exchange.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from dataclasses import asdict, replace
 
 from tests.seeds.isolation import play_judged as play
 from tests.seeds.plan import Plan
-from tests.seeds.stage import Outcome
+from tests.seeds.scene import Outcome
 from tests.seeds.sweep import SCENES
 from tests.seeds.worlds import WORLDS, draw_world
 
 
 def shrink(failed: Outcome, *, budget: int = 60) -> Outcome:
-    """Return the same failure from as few faults and jobs as ``budget`` runs find: delta debugging over ids."""
+    """Return the same failure from as few faults and jobs as ``budget`` runs find: delta
+    debugging over ids.
+    """
     invariant = failed.violations[0].invariant
     best, left = failed, budget
 
@@ -99,7 +101,9 @@ def _ids(text: str | None) -> frozenset[str] | None:
 
 
 def report(outcome: Outcome, *, lines: int | None) -> list[str]:
-    """Describe an outcome: what broke, the last lines of the trace before it, and the command that replays it."""
+    """Describe an outcome: what broke, the last lines of the trace before it, and the
+    command that replays it.
+    """
     world = f", {outcome.plan.world}" if outcome.plan.world else ""
     size = f"{outcome.seconds:.0f} virtual seconds, {outcome.requests} requests, {outcome.launches} HF Jobs"
     found = [f"seed {outcome.plan.seed} ({outcome.plan.profile}{world}): {size}, trace {outcome.digest}"]

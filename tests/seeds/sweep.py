@@ -1,6 +1,7 @@
-"""Systematic before random: every fault once at every effect, every crash, and every failing read, in a few small scenes.
+"""Systematic before random: every fault once at every effect, every crash, and every failing
+read, in a few small scenes.
 
-These name the culprit at once, because nothing else goes wrong in the run (simulation.md §3.3).
+These name the culprit at once, because nothing else goes wrong in the run.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def writes(scene: Plan, asked: Mapping[str, bool]) -> Iterator[Plan]:
 
 
 def reads(scene: Plan, asked: Mapping[str, bool], *, share: float) -> Iterator[Plan]:
-    """Return the scene with each way to fail for ``share`` of the windows of a read, and for all where there are few."""
+    """Return the scene with each way to fail for ``share`` of the windows of a read, and
+    for all where there are few.
+    """
     windows = Counter(number.partition("?")[0] for number, read in asked.items() if read)
     for number, read in asked.items():
         for name in READ_FAULTS:

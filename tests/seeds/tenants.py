@@ -1,4 +1,6 @@
-"""Accounts and Secrets of a plan's pools: each Secret has tokens of its own, so one place can be seen with several credentials."""
+"""Accounts and Secrets of a plan's pools: each Secret has tokens of its own, so one place can be seen
+with several credentials.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ class _Secret:
 
 
 def set_up(sim: Simulation, plan: Plan) -> frozenset[str]:
-    """Make what a plan's pools and jobs need beside the usual scene, and return the new tokens, which must appear nowhere.
+    """Make what a plan's pools and jobs need beside the usual scene, and return the new tokens,
+    which must appear nowhere.
 
-    Every Secret beside the usual two gets a personal access token, or a Hub token, of a user of its own. Idempotent.
+    Every Secret beside the usual two gets a personal access token, or a Hub token, of a
+    user of its own. Idempotent.
     """
     tokens = set()
     there = {row.full_name for row in sim.github.store.repositories.values()}

@@ -1,8 +1,9 @@
 """Kinds of worlds beside the usual one, of which seeds draw.
 
-A *world* is a change of a drawn plan: other accounts, other knobs, other edits, other jobs. Half of the seeds with faults are played
-in one. A world may name the invariants that break in it today, each with what is wrong: such a violation is counted apart, any
-other one fails, and one that is not seen any more must be removed here.
+A *world* is a change of a drawn plan: other accounts, other knobs, other edits, other jobs. Half of
+the seeds with faults are played in one. A world may name the invariants that break in it today, each
+with what is wrong: such a violation is counted apart, any other one fails, and one that is not seen
+any more must be removed here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class World:
     Attributes:
         change: Makes the world out of a drawn plan. Pure.
         expected: Invariants that break in it today, each with what is wrong.
-        futile: Launches fail there by the pool's own settings, and are tried again: they are more than the workflow jobs.
+        futile: Launches fail there by the pool's own settings, and are tried again: they are
+            more than the workflow jobs.
         compared: Whether it is played a second time without the other tenants (:mod:`tests.seeds.isolation`).
     """
 
@@ -38,7 +40,8 @@ class World:
 
 
 def draw_world(seed: int, profile: Profile, world: str | None = None) -> Plan:
-    """Return the plan of a seed, in the world that it draws, or in the named one; ``""`` is the usual world. Pure.
+    """Return the plan of a seed, in the world that it draws, or in the named one; ``""`` is
+    the usual world. Pure.
 
     Raises:
         KeyError: There is no such world.
@@ -50,7 +53,7 @@ def draw_world(seed: int, profile: Profile, world: str | None = None) -> Plan:
     return replace(WORLDS[world].change(dice, plan), world=world) if world else plan
 
 
-# --------------------------------------------------------------------------------------------------------- small changes
+# ---------------------------------------------------------------------------------------------- small changes
 def _knobs(
     plan: Plan, *, github: Mapping[str, Any] | None = None, hub: Mapping[str, Any] | None = None
 ) -> Plan:
@@ -110,9 +113,11 @@ def _add_jobs(plan: Plan, jobs: tuple[JobPlan, ...]) -> Plan:
     return replace(plan, jobs=tuple(sorted((*plan.jobs, *jobs), key=lambda job: job.at)))
 
 
-# ----------------------------------------------------------------------------------------------------- accounts and tenants
+# --------------------------------------------------------------------------------------- accounts and tenants
 def _second_secret(dice: Dice, plan: Plan) -> Plan:
-    """Another pool of the same organization and HF namespace, with Secrets of its own, in its own namespace or not."""
+    """Another pool of the same organization and HF namespace, with Secrets of its own, in
+    its own namespace or not.
+    """
     first = plan.pools[0]
     which = dice.one_of("which secrets", (("hub",), ("github",), ("hub", "github")))
     spec = {**first.spec, "github": dict(first.spec.get("github", {}))}
@@ -141,7 +146,9 @@ def _apart(dice: Dice, plan: Plan, *, spec: Mapping[str, Any], url: str, jobs: i
 
 
 def _tenants_apart(dice: Dice, plan: Plan) -> Plan:
-    """Another organization and HF account, without warm runners: they are renewed for as long as either tenant's jobs go on."""
+    """Another organization and HF account, without warm runners: they are renewed for as long as
+    either tenant's jobs go on.
+    """
     return _apart(
         dice,
         _cold(plan),
@@ -152,7 +159,9 @@ def _tenants_apart(dice: Dice, plan: Plan) -> Plan:
 
 
 def _hostile_tenant(dice: Dice, plan: Plan) -> Plan:
-    """A tenant whose own services hand out the first one's runners, HF Jobs and queue; one pool's runners are kept warm, for hours."""
+    """A tenant whose own services hand out the first one's runners, HF Jobs and queue; one pool's runners
+    are kept warm, for hours.
+    """
     plan = _cold(plan)
     first = plan.pools[0]
     deadlines = {**first.spec["deadlines"], "idle": "15m", "lifetime": "6h"}
@@ -167,7 +176,9 @@ def _hostile_tenant(dice: Dice, plan: Plan) -> Plan:
 
 
 def _shared_queue(dice: Dice, plan: Plan) -> Plan:
-    """A pool of another namespace with the same labels in the same repository: each serves the queue, cheaper or not."""
+    """A pool of another namespace with the same labels in the same repository: each serves
+    the queue, cheaper or not.
+    """
     plan = _cold(_quiet(plan))
     first = plan.pools[0]
     cheap = dice.chance("cheaper", 0.7)
@@ -189,7 +200,7 @@ def _copies(dice: Dice, plan: Plan) -> Plan:
     return _knobs(replace(plan, jobs=long), hub={kind: 1.0, "copy_after_seconds": after})
 
 
-# ------------------------------------------------------------------------------------------------------------- GitHub's
+# --------------------------------------------------------------------------------------------------- GitHub's
 def _records_go(dice: Dice, plan: Plan) -> Plan:
     """Many runners at a time, so that some of them start just before a list that is old."""
     lag = dice.one_of("lag", (25.0, 50.0, 50.0))
@@ -256,7 +267,7 @@ def _odd_words(dice: Dice, plan: Plan) -> Plan:
     return _knobs(plan, github={"odd_words": share}, hub={"odd_words": share})
 
 
-# -------------------------------------------------------------------------------------------------------------- the Hub's
+# -------------------------------------------------------------------------------------------------- the Hub's
 def _slow_cancels(dice: Dice, plan: Plan) -> Plan:
     cancelled = tuple(
         replace(job, cancel_after=dice.between(f"cancel {n}", 5, 40))
@@ -282,7 +293,7 @@ def _new_stage(dice: Dice, plan: Plan) -> Plan:
     return _knobs(plan, hub={"new_stage": "EVICTED"})
 
 
-# ----------------------------------------------------------------------------------------------------------- people's own
+# ----------------------------------------------------------------------------------------------- people's own
 def _short_lifetime(dice: Dice, plan: Plan) -> Plan:
     """The lifetime is over before a runner is online; somebody mends it after half an hour."""
     pool = plan.pools[0]
@@ -292,7 +303,9 @@ def _short_lifetime(dice: Dice, plan: Plan) -> Plan:
 
 
 def _nobody_serves(dice: Dice, plan: Plan) -> Plan:
-    """Jobs that wait beside those that are served: a label too many, a set that only looks hosted, a paused pool's."""
+    """Jobs that wait beside those that are served: a label too many, a set that only looks
+    hosted, a paused pool's.
+    """
     first = plan.pools[0]
     where = first.url if "/" in first.url else "acme/lib"
     odd = dice.one_of(

@@ -12,7 +12,7 @@ import pytest
 from tests.seeds.fleet import profile_of
 from tests.seeds.plan import draw
 from tests.seeds.run import replay, report, shrink
-from tests.seeds.stage import play
+from tests.seeds.scene import play
 from tests.seeds.sweep import SCENES
 
 NUMBERS = (3, 6, 20, 34)
@@ -20,7 +20,7 @@ NUMBERS = (3, 6, 20, 34)
 PRINT = """
 import sys
 from tests.seeds.fleet import seeds
-from tests.seeds.stage import play
+from tests.seeds.scene import play
 for number in map(int, sys.argv[1:]):
     print(number, play(next(seeds(number, number))).digest)
 """

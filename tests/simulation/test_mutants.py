@@ -1,7 +1,7 @@
 """Proof that the checks can fail: each safeguard is switched off, and the invariant that names it breaks.
 
-The switches are here and not in the product. Each mutant has a few plans in which it must be caught; the first violation of
-the first plan that fails must be one of those that the table names.
+The switches are here and not in the product. Each mutant has a few plans in which it must be caught; the
+first violation of the first plan that fails must be one of those that the table names.
 """
 
 from __future__ import annotations
@@ -17,8 +17,19 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.core import backoff, demand, evidence, ledger, lifecycle, suspicion
-from controller.core.lifecycle import Effect, Phase
+from controller.core import (
+    allowance,
+    backoff,
+    demand,
+    effects,
+    evidence,
+    ledger,
+    ownership,
+    passed_over,
+    suspicion,
+)
+from controller.core.effects import Effect
+from controller.core.lifecycle import Phase
 from controller.core.model import Observation
 from controller.core.naming import Origin, controller_digest, origin
 from controller.core.retire import choose, strays, why
@@ -54,7 +65,7 @@ def forced(scene: Plan, *faults: str) -> Plan:
     return replace(scene, forced=frozenset(faults))
 
 
-# ------------------------------------------------------------------------------------------------- what is switched off
+# --------------------------------------------------------------------------------------- what is switched off
 def cancel_before_deregistering(patch: pytest.MonkeyPatch) -> None:
     async def retire(action: Any, *, connections: Any, **_: object) -> bool:
         if action.hf_job_id is not None:
@@ -127,7 +138,7 @@ def own_everything(patch: pytest.MonkeyPatch) -> None:
         found = origin(name)
         return replace(found, controller=controller_digest("sim")) if found else None
 
-    patch.setattr(lifecycle, "origin", claimed)
+    patch.setattr(ownership, "origin", claimed)
 
 
 def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
@@ -135,13 +146,13 @@ def count_nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    true = lifecycle.still_in_flight
+    true = effects.still_in_flight
 
     def counts(effect: Any, seen: Any, *, shown: bool) -> bool:
         lost = effect.effect is Effect.LAUNCH and effect.settled_at is not None and effect.hf_job is None
         return not lost and true(effect, seen, shown=shown)
 
-    patch.setattr(lifecycle, "still_in_flight", counts)
+    patch.setattr(effects, "still_in_flight", counts)
 
 
 def read_no_intents(patch: pytest.MonkeyPatch) -> None:
@@ -163,7 +174,7 @@ def begin_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
 
 
 def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(choose, "may_retire", lambda runner, *_: runner.fresh)
+    patch.setattr(choose, "may_retire", lambda runner, *_: runner.undisturbed)
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
@@ -260,11 +271,11 @@ def try_again_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def suspect_nobody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(suspicion, "_fall_on", lambda *_: None)
+    patch.setattr(passed_over, "_fall_on", lambda *_: None)
 
 
 def start_one_after_the_other(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(suspicion, "next_start", lambda *_, **__: 0.0)
+    patch.setattr(allowance, "next_start", lambda *_, **__: 0.0)
 
 
 def forget_suspicions_at_a_restart(patch: pytest.MonkeyPatch) -> None:
@@ -299,9 +310,9 @@ def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loop, "plan", failing)
 
 
-# ------------------------------------------------------------------------------------------------------------ the plans
-# Each is built around the one moment at which its safeguard matters, with seconds to spare on both sides, so that no change of
-# the controller's pace moves it away.
+# -------------------------------------------------------------------------------------------------- the plans
+# Each is built around the one moment at which its safeguard matters, with seconds to spare on both sides, so
+# that no change of the controller's pace moves it away.
 def job(at: float, seconds: float = 20.0) -> JobPlan:
     return JobPlan(at=at, repository="acme/lib", labels=("hf-0",), seconds=seconds)
 
@@ -348,7 +359,8 @@ LEASE_LOST = replace(
     disturbances=(Disturbance(at=20.0, kind="handover", seconds=1.0, share=0.9),),
     calm_at=30.0,
 )
-"""A registration is under way from about 10 s on, and answered by nothing for 20 s, in which the lease changes hands."""
+"""A registration is under way from about 10 s on, and answered by nothing for 20 s, in which
+the lease changes hands."""
 
 SLOW_TO_CONNECT = replace(
     BURST,
@@ -413,10 +425,12 @@ UNLISTED = replace(
         f"error_before:/api/v3/repos/acme/lib/actions/runners?@{n}" for n in windows(150, 220)
     ).union({f"truncated:{CREATE}#2"}),
 )
-"""A later launch's answer is lost, the Hub's lists do not show it yet, and GitHub lists no runners for a minute."""
+"""A later launch's answer is lost, the Hub's lists do not show it yet, and GitHub lists no
+runners for a minute."""
 
 IN_DOUBT = replace(LAGGING, forced=frozenset({f"truncated:{CREATE}#1"}))
-"""A controller starts seconds after a launch whose answer was lost, and which the Hub's lists do not show yet."""
+"""A controller starts seconds after a launch whose answer was lost, and which the Hub's
+lists do not show yet."""
 
 BOTH_LAGGING = replace(
     BOOTING,
@@ -445,7 +459,8 @@ DELETED_AT_ONCE = replace(
     disturbances=(Disturbance(at=195.0, kind="recreate"),),
     calm_at=196.0,
 )
-"""A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not even show the runner yet."""
+"""A pool is deleted seconds after its runner has taken a job, and GitHub's lists do not
+even show the runner yet."""
 
 BROKEN = replace(
     BURST,
@@ -493,7 +508,8 @@ GONE_AT_START = replace(
     github={"list_lag_seconds": 0.0, "record_goes_at_start": 1.0, **dict.fromkeys(LAGS, 50.0)},
     jobs=(job(180.0, seconds=100.0),),
 )
-"""A pool is deleted seconds after its warm runner has taken a job: its record is gone, and GitHub's list shows it idle."""
+"""A pool is deleted seconds after its warm runner has taken a job: its record is gone, and
+GitHub's list shows it idle."""
 
 GONE_AND_UNSEEN = replace(
     GONE_AT_START,
@@ -503,7 +519,8 @@ GONE_AND_UNSEEN = replace(
         f"error_before:/api/v3/repos/acme/lib/actions/runs?status=in_progress@{n}" for n in windows(180, 400)
     ),
 )
-"""The same, and GitHub's list shows at once that the record is gone; for minutes it does not tell which jobs run."""
+"""The same, and GitHub's list shows at once that the record is gone; for minutes it does
+not tell which jobs run."""
 
 MUTANTS: tuple[tuple[Patch, set[str], tuple[Plan, ...]], ...] = (
     (cancel_before_deregistering, {"busy"}, (JUST_BUSY,)),

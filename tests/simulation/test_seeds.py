@@ -1,4 +1,6 @@
-"""What ``make seeds`` promises: every fault is played, and a failure comes with the one command that replays it."""
+"""What ``make seeds`` promises: every fault is played, and a failure comes with the one
+command that replays it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Worlds beside the usual one, a scene each, judged by what is true in the services.
 
-A scene that fails today is marked with what is wrong. The marks are strict: whoever mends one removes its line here, and the same
-words in :mod:`tests.seeds.worlds`.
+A scene that fails today is marked with what is wrong. The marks are strict: whoever mends one removes its
+line here, and the same words in :mod:`tests.seeds.worlds`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from controller.simulate.serving import HOSTILE_GITHUB, HOSTILE_HUB
 from tests.seeds.isolation import play_judged
 from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
-from tests.seeds.stage import Outcome
+from tests.seeds.scene import Outcome
 from tests.seeds.sweep import SCENES
 from tests.seeds.worlds import WORLDS, draw_world
 
@@ -69,7 +69,7 @@ def warned(outcome: Outcome) -> set[str]:
     return reasons & set(FALSE)
 
 
-# ------------------------------------------------------------------------------------------------------------- the worst
+# -------------------------------------------------------------------------------------------------- the worst
 def test_a_busy_runner_whose_record_goes_when_its_job_starts_is_left_alone() -> None:
     unbroken(
         scene(
@@ -127,7 +127,7 @@ def test_a_job_that_fails_by_itself_beside_a_copy_of_its_hf_job_is_not_run_again
     )
 
 
-# ------------------------------------------------------------------------------------------- demand that is not what it seems
+# --------------------------------------------------------------------------- demand that is not what it seems
 def test_a_group_that_does_not_admit_the_repository_costs_a_few_starts() -> None:
     organization = replace(pool(github={"repositories": {"include": ["acme/*"]}}), url="acme")
     unbroken(scene(job(5.0), pools=(organization,), **happens("refuse", at=0.0, seconds=2_000.0)))
@@ -173,7 +173,9 @@ def test_the_normal_end_of_a_job_costs_no_request_that_is_refused() -> None:
 
 
 def test_a_burst_of_jobs_costs_no_request_that_is_refused_and_no_place_of_a_runner_that_is_over() -> None:
-    """Twelve jobs through four places: each that ends lets the next one start, while GitHub still lists its runner."""
+    """Twelve jobs through four places: each that ends lets the next one start, while GitHub
+    still lists its runner.
+    """
     jobs = tuple(job(5.0 + n, seconds=40.0 + n) for n in range(12))
     lists = github(linger_seconds=30.0, runners_lag=10.0)
     outcome = unbroken(scene(*jobs, pools=(pool(maxRunners=4),), github=lists, intervals=(6.0, 5.0)))
@@ -194,7 +196,7 @@ def test_what_was_given_back_is_no_failed_launch_however_slowly_it_is_cancelled(
     assert warned(unbroken(scene(*jobs, hub=slow))) == set()
 
 
-# ------------------------------------------------------------------------------------------------------ services that differ
+# --------------------------------------------------------------------------------------- services that differ
 def test_slow_cancels_of_what_was_given_back_leave_nothing_and_launch_nothing_twice() -> None:
     unbroken(
         scene(
@@ -240,7 +242,7 @@ def test_a_quota_that_is_nearly_used_up_delays_jobs_and_loses_none() -> None:
     unbroken(scene(*(job(5.0 + n) for n in range(6)), github=github(**limits)))
 
 
-# -------------------------------------------------------------------------------------------------------------- the walls
+# -------------------------------------------------------------------------------------------------- the walls
 APART = pool(
     replace(TEAM_B, name="other", namespace="team-b", url="umbrella/lib", labels=POOL.labels),
     huggingface={"namespace": "umbrella"},
@@ -284,7 +286,7 @@ def test_a_namespace_that_is_deleted_takes_its_pools_with_it(secrets_first: bool
     assert unbroken(scene(job(5.0, seconds=300.0), **ends)).seconds < 900
 
 
-# ------------------------------------------------------------------------------------------------------------ of themselves
+# ---------------------------------------------------------------------------------------------- of themselves
 def test_every_kind_of_world_can_be_drawn_and_says_which_it_is() -> None:
     for name in WORLDS:
         assert draw_world(1, "uniform", name).world == name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.core.model import PoolKey
 from controller.reconcile.loop import INTERVAL
 from controller.simulate.engine import GITHUB, HUB
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.model import Scope
 from hf_runner_simulators.hub.job import Stage
 from tests.system.test_whole import Scene, play, t4
@@ -31,7 +31,7 @@ def mallory(scene: Scene) -> None:
     """
     sim = scene.sim
     sim.github.accounts.add_repository("mallory/x")
-    app = sim.github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+    app = sim.github.accounts.add_app(public_key=public_key_of(private_key()))
     sim.github.accounts.install(app.id, "mallory")
     sim.hub.setup(
         {
@@ -39,7 +39,7 @@ def mallory(scene: Scene) -> None:
             "namespaces": {"mallory": {"type": "org", "credits": 100.0}},
         }
     )
-    sim.cluster.set_secret("mallory", "gh", {"appId": str(app.id), "privateKey": TEST_PRIVATE_KEY})
+    sim.cluster.set_secret("mallory", "gh", {"appId": str(app.id), "privateKey": private_key()})
     sim.cluster.set_secret("mallory", "hf", {"token": "hf_mallory"})
     sim.cluster.apply(
         {

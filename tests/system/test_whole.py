@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from controller.api.status.values import iso
 from controller.core.model import PoolKey, SecretRef
 from controller.core.reasons import Reason
-from controller.core.status import iso
 from controller.simulate.engine import NAMESPACE, Simulation
 from controller.simulate.loop import run_virtual
 from controller.simulate.machine import Boot

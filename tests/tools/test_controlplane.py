@@ -41,7 +41,9 @@ def words(pid: int) -> str:
 
 
 def listening_addresses(pids: set[int]) -> set[str]:
-    """Return the addresses of the listening TCP sockets of these processes, in hex as the kernel shows them."""
+    """Return the addresses of the listening TCP sockets of these processes, in hex as the
+    kernel shows them.
+    """
     sockets = set()
     for fd in (fd for pid in pids for fd in Path(f"/proc/{pid}/fd").iterdir()):
         with contextlib.suppress(FileNotFoundError):  # closed since it was listed

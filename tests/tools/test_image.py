@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.image import Layer, build, layers
+from tools.image import ROOT, Layer, build, build_simulators, layers
 
 BASE, OURS = b"a" * 5_000_000, bytes(range(256)) * 4_000
 
@@ -68,3 +68,36 @@ def test_an_image_can_be_built_from_the_tree_of_another_commit(
     said = (tmp_path / "said").read_text().splitlines()
     assert said[-1] == str(tmp_path)
     assert {"VERSION=0.0.7", "REVISION=unknown", "SOURCE_DATE_EPOCH=0"} <= set(said)
+
+
+def test_the_image_of_the_simulators_is_the_products_with_a_layer_on_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    program = tmp_path / "buildah"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/said\n')
+    program.chmod(0o755)
+
+    name = build_simulators(str(program), "registry.example:5000/product:1.2", flags=[])
+
+    said = (tmp_path / "said").read_text().splitlines()
+    assert name == "registry.example:5000/product-simulators:1.2"
+    assert said[-3:] == ["-t", name, str(ROOT / "simulators")]
+    assert "BASE=registry.example:5000/product:1.2" in said
+
+
+def test_nothing_of_the_simulators_and_the_tests_reaches_the_products_image() -> None:
+    """The Dockerfile copies the whole context, so what it may hold is decided by .dockerignore: nothing but what is named there."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+
+    assert rules[0] == "*"
+    assert {rule for rule in rules if rule.startswith("!")} == {
+        "!LICENSE",
+        "!README.md",
+        "!pyproject.toml",
+        "!requirements/",
+        "!controller/",
+        "!crds/",
+        "!examples/",
+    }

@@ -1,4 +1,6 @@
-"""tools/pins.py: what is pinned of others' work, against a registry and a GitHub that answer as the real ones do."""
+"""tools/pins.py: what is pinned of others' work, against a registry and a GitHub that
+answer as the real ones do.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ X64, ARM64, OTHER = "a" * 64, "b" * 64, "c" * 64
 def index(
     version: str = "3.13.16-slim-trixie", *, days: int = 3, platforms: tuple[str, ...] = pins.PLATFORMS
 ) -> bytes:
-    """Return an index with the annotations that Docker's official images carry, and an attestation beside each image."""
+    """Return an index with the annotations that Docker's official images carry, and an
+    attestation beside each image.
+    """
     manifests: list[dict[str, Any]] = []
     for platform in platforms:
         system, architecture = platform.split("/")

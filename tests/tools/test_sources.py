@@ -1,4 +1,6 @@
-"""tools.controlplane.sources: which source of the programs wins, what is refused, and what a person is told."""
+"""tools.controlplane.sources: which source of the programs wins, what is refused, and what
+a person is told.
+"""
 
 from __future__ import annotations
 

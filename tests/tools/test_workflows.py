@@ -1,4 +1,6 @@
-""".github/workflows, which cannot run here: what neither actionlint nor zizmor asks for (both run in `make lint`)."""
+""".github/workflows, which cannot run here: what neither actionlint nor zizmor asks for
+(both run in `make lint`).
+"""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Replica:
                 await asyncio.sleep(0.02)
         return code
 
-    def words(self) -> str:
+    def log_text(self) -> str:
         """Return its log, of all its processes."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 

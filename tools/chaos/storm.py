@@ -69,7 +69,7 @@ class Storm:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._load(seconds))
                 tasks.create_task(self._trouble(seconds))
-            self._tell(f"calm; {len(self._world.undone())} workflow jobs are not done yet")
+            self._report(f"calm; {len(self._world.undone())} workflow jobs are not done yet")
             wrong = await self._wind_up()
         finally:
             keeper.cancel()
@@ -100,7 +100,7 @@ class Storm:
             kind = self._random.choice(["kill", "kill", "kill", "terminate", "stop", "cut off"])
             if one.running:
                 self._troubles[kind] += 1
-                self._tell(f"{kind} replica {one.number}")
+                self._report(f"{kind} replica {one.number}")
                 await self._strike(one, kind)
 
     async def _victim(self) -> Replica:
@@ -108,7 +108,7 @@ class Storm:
         if self._random.random() < 0.8:
             holder = await self._cluster.holder()
             for replica in self._replicas:
-                if holder and f"identity={holder}" in replica.words():
+                if holder and f"identity={holder}" in replica.log_text():
                     return replica
         return self._random.choice(self._replicas)
 
@@ -142,7 +142,7 @@ class Storm:
         if not await self._until(lambda: _now(not self._world.undone())):
             undone = self._world.undone()
             return [f"{len(undone)} workflow jobs lost, such as {undone[0]}"]
-        self._tell("all workflow jobs done; deleting the pools")
+        self._report("all workflow jobs done; deleting the pools")
         await self._cluster.delete_pools()
         if not await self._until(self._pools_are_gone):
             return [f"pools that do not go: {await self._cluster.pools()}"]
@@ -178,12 +178,12 @@ class Storm:
         if again := [replica for replica, times in Counter(terms).items() if times > 1]:
             wrong.append(f"acted although another had taken over: {again}; the order was {terms}")
         for replica in self._replicas:
-            if "Traceback" in (words := replica.words()):
-                wrong.append(f"replica {replica.number} logged a traceback:\n{_traceback(words)}")
+            if "Traceback" in (log_text := replica.log_text()):
+                wrong.append(f"replica {replica.number} logged a traceback:\n{_traceback(log_text)}")
         jobs, acts = world.jobs(), world.acts()
         troubles = ", ".join(f"{count} x {kind}" for kind, count in sorted(self._troubles.items()))
-        self._tell(f"troubles: {troubles}; {self._starts} process starts, {len(set(terms))} replicas acted")
-        self._tell(
+        self._report(f"troubles: {troubles}; {self._starts} process starts, {len(set(terms))} replicas acted")
+        self._report(
             f"chaos: {len(jobs)} workflow jobs, {len(jobs) - len(world.undone())} completed, "
             f"{len(world.hub.platform.jobs)} HF Jobs, {len(acts)} effects, {len(live)} HF Jobs left, "
             f"{len(registrations)} registrations left, {len(world.machine.killed_busy)} busy runners killed, "
@@ -191,7 +191,7 @@ class Storm:
         )
         return wrong
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._say(f"{time.monotonic() - self._began:6.1f}s {text}")
 
 
@@ -199,9 +199,9 @@ async def _now(answer: bool) -> bool:
     return answer
 
 
-def _traceback(words: str) -> str:
-    start = words.index("Traceback")
-    return words[max(0, start - 300) : start + 3_000]
+def _traceback(log_text: str) -> str:
+    start = log_text.index("Traceback")
+    return log_text[max(0, start - 300) : start + 3_000]
 
 
 @asynccontextmanager

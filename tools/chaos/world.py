@@ -16,7 +16,7 @@ from hf_runner_simulators.clock import LoopClock
 from hf_runner_simulators.doors import open_socket
 from hf_runner_simulators.exchange import Exchange
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.hub.http import HubSite
 from hf_runner_simulators.hub.platform import drive
@@ -82,7 +82,7 @@ class World:
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
         """Contents of the Secrets that the pools name."""
         return {
-            "github": {"appId": str(self.app_id), "privateKey": TEST_PRIVATE_KEY},
+            "github": {"appId": str(self.app_id), "privateKey": private_key()},
             "personal": {"token": PERSONAL_TOKEN},
             "hf": {"token": TOKEN},
         }
@@ -170,7 +170,7 @@ async def open_world(
     hub.turn(HURRY)
     for name in repositories:
         github.accounts.add_repository(f"{OWNER}/{name}")
-    app = github.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+    app = github.accounts.add_app(public_key=public_key_of(private_key()))
     github.accounts.install(app.id, OWNER)
     github.accounts.add_user(PERSON)
     github.access.add_user_token(

@@ -271,8 +271,8 @@ class Go:
                         say(f"  {shown - started:4.0f} s: {_progress(log)}")
             if process.returncode != 0:
                 log.seek(0)
-                said = [line for line in log.read().splitlines() if not re.fullmatch(r"[\w./~-]+", line)]
-                raise ControlPlaneError("go build failed:\n" + "\n".join(said[-20:]))
+                lines = [line for line in log.read().splitlines() if not re.fullmatch(r"[\w./~-]+", line)]
+                raise ControlPlaneError("go build failed:\n" + "\n".join(lines[-20:]))
         (directory / "server").rename(directory / "etcd")  # Go names a program after its package
         if missing := _missing_from(directory):
             raise ControlPlaneError(f"go build made no {missing}")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tools.e2e.before import unpack, version_before
 from tools.e2e.cluster import Kubectl, StoryError, call
-from tools.e2e.stage import CRD, NAMESPACES, POOLS, SERVICES, SYSTEM
 from tools.e2e.story import Story
+from tools.e2e.story_base import CRD, NAMESPACES, POOLS, SERVICES, SYSTEM
 from tools.e2e.upgrade import Former
-from tools.image import ROOT, ImageError, archive, build, builder_on_path
+from tools.image import ROOT, ImageError, archive, build, build_simulators, builder_on_path
 
 _BEGAN = time.monotonic()
 
@@ -129,7 +129,7 @@ def _options() -> argparse.Namespace:
         "--builder", default="", help="docker, podman or buildah; by default the first on PATH"
     )
     parser.add_argument("--base", default="", help="base image of the version before, as of tools.image")
-    parser.add_argument("--flags", type=shlex.split, default=[], help="more for the builder's build of it")
+    parser.add_argument("--flags", type=shlex.split, default=[], help="more for the builder's builds")
     parser.add_argument(
         "--before", default="", help="revision of the version before; none leaves its acts out"
     )
@@ -154,14 +154,24 @@ def main() -> int:
             clear(kubectl)
             builder = options.builder or builder_on_path()
             load(options.image, builder=builder, loader=options.load, context=context)
-            _say(f"{options.image} is on the node")
+            simulators = build_simulators(builder, options.image, flags=options.flags)
+            load(simulators, builder=builder, loader=options.load, context=context)
+            _say(f"{options.image} and {simulators} are on the node")
             before = stack.enter_context(former(options, builder=builder, context=context))
         except (StoryError, ImageError) as error:
             print(f"e2e: {error}", file=sys.stderr)
             return 1
         try:
             helms = options.helm or ["helm"]
-            Story(kubectl=kubectl, helms=helms, image=options.image, say=_say, former=before).tell()
+            story = Story(
+                kubectl=kubectl,
+                helms=helms,
+                image=options.image,
+                simulators=simulators,
+                say=_say,
+                former=before,
+            )
+            story.play()
             clear(kubectl)
         except StoryError as error:
             _say(f"FAILED: {error}")

@@ -29,9 +29,9 @@ def call(command: Sequence[str], *, stdin: str | None = None, seconds: float = P
     Raises:
         StoryError: It failed, with what it said, or took longer.
     """
-    code, out, said = attempt(command, stdin=stdin, seconds=seconds)
+    code, out, errors = attempt(command, stdin=stdin, seconds=seconds)
     if code:
-        raise StoryError(f"exit code {code} from: {shlex.join(command)}\n{out}{said}")
+        raise StoryError(f"exit code {code} from: {shlex.join(command)}\n{out}{errors}")
     return out
 
 
@@ -80,8 +80,8 @@ class Kubectl:
 
     def attempt(self, *arguments: str) -> str:
         """Run it and return what it printed, whether or not it failed."""
-        _, out, said = attempt([self._program, *arguments])
-        return out + said
+        _, out, errors = attempt([self._program, *arguments])
+        return out + errors
 
     def json(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
         """Run it with ``-o json`` and return the object."""
@@ -146,10 +146,10 @@ class Helm:
             StoryError: It did.
         """
         command = self._command(verb, flags)
-        code, out, said = attempt(command, stdin=json.dumps(values), seconds=HELM_SECONDS)
+        code, out, errors = attempt(command, stdin=json.dumps(values), seconds=HELM_SECONDS)
         if not code:
             raise StoryError(f"this was to be refused and was not: {shlex.join(command)}\n{out}")
-        return said.strip()
+        return errors.strip()
 
     def uninstall(self) -> str:
         """Uninstall the release."""

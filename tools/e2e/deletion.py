@@ -8,7 +8,7 @@ from typing import Any
 
 from tools.e2e.cluster import StoryError, until
 from tools.e2e.services import OWNER
-from tools.e2e.stage import POOLS, SYSTEM, TENANT, merged
+from tools.e2e.story_base import POOLS, SYSTEM, TENANT, merged
 from tools.e2e.upgrade import Upgrades
 
 _RUNS = 15.0
@@ -87,13 +87,13 @@ class Deletions(Upgrades):
     def _run_what_the_pool_says(self, name: str) -> None:
         """Do as somebody does who reads why the pool is not ready: paste the command."""
 
-        def said() -> str:
+        def current_message() -> str:
             status = self._kubectl.json("-n", TENANT, "get", "rp", name).get("status", {})
             conditions: Sequence[Mapping[str, Any]] = status.get("conditions", ())
             ready = next((one for one in conditions if one["type"] == "Ready"), {})
             return str(ready["message"]) if ready.get("reason") == "SecretForbidden" else ""
 
-        message = until(said, "the pool says that its Secrets may not be read")
+        message = until(current_message, "the pool says that its Secrets may not be read")
         self._quote(message)
         program, *words = shlex.split(message.rpartition("run: ")[2])
         if program != "kubectl":

@@ -1,5 +1,6 @@
-"""GitHub and the Hub in the cluster: the image's own ``sim``, whose runners are real
-processes of the real bootstrap.
+"""GitHub and the Hub in the cluster, whose runners are real processes of the real bootstrap.
+
+Both are the command ``sim`` in the product's image with the simulators on top (``simulators/Dockerfile``).
 """
 
 from __future__ import annotations

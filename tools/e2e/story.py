@@ -8,7 +8,7 @@ from typing import Any
 from tools.e2e.cluster import Helm, StoryError, until
 from tools.e2e.deletion import Deletions
 from tools.e2e.services import GITHUB_PORT, HUB_PORT, manifests
-from tools.e2e.stage import (
+from tools.e2e.story_base import (
     CHART,
     CRD,
     GITHUB_SECRET,
@@ -31,7 +31,7 @@ from tools.e2e.stage import (
 class Story(Deletions):
     """The whole story."""
 
-    def tell(self) -> None:
+    def play(self) -> None:
         """Play all acts.
 
         Raises:
@@ -70,7 +70,7 @@ class Story(Deletions):
             for name in NAMESPACES
         ]
         self._kubectl.apply(*labelled)
-        self._kubectl.apply(*manifests(SERVICES, self._image))
+        self._kubectl.apply(*manifests(SERVICES, self._simulators))
         self._services.wait()
         self._services.set_up(REPOSITORIES)
         self._values = {
@@ -98,10 +98,10 @@ class Story(Deletions):
                 "/pools/declared",
             ),
         ):
-            said = self._helm.refused("install", merged(self._values, wrong))
-            if path not in said and path.strip("/").replace("/", ".") not in said:
-                raise StoryError(f"helm does not name {path}:\n{said}")
-            self._quote(said.splitlines()[-1])
+            output = self._helm.refused("install", merged(self._values, wrong))
+            if path not in output and path.strip("/").replace("/", ".") not in output:
+                raise StoryError(f"helm does not name {path}:\n{output}")
+            self._quote(output.splitlines()[-1])
         if self._kubectl.names("-n", SYSTEM, "secrets,deployments") or self._kubectl.names("crd", CRD):
             raise StoryError("something was installed with wrong values")
         self._done("wrong values are refused before anything is installed, each with its path")
@@ -174,12 +174,12 @@ class Story(Deletions):
         if self._condition("judged", "Ready").get("status") != "True":
             raise StoryError("helm --wait came back before the pool was ready")
         bad = self._pool("judged", github={"credentialsSecret": "nobody"})
-        said = self._helm.refused(
+        output = self._helm.refused(
             "upgrade", merged(self._values, {"extraObjects": [bad]}), "--wait", "--timeout=90s"
         )
-        if "nobody" not in said:
-            raise StoryError(f"helm does not say why the pool failed:\n{said}")
-        self._quote(said.splitlines()[-1])
+        if "nobody" not in output:
+            raise StoryError(f"helm does not say why the pool failed:\n{output}")
+        self._quote(output.splitlines()[-1])
         self._helm.upgrade(self._values, "--wait")
         until(lambda: not self._kubectl.names("-n", POOLS, "rp", "judged"), "the pool went with its upgrade")
         self._done("helm --wait waits for a pool to be ready, and fails with what the pool says")
@@ -188,10 +188,10 @@ class Story(Deletions):
         other = Helm(self._programs[0], chart=CHART, release="other", namespace=OTHER)
         values = merged({**self._values, "pools": {}, "rbac": {}}, {"crds": {"enabled": False}})
         for where in ([], [POOLS]):
-            said = other.refused("install", merged(values, {"watch": {"namespaces": where}}))
-            if RELEASE not in said or SYSTEM not in said:
-                raise StoryError(f"helm does not name the release that is there:\n{said}")
-            self._quote(said.splitlines()[-1])
+            output = other.refused("install", merged(values, {"watch": {"namespaces": where}}))
+            if RELEASE not in output or SYSTEM not in output:
+                raise StoryError(f"helm does not name the release that is there:\n{output}")
+            self._quote(output.splitlines()[-1])
         if self._kubectl.names("-n", OTHER, "pods"):
             raise StoryError("the refused release has pods")
         self._done("a second release that would serve the same pools is refused, with the first one's name")
@@ -201,10 +201,10 @@ class Story(Deletions):
         self._kubectl(
             "-n", SYSTEM, "delete", "pods", "-l", f"{LABELS},app.kubernetes.io/component=controller"
         )
-        said = until(self._last_words, "a replica refuses to run")
-        if "helm upgrade" not in said or "spec.ssh" not in said:
-            raise StoryError(f"the operator does not say how to mend an older CRD: {said}")
-        self._quote(said.splitlines()[-1])
+        output = until(self._last_log, "a replica refuses to run")
+        if "helm upgrade" not in output or "spec.ssh" not in output:
+            raise StoryError(f"the operator does not say how to mend an older CRD: {output}")
+        self._quote(output.splitlines()[-1])
         self._helm.upgrade(self._values)
         self._rolled_out()
         self._queue(declared=2)

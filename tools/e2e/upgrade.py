@@ -18,7 +18,7 @@ from controller.core.evidence import LIST_LAG
 from tools.e2e.before import Version
 from tools.e2e.cluster import Helm, Kubectl, StoryError, until
 from tools.e2e.services import Launch, Truth
-from tools.e2e.stage import (
+from tools.e2e.story_base import (
     CHART,
     CRD,
     FOREVER,
@@ -29,7 +29,7 @@ from tools.e2e.stage import (
     RELEASE,
     SYSTEM,
     TENANT,
-    Stage,
+    StoryBase,
     image_values,
     merged,
 )
@@ -71,8 +71,8 @@ class Former:
     image: str
 
 
-class Upgrades(Stage):
-    """A stage on which the version before stands, too.
+class Upgrades(StoryBase):
+    """What the acts have at hand where the version before is there, too.
 
     Args:
         former: That version; None if there is none.
@@ -84,10 +84,11 @@ class Upgrades(Stage):
         kubectl: Kubectl,
         helms: list[str],
         image: str,
+        simulators: str,
         say: Callable[[str], None],
         former: Former | None = None,
     ) -> None:
-        super().__init__(kubectl=kubectl, helms=helms, image=image, say=say)
+        super().__init__(kubectl=kubectl, helms=helms, image=image, simulators=simulators, say=say)
         self._former = former
 
     def _acts_of_versions(self) -> list[Callable[[], None]]:
@@ -133,17 +134,17 @@ class Upgrades(Stage):
         """
         before = self._replicas()
         self._helm.refused("upgrade", without_hosts(self._values))
-        said = self._check_said()
+        output = self._check_output()
         for name in ("githubHosts", "hubEndpoints"):
             (origin,) = self._values["controller"][name]
-            if name not in said or origin.removeprefix("http://") not in said:
-                raise StoryError(f"the check before the upgrade does not name controller.{name}:\n{said}")
-        self._quote(next(line.strip() for line in said.splitlines() if "githubHosts" in line))
+            if name not in output or origin.removeprefix("http://") not in output:
+                raise StoryError(f"the check before the upgrade does not name controller.{name}:\n{output}")
+        self._quote(next(line.strip() for line in output.splitlines() if "githubHosts" in line))
         if not self._limited_before():
             self._helm.refused("upgrade", self._values)
-            commands = pasted(self._check_said())
+            commands = pasted(self._check_output())
             if not commands:
-                raise StoryError(f"the check before the upgrade names no Secret:\n{self._check_said()}")
+                raise StoryError(f"the check before the upgrade names no Secret:\n{self._check_output()}")
             for words in commands:
                 self._quote(shlex.join(words))
                 self._kubectl(*words[1:])
@@ -233,7 +234,7 @@ class Upgrades(Stage):
         labels = f"{LABELS},app.kubernetes.io/component=controller"
         return set(self._kubectl.names("-n", SYSTEM, "pods", "-l", labels))
 
-    def _check_said(self) -> str:
+    def _check_output(self) -> str:
         return self._kubectl("-n", SYSTEM, "logs", f"job/{RELEASE}-upgrade-check")
 
     def _load(self) -> None:
@@ -317,9 +318,9 @@ def without_hosts(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def pasted(said: str) -> Sequence[Sequence[str]]:
+def pasted(output: str) -> Sequence[Sequence[str]]:
     """Return the words of the commands of kubectl that a text has on lines of their own."""
-    lines = [line.strip() for line in said.splitlines()]
+    lines = [line.strip() for line in output.splitlines()]
     return [shlex.split(line) for line in lines if line.startswith("kubectl ")]
 
 

@@ -89,8 +89,8 @@ def _watch(command: Sequence[str]) -> int:
         running(config, Path(directory)) as prometheus,
     ):
         print(f"Prometheus watches at {prometheus.url}", file=sys.stderr)
-        words = [word.replace("@port", str(port)) for word in command if word != "--"]
-        status = subprocess.run(words, check=False).returncode
+        arguments = [word.replace("@port", str(port)) for word in command if word != "--"]
+        status = subprocess.run(arguments, check=False).returncode
         if sys.stdin.isatty():
             with contextlib.suppress(KeyboardInterrupt):
                 print(f"Prometheus stays at {prometheus.url}; Ctrl-C ends it", file=sys.stderr)

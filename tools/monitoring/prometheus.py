@@ -147,7 +147,7 @@ def running(config: Mapping[str, Any], directory: Path) -> Iterator[Prometheus]:
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=warn",
     ]
-    with log.open("w", encoding="utf-8") as words, spawned(command, log=words, cwd=directory) as process:
+    with log.open("w", encoding="utf-8") as output, spawned(command, log=output, cwd=directory) as process:
         prometheus = Prometheus(f"http://127.0.0.1:{port}")
         try:
             ends = time.monotonic() + STARTED_WITHIN

@@ -135,7 +135,7 @@ class Scene:
         await self.cluster.delete_pool("h200")
         holder = await self.cluster.holder()
         for replica in self.replicas:
-            if holder and f"identity={holder}" in replica.words():
+            if holder and f"identity={holder}" in replica.log_text():
                 replica.signal(signal.SIGKILL)
                 self.say("the leader is killed")
                 await replica.ended(10)

@@ -3,7 +3,7 @@
 Implements the ports ``Queue``, ``Runners`` and ``GitHub``.
 """
 
-from controller.adapters.github.auth import Credentials, credentials_from_secret
 from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.github.credentials import Credentials, credentials_from_secret
 
 __all__ = ["Credentials", "GitHubConnection", "credentials_from_secret"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from controller.adapters.github.answer import LONGEST_MESSAGE
 from controller.adapters.github.client import Client
@@ -26,12 +26,19 @@ REPOSITORY_GROUP = 1
 """Repositories have one group, and this is its id (github.md §3.1)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    credential: int
+    looked_at: float
+    groups: tuple[RunnerGroup, ...]
+
+
 class Groups:
-    """The runner groups of one source's scopes, remembered."""
+    """The runner groups of one source's scopes, remembered for the credentials that saw them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._known: dict[Scope, tuple[float, tuple[RunnerGroup, ...]]] = {}
+        self._known: dict[Scope, _Known] = {}
         self._looking_up: dict[Scope, asyncio.Lock] = {}
 
     async def list(self, scope: Scope, *, fresh: bool = False) -> Observation[RunnerGroup]:
@@ -44,7 +51,8 @@ class Groups:
         Raises:
             GitHubError: As any call.
         """
-        now = self._client.clock.mono()
+        # Asked first: should they be replaced while the list is read, it is looked up once more.
+        token, now = await self._client.token(), self._client.clock.mono()
         seen = await self._client.listed(
             "{scope}/actions/runner-groups",
             params={},
@@ -55,7 +63,7 @@ class Groups:
             scope=scope.path,
         )
         if seen.complete:
-            self._known[scope] = now, seen.items
+            self._known[scope] = _Known(credential=token.credential, looked_at=now, groups=seen.items)
         return seen
 
     def forget(self, scope: Scope) -> bool:
@@ -93,16 +101,17 @@ class Groups:
         return found
 
     async def _remembered(self, scope: Scope, *, younger_than: float) -> Sequence[RunnerGroup]:
-        now = self._client.clock.mono()
-        looked_at, groups = self._known.get(scope, (-math.inf, ()))
-        if now - looked_at < younger_than:
-            return groups
+        known = self._known.get(scope)
+        if known is not None and known.credential != (await self._client.token()).credential:
+            known = None  # the new ones may see others
+        if known is not None and self._client.clock.mono() - known.looked_at < younger_than:
+            return known.groups
         try:
             seen = await self.list(scope, fresh=True)
         except GitHubError:
-            if not groups:
+            if known is None or not known.groups:
                 raise
-            return groups  # old ones do: a registration with a wrong group is refused without an effect
+            return known.groups  # old ones do: a registration with a wrong group is refused without an effect
         return seen.items
 
 

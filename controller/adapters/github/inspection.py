@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from controller.adapters.github.accounts import Accounts
-from controller.adapters.github.client import Client
+from controller.adapters.counted import counted
 from controller.adapters.github.errors import GitHubError, RejectedError
 from controller.adapters.github.fields import Row
-from controller.adapters.github.groups import Groups
+from controller.adapters.github.part import Part
 from controller.adapters.github.queue import parse_repository
 from controller.core.model import Admission, RunnerGroup, Scope, ScopeKind, TokenEnd
 from controller.ports import Repository
@@ -34,13 +33,8 @@ class Grant:
     token_end: TokenEnd | None
 
 
-class GitHubInspection:
+class GitHubInspection(Part):
     """Reads of one source about what a person has set up. Implements :class:`controller.ports.Causes`."""
-
-    def __init__(self, client: Client, accounts: Accounts, groups: Groups) -> None:
-        self._client = client
-        self._accounts = accounts
-        self._groups = groups
 
     async def grant(self) -> Grant:
         """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota` is known afterwards.
@@ -131,6 +125,7 @@ class GitHubInspection:
         )
         return frozenset(seen.items)
 
+    @counted
     async def admission(self, scope: Scope, group: str | None, repository: str) -> Admission:
         """Return whether a runner group of an organization or enterprise admits a repository, as of :data:`ADMISSION_AGE` ago at most.
 
@@ -146,6 +141,7 @@ class GitHubInspection:
         workflows = seen.workflows if seen.restricted_to_workflows else None
         return Admission(group=seen.name, excluded=excluded, refuses_public=refuses, workflows=workflows)
 
+    @counted
     async def version_ended(self, scope: Scope, version: str) -> bool:
         """Return whether GitHub serves a version of actions/runner no more.
 

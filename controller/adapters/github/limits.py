@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from controller.adapters.github.answer import Answer, shown_url
@@ -52,6 +53,18 @@ MOST_RESOURCES = 32
 
 ODD_REFUSAL = 60.0
 """Seconds to leave one URL alone whose quota is said to be used up while the headers say that it is not."""
+
+
+def points_per_minute(api_url: str, chosen: int | None) -> int | None:
+    """Return the pace for one host.
+
+    GitHub documents a limit of its own; an Enterprise Server has none unless its administrator wants one (github.md §1.5),
+    and the client slows down when it meets it.
+    """
+    if chosen is not None:
+        return chosen or None
+    host = urlsplit(api_url).hostname or ""
+    return POINTS_PER_MINUTE if host == "api.github.com" or host.endswith(".ghe.com") else None
 
 
 def points(method: str) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from controller.adapters.github.accounts import Accounts
-from controller.adapters.github.client import SEARCH_CAP, Client
+from controller.adapters.counted import counted
+from controller.adapters.github.client import SEARCH_CAP
 from controller.adapters.github.errors import NotFoundError
 from controller.adapters.github.fields import FieldError, Row
+from controller.adapters.github.part import Part
 from controller.core.model import JobStatus, Observation, TokenEnd, WorkflowJob
 from controller.ports import JobRead, Quota, Repository, Run
 
@@ -16,20 +17,17 @@ _FULL_NAME = re.compile(r"[a-z0-9_.-]{1,100}/[a-z0-9_.-]{1,100}")
 _KNOWN = {status.value: status for status in JobStatus}
 
 
-class GitHubQueue:
+class GitHubQueue(Part):
     """Implements :class:`controller.ports.Queue`."""
 
-    def __init__(self, client: Client, accounts: Accounts) -> None:
-        self._client = client
-        self._accounts = accounts
-
+    @counted
     async def repositories(self, owner: str) -> Observation[Repository]:
         """List the owner's repositories that the credentials can see.
 
         An App lists its installation. A token lists the organization; for a personal account it lists what its user can
         reach, since only that list holds private repositories.
         """
-        if self._client.has_app:
+        if not (await self._client.token()).personal:
             seen = await self._list_repositories("installation/repositories", rows="repositories")
         elif self._client.source.enterprise:
             seen = await self._list_repositories("user/repos", affiliation="organization_member")
@@ -59,6 +57,7 @@ class GitHubQueue:
             route, params=params, rows=rows, parse=parse_repository, key=lambda r: r.full_name, owner=owner
         )
 
+    @counted
     async def runs(self, repository: str, status: str) -> Observation[Run]:
         """List runs of one status; GitHub lists the newest thousand of them."""
         return await self._client.listed(
@@ -71,6 +70,7 @@ class GitHubQueue:
             repository=repository,
         )
 
+    @counted
     async def jobs(self, repository: str, run: Run) -> Observation[WorkflowJob]:
         """List the jobs of a run's attempt.
 
@@ -87,6 +87,7 @@ class GitHubQueue:
             attempt=run.attempt,
         )
 
+    @counted
     async def job(self, repository: str, job_id: int) -> JobRead:
         """Return a job, read by its id, before other reads: launches wait for it.
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
-from controller.adapters.github.accounts import Accounts
-from controller.adapters.github.client import Client
+from controller.adapters.counted import counted
 from controller.adapters.github.errors import GitHubError, NotFoundError, RejectedError
 from controller.adapters.github.fields import Row, listed
-from controller.adapters.github.groups import Groups
+from controller.adapters.github.part import Part
 from controller.core.model import Observation, Registration, RunnerGroup, Scope
 from controller.ports import JitConfig, Removal, UpstreamError
 
@@ -24,14 +23,10 @@ LONGEST_JIT_CONFIG = 65_536
 """Characters; GitHub's have about 4,500. They travel as an HF secret."""
 
 
-class GitHubRunners:
+class GitHubRunners(Part):
     """Implements :class:`controller.ports.Runners`."""
 
-    def __init__(self, client: Client, accounts: Accounts, groups: Groups) -> None:
-        self._client = client
-        self._accounts = accounts
-        self._groups = groups
-
+    @counted
     async def registrations(self, scope: Scope) -> Observation[Registration]:
         """List all registrations of a scope."""
         try:
@@ -40,6 +35,7 @@ class GitHubRunners:
             failed = error
         raise await self._accounts.explained(scope, failed)
 
+    @counted
     async def runner_groups(self, scope: Scope) -> Observation[RunnerGroup]:
         """List the runner groups of an organization or enterprise."""
         try:
@@ -48,6 +44,7 @@ class GitHubRunners:
             failed = error
         raise await self._accounts.explained(scope, failed)
 
+    @counted
     async def find(self, scope: Scope, name: str) -> Registration | None:
         """Return the registration of exactly this name.
 
@@ -62,6 +59,7 @@ class GitHubRunners:
             raise UpstreamError(seen.failure)
         return found
 
+    @counted
     async def register(
         self, scope: Scope, *, name: str, labels: Sequence[str], group: str | None
     ) -> JitConfig:
@@ -82,25 +80,10 @@ class GitHubRunners:
                 failed = error
         raise await self._accounts.explained(scope, failed)
 
+    @counted
     async def deregister(self, scope: Scope, runner_id: int) -> Removal:
-        """Remove a registration; see :meth:`controller.ports.Runners.deregister`.
-
-        GitHub also answers 404 to who lost the right to see the scope, so a 404 counts only where the scope's list can be read.
-        """
-        try:
-            await self._client.call(
-                "DELETE", "{scope}/actions/runners/{id}", effect=True, scope=scope.path, id=runner_id
-            )
-        except NotFoundError:
-            pass
-        except RejectedError as error:
-            if error.status == 422 and _says_busy(error.github_message):
-                return Removal.BUSY
-            raise
-        else:
-            return Removal.DONE
-        await self._client.call("GET", "{scope}/actions/runners?per_page=1", effect=True, scope=scope.path)
-        return Removal.GONE
+        """Remove a registration; see :meth:`controller.ports.Runners.deregister`."""
+        return await self._deregister(scope, runner_id)
 
     async def runner_version(self, scope: Scope) -> str | None:
         """Return the newest runner version that GitHub offers for Linux, such as ``2.336.0``, or None for none.
@@ -131,6 +114,33 @@ class GitHubRunners:
             registration=True,
             scope=scope.path,
         )
+
+    async def _deregister(self, scope: Scope, runner_id: int) -> Removal:
+        """Remove a registration.
+
+        GitHub also answers 404 to who lost the right to see the scope, so a 404 counts only where the scope's list can be read, and by
+        the same credentials:
+
+        1. The removal is asked for by a token that lost its rights, and answered 404.  2. The Secret is rotated.  3. The new token may
+        read the list. Taking that for gone would have a busy runner's job cancelled; so the removal is asked for again.
+        """
+        asked_with = await self._client.token()
+        try:
+            await self._client.call(
+                "DELETE", "{scope}/actions/runners/{id}", effect=True, scope=scope.path, id=runner_id
+            )
+        except NotFoundError:
+            pass
+        except RejectedError as error:
+            if error.status == 422 and _says_busy(error.github_message):
+                return Removal.BUSY
+            raise
+        else:
+            return Removal.DONE
+        await self._client.call("GET", "{scope}/actions/runners?per_page=1", effect=True, scope=scope.path)
+        if self._client.rotated_since(asked_with):
+            return await self._deregister(scope, runner_id)
+        return Removal.GONE
 
     async def _list_registrations(
         self, scope: Scope, *, name: str | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.adapters.github.client import Client
+from controller.adapters.counted import counted
 from controller.adapters.github.errors import ForbiddenError, NotFoundError
 from controller.adapters.github.fields import Row
+from controller.adapters.github.part import Part
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.core.retry import JobRecord, RunRecord
@@ -15,12 +16,10 @@ from controller.ports import UpstreamError
 _RUN = "repos/{repository}/actions/runs/{run}"
 
 
-class GitHubRuns:
+class GitHubRuns(Part):
     """Implements :class:`controller.ports.Runs`."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
+    @counted
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
         """Return a run; its jobs are listed by attempt, since "the latest" may become another one meanwhile."""
         try:
@@ -46,6 +45,7 @@ class GitHubRuns:
             raise UpstreamError(jobs.failure)
         return replace(seen, jobs=jobs.items)
 
+    @counted
     async def rerun_failed(self, repository: str, run_id: int) -> bool:
         """Run a run's failed jobs again; see :meth:`controller.ports.Runs.rerun_failed`."""
         try:

@@ -44,8 +44,8 @@ ones of 16 requests, 36 MB."""
 Read = Callable[[Any], Any]
 """Makes a value of a JSON document; raises :class:`.fields.FieldError` where it cannot."""
 
-Meter = Callable[[Answer, float], None]
-"""Told of each answer, and of the seconds that it took."""
+Meter = Callable[[Answer], None]
+"""Told of each answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +230,7 @@ class Wire:
             message=message,
         )
         if self._meter is not None:
-            self._meter(answer, self._clock.mono() - asked_at)
+            self._meter(answer)
         return answer
 
 

@@ -34,36 +34,6 @@ The least of ten ends that were announced until 2026-09-29 at ``GET .../actions/
 after the successor. GitHub's documentation asks for an update within 30 days.
 """
 
-EXIT_CODES: Mapping[int, str] = MappingProxyType(
-    {
-        0: "JobCompleted",
-        64: "BadConfiguration",
-        65: "UnsupportedImage",
-        66: "MissingTool",
-        67: "DownloadFailed",
-        68: "ChecksumMismatch",
-        69: "UnpackFailed",
-        70: "HomeNotWritable",
-        71: "RegistrationRefused",
-        72: "RegistrationTimeout",
-        73: "VersionDeprecated",
-        74: "SessionConflict",
-        75: "IdleTimeout",
-        76: "Deregistered",
-        77: "Terminated",
-        78: "ListenerCrashed",
-        79: "ListenerFailed",
-        80: "UpdateFailed",
-        81: "BootstrapFailed",
-        82: "LifetimeReached",
-        83: "JobInterrupted",
-    }
-)
-"""The script's outcomes by exit code, the only thing that the Hub's API tells of an ended job's inside.
-
-None is a code that a shell (1, 2, 126 and above) or the Listener (0 to 7, 100 to 105) uses for anything else.
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapJob:

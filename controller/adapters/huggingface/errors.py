@@ -1,4 +1,23 @@
-"""What the Hub's refusals mean: the reason, who can act, and whether the request may have taken effect.
+"""What can go wrong between the Hub and us, each as a class, and which answer means which.
+
+::
+
+    UpstreamError
+    └── HubError
+        ├── NotAllowedError       nothing was sent: the host is not one that credentials may be sent to
+        ├── NoAnswerError         nothing came back: connection, TLS, timeout, or no turn to send it
+        ├── ServerError           5xx, and 408
+        ├── MalformedError        an answer that cannot be read
+        ├── RateLimitedError      429
+        ├── UnauthorizedError     401
+        ├── PaymentRequiredError  402
+        ├── ForbiddenError        403
+        ├── BlockedError          451: withheld by law
+        ├── NotFoundError         404
+        ├── ConflictError         409, 423, 425
+        ├── CapacityError         a launch for which there is no hardware
+        └── RejectedError         any other 4xx
+            └── NoRouteError      405
 
 ``huggingface_hub.hf_raise_for_status`` is not used as it is: it breaks on an error body that is not an object, and drops
 ``Retry-After``. Its sources of words and ids are the same, and a test compares the two.
@@ -10,6 +29,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -47,8 +67,6 @@ _CAPACITY = re.compile(
 # One user has seen scarce hardware answered with 500, so the words count whatever the status is, but for those that speak of the
 # account: there another flavor would be refused too.
 _ABOUT_THE_ACCOUNT = frozenset({401, 402, 429})
-# Something else is going on there at this moment: conflict, locked, too early.
-_PASSING = frozenset({409, 423, 425})
 
 _NOTHING_SENT = (
     httpx2.ConnectError,
@@ -58,15 +76,6 @@ _NOTHING_SENT = (
     httpx2.InvalidURL,
     OfflineModeIsEnabled,
 )
-_REASONS = {
-    401: (Reason.HubUnauthorized, Disposition.PERSON),
-    402: (Reason.HubPaymentRequired, Disposition.PERSON),
-    403: (Reason.HubForbidden, Disposition.PERSON),
-    404: (Reason.HubNotFound, Disposition.PERSON),
-    408: (Reason.HubUnavailable, Disposition.RETRY),
-    429: (Reason.HubRateLimited, Disposition.WAIT),
-    451: (Reason.HubBlocked, Disposition.PERSON),
-}
 
 
 class Asked(Enum):
@@ -84,21 +93,130 @@ class Asked(Enum):
 
 
 class HubError(UpstreamError):
-    """A call to the Hub failed.
+    """A call to the Hub failed. Holds no secret, and neither do its causes.
 
     Attributes:
         status: HTTP status of the answer, or None without one.
+        request_id: The Hub's id of the request.
         soon: The same request may be sent again at once, if it can be repeated at all.
         limit: Which limit a 429 is about: ``""`` all calls of the account, else only calls of the same kind.
     """
 
+    reason: ClassVar[Reason] = Reason.HubRefused
+    disposition: ClassVar[Disposition] = Disposition.PERSON
+
     def __init__(
-        self, failure: Failure, *, status: int | None = None, soon: bool = False, limit: str = ""
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: Reason | None = None,
+        disposition: Disposition | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        in_doubt: bool = False,
+        soon: bool = False,
+        limit: str = "",
     ) -> None:
-        super().__init__(failure)
         self.status = status
+        self.request_id = request_id
         self.soon = soon
         self.limit = limit
+        super().__init__(
+            Failure(
+                reason=reason or self.reason,
+                message=message,
+                disposition=disposition or self.disposition,
+                request_id=request_id,
+                retry_after=retry_after,
+                in_doubt=in_doubt,
+            )
+        )
+
+
+class NotAllowedError(HubError):
+    """The host is not allowed, so nothing was sent."""
+
+    reason = Reason.HostNotAllowed
+
+
+class NoAnswerError(HubError):
+    """No connection, no turn, a broken connection, or silence until the timeout."""
+
+    reason = Reason.HubUnavailable
+    disposition = Disposition.RETRY
+
+
+class ServerError(HubError):
+    """5xx, or 408. The effect may have taken place."""
+
+    reason = Reason.HubUnavailable
+    disposition = Disposition.RETRY
+
+
+class MalformedError(HubError):
+    """An answer that cannot be read, or that leads elsewhere."""
+
+    reason = Reason.HubMalformed
+    disposition = Disposition.RETRY
+
+
+class RateLimitedError(HubError):
+    """429, or not sent because of one."""
+
+    reason = Reason.HubRateLimited
+    disposition = Disposition.WAIT
+
+
+class UnauthorizedError(HubError):
+    """401, after what replaced the token was tried too."""
+
+    reason = Reason.HubUnauthorized
+
+
+class PaymentRequiredError(HubError):
+    """402."""
+
+    reason = Reason.HubPaymentRequired
+
+
+class ForbiddenError(HubError):
+    """403."""
+
+    reason = Reason.HubForbidden
+
+
+class BlockedError(HubError):
+    """451."""
+
+    reason = Reason.HubBlocked
+
+
+class NotFoundError(HubError):
+    """404."""
+
+    reason = Reason.HubNotFound
+
+
+class ConflictError(HubError):
+    """409, 423 or 425: something else is going on there at this moment."""
+
+    disposition = Disposition.RETRY
+
+
+class CapacityError(HubError):
+    """A launch was refused for want of hardware, with whatever status."""
+
+    reason = Reason.FlavorOutOfCapacity
+    disposition = Disposition.CAPACITY
+
+
+class RejectedError(HubError):
+    """Any other 4xx: asking again in the same way is no use."""
+
+
+class NoRouteError(RejectedError):
+    """405: this Hub does not have the route."""
 
 
 def means_no_capacity(text: str) -> bool:
@@ -130,29 +248,47 @@ def refusal(
         why = f"it redirects to {where}; write that into huggingface.endpoint"
         return malformed(call=call, why=why, headers=headers, secrets=secrets)
     said = _words(headers, body, secrets)
-    capacity = asked is Asked.LAUNCH and status not in _ABOUT_THE_ACCOUNT and means_no_capacity(said)
-    if capacity:
-        reason, disposition = Reason.FlavorOutOfCapacity, Disposition.CAPACITY
-    elif status >= 500:
-        reason, disposition = Reason.HubUnavailable, Disposition.RETRY
-    elif status in _REASONS:
-        reason, disposition = _REASONS[status]
-    elif asked is Asked.LAUNCH:
-        reason, disposition = Reason.HubRejected, Disposition.PERSON
-    else:
-        reason = Reason.HubRefused
-        disposition = Disposition.RETRY if status in _PASSING else Disposition.PERSON
+    kind = _kind(status)
+    if asked is Asked.LAUNCH and status not in _ABOUT_THE_ACCOUNT and means_no_capacity(said):
+        kind = CapacityError
+    # Only what a launch asks for can be wrong with it: other requests have a fixed shape.
+    rejected = asked is Asked.LAUNCH and issubclass(kind, RejectedError | ConflictError)
+    reason = Reason.HubRejected if rejected else kind.reason
     wait, limit = _wait(status, headers)
     answered = f'{status} "{said}"' if said else str(status)
-    failure = Failure(
+    return kind(
+        f"{call}: the Hub answered {answered}. {reason.meaning}",
+        status=status,
         reason=reason,
-        message=f"{call}: the Hub answered {answered}. {reason.meaning}",
-        disposition=disposition,
+        disposition=Disposition.PERSON if rejected else kind.disposition,
         request_id=request_id(headers, secrets),
         retry_after=wait,
         in_doubt=asked.effect and (status >= 500 or status == 408),
+        soon=status >= 500 and wait is None,
+        limit=limit,
     )
-    return HubError(failure, status=status, soon=status >= 500 and wait is None, limit=limit)
+
+
+def _kind(status: int) -> type[HubError]:
+    match status:
+        case 401:
+            return UnauthorizedError
+        case 402:
+            return PaymentRequiredError
+        case 403:
+            return ForbiddenError
+        case 404:
+            return NotFoundError
+        case 405:
+            return NoRouteError
+        case 409 | 423 | 425:
+            return ConflictError
+        case 429:
+            return RateLimitedError
+        case 451:
+            return BlockedError
+        case _:
+            return ServerError if status >= 500 or status == 408 else RejectedError
 
 
 def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Sequence[str] = ()) -> HubError:
@@ -168,23 +304,18 @@ def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Sequence[st
     what = type(error).__name__ + (f" ({detail})" if detail else "")
     known = isinstance(error, httpx2.HTTPError | httpx2.InvalidURL | httpx2.StreamError | OSError)
     reason = Reason.HubUnavailable if known else Reason.InternalError
-    failure = Failure(
-        reason=reason,
-        message=f"{call}: no answer from the Hub: {what}. {reason.meaning}",
-        in_doubt=asked.effect and not isinstance(error, _NOTHING_SENT),
-    )
     slow = isinstance(error, httpx2.TimeoutException | TimeoutError)
-    return HubError(failure, soon=known and not slow)
-
-
-def not_sent(*, call: str, why: str) -> HubError:
-    """Say that a request waited for its turn in vain: nothing was sent, so nothing is in doubt."""
-    return HubError(
-        Failure(
-            reason=Reason.HubUnavailable,
-            message=f"{call}: not sent: {why}. {Reason.HubUnavailable.meaning}",
-        )
+    return NoAnswerError(
+        f"{call}: no answer from the Hub: {what}. {reason.meaning}",
+        reason=reason,
+        in_doubt=asked.effect and not isinstance(error, _NOTHING_SENT),
+        soon=known and not slow,
     )
+
+
+def not_sent(*, call: str, why: str) -> NoAnswerError:
+    """Say that a request waited for its turn in vain: nothing was sent, so nothing is in doubt."""
+    return NoAnswerError(f"{call}: not sent: {why}. {Reason.HubUnavailable.meaning}")
 
 
 def malformed(
@@ -194,15 +325,13 @@ def malformed(
     headers: Mapping[str, str] | None = None,
     effect: bool = False,
     secrets: Sequence[str] = (),
-) -> HubError:
+) -> MalformedError:
     """Say that an answer cannot be read; an effect that it would have acknowledged is in doubt."""
-    failure = Failure(
-        reason=Reason.HubMalformed,
-        message=f"{call}: the Hub's answer cannot be read: {why}. {Reason.HubMalformed.meaning}",
+    return MalformedError(
+        f"{call}: the Hub's answer cannot be read: {why}. {Reason.HubMalformed.meaning}",
         request_id=request_id(headers or {}, secrets),
         in_doubt=effect,
     )
-    return HubError(failure)
 
 
 def request_id(headers: Mapping[str, str], secrets: Sequence[str]) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from controller.adapters.huggingface.errors import malformed
-from controller.adapters.huggingface.session import Session, Wire
+from controller.adapters.huggingface.session import Session
 from controller.adapters.huggingface.values import parse_flavor
+from controller.adapters.huggingface.wire import Wire
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import Failure, Flavor, Observation
 from controller.ports import Clock
@@ -29,7 +30,7 @@ class HubHardware:
     def __init__(
         self, *, session: Session, endpoint: str, clock: Clock, hosts: Hosts = DEFAULT_HOSTS
     ) -> None:
-        self._wire = Wire(session=session, endpoint=endpoint, token=None, clock=clock, hosts=hosts)
+        self._wire = Wire(session=session, endpoint=endpoint, credential=None, clock=clock, hosts=hosts)
         self._clock = clock
 
     async def flavors(self) -> Observation[Flavor]:

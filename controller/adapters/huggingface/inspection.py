@@ -4,42 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from controller.adapters.huggingface.account import AccountClient
 from controller.adapters.huggingface.errors import Asked, malformed
-from controller.adapters.huggingface.jobs import account_wire
-from controller.adapters.huggingface.session import Session
 from controller.adapters.huggingface.values import Identity, parse_identity
-from controller.core.hosts import DEFAULT_HOSTS, Hosts
-from controller.core.model import HubAccount
-from controller.ports import Clock
 
 __all__ = ["HubInspection", "Identity"]
 
 
-class HubInspection:
-    """Reads of one account that only ``check`` needs.
-
-    Args:
-        account: Endpoint, namespace, and the Secret's name for messages.
-        token: The Secret's token.
-        session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not closed here.
-        clock: Time.
-        hosts: To which hosts requests may go.
-
-    Raises:
-        UpstreamError: ``SecretMalformed``.
-    """
-
-    def __init__(
-        self,
-        *,
-        account: HubAccount,
-        token: str,
-        session: Session,
-        clock: Clock,
-        hosts: Hosts = DEFAULT_HOSTS,
-    ) -> None:
-        self._account = account
-        self._wire = account_wire(account, token=token, session=session, clock=clock, hosts=hosts)
+class HubInspection(AccountClient):
+    """Reads of one account that only ``check`` needs."""
 
     async def identity(self) -> Identity:
         """Return whose the token is.

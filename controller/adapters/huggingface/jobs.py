@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from controller.adapters.huggingface.errors import Asked, HubError, malformed
-from controller.adapters.huggingface.session import Answer, Session, Wire
+from controller.adapters.counted import counted
+from controller.adapters.huggingface.account import AccountClient
+from controller.adapters.huggingface.answer import Answer
+from controller.adapters.huggingface.errors import (
+    Asked,
+    BlockedError,
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    RejectedError,
+    malformed,
+)
 from controller.adapters.huggingface.values import JSON, carried_labels, parse_identity, parse_job
-from controller.core.hosts import DEFAULT_HOSTS, Hosts
-from controller.core.model import Disposition, Failure, HFJob, HubAccount, Observation, Stage
-from controller.core.reasons import Reason
-from controller.ports import Clock, LaunchSpec, UpstreamError
+from controller.core.model import Failure, HFJob, HubAccount, Observation, Stage
+from controller.ports import LaunchSpec, UpstreamError
 
 LIVE = (Stage.SCHEDULING, Stage.RUNNING)
 """The stages that a list asks for."""
@@ -32,48 +40,21 @@ WORK_OF_A_ROW = 1024
 """Bytes of which an entry counts at least as many when it is decided whether a page is read on the event loop: reading one takes
 as long as parsing so many."""
 
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 # What makes an image a Space, as huggingface_hub has it (hf-jobs.md §1.1).
 _SPACE = re.compile(r"(?:https://)?(?:huggingface\.co|hf\.co)/spaces/(?P<id>.+)")
-# Refusals that say something about us or the line, not about the job's stage.
-_NOT_THE_JOB = frozenset({401, 402, 403, 408, 429})
 
 
-class HubJobs:
-    """HF Jobs of one account: :class:`controller.ports.Hub` over HTTP.
+class HubJobs(AccountClient):
+    """HF Jobs of one account: :class:`controller.ports.Hub` over HTTP."""
 
-    Args:
-        account: Endpoint, namespace, and the Secret's name for messages.
-        token: The Secret's token; white space around it is dropped.
-        session: From :func:`controller.adapters.huggingface.session.open_session`; shared between accounts.
-        clock: Time.
-        meter: Told of the HTTP status of every answer.
-        hosts: To which hosts requests may go.
-        may_end: Returns whether reads and cancellations may go to an endpoint that is not among them.
+    _user: tuple[int, str] = (0, "")
+    """Whose the token is, with the number of the content of the Secret that it was asked with; empty while it is not known."""
 
-    Raises:
-        UpstreamError: ``SecretMalformed``, the token cannot be sent in a header.
-    """
+    @property
+    def _path(self) -> str:
+        return f"/api/jobs/{quote(self._account.namespace, safe='')}"
 
-    def __init__(
-        self,
-        *,
-        account: HubAccount,
-        token: str,
-        session: Session,
-        clock: Clock,
-        meter: Callable[[int], None] = lambda _: None,
-        hosts: Hosts = DEFAULT_HOSTS,
-        may_end: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._account = account
-        self._clock = clock
-        self._wire = account_wire(
-            account, token=token, session=session, clock=clock, meter=meter, hosts=hosts, may_end=may_end
-        )
-        self._user = ""
-        self._path = f"/api/jobs/{quote(account.namespace, safe='')}"
-
+    @counted
     async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
         """List live HF Jobs that carry all the labels, to the last page.
 
@@ -87,9 +68,11 @@ class HubJobs:
         server_time: float | None = None
         async with aclosing(self._walk(query)) as pages:
             async for page in pages:
+                if page.first:
+                    jobs, failure, server_time = {}, None, None
                 found, broken = await self._ours(page, labels)
                 jobs.update((job.id, job) for job in found)  # the later page is the newer answer
-                failure = failure or broken
+                failure = failure or (broken.failure if broken else None)
                 server_time = page.server_time if server_time is None else server_time
         live = await self._judge([job for job in jobs.values() if not job.ended])
         return Observation(
@@ -105,15 +88,17 @@ class HubJobs:
         return [_judged(job, user) for job in jobs]
 
     async def _whose_token(self) -> str:
-        """Return the name of the token's user, asked for once; empty while the Hub does not tell, which costs the list nothing."""
-        if not self._user:
-            try:
+        """Return the name of the token's user, asked for once for each token; empty while the Hub does not tell, which costs the list nothing."""
+        try:
+            asked_with = await self._wire.credential()
+            if self._user[0] != asked_with or not self._user[1]:
                 answer = await self._wire.get("/api/whoami-v2")
-                self._user = parse_identity(answer.payload).name
-            except (HubError, ValueError):
-                return ""
-        return self._user
+                self._user = asked_with, parse_identity(answer.payload).name
+        except (UpstreamError, ValueError):
+            return ""
+        return self._user[1]
 
+    @counted
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
         """Return HF Jobs of any stage that carry all the labels, newest first.
 
@@ -126,22 +111,27 @@ class HubJobs:
         jobs: dict[str, HFJob] = {}
         async with aclosing(self._walk(_label_query(labels)[-1:])) as pages:
             async for page in pages:
+                if page.first:
+                    jobs = {}
                 found, broken = await self._ours(page, labels)
                 if broken is not None:
-                    raise HubError(broken)
+                    raise broken
                 jobs.update((job.id, job) for job in found)
         return await self._judge(sorted(jobs.values(), key=lambda job: (-job.created_at, job.id)))
 
+    @counted
     async def inspect(self, job_id: str) -> HFJob | None:
         """Return one HF Job, or None when the Hub knows it no more."""
+        return await self._inspect(job_id)
+
+    async def _inspect(self, job_id: str) -> HFJob | None:
         try:
             answer = await self._wire.get(self._job(job_id))
-        except HubError as error:
-            if error.status == 404:
-                return None
-            raise
+        except NotFoundError:
+            return None
         return self._read(answer.payload, call=answer.call, effect=False)
 
+    @counted
     async def launch(self, spec: LaunchSpec) -> HFJob:
         """Create an HF Job; sent once, whatever happens."""
         answer = await self._wire.post(
@@ -149,18 +139,19 @@ class HubJobs:
         )
         return self._read(answer.payload, call=answer.call, effect=True)
 
+    @counted
     async def cancel(self, job_id: str) -> None:
         """Ask the Hub to end a job; one that ended already, or is unknown, is no error."""
+        asked_with = await self._wire.credential()
         try:
             await self._wire.post(f"{self._job(job_id)}/cancel", asked=Asked.CANCEL)
-        except HubError as error:
-            if error.status == 404:
-                return
-            if error.status is None or error.status >= 500 or error.status in _NOT_THE_JOB:
-                raise
-            # How the Hub refuses to cancel what has ended is not documented (hf-jobs.md §1.5), so look at the job.
-            job = await self.inspect(job_id)
-            if job is not None and not job.ended:
+        except NotFoundError:
+            return
+        except (BlockedError, ConflictError, RejectedError):
+            # How the Hub refuses to cancel what has ended is not documented (hf-jobs.md §1.5), so look at the job: with the token
+            # that was refused, since another one may not see a job that still runs.
+            job = await self._inspect(job_id)
+            if self._wire.rotated_since(asked_with) or (job is not None and not job.ended):
                 raise
 
     async def close(self) -> None:
@@ -170,12 +161,18 @@ class HubJobs:
         return f"{self._path}/{quote(job_id, safe='', errors='replace')}"
 
     async def _walk(self, query: Sequence[tuple[str, str]]) -> AsyncGenerator[_Page]:
-        """Follow a list to its end, page by page."""
+        """Follow a list to its end, page by page; it begins anew where the Secret is rotated on the way.
+
+        Pages that were shown to two tokens are no list of either: what is absent from it may well be there.
+        """
         until = self._clock.mono() + LIST_DEADLINE
         answer = await self._wire.get(self._path, query=query)
-        seen, number, rows, size = {""}, 0, 0, 0
+        shown_to, seen, number, rows, size = answer.credential, {""}, 0, 0, 0
         while True:
-            page = _page(answer)
+            if answer.credential != shown_to:
+                answer = await self._wire.get(self._path, query=query)
+                shown_to, seen, number, rows, size = answer.credential, {""}, 0, 0, 0
+            page = replace(_page(answer), first=not number)
             number, rows, size = number + 1, rows + len(page.entries), size + answer.size
             if rows > MOST_ROWS or size > MOST_BYTES:
                 raise malformed(
@@ -190,11 +187,13 @@ class HubJobs:
             seen.add(following)
             answer = await self._wire.get(self._path, query=following)
 
-    async def _ours(self, page: _Page, labels: Mapping[str, str]) -> tuple[list[HFJob], Failure | None]:
+    async def _ours(
+        self, page: _Page, labels: Mapping[str, str]
+    ) -> tuple[list[HFJob], MalformedError | None]:
         """Read a page's jobs that carry the labels, apart from the event loop if there are many."""
         work = partial(_ours, page.entries, labels, self._account)
         jobs, why = await self._wire.work(max(page.size, len(page.entries) * WORK_OF_A_ROW), work)
-        return jobs, malformed(call=page.call, why=why).failure if why else None
+        return jobs, malformed(call=page.call, why=why) if why else None
 
     def _read(self, payload: JSON, *, call: str, effect: bool) -> HFJob:
         try:
@@ -203,45 +202,9 @@ class HubJobs:
             raise malformed(call=call, why=str(error), effect=effect) from None
 
 
-def account_wire(
-    account: HubAccount,
-    *,
-    token: str,
-    session: Session,
-    clock: Clock,
-    hosts: Hosts,
-    meter: Callable[[int], None] = lambda _: None,
-    may_end: Callable[[], bool] = lambda: False,
-) -> Wire:
-    """Return the wire of one account, whose token comes as its Secret holds it: with white space around it, perhaps.
-
-    Raises:
-        UpstreamError: ``SecretMalformed``, the token cannot be sent in a header.
-    """
-    token = token.strip()
-    if not _TOKEN.fullmatch(token):
-        raise UpstreamError(
-            Failure(
-                reason=Reason.SecretMalformed,
-                message=f"Secret {account.secret}: the token is empty or has characters that no token has; "
-                "store the bare token (hf_...), nothing else.",
-                disposition=Disposition.PERSON,
-            )
-        )
-    return Wire(
-        session=session,
-        endpoint=account.endpoint,
-        token=token,
-        clock=clock,
-        account=account,
-        meter=meter,
-        hosts=hosts,
-        may_end=may_end,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
+    first: bool = False
     entries: list[Any]
     call: str
     server_time: float

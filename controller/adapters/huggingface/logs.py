@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from controller.adapters import incoming
-from controller.adapters.huggingface.errors import HubError, malformed
-from controller.adapters.huggingface.jobs import account_wire
-from controller.adapters.huggingface.session import Session
+from controller.adapters.huggingface.account import AccountClient
+from controller.adapters.huggingface.errors import ConflictError, HubError, NotFoundError, malformed
 from controller.adapters.huggingface.values import JSON, parse_job
-from controller.core.hosts import DEFAULT_HOSTS, Hosts
-from controller.core.model import Disposition, HubAccount
+from controller.core.model import Disposition
 from controller.core.text import text
-from controller.ports import Clock
 
 FOLLOWED_SILENCE = 90.0
 """Seconds: the Hub sends a comment every 30 while a job says nothing."""
@@ -72,31 +69,8 @@ class _Replay:
         return True
 
 
-class HubLogs:
-    """Logs of one account's HF Jobs.
-
-    Args:
-        account: Endpoint, namespace, and the Secret's name for messages.
-        token: The Secret's token.
-        session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not closed here.
-        clock: Time.
-        hosts: To which hosts requests may go.
-
-    Raises:
-        UpstreamError: ``SecretMalformed``.
-    """
-
-    def __init__(
-        self,
-        *,
-        account: HubAccount,
-        token: str,
-        session: Session,
-        clock: Clock,
-        hosts: Hosts = DEFAULT_HOSTS,
-    ) -> None:
-        self._account = account
-        self._wire = account_wire(account, token=token, session=session, clock=clock, hosts=hosts)
+class HubLogs(AccountClient):
+    """Logs of one account's HF Jobs."""
 
     async def lines(self, job_id: str, *, follow: bool, tail: int | None = None) -> AsyncGenerator[LogLine]:
         """Yield the lines of a job's log.
@@ -127,7 +101,7 @@ class HubLogs:
             except HubError as error:
                 passes = error.failure.disposition in (Disposition.RETRY, Disposition.WAIT)
                 # What is answered for the log of a job that has not started is documented nowhere.
-                not_yet = not ended and error.status in (404, 409)
+                not_yet = not ended and isinstance(error, NotFoundError | ConflictError)
                 if not follow or not (passes or not_yet):
                     raise
                 pause = max(pause, error.failure.retry_after or 0.0)

@@ -24,6 +24,7 @@ from controller import __version__
 from controller.adapters.proxies import Proxies
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
+from controller.core.resource import GROUP, PLURAL, VERSION
 from controller.ports import UpstreamError
 
 JSON = Any
@@ -32,7 +33,6 @@ _Reload = Callable[[Configuration], Awaitable[None]]
 TIMEOUT = aiohttp.ClientTimeout(total=15.0, sock_connect=5.0)
 """Seconds for one call; the package's own default is 300."""
 
-GROUP, VERSION, PLURAL, KIND = "hfrunners.dev", "v1alpha1", "runnerpools", "RunnerPool"
 FIELD_MANAGER = "hf-runner-controller"
 
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"

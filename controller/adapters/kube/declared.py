@@ -11,9 +11,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube.client import KIND, Client, KubernetesError, path_of, pools_path
+from controller.adapters.kube.client import Client, KubernetesError, path_of, pools_path
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
+from controller.core.resource import KIND
 from controller.ports import Clock
 
 KEY = "runnerpool.json"

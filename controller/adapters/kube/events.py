@@ -10,16 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controller.adapters.kube.client import (
-    GROUP,
-    JSON,
-    KIND,
-    VERSION,
-    Client,
-    KubernetesError,
-    path_of,
-)
+from controller.adapters.kube.client import JSON, Client, KubernetesError, path_of
 from controller.core.model import Disposition
+from controller.core.resource import API_VERSION, GROUP, KIND
 from controller.ports import Clock
 
 CONTROLLER = f"{GROUP}/controller"
@@ -157,7 +150,7 @@ class KubernetesEvents:
             "reason": reason[:128],
             "type": kind,
             "note": _note(message),
-            "regarding": {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **regarding},
+            "regarding": {"apiVersion": API_VERSION, "kind": KIND, **regarding},
         }
         path = path_of("apis", "events.k8s.io", "v1", "namespaces", namespace, "events")
         return _Series(path=path, body=body, last_seen=self._clock.mono(), last_at=at)

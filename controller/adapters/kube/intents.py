@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from controller.adapters.kube.client import JSON, KubernetesError, pools_path
-from controller.api.convert import write_down, written
+from controller.api.status.stored import read_status, write_down, written
 from controller.core.intents import Written
 from controller.core.model import PoolKey
 from controller.ports import IntentsMoved, StoredIntents
@@ -61,7 +61,7 @@ class KubernetesIntents:
         stored = StoredIntents(
             uid=metadata["uid"],
             version=metadata["resourceVersion"],
-            written=written(body.get("status"), namespace=metadata["namespace"]),
+            written=written(read_status(body.get("status")), namespace=metadata["namespace"]),
         )
         if len(self._newest) >= MOST_KNOWN:
             self._newest.clear()

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from controller.adapters.kube.client import GROUP, PLURAL, Client, path_of
+from controller.adapters.kube.client import Client, path_of
 from controller.adapters.kube.stop_switch import OF_VALUES
+from controller.api.status.values import MOST_MESSAGE
 from controller.core.model import SecretRef
-from controller.core.status import MOST_MESSAGE
+from controller.core.resource import GROUP, PLURAL
 from controller.core.text import text
 from controller.ports import UpstreamError
 
@@ -100,7 +101,7 @@ class SecretAccess:
     def refused(self, ref: SecretRef, words: str) -> str:
         """Return what is said where the API server answered 403, with its own words; the command is the end of it.
 
-        Conditions have an end (:data:`controller.core.status.MOST_MESSAGE`): of long names, the API server's words are left out.
+        Conditions have an end (:data:`controller.api.status.values.MOST_MESSAGE`): of long names, the API server's words are left out.
         """
         begins = f"The controller may not read Secret {ref.name} in namespace {ref.namespace}"
         ends = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.adapters.kube.client import GROUP, KIND, VERSION, Client, KubernetesError, path_of
+from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.core.resource import GROUP, KIND, VERSION
 
 
 async def served_schema(client: Client) -> Mapping[str, Any] | None:

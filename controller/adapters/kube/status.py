@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from controller.adapters.kube.client import (
-    FIELD_MANAGER,
-    GROUP,
-    JSON,
-    KIND,
-    VERSION,
-    Client,
-    KubernetesError,
-    pools_path,
-)
+from controller.adapters.kube.client import FIELD_MANAGER, JSON, Client, KubernetesError, pools_path
+from controller.core.resource import API_VERSION, KIND
 from controller.ports import Leadership
 
 TRIES = 3
@@ -64,7 +56,7 @@ class KubernetesStatus:
                     pools_path(namespace, name, "status"),
                     query=[("fieldManager", FIELD_MANAGER), ("force", "true")],
                     body={
-                        "apiVersion": f"{GROUP}/{VERSION}",
+                        "apiVersion": API_VERSION,
                         "kind": KIND,
                         "metadata": {"namespace": namespace, "name": name, "resourceVersion": version},
                         "status": dict(status),

@@ -8,8 +8,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
+from controller.adapters.github.client import Client
 from controller.adapters.github.inspection import Grant
+from controller.api.status.values import iso
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.credentials import ends_soon, say_end
@@ -17,7 +20,6 @@ from controller.core.hosts import Hosts
 from controller.core.labels import covered, is_glob
 from controller.core.model import GitHubSource, RunnerGroup, Scope, ScopeKind
 from controller.core.reasons import Reason
-from controller.core.status import iso
 from controller.observe.queue_schedule import Heat, requests_per_hour
 from controller.ports import Clock, Repository, UpstreamError
 
@@ -81,9 +83,10 @@ class GitHubCheck:
             severity = Severity.WARNING if missing else Severity.ERROR
             self._found.failed(self._credentials, error.failure, severity=severity)
             return
-        github = GitHubConnection(
-            source=self._source, credentials=credentials, clock=self._clock, hosts=self._hosts
+        client = Client(
+            source=self._source, credential=Fixed(credentials), clock=self._clock, hosts=self._hosts
         )
+        github = GitHubConnection(client)
         try:
             try:
                 grant = await github.grant()
@@ -108,8 +111,8 @@ class GitHubCheck:
     def _expiry(self, grant: Grant) -> None:
         end, now, reason = grant.token_end, self._clock.mono(), Reason.CredentialsExpire
         if end is not None and ends_soon(end, now):
-            said = say_end(self._source.secret, end, iso(end.at), now)
-            self._found.add(Severity.WARNING, reason, self._credentials, f"{said} {reason.meaning}")
+            ending = say_end(self._source.secret, end, iso(end.at), now)
+            self._found.add(Severity.WARNING, reason, self._credentials, f"{ending} {reason.meaning}")
 
     async def _scope(self, github: GitHubConnection, grant: Grant, scope: Scope) -> None:
         """Check what registering runners in a scope, and reading its queues, needs."""
@@ -355,23 +358,23 @@ class GitHubCheck:
         # An answer that has not changed is free of the quota, but a new token, each hour, changes all
         # (docs/facts.md#unchanged-answers-are-free, docs/facts.md#etags-follow-the-token).
         charged = 2 * count
-        said = (
+        load = (
             f"Polling {count} {'repository' if count == 1 else 'repositories'} of {self._source.owner} sends about {quiet:.0f} "
             f"requests an hour while nothing happens, of which about {charged} are charged, and up to "
             f"{busy / max(count, 1):.0f} for each repository with work, of which those with news are charged"
         )
         if quota is None:
             self._found.add(
-                Severity.NOTE, Reason.PollingLoad, self._credentials, f"{said}; this host has no quota."
+                Severity.NOTE, Reason.PollingLoad, self._credentials, f"{load}; this host has no quota."
             )
             return
         left = f"{quota.remaining} of {quota.limit} requests are left until {time.strftime('%H:%M', time.gmtime(quota.resets_at))} UTC"
         if quota.remaining < quota.limit / 10 or charged > quota.limit / 2:
             advice = "use credentials of the controller's own, or serve fewer repositories"
-            message = f"{left}, and that is too little. {said}: {advice}."
+            message = f"{left}, and that is too little. {load}: {advice}."
             self._found.add(Severity.WARNING, Reason.GitHubRateLimited, self._credentials, message)
         else:
-            self._found.add(Severity.NOTE, Reason.PollingLoad, self._credentials, f"{said}; {left}.")
+            self._found.add(Severity.NOTE, Reason.PollingLoad, self._credentials, f"{load}; {left}.")
 
 
 def _named(subject: Subject) -> tuple[str, ...]:

@@ -4,9 +4,17 @@ docs/facts.md#hardware-list).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from controller.adapters.huggingface.errors import HubError
+from controller.adapters.credential import Fixed
+from controller.adapters.huggingface.account import token_from_secret
+from controller.adapters.huggingface.errors import (
+    ForbiddenError,
+    HubError,
+    NoRouteError,
+    NotFoundError,
+    UnauthorizedError,
+)
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.inspection import HubInspection, Identity
 from controller.adapters.huggingface.session import Session
@@ -15,28 +23,10 @@ from controller.cli.checks.inputs import SecretReader, Subject
 from controller.core.contradictions import duration
 from controller.core.hosts import Hosts
 from controller.core.labels import nearest
-from controller.core.model import Disposition, Failure, Flavor, HubAccount, Pool
+from controller.core.model import Flavor, HubAccount, Pool
 from controller.core.reasons import Reason
 from controller.core.warm import may_idle, starts_a_day
 from controller.ports import Clock, UpstreamError
-
-
-def token_of(data: Mapping[str, str], account: HubAccount) -> str:
-    """Return the token of a Secret.
-
-    Raises:
-        UpstreamError: ``SecretMalformed``, there is none.
-    """
-    if "token" in data:
-        return data["token"]
-    raise UpstreamError(
-        Failure(
-            reason=Reason.SecretMalformed,
-            message=f"Secret {account.secret} has no key 'token' with a Hugging Face token; it has "
-            f"{some(data, most=5) if data else 'none'}.",
-            disposition=Disposition.PERSON,
-        )
-    )
 
 
 async def check_account(
@@ -51,8 +41,10 @@ async def check_account(
     """Check whose a token is, and whether it may run Jobs in the namespace."""
     subject = f"Secret {account.secret}"
     try:
-        token = token_of((await secrets.read(account.secret)).data, account)
-        hub = HubInspection(account=account, token=token, session=session, clock=clock, hosts=hosts)
+        token = token_from_secret((await secrets.read(account.secret)).data, ref=account.secret)
+        hub = HubInspection(
+            account=account, credential=Fixed(token), session=session, clock=clock, hosts=hosts
+        )
         identity = await hub.identity()
     except UpstreamError as error:
         missing = error.failure.reason is Reason.SecretMissing and not secrets.complete
@@ -80,13 +72,13 @@ def _refused(account: HubAccount, identity: Identity, error: HubError, found: Fi
             f"{some(identity.namespaces, most=8)}: correct huggingface.namespace, or use a token of a member."
         )
         found.add(Severity.ERROR, Reason.HubForbidden, subject, message)
-    elif error.status in (401, 403):
+    elif isinstance(error, UnauthorizedError | ForbiddenError):
         message = (
             f"{whose}, and may not start Jobs in {account.namespace}. Give it job.write there (a fine-grained token: "
             f"{account.namespace}, Jobs, start and manage), or the role write."
         )
         found.add(Severity.ERROR, Reason.HubForbidden, subject, message)
-    elif error.status in (404, 405):
+    elif isinstance(error, NotFoundError | NoRouteError):
         message = (
             f"{whose}, a member of {account.namespace}; whether it may start Jobs there cannot be asked on this Hub. It needs "
             "job.write."
@@ -134,12 +126,12 @@ def check_flavors(subject: Subject, offered: Iterable[Flavor], found: Findings) 
         found.add(Severity.WARNING, Reason.Price, str(subject), message)
     if not per_hour:
         return
-    dearest = max(per_hour.values())
+    highest = max(per_hour.values())
     listed = ", ".join(f"{name} ${usd:.2f}/h" for name, usd in per_hour.items())
-    idle = _warm(pool, dearest) if pool.min_idle else ""
+    idle = _warm(pool, highest) if pool.min_idle else ""
     message = (
-        f"{listed}. {pool.max_runners} runners at once cost up to ${pool.max_runners * dearest:.2f} an hour, and one runner "
-        f"at most ${dearest * pool.deadlines.lifetime / 3_600:.2f} in its lifetime.{idle}"
+        f"{listed}. {pool.max_runners} runners at once cost up to ${pool.max_runners * highest:.2f} an hour, and one runner "
+        f"at most ${highest * pool.deadlines.lifetime / 3_600:.2f} in its lifetime.{idle}"
     )
     found.add(Severity.NOTE, Reason.Price, str(subject), message)
 

@@ -15,10 +15,11 @@ from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets, SecretData
 from controller.api.convert import from_model
 from controller.api.document import Document, NotYaml, Step, read_documents
-from controller.api.runnerpool import KIND, InvalidPool, Mistake, RunnerPool
+from controller.api.runnerpool import InvalidPool, Mistake, RunnerPool
 from controller.cli.checks.findings import Findings, Severity
 from controller.core.model import Disposition, Failure, Pool, SecretRef
 from controller.core.reasons import Reason
+from controller.core.resource import KIND
 from controller.ports import Secret, UpstreamError
 
 STDIN = "-"

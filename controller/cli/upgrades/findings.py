@@ -34,7 +34,7 @@ class Finding:
     commands: tuple[str, ...] = ()
 
 
-def told(findings: Sequence[Finding]) -> list[str]:
+def report_lines(findings: Sequence[Finding]) -> list[str]:
     """Return the lines that tell a person all that was found, and what to set."""
     lines: list[str] = []
     for one in findings:

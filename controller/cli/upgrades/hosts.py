@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from controller.cli.upgrades.findings import Finding
-from controller.cli.upgrades.pools import Found, looked_at, told_of_itself
+from controller.cli.upgrades.pools import Found, looked_at, own_status
 from controller.core.hosts import Host, Hosts, Service, host_of
 from controller.core.model import Pool
 
@@ -65,7 +65,7 @@ def _urls(pool: Pool) -> Sequence[tuple[Service, str]]:
 
 
 def _line(pool: Pool, obj: Mapping[str, Any], service: Service, url: str) -> str:
-    return f"{pool.key}: {host_of(url)} ({service.field}), {told_of_itself(obj)}"
+    return f"{pool.key}: {host_of(url)} ({service.field}), {own_status(obj)}"
 
 
 def _worked(obj: Mapping[str, Any], url: str) -> bool:

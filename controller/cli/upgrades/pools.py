@@ -50,7 +50,7 @@ def looked_at(obj: Mapping[str, Any]) -> bool:
     return any(True for _ in _conditions(obj, "Ready"))
 
 
-def told_of_itself(obj: Mapping[str, Any]) -> str:
+def own_status(obj: Mapping[str, Any]) -> str:
     """Return what a pool says of itself now, for a person, who can so tell a host that
     works from a mistyped one.
     """

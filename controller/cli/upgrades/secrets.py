@@ -10,7 +10,7 @@ from controller.adapters.kube.client import Client
 from controller.adapters.kube.rights import may, to_read
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.cli.upgrades.findings import Finding
-from controller.cli.upgrades.pools import Found, told_of_itself
+from controller.cli.upgrades.pools import Found, own_status
 from controller.core.model import Failure, Pool, SecretRef, SecretSight
 from controller.core.reasons import Reason
 from controller.core.variables import LABEL, VALUE, command, refusal, sight
@@ -43,9 +43,9 @@ def find_unlabelled(pools: Sequence[Found], seen: Mapping[SecretRef, SecretSight
         for variable in pool.template.secret_env:
             refused = refusal(variable, seen[variable.secret]) if variable.secret in seen else None
             if refused is not None and refused.reason is Reason.SecretNotLabelled:
-                where[
-                    f"{pool.key}: Secret {variable.secret.name} ({variable.name}), {told_of_itself(obj)}"
-                ] = None
+                where[f"{pool.key}: Secret {variable.secret.name} ({variable.name}), {own_status(obj)}"] = (
+                    None
+                )
                 commands[command(variable.secret)] = None
     if not where:
         return ()
@@ -168,7 +168,7 @@ def find_unreadable(
         )
     says: dict[str, list[str]] = {}
     for pool, obj in pools:
-        says.setdefault(pool.key.namespace, []).append(f"{pool.key.name}: {told_of_itself(obj)}")
+        says.setdefault(pool.key.namespace, []).append(f"{pool.key.name}: {own_status(obj)}")
     return (
         Finding(
             what=what,

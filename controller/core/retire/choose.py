@@ -10,7 +10,6 @@ from controller.core.backoff import Limit
 from controller.core.capacity import Capacity, Offer, space
 from controller.core.demand import Demand, can_launch
 from controller.core.learn import Learned
-from controller.core.lifecycle import Runner
 from controller.core.model import Pool
 from controller.core.naming import spec_digest
 from controller.core.reasons import Reason
@@ -25,6 +24,7 @@ from controller.core.retire.surplus import (
     worn_out,
 )
 from controller.core.retire.why import LEFT_ALONE, may_retire, why_retire
+from controller.core.runners import Runner
 from controller.core.view import PoolView
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from controller.core.backoff import Backoff, Limit, after_unscheduled, remember_failure
 from controller.core.contradictions import duration
-from controller.core.lifecycle import Phase, Runner, Track
+from controller.core.lifecycle import Phase, Track
 from controller.core.model import Failure, Pool
 from controller.core.notices import Notice
 from controller.core.reasons import Reason
+from controller.core.runners import Runner
 
 _FAILED_STARTS = frozenset({Reason.SchedulingDeadline, Reason.RegistrationDeadline, Reason.NotPickedUp})
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.core.actions import Retire
-from controller.core.lifecycle import COPY, Marked, Phase, Track
+from controller.core.lifecycle import Phase, Track
 from controller.core.model import (
     GitHubSource,
     HFJob,
@@ -18,6 +18,7 @@ from controller.core.model import (
     WorkflowJob,
 )
 from controller.core.naming import LABEL_RUNNER, digest, label_value
+from controller.core.ownership import COPY, Marked
 from controller.core.reasons import Reason
 
 STRAY_GRACE = 300.0

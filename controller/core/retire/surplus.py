@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controller.core.capacity import Capacity, idle_for, to_replace, wanted_warm
-from controller.core.lifecycle import Phase, Runner
+from controller.core.lifecycle import Phase
 from controller.core.model import Pool
 from controller.core.reasons import Reason
+from controller.core.runners import Runner
 from controller.core.warm import idles_at_most
 
 GIVE_BACK_HOLD = 20.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from controller.core.evidence import LIST_LAG, shows_all_before, shows_all_parts_before
-from controller.core.lifecycle import CAN_TAKE_A_JOB, Phase, Runner, Track
+from controller.core.lifecycle import CAN_TAKE_A_JOB, Phase, Track
 from controller.core.model import Pool, ScopeKind, Snapshot, Stage
 from controller.core.naming import LABEL_SPEC
 from controller.core.reasons import Reason
+from controller.core.runners import Runner
 
 ENDING_GRACE = 300.0
 """Seconds for a runner that finished its job to end by itself: upload of logs, the container's stop, slow lists."""
@@ -76,7 +77,7 @@ def _why_it_leaves(pool: Pool) -> Reason:
 def _why_an_orphan(runner: Runner) -> Reason:
     if runner.registration is None:
         return Reason.OrphanedHFJob
-    return Reason.LaunchInDoubt if runner.track.doubtful else Reason.OrphanedRegistration
+    return Reason.LaunchInDoubt if runner.track.launch_unanswered else Reason.OrphanedRegistration
 
 
 def may_retire(runner: Runner, track: Track, snapshot: Snapshot, now: float) -> bool:
@@ -96,7 +97,7 @@ def may_retire(runner: Runner, track: Track, snapshot: Snapshot, now: float) -> 
     placed = runner.registration is not None or (
         runner.track.lacks_other_half and has_no_job(runner, snapshot)
     )
-    return runner.fresh and placed and now >= track.retry_at
+    return runner.undisturbed and placed and now >= track.retry_at
 
 
 def has_no_job(runner: Runner, snapshot: Snapshot) -> bool:

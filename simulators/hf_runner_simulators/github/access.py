@@ -30,8 +30,9 @@ CLASSIC_SCOPES: Mapping[str, Mapping[str, Level]] = {
     "manage_runners:enterprise": {"enterprise_self_hosted_runners": "write"},
     "admin:enterprise": {"enterprise_self_hosted_runners": "write"},
 }
-"""What a classic token's scopes amount to, as far as our routes ask. ``manage_runners:org`` is none of them: GitHub's description
-names it for images of hosted runners only, and ``admin:org`` for runners, their registration and their groups."""
+"""What a classic token's scopes amount to, as far as our routes ask. ``manage_runners:org`` is none of them:
+GitHub's description names it for images of hosted runners only, and ``admin:org`` for runners, their
+registration and their groups."""
 
 ACCEPTED_SCOPES: Mapping[str, str] = {
     "actions": "repo",
@@ -102,7 +103,8 @@ class Access:
             account = new if caller.account == old else caller.account
             self._users[key] = replace(caller, account=account, repositories=repositories)
 
-    # -- who calls ------------------------------------------------------------------------------------------------
+    # -- who calls
+    # ------------------------------------------------------------------------------------------------
 
     @verb
     def authenticate(self, authorization: str) -> Caller:
@@ -187,7 +189,8 @@ class Access:
         if expires > self.time.now + JWT_SECONDS + leeway:
             raise Refusal(401, TOO_FAR)
 
-    # -- tokens ---------------------------------------------------------------------------------------------------
+    # -- tokens
+    # ---------------------------------------------------------------------------------------------------
 
     @verb
     def create_token(
@@ -231,7 +234,9 @@ class Access:
         )
 
     def asked_permissions(self) -> list[Mapping[str, Level] | None]:
-        """Return what each living installation token was narrowed to, the oldest first; None for one that was not."""
+        """Return what each living installation token was narrowed to, the oldest first;
+        None for one that was not.
+        """
         return [held.permissions for held in self._tokens.values()]
 
     def _named(
@@ -266,7 +271,8 @@ class Access:
         repositories: Iterable[str] | None = None,
         ends_at: float | None = None,
     ) -> Caller:
-        """Create a personal access token: fine-grained with ``permissions`` (and the ``account`` it is for), or classic with ``scopes``.
+        """Create a personal access token: fine-grained with ``permissions`` (and the ``account`` it is for),
+        or classic with ``scopes``.
 
         One with an end (epoch seconds) is refused from then on.
         """
@@ -298,15 +304,16 @@ class Access:
         """Make every installation token worthless, as an expiry ahead of time."""
         self._tokens.clear()
 
-    # -- what they may do -----------------------------------------------------------------------------------------
+    # -- what they may do
+    # -----------------------------------------------------------------------------------------
 
     @verb
     def repository(self, caller: Caller, full_name: str, need: Need) -> Repository:
         """Return a repository that the caller may use so.
 
         Raises:
-            Refusal: 301, renamed; 404, absent or not to be known of; 403, known but the permission is missing;
-                or what the repository is blocked with.
+            Refusal: 301, renamed; 404, absent or not to be known of; 403, known but the permission is
+                missing; or what the repository is blocked with.
         """
         renamed = self._store.former_names.get(full_name.lower())
         if full_name.lower() not in self._store.repository_ids and renamed is not None:

@@ -119,7 +119,9 @@ class Accounts:
 
     @verb
     def change_repository(self, /, full_name: str, **changes: Any) -> Repository:  # noqa: ANN401 - fields of Repository
-        """Set fields: ``archived``, ``disabled``, ``private``, ``actions_enabled``, ``runners_enabled``, ``fork_approval``."""
+        """Set fields: ``archived``, ``disabled``, ``private``, ``actions_enabled``,
+        ``runners_enabled``, ``fork_approval``.
+        """
         row = self._store.repository(full_name)
         changed = replace(row, **changes)
         return self._store.put_repository(changed)
@@ -142,7 +144,8 @@ class Accounts:
 
     @verb
     def transfer_repository(self, full_name: str, login: str) -> Repository:
-        """Give a repository to another owner, who exists; requests for the old name are redirected. The id stays.
+        """Give a repository to another owner, who exists; requests for the old name are
+        redirected. The id stays.
 
         Raises:
             Refusal: 404, no such repository or owner.
@@ -152,7 +155,8 @@ class Accounts:
 
     @verb
     def rename_owner(self, login: str, name: str) -> Owner:
-        """Rename an organization or user. Its repositories redirect from their old names; its own routes answer 404 there.
+        """Rename an organization or user. Its repositories redirect from their old names; its
+        own routes answer 404 there.
 
         Raises:
             Refusal: 404, no such owner.
@@ -203,7 +207,8 @@ class Accounts:
         del self._store.repository_ids[row.full_name.lower()]
         self._store.listed.drop(row.id)
 
-    # -- runner groups --------------------------------------------------------------------------------------------
+    # -- runner groups
+    # --------------------------------------------------------------------------------------------
 
     @verb
     def add_group(
@@ -281,7 +286,9 @@ class Accounts:
 
     @verb
     def repositories_of(self, login: str, *, lag: float = 0.0) -> list[Repository]:
-        """Return an account's repositories, or all of an enterprise's, newest first, as they were ``lag`` seconds ago."""
+        """Return an account's repositories, or all of an enterprise's, newest first, as they
+        were ``lag`` seconds ago.
+        """
         return [row for row in self.all_repositories(lag=lag) if self._belongs(row, login.lower())]
 
     @verb
@@ -293,7 +300,8 @@ class Accounts:
         owner = self._store.owners[repository.owner.lower()]
         return login in (owner.login.lower(), owner.enterprise)
 
-    # -- Apps -----------------------------------------------------------------------------------------------------
+    # -- Apps
+    # -----------------------------------------------------------------------------------------------------
 
     @verb
     def add_app(

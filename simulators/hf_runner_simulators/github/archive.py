@@ -1,4 +1,6 @@
-"""The runner archive that the simulated GitHub serves: a stand-in listener in the layout of actions/runner."""
+"""The runner archive that the simulated GitHub serves: a stand-in listener in the layout of
+actions/runner.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Archive:
 
 
 class Archives:
-    """Builds archives on demand. Equal version and architecture give equal bytes, on any day and machine with one zlib."""
+    """Builds archives on demand. Equal version and architecture give equal bytes, on any day
+    and machine with one zlib.
+    """
 
     def __init__(self) -> None:
         self._built: dict[tuple[str, str], Archive] = {}

@@ -1,22 +1,20 @@
 """Our own routes below ``/_sim/``: set the scene, queue work, turn knobs, read the report, and play a runner.
 
-They answer 422 with every mistake named; none of them needs credentials or counts against a limit. Bodies are the ``_Body``
-models below; times are epoch seconds, durations seconds.
+They answer 422 with every mistake named; none of them needs credentials or counts against a limit. Bodies are
+the ``_Body`` models below; times are epoch seconds, durations seconds.
 
-=====================================================  ==============================================================
-``POST /_sim/setup``                                   owners, repositories, groups, Apps (answers their keys), tokens
-``POST /_sim/repositories/OWNER/REPO``                 archive, block (403 to everybody), rename, transfer, remove, ...
-``POST /_sim/owners/LOGIN``                            rename an organization or user
-``POST /_sim/installations/ID``                        permissions, repositories, suspend, remove
-``POST /_sim/jobs``                                    queue ``count`` jobs, or one run with ``jobs``
-``POST /_sim/jobs/ID/cancel``, ``.../release``         cancel one; approve one that waits
-``GET /_sim/jobs/ID/log``                              what its steps printed
-``POST /_sim/runs/ID/cancel``, ``.../freeze``          cancel; let the record disagree with its jobs
-``POST /_sim/zombies``                                 a run that reads queued for ever
-``GET``, ``POST /_sim/knobs``                          :class:`hf_runner_simulators.github.knobs.Knobs`
-``GET /_sim/report``                                   jobs, live registrations, listeners that were turned away
-``/_sim/listener/sessions...``                         the stand-in runner's protocol (``assets/listener.py``)
-=====================================================  ==============================================================
+- ``POST /_sim/setup``: owners, repositories, groups, Apps (answers their keys), tokens
+- ``POST /_sim/repositories/OWNER/REPO``: archive, block (403 to everybody), rename, transfer, remove, ...
+- ``POST /_sim/owners/LOGIN``: rename an organization or user
+- ``POST /_sim/installations/ID``: permissions, repositories, suspend, remove
+- ``POST /_sim/jobs``: queue ``count`` jobs, or one run with ``jobs``
+- ``POST /_sim/jobs/ID/cancel``, ``.../release``: cancel one; approve one that waits
+- ``GET /_sim/jobs/ID/log``: what its steps printed
+- ``POST /_sim/runs/ID/cancel``, ``.../freeze``: cancel; let the record disagree with its jobs
+- ``POST /_sim/zombies``: a run that reads queued for ever
+- ``GET``, ``POST /_sim/knobs``: :class:`hf_runner_simulators.github.knobs.Knobs`
+- ``GET /_sim/report``: jobs, live registrations, listeners that were turned away
+- ``/_sim/listener/sessions...``: the stand-in runner's protocol (``assets/listener.py``)
 
 Faults and request counts are the exchange's: ``/_sim/faults``, ``/_sim/requests``, ``/_sim/log``.
 """
@@ -30,7 +28,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hf_runner_simulators.github.errors import ListenerRefused, Refusal
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.model import ForkApproval, JobSpec, Level, Scope, WorkflowJob
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.http import Request, Response, Router, json_response
@@ -235,7 +233,8 @@ class Control:
         except ValueError as error:
             return json_response({"message": str(error)}, status=422)
 
-    # -- the scene ------------------------------------------------------------------------------------------------
+    # -- the scene
+    # ------------------------------------------------------------------------------------------------
 
     def _setup(self, request: Request) -> Response:
         """Create accounts in the order of dependence; what was created before a mistake stays."""
@@ -264,7 +263,7 @@ class Control:
         return {"id": self._world.accounts.add_group(scope, group.name, **values).id, "name": group.name}
 
     def _add_app(self, wanted: _App) -> dict[str, Any]:
-        key = wanted.private_key or TEST_PRIVATE_KEY
+        key = wanted.private_key or private_key()
         more: dict[str, Any] = {} if wanted.permissions is None else {"permissions": wanted.permissions}
         app = self._world.accounts.add_app(public_key=public_key_of(key), slug=wanted.slug, **more)
         rows = [self._world.accounts.install(app.id, **dict(row)) for row in wanted.installations]
@@ -312,7 +311,8 @@ class Control:
             accounts.uninstall(int(number))
         return Response(status=204)
 
-    # -- work -----------------------------------------------------------------------------------------------------
+    # -- work
+    # -----------------------------------------------------------------------------------------------------
 
     def _queue(self, request: Request) -> Response:
         wanted, workflows = _parse(_Queue, request), self._world.workflows
@@ -378,7 +378,8 @@ class Control:
     def _report(self, request: Request) -> Response:  # noqa: ARG002 - a handler's signature
         return json_response(self._world.report())
 
-    # -- the runner's side ----------------------------------------------------------------------------------------
+    # -- the runner's side
+    # ----------------------------------------------------------------------------------------
 
     def _connect(self, request: Request) -> Response:
         wanted = _parse(_Connect, request)

@@ -1,4 +1,6 @@
-"""Which runner gets which job: label subsets, groups, offers that lapse, and what becomes of a runner's job."""
+"""Which runner gets which job: label subsets, groups, offers that lapse, and what becomes
+of a runner's job.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,17 @@ if TYPE_CHECKING:
 
 
 class Dispatcher:
-    """GitHub's side of assignment; not a verb anywhere: the verbs of workflows, runners and listeners call it."""
+    """GitHub's side of assignment; not a verb anywhere: the verbs of workflows, runners and
+    listeners call it.
+    """
 
     def __init__(self, store: Store, accounts: Accounts, life: Lifecycle) -> None:
         self._store = store
         self._accounts = accounts
         self._life = life
 
-    # -- offers ---------------------------------------------------------------------------------------------------
+    # -- offers
+    # ---------------------------------------------------------------------------------------------------
 
     def job_queued(self, job_id: int) -> None:
         """Look for a runner, now or after the usual delay."""
@@ -100,7 +105,8 @@ class Dispatcher:
         self._store.jobs.put(job_id, job)
         self._life.enqueue(job)
 
-    # -- work -----------------------------------------------------------------------------------------------------
+    # -- work
+    # -----------------------------------------------------------------------------------------------------
 
     def pick_up(self, job: WorkflowJob, runner: Runner) -> WorkflowJob:
         """The runner takes the job that it was offered."""
@@ -159,8 +165,8 @@ class Dispatcher:
         elif job.reported:
             self._retire(runner)
         else:
-            # Nobody heard the runner report: its record stays, with its name, until it reports after all, is deleted
-            # or is reaped. It gets no other job.
+            # Nobody heard the runner report: its record stays, with its name, until it reports after all, is
+            # deleted or is reaped. It gets no other job.
             spent = replace(runner, job_id=None, running=False, finished_at=self._store.time.now)
             self._store.runners.put(runner.id, spent)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 DOCS = "https://docs.github.com/rest"
 RATE_LIMIT_DOCS = f"{DOCS}/using-the-rest-api/rate-limits-for-the-rest-api"
 SECONDARY_LIMIT_DOCS = f"{RATE_LIMIT_DOCS}#about-secondary-rate-limits"
-"""By this end of ``documentation_url`` clients tell a secondary limit from everything else (go-github does)."""
+"""By this end of ``documentation_url`` clients tell a secondary limit from everything else
+(go-github does)."""
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the world, not a fault of the program
@@ -43,7 +44,8 @@ class ListenerRefused(Exception):  # noqa: N818 - see Refusal
     """The runner's service turned a listener away.
 
     Attributes:
-        reason: ``Deleted``, ``Conflict``, ``Deprecated``, ``NotYet`` (retry the same credential) or ``Invalid``.
+        reason: ``Deleted``, ``Conflict``, ``Deprecated``, ``NotYet`` (retry the same
+            credential) or ``Invalid``.
         message: What the real listener prints.
         exit_code: What the real listener exits with, 0 when it is told to go home (``Gone``).
     """

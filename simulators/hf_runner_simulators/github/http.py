@@ -1,4 +1,5 @@
-"""The HTTP face of the simulated GitHub: which edition is played, who asks, what it costs, what may be cached, how refusals read.
+"""The HTTP face of the simulated GitHub: which edition is played, who asks, what it costs, what may be
+cached, how refusals read.
 
 The routes themselves are in ``routes`` (GitHub's) and ``control`` (``/_sim/``, ours).
 """
@@ -37,8 +38,9 @@ VARY = "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept, X-
 class GitHubSite:
     """GitHub behind one origin.
 
-    The knob ``edition`` says which GitHub this is. github.com answers at ``/`` and, for clients that take every host of its own
-    for an Enterprise Server, at ``/api/v3`` too. An Enterprise Server has its API at ``/api/v3`` only.
+    The knob ``edition`` says which GitHub this is. github.com answers at ``/`` and, for clients that
+    take every host of its own for an Enterprise Server, at ``/api/v3`` too. An Enterprise Server has
+    its API at ``/api/v3`` only.
 
     Args:
         world: Whose verbs the routes call.
@@ -178,7 +180,9 @@ class GitHubSite:
         return Answer(payload=payload, status=refusal.status, headers=refusal.headers)
 
     def _redirected(self, target: str, route: Route, request: Request) -> Answer:
-        """Lead on to the present name. GitHub keeps the method of what is no GET: 301 would let a client turn it into one."""
+        """Lead on to the present name. GitHub keeps the method of what is no GET: 301 would
+        let a client turn it into one.
+        """
         path = request.path.removeprefix(prefix_of(request.path))
         rest = "/".join(path.split("/")[4:])
         query = urlencode(request.query)
@@ -193,7 +197,8 @@ class GitHubSite:
 
 
 def _guards(route: Route, caller: Caller) -> dict[str, str]:
-    """Say what a route accepts, on success too, and on every route what a classic token has and when a personal one ends.
+    """Say what a route accepts, on success too, and on every route what a classic token has and
+    when a personal one ends.
 
     The end is written as google/go-github reads it (``parseTokenExpiration``), which knows of two forms.
     https://github.blog/changelog/2021-07-26-expiration-options-for-personal-access-tokens/
@@ -211,7 +216,9 @@ def _guards(route: Route, caller: Caller) -> dict[str, str]:
 
 
 def _respond(request: Request, answer: Answer, headers: dict[str, str]) -> Response:
-    """Spell the answer out, with these headers and some that it adds to them; a read that has not changed since the caller's tag has no body."""
+    """Spell the answer out, with these headers and some that it adds to them; a read that has not changed
+    since the caller's tag has no body.
+    """
     if answer.payload is None and answer.text is None:
         return Response(status=answer.status, headers=headers)
     body = (compact(answer.payload) if answer.text is None else answer.text).encode()
@@ -227,7 +234,8 @@ def _respond(request: Request, answer: Answer, headers: dict[str, str]) -> Respo
 def etag(request: Request, body: bytes) -> str:
     """Return the weak tag: it depends on the credentials, so a new token changes every one (seen).
 
-    The formula is the undocumented one that others inferred: SHA-256 over the values of three headers and the body.
+    The formula is the undocumented one that others inferred: SHA-256 over the values of
+    three headers and the body.
     """
     varies = "".join(request.headers.get(name, "") + ":" for name in ("accept", "authorization", "cookie"))
     return f'W/"{hashlib.sha256(varies.encode() + body).hexdigest()}"'

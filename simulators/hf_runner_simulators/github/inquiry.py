@@ -22,7 +22,9 @@ MAX_PER_PAGE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a route answers: ``payload`` as JSON, or ``text`` that is JSON already; with neither there is no body."""
+    """What a route answers: ``payload`` as JSON, or ``text`` that is JSON already; with
+    neither there is no body.
+    """
 
     payload: Any = None
     text: str | None = None

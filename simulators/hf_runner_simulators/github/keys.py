@@ -1,16 +1,28 @@
-"""The App key of the tests and the demo. It is public, and opens nothing but a simulator."""
+"""The keys of simulated GitHub Apps: made anew in each process, so that none is ever shipped."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import resources
+from functools import cache, lru_cache
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
-TEST_PRIVATE_KEY = (
-    resources.files("hf_runner_simulators.github") / "assets" / "PUBLIC-TEST-KEY.pem"
-).read_text()
-"""RSA, 2048 bits, PEM; made once, since making one takes longer than a test."""
+
+@cache
+def private_key() -> str:
+    """Return this process's key for an App that brings none of its own: RSA, 2048 bits, PEM, in GitHub's format (PKCS #1).
+
+    The same at every call, since making one takes a tenth of a second. Not deterministic, and need not be: nothing that a world
+    does or records depends on it, only the signatures, which say that they fit or not.
+    """
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
 
 
 @lru_cache(maxsize=8)

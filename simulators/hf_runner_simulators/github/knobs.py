@@ -1,23 +1,22 @@
 """What is uncertain or adjustable about the simulated GitHub, each with its default and where it comes from.
 
-"Docs" is GitHub's documentation, "seen" a dated observation of live github.com by somebody, "unknown" a fact that nobody
-could establish: the tests of the controller must pass with every value. A *share* is a number from 0 to 1; which things it
-strikes depends on the seed and on the thing, never on the order of requests.
+"Docs" is GitHub's documentation, "seen" a dated observation of live github.com by somebody, "unknown" a fact
+that nobody could establish: the tests of the controller must pass with every value. A *share* is a number
+from 0 to 1; which things it strikes depends on the seed and on the thing, never on the order of requests.
 
 What somebody may look for under another name:
 
-======================================  ===============================================================================
-limits of github.com                    on by default (``core_limit``, ``registration_limit``, ``secondary_points_per_minute``);
-                                        ``edition`` says which GitHub is played, whatever URL it is reached by
-limits of an Enterprise Server          ``edition="enterprise-server"`` and ``ghes_rate_limits``
-one lag for all lists                   ``list_lag_seconds``; ``runs_lag``, ``jobs_lag`` and ``runners_lag`` are for one list
-                                        each, and the longer of the two counts
-a run whose row is wrong for good       ``frozen_run_rows``; one run by hand: ``POST /_sim/runs/ID/freeze``
-versions that are refused at once       ``deprecated_versions``; those that wait in vain: ``starved_versions``
-a single ghost                          ``never_runs`` of a job; ``ghost_jobs`` draws them
-renaming, transferring                  no knobs but events: ``rename_repository``, ``rename_owner``, ``transfer_repository`` of
-                                        ``world.accounts``; ``POST /_sim/repositories/OWNER/REPO``, ``POST /_sim/owners/LOGIN``
-======================================  ===============================================================================
+- limits of github.com: on by default (``core_limit``, ``registration_limit``,
+  ``secondary_points_per_minute``); ``edition`` says which GitHub is played, whatever URL it is reached by
+- limits of an Enterprise Server: ``edition="enterprise-server"`` and ``ghes_rate_limits``
+- one lag for all lists: ``list_lag_seconds``; ``runs_lag``, ``jobs_lag`` and ``runners_lag`` are for one list
+  each, and the longer of the two counts
+- a run whose row is wrong for good: ``frozen_run_rows``; one run by hand: ``POST /_sim/runs/ID/freeze``
+- versions that are refused at once: ``deprecated_versions``; those that wait in vain: ``starved_versions``
+- a single ghost: ``never_runs`` of a job; ``ghost_jobs`` draws them
+- renaming, transferring: no knobs but events: ``rename_repository``, ``rename_owner``,
+  ``transfer_repository`` of ``world.accounts``; ``POST /_sim/repositories/OWNER/REPO``,
+  ``POST /_sim/owners/LOGIN``
 """
 
 from __future__ import annotations
@@ -36,30 +35,41 @@ class Knobs:
     """Settings of one world; replace the whole value to change one. Durations are seconds.
 
     Attributes:
-        edition: Which GitHub is played. ``github.com``: its limits and its routes, also below ``/api/v3``, for a client that
-            reaches a simulator by a URL of its own takes it for an Enterprise Server. ``enterprise-server``: no limits unless
-            ``ghes_rate_limits``, only routes that one describes, its version in headers and ``/meta``.
-        list_lag_seconds: Lists of runs, jobs and runners show the world as it was so long ago (unknown; 0 = fresh).
+        edition: Which GitHub is played. ``github.com``: its limits and its routes, also below ``/api/v3``,
+            for a client that reaches a simulator by a URL of its own takes it for an Enterprise Server.
+            ``enterprise-server``: no limits unless ``ghes_rate_limits``, only routes that one describes, its
+            version in headers and ``/meta``.
+        list_lag_seconds: Lists of runs, jobs and runners show the world as it was so long
+            ago (unknown; 0 = fresh).
         runs_lag: Lists of runs show the world as it was so long ago (unknown; up to 60 s are worth trying).
         jobs_lag: The same for lists of a run's jobs.
         runners_lag: The same for lists of runners, ``status`` and ``busy`` included.
-        repositories_lag: The same for lists of repositories: new ones are missing, removed and renamed ones are shown.
+        repositories_lag: The same for lists of repositories: new ones are missing, removed
+            and renamed ones are shown.
         get_lag_seconds: The same for single runs, jobs and runners (seen: seconds to minutes for jobs).
-        jobs_appear_after_seconds: A new run's job list is empty for so long (seen; the run is listed at once).
-        frozen_run_rows: Share of runs whose row in lists of runs stays as it was when the run began, ``status`` and
-            ``updated_at``, whatever its jobs do (seen: a run's record may differ from its jobs' for an hour and more).
-        list_order: Of runs, jobs and runners. ``usual`` is newest first for runs (docs) and oldest first for the others
-            (unknown); ``shuffled`` changes every 10 s, so that a row can be on two pages, or on none.
-        unassigned_runner: ``runner_id`` and its kin of a queued job: ``null`` (the schema) or ``0`` and ``""``.
+        jobs_appear_after_seconds: A new run's job list is empty for so long (seen; the run
+            is listed at once).
+        frozen_run_rows: Share of runs whose row in lists of runs stays as it was when the run began,
+            ``status`` and ``updated_at``, whatever its jobs do (seen: a run's record may differ from its
+            jobs' for an hour and more).
+        list_order: Of runs, jobs and runners. ``usual`` is newest first for runs (docs) and
+            oldest first for the others (unknown); ``shuffled`` changes every 10 s, so that a row
+            can be on two pages, or on none.
+        unassigned_runner: ``runner_id`` and its kin of a queued job: ``null`` (the schema)
+            or ``0`` and ``""``.
         busy_reads_false: A busy runner is shown with ``busy: false`` (seen, actions/runner#4422).
         busy_reads_offline: A busy runner is shown ``offline`` (seen, actions/runner#3448).
         fresh_reads_offline_seconds: A runner is shown ``offline`` for so long after it connected (seen).
-        assignment_seconds: From "job queued and runner idle" to the offer (seen: about 1; 0 spares tests the wait).
+        assignment_seconds: From "job queued and runner idle" to the offer (seen: about 1; 0
+            spares tests the wait).
         pickup_seconds: An offered job that was not picked up returns to the queue (docs: 60).
-        offer_blocks_delete: DELETE of a runner that holds an offer answers 422 (unknown); else the job is re-queued.
-        ghost_jobs: Share of queued jobs that are listed as queued and are given to no runner until somebody cancels them (seen).
-        group_refuses: ``owner/repo`` names whose jobs no runner of an organization or enterprise is given, without a word, as a
-            public repository's are not by GitHub's default group (seen); a repository's own runners serve them.
+        offer_blocks_delete: DELETE of a runner that holds an offer answers 422 (unknown);
+            else the job is re-queued.
+        ghost_jobs: Share of queued jobs that are listed as queued and are given to no runner until
+            somebody cancels them (seen).
+        group_refuses: ``owner/repo`` names whose jobs no runner of an organization or enterprise is given,
+            without a word, as a public repository's are not by GitHub's default group (seen); a
+            repository's own runners serve them.
         queue_cap_seconds: A job queued for longer is ended (docs: 24 h).
         queue_cap_conclusion: How it is ended (docs say both "fail" and "cancelled").
         later_jobs_requeue_run: A run whose later job becomes queued reads ``queued`` again (unknown).
@@ -67,27 +77,33 @@ class Knobs:
         hosted_seconds: GitHub-hosted jobs start so long after they were queued.
         offline_after_seconds: A runner that stopped polling is shown ``offline`` after so long (unknown).
         lease_seconds: A job whose runner stopped renewing fails after so long (runner source: 10 min).
-        linger_seconds: The record of a runner that finished its job stays, busy, for so long (seen: a few to tens).
-        record_goes_at_start: Share of runners whose registration is removed as soon as their job starts; their listener works
-            on (seen: "a JIT runner's record dies at job acquisition/finish").
+        linger_seconds: The record of a runner that finished its job stays, busy, for so
+            long (seen: a few to tens).
+        record_goes_at_start: Share of runners whose registration is removed as soon as their job starts;
+            their listener works on (seen: "a JIT runner's record dies at job acquisition/finish").
         reap_seconds: An ephemeral runner that is not connected is removed after so long (docs: 1 day).
-        jit_lifetime_seconds: A JIT configuration is refused after so long (unknown: 5 min and 60 min are claimed).
+        jit_lifetime_seconds: A JIT configuration is refused after so long (unknown: 5 min
+            and 60 min are claimed).
         jit_propagation_seconds: Fresh credentials are refused, retryably, for so long (seen: a short window).
         jit_single_use: A second session with the same configuration is refused even when the first was idle.
         runners_per_group: Registrations per group (docs: 10,000).
         registrations_per_5_minutes: Registrations per repository, organization or enterprise (docs: 1,500).
         cancel_grace_seconds: A cancelled job whose runner does not answer ends after so long (seen: 301-302).
-        force_cancel_after_cancel_seconds: Force-cancel after a plain cancel takes so long (seen: 1-3 min; alone: 1 s).
+        force_cancel_after_cancel_seconds: Force-cancel after a plain cancel takes so long
+            (seen: 1-3 min; alone: 1 s).
         cancel_completed_conflicts: Cancelling a completed run answers 409 (docs) instead of 202 (seen).
-        runner_version: Latest release, as ``/runners/downloads`` shows it; empty follows the calendar in ``releases``.
+        runner_version: Latest release, as ``/runners/downloads`` shows it; empty follows the
+            calendar in ``releases``.
         deprecated_versions: Runner versions that are refused at their first poll.
-        starved_versions: Runner versions that register, listen, and are never given a job: below its rolling minimum github.com
-            starves runners so (seen, since 2026-09-29).
-        ended_versions_starve: The same for all versions whose runtime end is past, by the calendar in ``releases``.
+        starved_versions: Runner versions that register, listen, and are never given a job: below its rolling
+            minimum github.com starves runners so (seen, since 2026-09-29).
+        ended_versions_starve: The same for all versions whose runtime end is past, by the
+            calendar in ``releases``.
         token_seconds: Life of an installation token (docs: 1 h).
         long_tokens: ``ghs_APPID_JWT`` tokens, several hundred characters (docs, since 2026-04-27).
         jwt_leeway_seconds: Tolerance for ``iat`` and ``exp`` of an App JWT (unknown; 0 is the strictest).
-        core_limit: Requests per hour of an installation or user (docs: 5,000; grows with repositories above 20).
+        core_limit: Requests per hour of an installation or user (docs: 5,000; grows with
+            repositories above 20).
         registration_limit: The same for ``generate-jitconfig`` (docs: 10,000).
         registration_bucket: ``generate-jitconfig`` is charged to its own bucket (seen; every plan: unknown).
         primary_limit_status: 403 or 429 (docs: either).
@@ -95,12 +111,14 @@ class Knobs:
         secondary_limit_status: 403 or 429 (docs: either).
         secondary_retry_after: Value of ``Retry-After``, or null for none (docs: maybe present).
         not_modified_costs_points: A 304 counts for the secondary limit (unknown).
-        ghes_version: ``X-GitHub-Enterprise-Version`` of an Enterprise Server's answers; decides which routes it has.
+        ghes_version: ``X-GitHub-Enterprise-Version`` of an Enterprise Server's answers;
+            decides which routes it has.
         ghes_rate_limits: Rate limits on an Enterprise Server (docs: off by default).
-        odd_words: Share of rows (runs, jobs, lists) whose free fields are odd but legal: names with escape sequences, bidi
-            marks, 3,000 characters, lone surrogates, emoji; links to other hosts and ``javascript:``; numbers of 400 digits
-            where no client needs to trust them (``total_count``, ``run_number``). Ids, states and times stay true. The
-            same share of lists names another host in ``Link``.
+        odd_words: Share of rows (runs, jobs, lists) whose free fields are odd but legal: names with
+            escape sequences, bidi marks, 3,000 characters, lone surrogates, emoji; links to other hosts
+            and ``javascript:``; numbers of 400 digits where no client needs to trust them
+            (``total_count``, ``run_number``). Ids, states and times stay true. The same share of lists
+            names another host in ``Link``.
         poll_seconds: How often a stand-in listener asks for work; real ones hold a long poll.
     """
 

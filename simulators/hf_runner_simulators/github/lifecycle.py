@@ -1,4 +1,6 @@
-"""What becomes of runs and jobs once they are there: created, queued, started, concluded, and the run's status with them."""
+"""What becomes of runs and jobs once they are there: created, queued, started, concluded, and
+the run's status with them.
+"""
 
 from __future__ import annotations
 
@@ -192,7 +194,8 @@ class Lifecycle:
         self.refresh(job.run_id)
         return job
 
-    # -- the run's record -----------------------------------------------------------------------------------------
+    # -- the run's record
+    # -----------------------------------------------------------------------------------------
 
     def refresh(self, run_id: int) -> WorkflowRun:
         """Bring a run's record in line with its jobs."""
@@ -210,7 +213,9 @@ class Lifecycle:
         return run
 
     def _status(self, run: WorkflowRun) -> tuple[JobStatus, str | None]:
-        """``queued`` takes precedence over ``in_progress``; a run with pending legs reads ``pending`` (seen)."""
+        """``queued`` takes precedence over ``in_progress``; a run with pending legs reads
+        ``pending`` (seen).
+        """
         jobs = self.latest(run.id)
         states = {job.status for job in jobs}
         if not jobs:

@@ -21,7 +21,9 @@ REGISTRATION = "actions_runner_registration"
 
 @dataclass(slots=True)
 class Bucket:
-    """One hourly allowance; ``reset`` in epoch seconds, ``more`` is what the installation's size adds to it."""
+    """One hourly allowance; ``reset`` in epoch seconds, ``more`` is what the installation's
+    size adds to it.
+    """
 
     more: int
     reset: int
@@ -62,7 +64,9 @@ class Limits:
         self._points: dict[tuple[str, int], _Points] = {}
 
     def bucket(self, caller: Caller, resource: str) -> Bucket:
-        """Return the caller's allowance of ``core`` or ``actions_runner_registration``, renewed when its hour is over."""
+        """Return the caller's allowance of ``core`` or ``actions_runner_registration``,
+        renewed when its hour is over.
+        """
         if not self._store.knobs.registration_bucket:
             resource = CORE
         now = self._store.time.now
@@ -114,7 +118,9 @@ class Limits:
             raise Refusal(knobs.secondary_limit_status, SECONDARY, headers=headers, docs=SECONDARY_LIMIT_DOCS)
 
     def charge(self, caller: Caller, resource: str, *, points: int, requests: int = 1) -> None:
-        """Book an answered request: ``requests`` is 0 for what is free of the hourly limit, ``points`` likewise."""
+        """Book an answered request: ``requests`` is 0 for what is free of the hourly limit,
+        ``points`` likewise.
+        """
         self.bucket(caller, resource).used += requests
         if points:
             self._points.setdefault((caller.kind, caller.id), _Points()).add(self._store.time.now, points)

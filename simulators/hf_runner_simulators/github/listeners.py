@@ -1,4 +1,6 @@
-"""The runner's side: sessions, polls, lease renewals and results. Our own protocol in place of GitHub's broker."""
+"""The runner's side: sessions, polls, lease renewals and results. Our own protocol in place
+of GitHub's broker.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +63,12 @@ class Listeners:
             encoded_jit_config: From ``generate-jitconfig``.
             version: Of the runner; None for the latest.
             os: As the runner list shows it from now on.
-            leased: The caller will poll and :meth:`renew`; else it counts as alive until :meth:`kill` or :meth:`disconnect`.
+            leased: The caller will poll and :meth:`renew`; else it counts as alive until
+                :meth:`kill` or :meth:`disconnect`.
 
         Raises:
-            ListenerRefused: The registration is gone or used, a session is open, the version is refused, or nonsense.
+            ListenerRefused: The registration is gone or used, a session is open, the
+                version is refused, or nonsense.
         """
         runner = self._proven(encoded_jit_config)
         used = version or self._store.runner_version
@@ -180,7 +184,9 @@ class Listeners:
 
     @verb
     def disconnect(self, token: str) -> None:
-        """Close the session in good order: offline at once. A job that was not finished loses its lease. Idempotent."""
+        """Close the session in good order: offline at once. A job that was not finished
+        loses its lease. Idempotent.
+        """
         runner = self._leaving(token)
         if runner is not None:
             self._store.idle.pop(runner.id, None)
@@ -190,8 +196,8 @@ class Listeners:
     def kill(self, token: str) -> None:
         """The runner's process is gone without a word. Idempotent.
 
-        GitHub notices only that it hears nothing: the runner reads online, and may be offered a job in vain, for
-        ``offline_after_seconds``; its job fails when the lease has decayed.
+        GitHub notices only that it hears nothing: the runner reads online, and may be offered a job in vain,
+        for ``offline_after_seconds``; its job fails when the lease has decayed.
         """
         runner = self._leaving(token)
         if runner is not None:

@@ -23,7 +23,8 @@ HOSTED_LABELS = frozenset(
         "macos-latest-xlarge", "macos-26-xlarge", "macos-15-xlarge", "macos-14-xlarge",
     }
 )  # fmt: skip
-"""Labels of GitHub's own machines, standard and larger: a job that asks for these alone is never given to a self-hosted runner here.
+"""Labels of GitHub's own machines, standard and larger: a job that asks for these alone is never given to
+a self-hosted runner here.
 
 https://docs.github.com/en/actions/reference/runners/github-hosted-runners
 https://docs.github.com/en/actions/reference/runners/larger-runners
@@ -44,7 +45,8 @@ class Owner:
 
     Attributes:
         enterprise: Slug of the enterprise that owns an organization.
-        members: Ids of the users whose own tokens reach what is private in an organization; None for those of every user.
+        members: Ids of the users whose own tokens reach what is private in an organization;
+            None for those of every user.
     """
 
     id: int
@@ -64,7 +66,9 @@ class Enterprise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """What everybody is answered who asks for a repository: a permission lost, an IP allow list, a legal block."""
+    """What everybody is answered who asks for a repository: a permission lost, an IP allow
+    list, a legal block.
+    """
 
     status: int
     message: str
@@ -72,7 +76,9 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """A repository; ``pushed_at`` and ``created_at`` in epoch seconds. ``fork_approval``: whose pull requests wait for approval."""
+    """A repository; ``pushed_at`` and ``created_at`` in epoch seconds. ``fork_approval``: whose pull
+    requests wait for approval.
+    """
 
     id: int
     owner: str
@@ -99,7 +105,8 @@ class RunnerGroup:
 
     Attributes:
         visibility: ``all``, ``private`` (no public repositories) or ``selected``.
-        selected: Full names of repositories (organization) or logins of organizations (enterprise), lower case.
+        selected: Full names of repositories (organization) or logins of organizations
+            (enterprise), lower case.
         workflows: ``owner/repo/path@ref`` that alone may use the group; empty means any.
         hosted: The group holds GitHub-hosted machines and takes no registrations.
     """
@@ -152,7 +159,8 @@ class Caller:
         account: Login or slug that the caller belongs to; None for a user token that reaches all accounts.
         permissions: What it may do, by the API's permission names.
         repositories: Lower-case full names, or None for all of the account.
-        scopes: Of a classic personal access token, whose refusals GitHub words differently; None for all others.
+        scopes: Of a classic personal access token, whose refusals GitHub words differently;
+            None for all others.
         ends_at: Epoch seconds of a personal access token's end; None for one without.
     """
 
@@ -268,7 +276,9 @@ class WorkflowJob:
 
     @property
     def hosted(self) -> bool:
-        """The job runs on GitHub's own machines: a runner must have all its labels, and these machines have no others."""
+        """The job runs on GitHub's own machines: a runner must have all its labels, and
+        these machines have no others.
+        """
         labels = {label.lower() for label in self.spec.labels}
         return bool(labels) and labels <= HOSTED_LABELS
 

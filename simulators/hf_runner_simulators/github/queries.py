@@ -1,7 +1,7 @@
 """Which query parameters each route takes, and their words, as GitHub's API description has them.
 
-GitHub answers 422 to a word that a parameter does not have. It ignores a parameter that it does not know, which would hide a
-client's typo here, where no person looks at the answer: so that is refused too.
+GitHub answers 422 to a word that a parameter does not have. It ignores a parameter that it does not know,
+which would hide a client's typo here, where no person looks at the answer: so that is refused too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Versions of actions/runner: when each came out and when it ends, as github.com tells and enforces it.
 
-GitHub ends a version some time after its successor came out: "within 30 days" by its documentation, 63 to 71 days later by ten
-ends of ten that were announced until 2026-09-29 at ``GET .../actions/runners/deprecations/{version}``.
+GitHub ends a version some time after its successor came out: "within 30 days" by its documentation, 63 to 71
+days later by ten ends of ten that were announced until 2026-09-29 at
+``GET .../actions/runners/deprecations/{version}``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ END_AFTER_SUCCESSOR = 67 * DAY
 """From a version's successor to its end where none is announced: the middle of what was seen."""
 
 MADE_UP_EVERY = 60 * DAY
-"""After the last known release one is made up so often, so that versions go on ending however long a simulation lasts."""
+"""After the last known release one is made up so often, so that versions go on ending however
+long a simulation lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,8 @@ class Render:
         self._minimal: dict[int, tuple[Repository, JSON]] = {}
         self._texts: dict[int, tuple[tuple[object, ...], str]] = {}
 
-    # -- accounts -------------------------------------------------------------------------------------------------
+    # -- accounts
+    # -------------------------------------------------------------------------------------------------
 
     def owner(self, owner: Owner) -> JSON:
         """An organization or user."""
@@ -248,7 +249,8 @@ class Render:
             "suspended_at": _maybe(row.suspended_at),
         }
 
-    # -- repositories ---------------------------------------------------------------------------------------------
+    # -- repositories
+    # ---------------------------------------------------------------------------------------------
 
     def minimal_repository(self, row: Repository) -> JSON:
         """A repository inside another answer, or in a list."""
@@ -315,7 +317,8 @@ class Render:
             **{f"{name}_count": 0 for name in counts},
         }
 
-    # -- runs and jobs --------------------------------------------------------------------------------------------
+    # -- runs and jobs
+    # --------------------------------------------------------------------------------------------
 
     def run(self, run: WorkflowRun) -> JSON:
         """A workflow run."""
@@ -424,7 +427,9 @@ class Render:
         return self._spelt(job.id, inputs, lambda: self.job(job))
 
     def _spelt(self, key: int, inputs: tuple[object, ...], make: Callable[[], JSON]) -> str:
-        """Spell a row out once per version: rows are replaced, never changed, so identity tells versions apart."""
+        """Spell a row out once per version: rows are replaced, never changed, so identity
+        tells versions apart.
+        """
         held = self._texts.get(key)
         if held is None or any(a is not b for a, b in zip(held[0], inputs, strict=True)):
             if len(self._texts) >= MAX_TEXTS:
@@ -492,7 +497,8 @@ class Render:
             _step("Complete job", number=3, state="completed", conclusion="success", times=(ended, ended)),
         ]
 
-    # -- runners --------------------------------------------------------------------------------------------------
+    # -- runners
+    # --------------------------------------------------------------------------------------------------
 
     def runner(self, runner: Runner, *, status: str, busy: bool) -> JSON:
         """A registration."""

@@ -11,8 +11,8 @@ from hf_runner_simulators.http import Handler, Request, Router
 
 ENTERPRISE_PREFIX = "/api/v3"
 RELEASES = "/actions/runner/releases/download"
-"""Where github.com keeps the runner's archives. Here any path that ends in a tag and an archive's name leads to them, so that
-a mirror's base URL can be tried too."""
+"""Where github.com keeps the runner's archives. Here any path that ends in a tag and an archive's name leads
+to them, so that a mirror's base URL can be tried too."""
 _BY_ID = re.compile(r"/(?P<kind>repositories|organizations)/(?P<id>\d+)(?P<rest>(/.*)?)\Z")
 
 

@@ -133,7 +133,8 @@ def _wanted(asked: Inquiry, run: WorkflowRun) -> bool:
 
 
 def _within(wanted: str, at: float) -> bool:
-    """Whether a time is within GitHub's syntax for ranges: ``>=2026-09-01``, ``2026-09-01..*``, ``2026-09-01``.
+    """Whether a time is within GitHub's syntax for ranges: ``>=2026-09-01``,
+    ``2026-09-01..*``, ``2026-09-01``.
 
     Raises:
         Refusal: 422, it is no range.

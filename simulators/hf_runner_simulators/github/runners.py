@@ -150,7 +150,8 @@ class Runners:
                     "RequireFipsCryptography": "True",
                 },
             },
-            # The real file holds an RSA key; here the modulus is filler of its size, and `d` is the shared secret.
+            # The real file holds an RSA key; here the modulus is filler of its size, and `d` is the
+            # shared secret.
             ".credentials_rsaparams": {
                 "d": runner.secret,
                 "exponent": "AQAB",
@@ -173,7 +174,8 @@ class Runners:
         else:
             self._dispatcher.drop(runner_id)
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- looking
+    # --------------------------------------------------------------------------------------------------
 
     def _rows(self, scope: Scope, lag: float) -> list[Runner]:
         keys = self._store.runners_of[scope]
@@ -215,7 +217,8 @@ class Runners:
             online = False
         return ("online" if online else "offline"), runner.running and not knobs.busy_reads_false
 
-    # -- removing -------------------------------------------------------------------------------------------------
+    # -- removing
+    # -------------------------------------------------------------------------------------------------
 
     @verb
     def delete(self, scope: Scope, runner_id: int) -> None:

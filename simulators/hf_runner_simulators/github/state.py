@@ -185,7 +185,9 @@ class Store:
         return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
 
     def struck(self, share: float, *parts: object) -> bool:
-        """Tell whether something is among the ``share`` (0 to 1) of things that a knob strikes; always the same for the same parts."""
+        """Tell whether something is among the ``share`` (0 to 1) of things that a knob strikes; always
+        the same for the same parts.
+        """
         return share > 0 and int(self.keyed(*parts)[:12], 16) < share * 16**12
 
     @property

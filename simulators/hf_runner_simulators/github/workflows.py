@@ -1,4 +1,6 @@
-"""Workflow runs and jobs: how they are queued, listed, cancelled, re-run, and what a run's status says of its jobs."""
+"""Workflow runs and jobs: how they are queued, listed, cancelled, re-run, and what a run's
+status says of its jobs.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Workflows:
         self._life = life
         self.time = store.time
 
-    # -- queueing -------------------------------------------------------------------------------------------------
+    # -- queueing
+    # -------------------------------------------------------------------------------------------------
 
     @verb
     def queue_run(
@@ -41,8 +44,8 @@ class Workflows:
     ) -> WorkflowRun:
         """Trigger a workflow: one run with these jobs.
 
-        A run in a concurrency group that is taken is ``pending``, without jobs, and replaces an older pending one: GitHub's default.
-        Groups with ``queue: max``, which keep up to 100 of them, are not simulated.
+        A run in a concurrency group that is taken is ``pending``, without jobs, and replaces an older pending
+        one: GitHub's default. Groups with ``queue: max``, which keep up to 100 of them, are not simulated.
         """
         repository = self._store.repository(full_name)
         names = [spec.name for spec in specs]
@@ -107,7 +110,9 @@ class Workflows:
 
     @verb
     def freeze_run(self, run_id: int, status: str, conclusion: str | None = None) -> WorkflowRun:
-        """Let the run's record show this whatever its jobs do: run and job records disagree at times (seen)."""
+        """Let the run's record show this whatever its jobs do: run and job records disagree
+        at times (seen).
+        """
         run = replace(self._live_run(run_id), frozen=(status, conclusion))
         if status in UNFINISHED:
             self._store.unfinished_runs[run.repository_id][run_id] = None
@@ -135,7 +140,8 @@ class Workflows:
             raise not_found()
         return job
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- looking
+    # --------------------------------------------------------------------------------------------------
 
     @verb
     def run(self, run_id: int, repository: Repository | None = None) -> WorkflowRun:
@@ -215,7 +221,8 @@ class Workflows:
         """Return what a job's steps printed, as far as its listener sent it."""
         return self._live_job(job_id).log
 
-    # -- cancelling -----------------------------------------------------------------------------------------------
+    # -- cancelling
+    # -----------------------------------------------------------------------------------------------
 
     @verb
     def cancel_run(self, run_id: int) -> None:
@@ -268,10 +275,13 @@ class Workflows:
 
     @verb
     def cancel_job(self, job_id: int) -> None:
-        """Cancel one job, as fail-fast, a timeout or a concurrency group do; REST has no such route. Idempotent."""
+        """Cancel one job, as fail-fast, a timeout or a concurrency group do; REST has no
+        such route. Idempotent.
+        """
         self._life.stop(self._live_job(job_id).id)
 
-    # -- running again --------------------------------------------------------------------------------------------
+    # -- running again
+    # --------------------------------------------------------------------------------------------
 
     @verb
     def rerun(self, run_id: int, *, failed_only: bool = False) -> WorkflowRun:

@@ -22,8 +22,8 @@ from hf_runner_simulators.github.workflows import Workflows
 class GitHubWorld:
     """GitHub as far as a runner autoscaler can see it.
 
-    Every verb is synchronous and atomic; before it acts, all that is due by the clock has happened, in order and
-    stamped with its own time. Same seed, same calls at the same times: same ids, same choices.
+    Every verb is synchronous and atomic; before it acts, all that is due by the clock has happened, in order
+    and stamped with its own time. Same seed, same calls at the same times: same ids, same choices.
 
     Args:
         clock: GitHub's own clock; only ``wall()`` is read.
@@ -72,7 +72,9 @@ class GitHubWorld:
         return self.store.knobs
 
     def report(self) -> dict[str, Any]:
-        """Return what happened so far, as JSON: jobs, runs, live registrations, listeners turned away. Times are epoch seconds."""
+        """Return what happened so far, as JSON: jobs, runs, live registrations, listeners turned
+        away. Times are epoch seconds.
+        """
         self.time.advance()
         repositories = self.store.repositories
         jobs = [

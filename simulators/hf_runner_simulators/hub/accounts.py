@@ -18,7 +18,9 @@ Plan = Literal["free", "pro", "team", "enterprise", "enterprise-plus"]
 
 
 class TokenSetup(BaseModel):
-    """A token of ``/_sim/setup``: whose it is and what it may do in which namespace; ``write`` includes ``read``."""
+    """A token of ``/_sim/setup``: whose it is and what it may do in which namespace;
+    ``write`` includes ``read``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +30,9 @@ class TokenSetup(BaseModel):
 
 
 class NamespaceSetup(BaseModel):
-    """A namespace of ``/_sim/setup``. ``credits`` are dollars; absent leaves an existing namespace's balance alone."""
+    """A namespace of ``/_sim/setup``. ``credits`` are dollars; absent leaves an existing
+    namespace's balance alone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +41,9 @@ class NamespaceSetup(BaseModel):
 
 
 class Setup(BaseModel):
-    """The body of ``POST /_sim/setup``. What it names is added or replaced; a token set to null is revoked."""
+    """The body of ``POST /_sim/setup``. What it names is added or replaced; a token set to
+    null is revoked.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,7 +102,7 @@ class Accounts:
             if wanted.type:
                 namespace.principal = _principal(name, wanted.type)
             if wanted.credits is not None:
-                namespace.credit.settle(at)
+                namespace.credit.deduct(at)
                 namespace.credit.micro_usd = wanted.credits * 1_000_000
 
     def _namespace(self, name: str, kind: Literal["user", "org"], at: float) -> Namespace:

@@ -52,7 +52,7 @@ class Credit:
     Attributes:
         micro_usd: Balance at ``since``.
         rate: Sum of the rates of all billed jobs.
-        since: When the balance was last settled.
+        since: When the balance was last brought up to date.
     """
 
     micro_usd: float
@@ -61,16 +61,18 @@ class Credit:
 
     def change_rate(self, difference: int, at: float) -> None:
         """Add to, or take from, what runs against the credit."""
-        self.settle(at)
+        self.deduct(at)
         self.rate += difference
 
-    def settle(self, at: float) -> None:
+    def deduct(self, at: float) -> None:
         """Bring the balance up to a moment."""
         self.micro_usd -= (at - self.since) * self.rate / 60
         self.since = at
 
     def exhausted_at(self) -> float:
-        """Return when the balance reaches zero at the present rate; infinity if never, or if it already has."""
+        """Return when the balance reaches zero at the present rate; infinity if never, or
+        if it already has.
+        """
         if self.rate <= 0 or self.micro_usd <= 0:
             return math.inf
         return self.since + self.micro_usd * 60 / self.rate

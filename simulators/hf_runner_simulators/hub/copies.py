@@ -1,4 +1,6 @@
-"""Somebody else in the namespace, who starts copies of running jobs: with the Hub's own *duplicate*, or by hand."""
+"""Somebody else in the namespace, who starts copies of running jobs: with the Hub's own
+*duplicate*, or by hand.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ STRANGER = Principal(id=blake2b(b"stranger", digest_size=12).hexdigest(), name="
 
 
 class Copier:
-    """Copies the share of running jobs that the knobs ``duplicates`` and ``copies`` say. Copies are not copied.
+    """Copies the share of running jobs that the knobs ``duplicates`` and ``copies`` say.
+    Copies are not copied.
 
     Args:
         platform: Where the jobs live.

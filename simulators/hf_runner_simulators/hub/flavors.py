@@ -1,4 +1,6 @@
-"""The hardware of Hugging Face Jobs and its prices, as ``hf jobs hardware`` lists them (hub-docs, jobs-configuration)."""
+"""The hardware of Hugging Face Jobs and its prices, as ``hf jobs hardware`` lists them
+(hub-docs, jobs-configuration).
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ from hf_runner_simulators.hub.spec import Expose, JobSpec
 
 
 class Stage(StrEnum):
-    """What the API calls a job's state. There is none for queueing, nor for the image's download: both are SCHEDULING."""
+    """What the API calls a job's state. There is none for queueing, nor for the image's
+    download: both are SCHEDULING.
+    """
 
     SCHEDULING = "SCHEDULING"
     RUNNING = "RUNNING"
@@ -178,7 +180,9 @@ class Job:
         return oddly(body) if self.odd else body
 
     def _initiator(self, origin: str) -> JSON:
-        """Users and organizations come with their picture (the Hub's API description), duplicated jobs with their id alone."""
+        """Users and organizations come with their picture (the Hub's API description), duplicated
+        jobs with their id alone.
+        """
         if self.initiator.get("type") not in ("user", "org"):
             return self.initiator
         return {**self.initiator, "avatarUrl": f"{origin}/avatars/{self.initiator['id']}.svg"}

@@ -1,16 +1,15 @@
 """What nobody knows about the Hub, or what differs between accounts, as settings of the simulated one.
 
-"Docs" is the Hub's documentation, "client" the source of huggingface_hub 2.4.0, "unknown" a fact that nobody could establish:
-the controller must be right with every value. Durations are seconds. A *share* is a number from 0 to 1; which jobs it strikes
-depends on the seed and on the job, never on the order of requests.
+"Docs" is the Hub's documentation, "client" the source of huggingface_hub 2.4.0, "unknown" a fact that nobody
+could establish: the controller must be right with every value. Durations are seconds. A *share* is a number
+from 0 to 1; which jobs it strikes depends on the seed and on the job, never on the order of requests.
 
 What somebody may look for under another name:
 
-===================  =====================================================================================================
-the lag of lists     ``list_stale_seconds``
-slow cancels         ``cancel_seconds``
-a job's creator      no knob: a token's ``user`` in ``POST /_sim/setup`` is ``createdBy`` and ``initiator`` of what it launches
-===================  =====================================================================================================
+- the lag of lists: ``list_stale_seconds``
+- slow cancels: ``cancel_seconds``
+- a job's creator: no knob: a token's ``user`` in ``POST /_sim/setup`` is ``createdBy`` and
+  ``initiator`` of what it launches
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ class Knobs(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     scheduling_seconds: NonNegativeFloat = 5.0
-    """From a free machine to the start of the image's download; not billed (docs: only Starting and Running are)."""
+    """From a free machine to the start of the image's download; not billed (docs: only
+    Starting and Running are)."""
     scheduling_seconds_by_flavor: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     """The same for single flavors."""
     boot_seconds: NonNegativeFloat = 30.0
@@ -49,7 +49,8 @@ class Knobs(BaseModel):
     jitter: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share by which both times vary from job to job, keyed by the job's id."""
     capacity: dict[str, NonNegativeInt] = Field(default_factory=dict)
-    """Machines per flavor; absent means enough. Without one a job stays in SCHEDULING, for ever if need be."""
+    """Machines per flavor; absent means enough. Without one a job stays in SCHEDULING, for
+    ever if need be."""
     max_concurrent_jobs: PositiveInt | None = None
     """Jobs of a namespace that may hold a machine (unknown; docs: "many"); the others stay in SCHEDULING."""
 
@@ -87,15 +88,16 @@ class Knobs(BaseModel):
     """Lists and counts show the world as it was so long ago (unknown)."""
 
     never_exits: Share = 0.0
-    """Share of jobs whose container goes on when its command has ended, until it is cancelled or times out: an image's own entry
-    point that waits for what the command left running does so (unknown how often)."""
+    """Share of jobs whose container goes on when its command has ended, until it is cancelled or times out:
+    an image's own entry point that waits for what the command left running does so (unknown how often)."""
 
     duplicates: Share = 0.0
-    """Share of running jobs that somebody else copies with the Hub's own *duplicate*: environment, command, labels and secrets are
-    equal, ``createdBy`` is another user, ``initiator`` reads ``duplicated-job`` (the Hub's API). Copies are not copied."""
+    """Share of running jobs that somebody else copies with the Hub's own *duplicate*: environment, command,
+    labels and secrets are equal, ``createdBy`` is another user, ``initiator`` reads ``duplicated-job`` (the
+    Hub's API). Copies are not copied."""
     copies: Share = 0.0
-    """Share of running jobs beside which somebody else starts one that is equal in everything but its creator, who is its
-    ``initiator`` too: nothing tells that it is a copy."""
+    """Share of running jobs beside which somebody else starts one that is equal in everything but its
+    creator, who is its ``initiator`` too: nothing tells that it is a copy."""
     copy_after_seconds: NonNegativeFloat = 20.0
     """From a job's start to the copy that ``duplicates`` or ``copies`` makes of it, if it still runs then."""
 
@@ -104,15 +106,16 @@ class Knobs(BaseModel):
     hardware_fails: Share = 0.0
     """Share of the requests for the list of hardware that are answered 503; 1 means that there is none."""
     hardware_prices: Prices = "usd"
-    """How prices are listed: millionths of a dollar and dollars per minute (docs); as null; as text; or per hour."""
+    """How prices are listed: millionths of a dollar and dollars per minute (docs); as null;
+    as text; or per hour."""
 
     new_stage: str = ""
-    """A last stage that no client knows: jobs that end without being cancelled show it, with ``finishedAt`` and without a message.
-    Empty means none (the Hub has added stages before: client)."""
+    """A last stage that no client knows: jobs that end without being cancelled show it, with ``finishedAt``
+    and without a message. Empty means none (the Hub has added stages before: client)."""
     odd_words: Share = 0.0
-    """Share of jobs whose free fields are odd but legal JSON: a message with an exit code of 5,000 digits and escape sequences,
-    durations of 1e400, ``labels: null`` where there are none, links to other hosts. Ids, states and times stay true. The same
-    share of lists names another host in its link to the next page."""
+    """Share of jobs whose free fields are odd but legal JSON: a message with an exit code of 5,000 digits and
+    escape sequences, durations of 1e400, ``labels: null`` where there are none, links to other hosts. Ids,
+    states and times stay true. The same share of lists names another host in its link to the next page."""
 
     rate_limits: dict[str, PositiveInt] = Field(
         default_factory=lambda: {

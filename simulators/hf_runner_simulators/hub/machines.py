@@ -38,7 +38,8 @@ class ScriptedMachine:
     """Decides at its start how a command will end; costs nothing and runs nothing.
 
     Args:
-        script: Maps a run to its outcome. It may keep the run and report to it later instead, with an outcome that has no end.
+        script: Maps a run to its outcome. It may keep the run and report to it later instead, with
+            an outcome that has no end.
 
     Attributes:
         started: Job ids in the order of their starts, once per attempt.
@@ -105,14 +106,14 @@ class _Child:
 class ProcessMachine:
     """Really runs each job's command, as a process group with a directory of its own.
 
-    There is no container: image and volumes are ignored, and a job sees this machine's files with this user's rights. The
-    environment is the job's own plus a search path; nothing of the simulator's is passed on. However the simulator ends, its
-    jobs end: a watchdog kills their groups when the pipe from here closes. A process that leaves its group is found when the
-    job ends, by the job's directory in its environment.
+    There is no container: image and volumes are ignored, and a job sees this machine's files with this user's
+    rights. The environment is the job's own plus a search path; nothing of the simulator's is passed on.
+    However the simulator ends, its jobs end: a watchdog kills their groups when the pipe from here closes. A
+    process that leaves its group is found when the job ends, by the job's directory in its environment.
 
     Args:
-        environment: Set last in every job's environment; keeps a bootstrap off the host's own directories. ``{home}`` in a
-            value is the job's directory.
+        environment: Set last in every job's environment; keeps a bootstrap off the host's own directories.
+            ``{home}`` in a value is the job's directory.
         directory: Where the jobs' directories are made; the system's temporary directory unless said.
     """
 
@@ -175,7 +176,8 @@ class ProcessMachine:
             **{name: value.replace("{home}", str(home)) for name, value in self._environment.items()},
         }
         command = [*(spec.command or []), *(spec.arguments or [])] or ["true"]
-        # A pipe of our own: with asyncio's, wait() would wait for everybody who inherited it, not for the first process.
+        # A pipe of our own: with asyncio's, wait() would wait for everybody who inherited it, not
+        # for the first process.
         output, inherited = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -247,8 +249,8 @@ def _kill_group(group: int) -> None:
 async def _end_carriers(home: Path, reading: asyncio.Task[None]) -> None:
     """Kill who left the group until nobody holds the output any more, or ``DRAIN_SECONDS`` have passed.
 
-    Once is not enough: a process that is within its exec, as one that has just called setsid often is, shows no environment for
-    that moment and would live on.
+    Once is not enough: a process that is within its exec, as one that has just called setsid often is, shows
+    no environment for that moment and would live on.
     """
     for _ in range(int(DRAIN_SECONDS / CARRIER_SECONDS)):
         _kill_carriers(home)
@@ -259,7 +261,8 @@ async def _end_carriers(home: Path, reading: asyncio.Task[None]) -> None:
 
 
 def _kill_carriers(home: Path) -> None:
-    """Kill the processes that left the group but whose environment still names the job's directory, on systems that tell.
+    """Kill the processes that left the group but whose environment still names the job's
+    directory, on systems that tell.
 
     The directory and not the job's id: another simulator on this machine may have given out the same id.
     """

@@ -7,7 +7,9 @@ from hf_runner_simulators.odd_words import EXIT_CODE, LINKS, NAMES, OVERFLOW
 
 
 def oddly(job: JSON) -> JSON:
-    """Return a job's JSON with odd words, links and numbers. Ids, stage, owner, creator, labels that there are, and times stay."""
+    """Return a job's JSON with odd words, links and numbers. Ids, stage, owner, creator, labels that
+    there are, and times stay.
+    """
     status = job["status"]
     word = NAMES[int(job["id"][-4:], 16) % len(NAMES)]
     message = word

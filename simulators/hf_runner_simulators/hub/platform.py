@@ -1,7 +1,8 @@
-"""How a job lives on the simulated Hub: machines, billing, timeouts, and time that passes only between two events.
+"""How a job lives on the simulated Hub: machines, billing, timeouts, and time that passes
+only between two events.
 
-Nothing runs in the background. :meth:`Platform.advance` applies, in order and at their exact times, all transitions that have
-come due. A machine that works on its own (a process) needs :func:`drive` besides.
+Nothing runs in the background. :meth:`Platform.advance` applies, in order and at their exact times, all
+transitions that have come due. A machine that works on its own (a process) needs :func:`drive` besides.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ class Platform:
             self._advancing = False
 
     def next_due(self) -> float | None:
-        """Return when the next transition comes due, seconds since the Unix epoch; None while nothing is planned."""
+        """Return when the next transition comes due, seconds since the Unix epoch; None
+        while nothing is planned.
+        """
         due = self._due()
         return None if due == math.inf else due
 
@@ -98,7 +101,9 @@ class Platform:
         return blake2b(f"{self._seed}|{purpose}|{number}".encode(), digest_size=16).digest()
 
     def struck(self, share: float, purpose: str, number: int) -> bool:
-        """Tell whether something is among the ``share`` (0 to 1) of things that a knob strikes; always the same for the same things."""
+        """Tell whether something is among the ``share`` (0 to 1) of things that a knob strikes; always the
+        same for the same things.
+        """
         return share > 0 and int.from_bytes(self.keyed(purpose, number)[:6], "big") < share * 2**48
 
     # What happens to a job from outside.
@@ -276,7 +281,7 @@ class Platform:
         for name, space in sorted(self._namespaces.items()):
             if space.credit.exhausted_at() > at:
                 continue
-            space.credit.settle(at)
+            space.credit.deduct(at)
             space.credit.micro_usd = min(space.credit.micro_usd, 0.0)
             if self.knobs.exhausted_credit_cancels:
                 for job in [job for job in self.live.values() if job.owner.name == name]:

@@ -1,6 +1,7 @@
 """The Hub's server-sent events: a job's log, its metrics, its events.
 
-Written as the client parses them: an event is a line that begins with ``data: {``, a silence is broken by a comment.
+Written as the client parses them: an event is a line that begins with ``data: {``, a
+silence is broken by a comment.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ async def metrics(world: World, job: Job) -> AsyncIterator[bytes]:
 
 
 async def events(world: World, job: Job) -> AsyncIterator[bytes]:
-    """Stream nothing but comments until the job ends: what the real payload looks like is documented nowhere."""
+    """Stream nothing but comments until the job ends: what the real payload looks like is
+    documented nowhere.
+    """
     while True:
         world.advance()
         yield KEEP_ALIVE

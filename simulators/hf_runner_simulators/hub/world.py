@@ -40,7 +40,8 @@ class World:
 
     Attributes:
         accounts: Who may do what.
-        platform: Where the jobs live; give it to :func:`hf_runner_simulators.hub.platform.drive` where machines work on their own.
+        platform: Where the jobs live; give it to :func:`hf_runner_simulators.hub.platform.drive` where
+            machines work on their own.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class World:
 
     def _credit(self, name: str) -> float:
         credit = self.accounts.namespaces[name].credit
-        credit.settle(self.now)
+        credit.deduct(self.now)
         return round(credit.micro_usd / 1_000_000, 6)
 
     def _line(self, job: Job) -> dict[str, Any]:
@@ -298,7 +299,7 @@ class World:
 
     def _affords(self, job: Job) -> bool:
         credit = self.accounts.namespaces[job.owner.name].credit
-        credit.settle(self.now)
+        credit.deduct(self.now)
         return credit.micro_usd > 0
 
     def _create(
@@ -311,7 +312,7 @@ class World:
         copy_of: str | None = None,
     ) -> Job:
         space = self.accounts.namespaces[namespace]
-        space.credit.settle(self.now)
+        space.credit.deduct(self.now)
         if space.credit.micro_usd <= 0:
             raise HubError(
                 402,

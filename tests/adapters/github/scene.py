@@ -10,15 +10,17 @@ from typing import Any
 
 import httpx
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.answer import Answer
+from controller.adapters.github.client import Client
 from controller.core.model import GitHubSource, Scope, ScopeKind, SecretRef
 from controller.simulate.loop import run_virtual
 from hf_runner_simulators.clock import EPOCH, LoopClock
 from hf_runner_simulators.doors import SimTransport
 from hf_runner_simulators.exchange import Exchange
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.knobs import Knobs
 from hf_runner_simulators.github.world import GitHubWorld
 
@@ -58,25 +60,26 @@ class Scene:
         self.clock = LoopClock(time=time)
         self.ours = LoopClock(time=time, epoch=EPOCH + skew)
         self.world = GitHubWorld(clock=self.clock, knobs=Knobs(**knobs))
-        self.app = self.world.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+        self.app = self.world.accounts.add_app(public_key=public_key_of(private_key()))
         self.world.accounts.add_repository("acme/lib")
         self.installation = self.world.accounts.install(self.app.id, "acme")
         self.exchange = Exchange(GitHubSite(self.world), clock=self.clock, latency=lambda _: (0.03, 0.03))
         self.answers: list[Answer] = []
 
     def app_secret(self, **more: str) -> dict[str, str]:
-        return {"appId": str(self.app.id), "privateKey": TEST_PRIVATE_KEY, **more}
+        return {"appId": str(self.app.id), "privateKey": private_key(), **more}
 
     def connect(self, secret: Mapping[str, str] | None = None, **options: Any) -> GitHubConnection:
         """Open a connection, as the App unless a Secret is given."""
         options.setdefault("source", source())
         options.setdefault("clock", self.ours)
-        return GitHubConnection(
-            credentials=credentials_from_secret(secret or self.app_secret()),
+        client = Client(
+            credential=Fixed(credentials_from_secret(secret or self.app_secret())),
             transport=SimTransport(self.exchange),
-            meter=lambda answer, _: self.answers.append(answer),
+            meter=self.answers.append,
             **options,
         )
+        return GitHubConnection(client)
 
     def fault(self, **rule: Any) -> None:
         """Add a rule as ``/_sim/faults`` takes it."""
@@ -120,8 +123,9 @@ class Script:
 
     def connect(self, **options: Any) -> GitHubConnection:
         options.setdefault("source", source())
-        options.setdefault("credentials", credentials_from_secret({"token": TOKEN}))
-        return GitHubConnection(clock=self.clock, transport=httpx.MockTransport(self.handle), **options)
+        options.setdefault("credential", Fixed(credentials_from_secret({"token": TOKEN})))
+        client = Client(clock=self.clock, transport=httpx.MockTransport(self.handle), **options)
+        return GitHubConnection(client)
 
 
 def answer(status: int = 200, payload: Any = None, **headers: str) -> httpx.Response:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
 from controller.adapters.github.inspection import Grant
 from controller.adapters.incoming import EARLIEST, LATEST
@@ -26,7 +27,7 @@ from controller.core.retry import RunRecord
 from controller.core.text import text
 from controller.ports import JitConfig, Removal, Repository, Run, UpstreamError
 from controller.simulate.loop import run_virtual
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from tests.adapters.github.scene import ACME, LIB, TOKEN, Script
 
 RUN = Run(id=7, attempt=1, status="queued", created_at=1_790_000_000.0, updated_at="now")
@@ -294,7 +295,7 @@ def is_instance(value: Any, kind: Any) -> bool:
 
 
 async def answered(script: Script, call: Call, kind: Any, credentials: dict[str, str]) -> None:
-    github = script.connect(credentials=credentials_from_secret(credentials))
+    github = script.connect(credential=Fixed(credentials_from_secret(credentials)))
     for _ in range(2):  # what the first answer said of limits must not break the next call
         failure: Failure | None = None
         try:
@@ -344,7 +345,7 @@ def test_any_answer_to_an_app_is_a_value_or_an_upstream_error(data: st.DataObjec
     drawn = data.draw(answers({**issued, **good}))
 
     async def run() -> None:
-        await answered(Stream(drawn), call, kind, {"appId": "1", "privateKey": TEST_PRIVATE_KEY})
+        await answered(Stream(drawn), call, kind, {"appId": "1", "privateKey": private_key()})
 
     run_virtual(run())
 

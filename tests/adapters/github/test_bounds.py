@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import credentials_from_secret
 from controller.adapters.github.errors import GitHubError
 from controller.adapters.incoming import PAGE_BYTES
@@ -20,7 +21,7 @@ from controller.adapters.offloop import AT_ONCE, SMALL, Workers
 from controller.core.model import Disposition, JobStatus
 from controller.core.reasons import Reason
 from controller.ports import Removal, Run, UpstreamError
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from tests.adapters.github.scene import ACME, LABELS, LIB, Script, answer, runner_page, runner_rows, virtual
 
 RUN = Run(id=7, attempt=2, status="queued", created_at=1_790_000_000.0, updated_at="now", repository_id=3)
@@ -323,11 +324,11 @@ async def test_a_repository_whose_name_is_no_path_fails_the_list(name: str) -> N
 async def test_a_token_that_cannot_travel_in_a_header_is_malformed(token: object) -> None:
     installed = {"id": 5, "permissions": {}}
     issued = {"token": token, "expires_at": "2030-01-01T00:00:00Z"}
-    secret = {"appId": "1", "privateKey": TEST_PRIVATE_KEY, "installationId": "5"}
+    secret = {"appId": "1", "privateKey": private_key(), "installationId": "5"}
     with pytest.raises(UpstreamError) as caught:
         await (
             Script(answer(200, installed), answer(201, issued))
-            .connect(credentials=credentials_from_secret(secret))
+            .connect(credential=Fixed(credentials_from_secret(secret)))
             .registrations(ACME)
         )
     assert caught.value.failure.reason is Reason.GitHubMalformed

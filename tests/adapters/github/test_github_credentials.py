@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from controller.adapters.github import credentials_from_secret
-from controller.adapters.github.auth import AppCredentials, TokenCredentials
+from controller.adapters.github.credentials import AppCredentials, TokenCredentials
 from controller.core.model import Disposition, SecretRef
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from tests.adapters.github.scene import TOKEN
 
-APP = {"appId": "4711", "privateKey": TEST_PRIVATE_KEY}
+APP = {"appId": "4711", "privateKey": private_key()}
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> str:
@@ -29,7 +29,7 @@ def test_an_apps_secret_is_read_whatever_white_space_surrounds_its_values() -> N
     found = credentials_from_secret(
         {
             "appId": " 4711\n",
-            "privateKey": f"\n{TEST_PRIVATE_KEY}\n\n",
+            "privateKey": f"\n{private_key()}\n\n",
             "installationId": "60000001\n",
             "other": "x",
         }
@@ -45,7 +45,7 @@ def test_a_client_id_does_as_well_as_an_app_id() -> None:
 
 
 def test_a_key_whose_line_ends_were_escaped_is_read() -> None:
-    escaped = TEST_PRIVATE_KEY.strip().replace("\n", "\\n")
+    escaped = private_key().strip().replace("\n", "\\n")
     assert isinstance(credentials_from_secret({**APP, "privateKey": escaped}), AppCredentials)
 
 
@@ -56,7 +56,7 @@ def test_a_tokens_secret_is_read() -> None:
 ARC = {
     "github_app_id": "4711",
     "github_app_installation_id": "12",
-    "github_app_private_key": TEST_PRIVATE_KEY,
+    "github_app_private_key": private_key(),
 }
 
 
@@ -68,7 +68,7 @@ def test_a_secret_of_actions_runner_controller_is_read() -> None:
 
 
 def test_our_own_names_go_before_those_of_actions_runner_controller() -> None:
-    both = credentials_from_secret({**ARC, "appId": "1", "privateKey": TEST_PRIVATE_KEY})
+    both = credentials_from_secret({**ARC, "appId": "1", "privateKey": private_key()})
     assert isinstance(both, AppCredentials)
     assert both.issuer == "1"
 
@@ -80,7 +80,7 @@ MISTAKES = [
     ({}, "neither appId and privateKey"),
     ({"appId": "", "token": "  "}, "neither appId and privateKey"),
     ({"appId": "4711"}, "key privateKey is missing"),
-    ({"privateKey": TEST_PRIVATE_KEY}, "key appId is missing"),
+    ({"privateKey": private_key()}, "key appId is missing"),
     ({**APP, "token": TOKEN}, "key token beside the key appId;"),
     ({**ARC, "github_app_id": "my-app"}, "key github_app_id is neither"),
     ({**ARC, "github_app_private_key": "s3cret garbage"}, "key github_app_private_key is not a PEM"),
@@ -92,10 +92,10 @@ MISTAKES = [
     ({**APP, "appId": "my-app"}, "key appId is neither"),
     ({**APP, "appId": "-7"}, "key appId is neither"),
     ({**APP, "installationId": "acme"}, "key installationId is not a number"),
-    ({**APP, "privateKey": public_key_of(TEST_PRIVATE_KEY)}, "public key"),
+    ({**APP, "privateKey": public_key_of(private_key())}, "public key"),
     ({**APP, "privateKey": pem(ELLIPTIC)}, "not an RSA key"),
     ({**APP, "privateKey": "s3cret garbage"}, "not a PEM private key"),
-    ({**APP, "privateKey": TEST_PRIVATE_KEY[:400]}, "not a PEM private key"),
+    ({**APP, "privateKey": private_key()[:400]}, "not a PEM private key"),
     ({**APP, "privateKey": BASE64_TWICE}, "encoded twice"),
     ({**APP, "privateKey": pem(ELLIPTIC, b"pass")}, "encrypted"),
     ({**APP, "privateKey": pem(rsa.generate_private_key(65_537, 1_024))}, "1024 bits"),

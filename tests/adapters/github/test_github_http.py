@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from controller import __version__
+from controller.adapters.credential import Fixed
 from controller.adapters.github import credentials_from_secret
 from controller.adapters.github.answer import redact, shown_url
 from controller.adapters.github.errors import GitHubError
@@ -341,7 +342,7 @@ async def test_no_secret_of_an_app_is_shown(caplog: pytest.LogCaptureFixture) ->
 async def test_a_token_that_looks_like_none_is_not_shown_either() -> None:
     token = "0123456789abcdef0123456789abcdef01234567"  # as GitHub made them before 2021
     github = Script(answer(403, {"message": f"{token} may not"})).connect(
-        credentials=credentials_from_secret({"token": token})
+        credential=Fixed(credentials_from_secret({"token": token}))
     )
     with pytest.raises(UpstreamError) as caught:
         await github.registrations(ACME)

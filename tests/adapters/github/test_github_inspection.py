@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.github import credentials_from_secret
 from controller.adapters.github.errors import ForbiddenError, GitHubError
 from controller.adapters.github.inspection import ADMISSION_AGE
@@ -99,7 +100,7 @@ async def test_an_app_has_tokens_of_an_hour_of_whose_end_nobody_is_told() -> Non
         return answer(200, {"id": 7, "permissions": {}}) if installed else expiring()
 
     secret = {**Scene().app_secret(), "installationId": "7"}
-    connection = Script(say).connect(credentials=credentials_from_secret(secret))
+    connection = Script(say).connect(credential=Fixed(credentials_from_secret(secret)))
     await connection.try_queue("acme/lib")
     assert connection.token_end() is None
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controller.adapters.github.auth import needed_of
+from controller.adapters.github.installation import needed_of
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError

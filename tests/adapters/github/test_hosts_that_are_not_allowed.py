@@ -7,13 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.adapters.github.auth import credentials_from_secret
+from controller.adapters.credential import Fixed
 from controller.adapters.github.connection import GitHubConnection
+from controller.adapters.github.credentials import credentials_from_secret
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import Scope, ScopeKind
 from controller.core.reasons import Reason
 from controller.ports import Removal, Run, UpstreamError
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from tests.adapters.github.scene import LABELS, Script, answer, runner_page, source, virtual
 
 ELSEWHERE = "https://ghe.example/api/v3"
@@ -110,9 +111,9 @@ async def test_an_app_gets_the_token_that_ends_what_it_launched(owner: str) -> N
         return answer(204)
 
     script = Script(handle)
-    app = credentials_from_secret({"appId": "1", "privateKey": TEST_PRIVATE_KEY})
+    app = credentials_from_secret({"appId": "1", "privateKey": private_key()})
     github = script.connect(
-        source=source(api_url=ELSEWHERE, owner=owner), credentials=app, may_end=lambda: True
+        source=source(api_url=ELSEWHERE, owner=owner), credential=Fixed(app), may_end=lambda: True
     )
     assert await github.deregister(LIB, 5) is Removal.DONE
     sent = len(script.requests)

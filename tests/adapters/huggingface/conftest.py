@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 import pytest
 
+from controller.adapters.credential import Fixed
+from controller.adapters.huggingface.account import token_from_secret
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.session import open_session
@@ -22,7 +24,11 @@ def hub() -> ScriptedHub:
 async def make_jobs(hub: ScriptedHub) -> AsyncIterator[Callable[..., HubJobs]]:
     async with open_session(transport=httpx2.MockTransport(hub.handle)) as session:
         yield lambda token=TOKEN: HubJobs(
-            account=ACCOUNT, token=token, session=session, clock=hub.clock, hosts=HOSTS
+            account=ACCOUNT,
+            credential=Fixed(token_from_secret({"token": token}, ref=ACCOUNT.secret)),
+            session=session,
+            clock=hub.clock,
+            hosts=HOSTS,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
@@ -56,7 +57,9 @@ class Lab:
 
     def as_user(self, token: str, namespace: str = "acme") -> HubJobs:
         account = HubAccount(endpoint=ACCOUNT.endpoint, namespace=namespace, secret=ACCOUNT.secret)
-        return HubJobs(account=account, token=token, session=self.session, clock=self.clock, hosts=HOSTS)
+        return HubJobs(
+            account=account, credential=Fixed(token), session=self.session, clock=self.clock, hosts=HOSTS
+        )
 
     def break_(self, route: str, kind: str, **rule: Any) -> None:
         assert self.exchange.rules.add({"route": route, "kind": kind, **rule}) == 1

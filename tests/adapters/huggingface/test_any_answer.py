@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.inspection import HubInspection
 from controller.adapters.huggingface.jobs import HubJobs
@@ -166,7 +167,13 @@ class Calls:
 
     def __init__(self, session: Any) -> None:
         clock = LoopClock(time=asyncio.get_running_loop().time)
-        about = {"account": ACCOUNT, "token": TOKEN, "session": session, "clock": clock, "hosts": HOSTS}
+        about = {
+            "account": ACCOUNT,
+            "credential": Fixed(TOKEN),
+            "session": session,
+            "clock": clock,
+            "hosts": HOSTS,
+        }
         self._jobs, self._logs = HubJobs(**about), HubLogs(**about)
         self._inspection = HubInspection(**about)
         self._hardware = HubHardware(session=session, endpoint=ACCOUNT.endpoint, clock=clock, hosts=HOSTS)

@@ -9,11 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.inspection import HubInspection
-from controller.adapters.huggingface.jobs import HubJobs, account_wire
+from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.logs import HubLogs
 from controller.adapters.huggingface.session import open_session
+from controller.adapters.huggingface.wire import Wire
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import HubAccount
 from controller.core.reasons import Reason
@@ -30,15 +32,13 @@ class Calls:
         account: HubAccount = replace(ACCOUNT, endpoint=endpoint)
         about: dict[str, Any] = {
             "account": account,
-            "token": TOKEN,
+            "credential": Fixed(TOKEN),
             "session": session,
             "clock": hub.clock,
             "hosts": options.get("hosts", DEFAULT_HOSTS),
         }
         jobs = HubJobs(**{**about, **options})
-        wire = account_wire(
-            account, **{key: value for key, value in {**about, **options}.items() if key != "account"}
-        )
+        wire = Wire(endpoint=endpoint, **{**about, **options})
         logs, inspection = HubLogs(**about), HubInspection(**about)
         hardware = HubHardware(session=session, endpoint=endpoint, clock=hub.clock, hosts=about["hosts"])
 

@@ -14,10 +14,12 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils._http import hf_raise_for_status
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface import errors
 from controller.adapters.huggingface.errors import Asked, HubError, means_no_capacity, refusal
 from controller.adapters.huggingface.jobs import HubJobs
-from controller.adapters.huggingface.session import DEADLINE, LARGEST_BODY, PAUSE, open_session
+from controller.adapters.huggingface.session import open_session
+from controller.adapters.huggingface.wire import DEADLINE, LARGEST_BODY, PAUSE
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.ports import Fenced, UpstreamError
@@ -392,7 +394,11 @@ def test_an_answer_that_drips_for_ever_ends_at_the_deadline() -> None:
         transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Drip()))
         async with open_session(transport=transport) as session:
             jobs = HubJobs(
-                account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time), hosts=HOSTS
+                account=ACCOUNT,
+                credential=Fixed(TOKEN),
+                session=session,
+                clock=LoopClock(time=loop.time),
+                hosts=HOSTS,
             )
             error = await failure_of(jobs.launch(SPEC))
         assert error.failure.reason is Reason.HubUnavailable
@@ -461,7 +467,11 @@ def test_the_pause_before_a_repeat_is_not_blocking() -> None:
         transport = httpx2.MockTransport(lambda _: replies.pop(0))
         async with open_session(transport=transport) as session:
             jobs = HubJobs(
-                account=ACCOUNT, token=TOKEN, session=session, clock=LoopClock(time=loop.time), hosts=HOSTS
+                account=ACCOUNT,
+                credential=Fixed(TOKEN),
+                session=session,
+                clock=LoopClock(time=loop.time),
+                hosts=HOSTS,
             )
             observed = await jobs.live({})
         assert observed.complete

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface import logs
 from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.jobs import HubJobs
@@ -82,7 +83,7 @@ async def lab(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
         hosts = Hosts.listed(github=[], hub=[origin], allow_http=True)
         more = {
             "account": account,
-            "token": "hf_writer",
+            "credential": Fixed("hf_writer"),
             "session": session,
             "clock": clock,
             "hosts": hosts,

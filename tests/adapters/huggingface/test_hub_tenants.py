@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface.jobs import MOST_ROWS, HubJobs
 from controller.adapters.huggingface.session import (
     MOST_OF_ACCOUNT,
@@ -53,7 +54,7 @@ class Hubs:
 def of(session: Session, endpoint: str, *, tenant: str = "ci", namespace: str = "acme") -> HubJobs:
     account = HubAccount(endpoint=endpoint, namespace=namespace, secret=SecretRef(tenant, "hf"))
     clock = LoopClock(time=asyncio.get_running_loop().time)
-    return HubJobs(account=account, token="hf_token", session=session, clock=clock, hosts=HOSTS)
+    return HubJobs(account=account, credential=Fixed("hf_token"), session=session, clock=clock, hosts=HOSTS)
 
 
 def beside(

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from huggingface_hub import constants
 
+from controller.adapters.credential import Fixed
 from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.flavors import HubHardware
 from controller.adapters.huggingface.jobs import HubJobs
@@ -41,7 +42,7 @@ def jobs_at(endpoint: str, session: object) -> HubJobs:
     account = HubAccount(endpoint=endpoint, namespace="acme", secret=SecretRef("ci", "hf"))
     clock = LoopClock(time=asyncio.get_running_loop().time)
     hosts = at(endpoint)
-    return HubJobs(account=account, token="hf_writer", session=session, clock=clock, hosts=hosts)  # type: ignore[arg-type]
+    return HubJobs(account=account, credential=Fixed("hf_writer"), session=session, clock=clock, hosts=hosts)  # type: ignore[arg-type]
 
 
 def at(endpoint: str) -> Hosts:

@@ -137,13 +137,3 @@ async def test_a_pod_without_its_token_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     with pytest.raises(KubernetesError, match="token file"):
         await connect()
-
-
-def test_the_group_is_that_of_the_crd() -> None:
-    from controller.api import runnerpool
-
-    assert (module.GROUP, module.VERSION, module.PLURAL) == (
-        runnerpool.GROUP,
-        runnerpool.VERSION,
-        runnerpool.PLURAL,
-    )

@@ -1,4 +1,6 @@
-"""GitHub's own description of its API, as the judge of every answer that the simulator gives in these tests."""
+"""GitHub's own description of its API, as the judge of every answer that the simulator
+gives in these tests.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parents[2] / "data" / "github-openapi.json"
 BY_HAND = FILE.with_name("github-openapi-by-hand.json")
-"""Operations that the pruned description does not have yet, written down from GitHub's documentation. What is in both counts as the
-pruned one has it, so that a run of ``tools/prune_openapi.py`` replaces this file."""
+"""Operations that the pruned description does not have yet, written down from GitHub's documentation. What is
+in both counts as the pruned one has it, so that a run of ``tools/prune_openapi.py`` replaces this file."""
 HOST = "http://api.example"
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from hf_runner_simulators.clock import ManualClock
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.knobs import Knobs
 from hf_runner_simulators.github.model import JobSpec, Scope
 from hf_runner_simulators.github.world import GitHubWorld
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hf_runner_simulators.github.model import WorkflowJob, WorkflowRun
 
 ORIGIN = "http://127.0.0.1:8080"
-KEY = load_pem_private_key(TEST_PRIVATE_KEY.encode(), password=None)
+KEY = load_pem_private_key(private_key().encode(), password=None)
 LABELS = ("self-hosted", "linux", "gpu")
 ACME = Scope("org", "acme")
 API = Scope("repo", "acme/api")
@@ -47,7 +47,9 @@ class Reply:
 
 
 class Scene:
-    """``acme`` with the private repositories ``api`` and ``web`` and the public ``site``; its App's token is used unless another is given."""
+    """``acme`` with the private repositories ``api`` and ``web`` and the public ``site``; its App's token is
+    used unless another is given.
+    """
 
     def __init__(self, *, prefix: str = "", seed: str = "0", knobs: Knobs | None = None) -> None:
         self.clock = ManualClock()
@@ -57,11 +59,12 @@ class Scene:
         accounts = self.world.accounts
         for name, private in (("api", True), ("web", True), ("site", False)):
             accounts.add_repository(f"acme/{name}", private=private)
-        self.app = accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+        self.app = accounts.add_app(public_key=public_key_of(private_key()))
         self.installation = accounts.install(self.app.id, "acme")
         self.token = self.new_token()
 
-    # -- as the controller ----------------------------------------------------------------------------------------
+    # -- as the controller
+    # ----------------------------------------------------------------------------------------
 
     def jwt(self, *, issued: float = -60, expires: float = 540, key: Any = KEY, **claims: Any) -> str:
         now = int(self.clock.wall())
@@ -121,7 +124,9 @@ class Scene:
         )
 
     def _judge(self, request: Request, answer: Response) -> None:
-        """Every exchange with GitHub's own routes is held against GitHub's description, whatever test sends it."""
+        """Every exchange with GitHub's own routes is held against GitHub's description,
+        whatever test sends it.
+        """
         ours = request.path.startswith("/_sim")
         if ours or self.site.router.match(request) is None or "user-agent" not in request.headers:
             return
@@ -161,7 +166,8 @@ class Scene:
     def runners(self, *, root: str = "/orgs/acme", **query: object) -> list[Any]:
         return self.get(f"{root}/actions/runners", **query).body["runners"]
 
-    # -- as the world ---------------------------------------------------------------------------------------------
+    # -- as the world
+    # ---------------------------------------------------------------------------------------------
 
     def queue(self, *labels: str, repository: str = "acme/api", **more: Any) -> WorkflowJob:
         (job,) = self.world.workflows.queue_jobs(repository, labels or LABELS, **more)

@@ -1,4 +1,6 @@
-"""Every exchange of these tests is judged by GitHub's OpenAPI (scene.py); here the judge itself is tried, and the coverage."""
+"""Every exchange of these tests is judged by GitHub's OpenAPI (scene.py); here the judge itself
+is tried, and the coverage.
+"""
 
 from __future__ import annotations
 

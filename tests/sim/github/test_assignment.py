@@ -76,7 +76,8 @@ def test_assignment_can_take_a_moment(scene: Scene) -> None:
     assert runner.poll() is not None
 
 
-# -- scopes and groups ------------------------------------------------------------------------------------------------
+# -- scopes and groups
+# ------------------------------------------------------------------------------------------------
 
 
 def test_a_repositorys_runner_serves_that_repository_only(scene: Scene) -> None:
@@ -164,7 +165,8 @@ def test_an_enterprises_runner_serves_its_organizations(scene: Scene) -> None:
     assert scene.runner("r2", scope=big, group=selected.id).connect().poll() is None
 
 
-# -- offers that come to nothing --------------------------------------------------------------------------------------
+# -- offers that come to nothing
+# --------------------------------------------------------------------------------------
 
 
 def test_a_job_that_is_not_picked_up_in_a_minute_goes_to_another_runner(scene: Scene) -> None:

@@ -96,7 +96,8 @@ def test_later_jobs_of_a_cancelled_run_never_come(scene: Scene) -> None:
     assert [(job["name"], job["conclusion"]) for job in scene.jobs(run.id)] == [("a", "cancelled")]
 
 
-# -- running again ----------------------------------------------------------------------------------------------------
+# -- running again
+# ----------------------------------------------------------------------------------------------------
 
 
 def failed(scene: Scene, *results: str) -> int:

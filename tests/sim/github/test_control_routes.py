@@ -11,7 +11,7 @@ import pytest
 from hf_runner_simulators.clock import ManualClock
 from hf_runner_simulators.exchange import Exchange
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY
+from hf_runner_simulators.github.keys import private_key
 from hf_runner_simulators.github.knobs import Knobs
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.http import Request
@@ -38,7 +38,7 @@ def test_a_scene_is_set_in_one_request(scene: Scene) -> None:
     made = scene.post("/_sim/setup", body=SETUP)
     assert made.status == 201
     (app,) = made.body["apps"]
-    assert app["private_key"] == TEST_PRIVATE_KEY
+    assert app["private_key"] == private_key()
     assert [row["account"] for row in app["installations"]] == ["big", "mega"]
     assert scene.get("/repos/big/app/actions/runs", token="ghp_octocat").status == 200
     jwt = scene.jwt(iss=str(app["id"]))

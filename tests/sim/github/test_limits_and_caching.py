@@ -111,7 +111,8 @@ def test_an_enterprise_server_tells_its_version(ghes: Scene, scene: Scene) -> No
     assert meta.headers["X-GitHub-Enterprise-Version"] == "3.19.0"
 
 
-# -- conditional requests ---------------------------------------------------------------------------------------------
+# -- conditional requests
+# ---------------------------------------------------------------------------------------------
 
 
 def test_an_unchanged_list_is_304_and_costs_nothing_of_the_hour(scene: Scene) -> None:
@@ -152,7 +153,8 @@ def test_refusals_have_no_tag(scene: Scene) -> None:
     assert "ETag" not in scene.get("/repos/acme/nothing/actions/runs").headers
 
 
-# -- pages ------------------------------------------------------------------------------------------------------------
+# -- pages
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_lists_come_in_pages_that_link_to_each_other(scene: Scene) -> None:

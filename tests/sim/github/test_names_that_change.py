@@ -1,4 +1,6 @@
-"""Renamed and transferred repositories and accounts: numbers stay, old names redirect, rights and runners come along."""
+"""Renamed and transferred repositories and accounts: numbers stay, old names redirect,
+rights and runners come along.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ def names(rows: list[dict[str, object]]) -> list[object]:
     return [row["name"] for row in rows]
 
 
-# -- records that go when the job starts --------------------------------------------------------------------------------
+# -- records that go when the job starts
+# --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("goes", [0.0, 1.0])
@@ -74,7 +75,8 @@ def test_a_share_strikes_some_and_the_same_ones_each_time() -> None:
     assert gone("1") == gone("1") != gone("2")
 
 
-# -- lists that lag, each for itself ------------------------------------------------------------------------------------
+# -- lists that lag, each for itself
+# ------------------------------------------------------------------------------------
 
 
 def test_each_list_has_a_lag_of_its_own(scene: Scene) -> None:
@@ -129,7 +131,8 @@ def test_a_lagging_list_of_repositories_misses_new_ones_and_shows_removed_ones(
     assert listed() == {"backend", "new", "site"}
 
 
-# -- rows that never change ---------------------------------------------------------------------------------------------
+# -- rows that never change
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("frozen", [0.0, 1.0])
@@ -151,7 +154,8 @@ def test_a_runs_row_may_stay_as_it_was_whatever_its_jobs_do(scene: Scene, frozen
     assert len(scene.runs("completed")) == 1 - frozen
 
 
-# -- runners that wait in vain ------------------------------------------------------------------------------------------
+# -- runners that wait in vain
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("starved", [(), ("2.330.0",)])
@@ -213,7 +217,8 @@ def test_a_hosted_job_is_no_ghost(scene: Scene) -> None:
     assert scene.job(job.id).status == "in_progress"
 
 
-# -- versions -----------------------------------------------------------------------------------------------------------
+# -- versions
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("root", ["/orgs/acme", "/repos/acme/api"])
@@ -269,7 +274,8 @@ def test_nobody_else_is_told_when_a_version_ends(scene: Scene, ghes: Scene) -> N
     assert ghes.get(path).status == 404
 
 
-# -- odd words ----------------------------------------------------------------------------------------------------------
+# -- odd words
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

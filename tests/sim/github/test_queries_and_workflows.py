@@ -1,4 +1,6 @@
-"""Queries that GitHub's description does not have are refused; workflows, artifacts and organizations are there for ``gh``."""
+"""Queries that GitHub's description does not have are refused; workflows, artifacts and
+organizations are there for ``gh``.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,8 @@ def test_runs_are_filtered_by_all_that_is_described(scene: Scene) -> None:
         "2026-09-21": {first.run_id},
         "2026-09-23T14:13:20+00:00": {second.run_id},
     }.items():
-        # The description calls this a time, GitHub's documentation a range: its judge would refuse the request.
+        # The description calls this a time, GitHub's documentation a range: its judge would refuse
+        # the request.
         rows = scene.get(RUNS, created=created, judged=False).body["workflow_runs"]
         assert {run["id"] for run in rows} == expected, created
 

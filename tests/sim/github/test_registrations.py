@@ -103,7 +103,8 @@ def test_registrations_are_limited_per_five_minutes(scene: Scene) -> None:
     assert scene.register("r9").status == 201
 
 
-# -- looking ----------------------------------------------------------------------------------------------------------
+# -- looking
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_name_filter_matches_whole_names_only(scene: Scene) -> None:
@@ -167,7 +168,8 @@ def test_a_fresh_runner_can_read_offline_for_a_while(scene: Scene) -> None:
     assert runner.shown()["status"] == "online"
 
 
-# -- deleting ---------------------------------------------------------------------------------------------------------
+# -- deleting
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_deleting_an_idle_runner_ends_its_listener_and_takes_no_job(scene: Scene) -> None:

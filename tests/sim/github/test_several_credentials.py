@@ -1,10 +1,12 @@
-"""Several tenants on one GitHub, with Apps, installations and personal tokens of their own: each sees what its rights allow."""
+"""Several tenants on one GitHub, with Apps, installations and personal tokens of their own: each
+sees what its rights allow.
+"""
 
 from __future__ import annotations
 
 import jwt as pyjwt
 
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from tests.sim.github.scene import KEY, Scene
 
 RUNS = "/repos/acme/api/actions/runs"
@@ -12,7 +14,7 @@ RUNS = "/repos/acme/api/actions/runs"
 
 def second_app(scene: Scene, account: str = "acme", **more: object) -> tuple[int, str]:
     """Install another App, and return the installation and a token of it."""
-    app = scene.world.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY), slug="other")
+    app = scene.world.accounts.add_app(public_key=public_key_of(private_key()), slug="other")
     row = scene.world.accounts.install(app.id, account, **more)  # type: ignore[arg-type]
     now = int(scene.clock.wall())
     signed = pyjwt.encode({"iat": now - 60, "exp": now + 540, "iss": str(app.id)}, KEY, algorithm="RS256")

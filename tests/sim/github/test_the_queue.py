@@ -67,7 +67,8 @@ def test_runs_can_be_filtered_by_event_and_branch(scene: Scene) -> None:
     assert [row["id"] for row in scene.runs("queued", branch="main")] == [nightly.id]
 
 
-# -- a run's status ---------------------------------------------------------------------------------------------------
+# -- a run's status
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_one_queued_job_makes_the_run_read_queued_whatever_the_others_do(scene: Scene) -> None:
@@ -172,7 +173,8 @@ def test_a_job_with_a_label_beside_githubs_own_is_for_whoever_has_both(
     assert scene.runner(labels=labels).connect().take().id == job.id
 
 
-# -- what is odd about it ---------------------------------------------------------------------------------------------
+# -- what is odd about it
+# ---------------------------------------------------------------------------------------------
 
 
 def test_a_zombie_run_reads_queued_for_ever_and_cannot_be_ended(scene: Scene) -> None:

@@ -1,4 +1,6 @@
-"""The runner archive as a client downloads it, and the stand-in listener as a process against a served simulator."""
+"""The runner archive as a client downloads it, and the stand-in listener as a process
+against a served simulator.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from hf_runner_simulators.doors import open_socket
 from hf_runner_simulators.exchange import Exchange
 from hf_runner_simulators.github.archive import Archives
 from hf_runner_simulators.github.http import GitHubSite
-from hf_runner_simulators.github.keys import TEST_PRIVATE_KEY, public_key_of
+from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.knobs import Knobs
 from hf_runner_simulators.github.model import Scope
 from hf_runner_simulators.github.world import GitHubWorld
@@ -97,7 +99,7 @@ async def serving(root: Path) -> AsyncIterator[Served]:
     clock = LoopClock(time=asyncio.get_running_loop().time)
     world = GitHubWorld(clock=clock, knobs=Knobs(poll_seconds=0.05, runner_version="2.336.0"))
     world.accounts.add_repository("acme/api")
-    app = world.accounts.add_app(public_key=public_key_of(TEST_PRIVATE_KEY))
+    app = world.accounts.add_app(public_key=public_key_of(private_key()))
     world.accounts.install(app.id, "acme")
     async with (
         open_socket(Exchange(GitHubSite(world), clock=clock)) as origin,
@@ -111,7 +113,8 @@ async def serving(root: Path) -> AsyncIterator[Served]:
         yield Served(world, origin, root)
 
 
-# -- the archive ------------------------------------------------------------------------------------------------------
+# -- the archive
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_equal_archives_have_equal_bytes() -> None:
@@ -144,7 +147,8 @@ def test_the_listener_is_python_3_8(tmp_path: Path) -> None:
     ast.parse((tmp_path / "bin" / "Runner.Listener").read_text(), feature_version=(3, 8))
 
 
-# -- the process ------------------------------------------------------------------------------------------------------
+# -- the process
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("base", ["/actions/runner/releases/download", "", "/mirror/of/runners"])

@@ -22,7 +22,8 @@ READER = "hf_reader"
 class Lab:
     """One world, its clock and its machine.
 
-    By default a job is scheduled for 5 s and boots for 30 s; what it does then is the outcome given at its start.
+    By default a job is scheduled for 5 s and boots for 30 s; what it does then is the
+    outcome given at its start.
     """
 
     def __init__(self, *, seed: str = "0", dollars: float = 1_000.0, **knobs: Any) -> None:

@@ -164,7 +164,8 @@ async def test_a_cancel_kills_the_whole_family_even_who_left_the_group_or_ignore
         await until(lambda: not any(map(running, pids(hub, job))))
 
 
-# Each leaves the group and then only ever becomes the same program again: most moments find some of them within an exec.
+# Each leaves the group and then only ever becomes the same program again: most moments find
+# some of them within an exec.
 RESTLESS = """
 echo 'exec /bin/sh "$0"' >"$HOME/again"
 for n in 1 2 3 4 5 6 7 8 9 10; do setsid /bin/sh "$HOME/again" & echo "pid $!"; done

@@ -37,7 +37,8 @@ def others(lab: Lab) -> list[Any]:
     return [lab.shown(job) for job in jobs]
 
 
-# -- copies -------------------------------------------------------------------------------------------------------------
+# -- copies
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -96,7 +97,8 @@ def test_some_jobs_are_copied_and_the_same_ones_each_time() -> None:
     assert copied() == first
 
 
-# -- cancels, stages ----------------------------------------------------------------------------------------------------
+# -- cancels, stages
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seconds", [1.5, 60.0])
@@ -134,7 +136,8 @@ def test_a_job_may_end_in_a_stage_that_nobody_knows(word: str) -> None:
     assert len(lab.listed()) == 3
 
 
-# -- hardware -----------------------------------------------------------------------------------------------------------
+# -- hardware
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_list_of_hardware_may_fail_now_and_then_or_always() -> None:
@@ -193,7 +196,8 @@ def test_prices_may_be_missing_or_told_otherwise(
     assert next(one for one in hub.api.list_jobs_hardware() if one.name == "t4-small").unit_label == unit
 
 
-# -- odd words ----------------------------------------------------------------------------------------------------------
+# -- odd words
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -221,7 +225,8 @@ def test_words_may_be_odd_while_ids_stages_and_times_stay_true(hub: ServedHub, s
     assert other["labels"] == {"runner": "r1", "name": "n1"}
 
 
-# -- several tenants ----------------------------------------------------------------------------------------------------
+# -- several tenants
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_several_tokens_see_one_namespace_each_as_far_as_its_rights_go() -> None:

@@ -111,8 +111,8 @@ def test_a_controller_that_dies_with_a_launch_on_the_wire_had_told_what_it_may_c
 
 
 def test_a_broken_promise_about_money_is_a_violation(tmp_path: Path) -> None:
-    # The world breaks it: all that was told of is a minute's work of one runner, but the image's download takes two hours,
-    # is billed, and no timeout covers it.
+    # The world breaks it: all that was told of is a minute's work of one runner, but the image's download
+    # takes two hours, is billed, and no timeout covers it.
     text = """\
 until: 150m
 workload:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Stands in for actions/runner's Runner.Listener: works for the simulated GitHub, prints and exits like the real one.
+"""Stands in for actions/runner's Runner.Listener: works for the simulated GitHub, prints
+and exits like the real one.
 
 Runs wherever the bootstrap unpacked it, with nothing but the standard library of Python 3.8 or newer.
 """

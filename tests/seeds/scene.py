@@ -1,4 +1,6 @@
-"""Plays one plan: pools, jobs, faults and disturbances first, then the quiet end of :mod:`tests.seeds.ending`."""
+"""Plays one plan: pools, jobs, faults and disturbances first, then the quiet end of
+:mod:`tests.seeds.ending`.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,9 @@ from tests.seeds.hostile import LIES, Hostile
 from tests.seeds.nemesis import WINDOW, PlannedNemesis
 from tests.seeds.plan import REPOSITORIES, SLOW_CONNECT, JobPlan, Plan, PoolPlan
 from tests.seeds.tenants import robot, set_up
-from tests.seeds.told import Told, what_was_told
 from tests.seeds.trace import write_down
 from tests.seeds.trouble import TOKEN, Trouble
+from tests.seeds.views import NamespaceView, namespace_views
 
 ZOMBIES = 0.2
 """Share of plans with a run that reads queued for ever and has no jobs."""
@@ -73,7 +75,7 @@ class Outcome:
     requests: int = 0
     launches: int = 0
     asked: Mapping[str, bool] = field(default_factory=dict)
-    told: Mapping[str, Told] = field(default_factory=dict)
+    views: Mapping[str, NamespaceView] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -83,39 +85,39 @@ class Outcome:
 
 def play(plan: Plan) -> Outcome:
     """Play a plan in virtual time. Deterministic: equal plans give equal outcomes, trace and all."""
-    with _listening() as heard:
+    with _collected_logs() as records:
         judge = Judge()
-        stage = Stage(plan, judge)
+        scene = Scene(plan, judge)
         try:
-            run_virtual(stage.play())
+            run_virtual(scene.play())
         except (Deadlock, Livelock) as stuck:
             judge.violations.append(Violation(invariant=INTERNAL, at=0.0, message=repr(stuck)))
         gc.collect()  # tasks whose exception nobody took complain when they are collected
-        return stage.outcome(heard)
+        return scene.outcome(records)
 
 
 @contextmanager
-def _listening() -> Iterator[list[logging.LogRecord]]:
+def _collected_logs() -> Iterator[list[logging.LogRecord]]:
     """Collect what is logged meanwhile, instead of printing it."""
-    heard: list[logging.LogRecord] = []
+    records: list[logging.LogRecord] = []
 
-    class Ear(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record)
+            records.append(record)
 
-    root, ear = logging.getLogger(), Ear()
+    root, collector = logging.getLogger(), Collector()
     handlers, level = root.handlers[:], root.level
-    root.handlers[:] = [ear]
+    root.handlers[:] = [collector]
     root.setLevel(logging.INFO)
     try:
-        yield heard
+        yield records
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
 
 
 @dataclass(slots=True)
-class _Baton:
+class _Lease:
     """The lease: at most one incarnation has it."""
 
     holder: str | None = None
@@ -125,7 +127,7 @@ class _Baton:
 class _Holding:
     """One incarnation's view of the lease."""
 
-    baton: _Baton
+    lease: _Lease
     name: str
     transitions: int
 
@@ -134,7 +136,7 @@ class _Holding:
         return self.name
 
     def holds(self) -> bool:
-        return self.baton.holder == self.name
+        return self.lease.holder == self.name
 
     def led_after(self, moment: float) -> bool | None:
         del moment
@@ -143,31 +145,31 @@ class _Holding:
     def lose(self, why: str) -> None:
         del why
         if self.holds():
-            self.baton.holder = None
+            self.lease.holder = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Notes(NoRecorder):
     """Writes down why runners are ended; the trace shows it, and nothing is judged by it."""
 
-    stage: Stage
+    scene: Scene
 
     def passed(self, done: ActionPlan, seconds: float) -> None:
         """Take in a pass."""
         del seconds
         for action in done.actions:
             if isinstance(action, Retire):
-                self.stage.judge.marks[str(action.reason)] += 1
-                self.stage.note(f"to end {action.name}: {action.reason}")
+                self.scene.judge.marks[str(action.reason)] += 1
+                self.scene.note(f"to end {action.name}: {action.reason}")
 
 
 @dataclass(slots=True)
-class Stage:
+class Scene:
     """One run under way."""
 
     plan: Plan
     judge: Judge
-    baton: _Baton = field(default_factory=_Baton)
+    lease: _Lease = field(default_factory=_Lease)
     fired: list[str] = field(default_factory=list)
     happenings: list[tuple[float, str]] = field(default_factory=list)
     jobs: dict[int, JobPlan] = field(default_factory=dict)
@@ -186,11 +188,11 @@ class Stage:
     broken_images: bool = False
     renamed: dict[str, str] = field(default_factory=dict)
     """Repositories that have another name at the moment."""
-    told: Mapping[str, Told] = field(default_factory=dict)
+    views: Mapping[str, NamespaceView] = field(default_factory=dict)
     sim: Simulation = field(init=False)
     nemesis: PlannedNemesis = field(init=False)
 
-    # ------------------------------------------------------------------------------------------------------------ the play
+    # ----------------------------------------------------------------------------------------------- the play
     async def play(self) -> None:
         """Play the plan to its end, or to the first broken invariant."""
         plan = self.plan
@@ -211,9 +213,10 @@ class Stage:
             hosts=Hosts.listed(github=[GITHUB, HOSTILE_GITHUB], hub=[HUB, HOSTILE_HUB], allow_http=True),
         )
         self.judge.sim = sim
-        self.judge.holds = lambda caller: plan.replicas == 1 or self.baton.holder == caller
+        self.judge.holds = lambda caller: plan.replicas == 1 or self.lease.holder == caller
         sim.set_up(REPOSITORIES, token=None if plan.app else TOKEN)
-        # A wrong image is expected today wherever the hardware list fails; judged everywhere, it would hide all that comes after.
+        # A wrong image is expected today wherever the hardware list fails; judged everywhere, it would
+        # hide all that comes after.
         self.judge.images = plan.world in ("hardware-unknown", "odd-prices")
         self.judge.secrets |= set_up(sim, plan)
         self.judge.robots = {"robot"} | {
@@ -277,7 +280,9 @@ class Stage:
         self.happenings.append((self.sim.clock.mono(), what))
 
     def _wrap(self, site: Site) -> Site:
-        """Let the judge see what is asked of a service, and a hostile tenant's own service answer at its own origin."""
+        """Let the judge see what is asked of a service, and a hostile tenant's own service
+        answer at its own origin.
+        """
         watched = self.judge.watch(site)
         github = isinstance(site, GitHubSite)
         origin, token = (HOSTILE_GITHUB, TOKEN) if github else (HOSTILE_HUB, "hf_sim")
@@ -295,17 +300,19 @@ class Stage:
             for name in (github.get("credentialsSecret", "github-app"), hub.get("tokenSecret", "hf-token")):
                 self.sim.cluster.set_secret(pool.namespace, name, None)
 
-    def keep_what_was_told(self) -> None:
+    def keep_views(self) -> None:
         """Keep what each namespace's people have seen so far."""
-        self.told = what_was_told(self.sim, self.judge)
+        self.views = namespace_views(self.sim, self.judge)
 
     def _written(self, text: str) -> None:
         self.writes += 1
         self.judge.look_for_secrets("a status or an Event", [text])
 
-    # ------------------------------------------------------------------------------------------------------------ the scene
+    # ---------------------------------------------------------------------------------------------- the scene
     def apply(self, pool: PoolPlan, url: str, labels: Iterable[str], spec: Mapping[str, Any]) -> None:
-        """Create or change a RunnerPool; ``url``, ``labels`` and ``spec`` may differ from the planned ones."""
+        """Create or change a RunnerPool; ``url``, ``labels`` and ``spec`` may differ from
+        the planned ones.
+        """
         given = json.loads(json.dumps(dict(spec)))
         self.sim.pool(pool.name, url=url, labels=list(labels), namespace=pool.namespace, **given)
         self.judge.pools_changed()
@@ -398,7 +405,9 @@ class Stage:
         return LONGEST_CONNECTION
 
     def _trouble_in_the_cluster(self, request: str) -> str:
-        """Return what happens to one request for a pool: now and then somebody else is quicker, or the answer is lost."""
+        """Return what happens to one request for a pool: now and then somebody else is
+        quicker, or the answer is lost.
+        """
         self.asked_of_the_cluster += 1
         if self.plan.profile == "calm" or self.sim.clock.mono() >= self.plan.calm_at:
             return ""
@@ -411,7 +420,7 @@ class Stage:
         self.judge.marks[f"pool {trouble}"] += 1
         return trouble
 
-    # ------------------------------------------------------------------------------------------------------ the controllers
+    # ---------------------------------------------------------------------------------------- the controllers
     def _start(self) -> None:
         self.starts += 1
         first = self.starts == 1
@@ -423,12 +432,12 @@ class Stage:
         name = f"controller-{self.starts}"
         alone = self.plan.replicas == 1
         process = self.sim.start(
-            leadership=None if alone else _Holding(self.baton, name, self.starts),
+            leadership=None if alone else _Holding(self.lease, name, self.starts),
             clock=clock,
             recorder=_Notes(self),
         )
         assert process.incarnation.name == name
-        self.baton.holder = name
+        self.lease.holder = name
         self.note(f"{name} starts, {skew:+.0f} s")
 
     def _crash(self, name: str, share: float) -> None:
@@ -437,28 +446,30 @@ class Stage:
         if process is None or not process.incarnation.alive:
             return
         process.incarnation.alive = False
-        self._later(0.0, self.bury(process, share, graceful=False))
+        self._later(0.0, self.end_process(process, share, graceful=False))
 
-    async def bury(self, process: Process, share: float, *, graceful: bool) -> None:
+    async def end_process(self, process: Process, share: float, *, graceful: bool) -> None:
         """End an incarnation; if it led, start another one a little later."""
         name = process.incarnation.name
         self.note(f"{name} {'stops' if graceful else 'dies'}")
         self.judge.marks["stop" if graceful else "crash"] += 1
         await (self.sim.stop(process) if graceful else self.sim.crash(process))
-        if self.baton.holder == name:
-            self.baton.holder = None
+        if self.lease.holder == name:
+            self.lease.holder = None
             await asyncio.sleep(60 * share * share if self.plan.replicas == 1 else 10 * share)
             self.take_over()
 
     def take_over(self) -> None:
-        """Let the next controller start, unless somebody leads: one that follows is nothing but a watcher of the lease."""
-        if self.baton.holder is None:
+        """Let the next controller start, unless somebody leads: one that follows is nothing
+        but a watcher of the lease.
+        """
+        if self.lease.holder is None:
             self._start()
 
-    def outcome(self, heard: Iterable[logging.LogRecord]) -> Outcome:
+    def outcome(self, records: Iterable[logging.LogRecord]) -> Outcome:
         """Judge what was logged, and return everything."""
         if hasattr(self, "sim"):
-            for record in heard:
+            for record in records:
                 text = f"{record.getMessage()} {_extra(record)}"
                 self.judge.look_for_secrets("a log line", [text])
                 if record.levelno >= logging.ERROR:
@@ -476,7 +487,7 @@ class Stage:
             requests=sum(len(exchange.log) for exchange in exchanges),
             launches=self.judge.launches,
             asked=dict(self.nemesis.asked),
-            told=self.told,
+            views=self.views,
         )
 
 

@@ -1,24 +1,22 @@
-"""``RunnerPool.status``: what the controller tells people about a pool.
+"""The models of ``RunnerPool.status``: what the controller reports about a pool.
 
 It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``, which tell
 where runners of an edited or broken pool may still be and for how long, ``interruptions``, which it may have to follow up,
-``intents`` with their ``term``, the launches that an earlier process decided on, and ``suspicions``, and that only after a
-restart, or when another process has written them (:mod:`controller.api.convert`). Amounts of money are strings of
+``intents`` with their ``term``, the launches that an earlier process decided on, ``suspicions``, and when a condition changed
+last, and that only after a restart, or when another process has written them (:mod:`.stored`). Amounts of money are strings of
 decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 4 and kstatus trip over them).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+import operator
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from controller.api.rules import KeyedBy
-from controller.core.intents import MOST_INTENTS, MOST_TERMS
-from controller.core.lifecycle import Phase
-from controller.core.model import RerunState, SuspicionLevel
-from controller.core.status import (
+from controller.api.status.values import (
     MOST_FLAVOR,
     MOST_HF_JOB,
     MOST_INTERRUPTIONS,
@@ -33,22 +31,44 @@ from controller.core.status import (
     MOST_RUNNERS,
     MOST_WAITING,
 )
+from controller.core.conditions import ConditionType
+from controller.core.intents import MOST_INTENTS, MOST_TERMS
+from controller.core.lifecycle import Phase
+from controller.core.model import RerunState, SuspicionLevel
+from controller.core.reasons import Reason
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 
 NEVER_SEEN: Final = -1
 """``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo CD then wait
 instead of taking a missing status for success (charts.md §6)."""
 
+
+def _word(*, least: int | None = None, most: int = 128) -> WithJsonSchema:
+    """Return the schema of a stable word.
+
+    It lists no words: a pool that was written by another version with more of them must stay readable and writable.
+    """
+    least_of = {} if least is None else {"minLength": least}
+    return WithJsonSchema(
+        {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9]*$", **least_of, "maxLength": most}
+    )
+
+
+def _reason(value: Any) -> Any:  # noqa: ANN401 - whatever a stored status has there
+    """Return the reason of a word; the API has words, and the enum's values are sentences."""
+    return Reason.__members__.get(value, value) if isinstance(value, str) else value
+
+
 Count = Annotated[int, Field(ge=0)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Dollars = Annotated[str, Field(max_length=20, pattern=r"^[0-9]+[.][0-9]{2,6}$")]
-Word = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
+ReasonWord = Annotated[Reason, BeforeValidator(_reason), PlainSerializer(str, return_type=str), _word()]
 Sentence = Annotated[str, Field(max_length=MOST_MESSAGE)]
 Link = Annotated[str, Field(max_length=MOST_LINK)]
 
 
 class StatusPart(BaseModel):
-    """Base of all status models: camelCase outside, Python names inside."""
+    """Base of all status models: camelCase outside, Python names inside, no unknown fields, no silent conversion of types."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -59,11 +79,15 @@ class StatusPart(BaseModel):
         validate_by_alias=True,
     )
 
+    def to_object(self) -> dict[str, Any]:
+        """Return it in JSON types as it is written: what nothing is known of is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+
 
 class Condition(StatusPart):
     """One aspect of the pool's state, in the form of all Kubernetes conditions."""
 
-    type: Annotated[str, Field(max_length=316, pattern=r"^[A-Za-z][A-Za-z0-9]*$")] = Field(
+    type: Annotated[ConditionType, Field(strict=False), _word(most=316)] = Field(
         description="Aspect: Ready, Reconciling, Stalled, GitHubReachable, HubReachable and others."
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
@@ -71,9 +95,9 @@ class Condition(StatusPart):
         default=None, description="The metadata.generation that this was found for."
     )
     last_transition_time: Time = Field(description="When status last changed.")
-    reason: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z][A-Za-z0-9]*$")] = Field(
-        description="Why, as a stable CamelCase word."
-    )
+    reason: Annotated[
+        Reason, BeforeValidator(_reason), PlainSerializer(str, return_type=str), _word(least=1)
+    ] = Field(description="Why, as a stable CamelCase word.")
     message: Annotated[str, Field(max_length=4096)] = Field(
         description="Why, as a sentence with the next step."
     )
@@ -108,7 +132,7 @@ class Counts(StatusPart):
 class Waiting(StatusPart):
     """Queued workflow jobs that wait for one reason."""
 
-    reason: Word = Field(description="Why they wait.")
+    reason: ReasonWord = Field(description="Why they wait.")
     count: Count = Field(description="How many.")
     message: Sentence = Field(default="", description="What to do about it.")
     oldest: Time | None = Field(
@@ -122,8 +146,12 @@ class Runner(StatusPart):
     name: Annotated[str, Field(max_length=MOST_RUNNER)] = Field(
         description="Name at GitHub and of the HF Job."
     )
-    phase: Word = Field(description=f"Where it is in its life: {', '.join(Phase)}.")
-    flavor: Annotated[str, Field(max_length=MOST_FLAVOR)] = Field(default="", description="Hardware flavor.")
+    phase: Annotated[Phase, Field(strict=False), _word()] = Field(
+        description=f"Where it is in its life: {', '.join(Phase)}."
+    )
+    flavor: Annotated[str, Field(max_length=MOST_FLAVOR)] = Field(
+        default="", exclude_if=operator.not_, description="Hardware flavor."
+    )
     hf_job_id: Annotated[str, Field(max_length=MOST_HF_JOB)] | None = Field(
         default=None, description="Id of the HF Job."
     )
@@ -139,7 +167,7 @@ class Backoff(StatusPart):
 
     failures: Count = Field(description="Launches that failed since the last one that worked.")
     until: Time | None = Field(default=None, description="When the next one is tried.")
-    reason: Word = Field(description="Why the last one failed, as a stable CamelCase word.")
+    reason: ReasonWord = Field(description="Why the last one failed, as a stable CamelCase word.")
     message: Sentence = Field(description="The same as a sentence with the next step.")
     request_id: Annotated[str, Field(max_length=MOST_REQUEST_ID)] | None = Field(
         default=None, description="Request id of GitHub or the Hub, for their support."
@@ -248,10 +276,12 @@ class Interruption(StatusPart):
     )
     note: Annotated[str, Field(max_length=MOST_NOTE)] = Field(
         default="",
+        exclude_if=operator.not_,
         description="What GitHub does not tell about the run, such as who cancelled one of its jobs, and what was made of that.",
     )
     by_hub: bool = Field(
         default=False,
+        exclude_if=operator.not_,
         description="The Hub ended the HF Job of its own accord, by the reason that it gave; nobody cancelled it.",
     )
 
@@ -331,3 +361,11 @@ class RunnerPoolStatus(StatusPart):
     cost: Cost | None = Field(
         default=None, description="Money, as an estimate from list prices; absent while a price is not known."
     )
+
+    def condition(self, type_: ConditionType) -> Condition | None:
+        """Return one condition, None if nothing is said of it."""
+        return next((one for one in self.conditions or () if one.type is type_), None)
+
+    def truths(self) -> dict[ConditionType, bool]:
+        """Return which conditions hold and which do not, without those of which that is not known."""
+        return {one.type: one.status == "True" for one in self.conditions or () if one.status != "Unknown"}

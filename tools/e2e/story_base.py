@@ -28,23 +28,27 @@ FOREVER = 240.0
 """Patience for a queue to be served on two cores, a takeover of 15 seconds included."""
 
 
-class Stage:
+class StoryBase:
     """One cluster with one release, and the simulated services in it.
 
     Args:
         kubectl: For the cluster.
         helms: Program and version of the Helm that most is done with, and of a second one that
             installs anew in the end.
-        image: Name and tag of the image, which the node has.
+        image: Name and tag of the product's image, which the node has.
+        simulators: Of the image with the simulated services, which the node has too.
         say: Told what happens.
     """
 
-    def __init__(self, *, kubectl: Kubectl, helms: list[str], image: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, kubectl: Kubectl, helms: list[str], image: str, simulators: str, say: Callable[[str], None]
+    ) -> None:
         self._kubectl = kubectl
         self._programs = helms
         self._helm = self._release(helms[0])
         self._services = Services(kubectl=kubectl, namespace=SERVICES)
         self._image = image
+        self._simulators = simulators
         self._say = say
         self._values: dict[str, Any] = {}
         self._queued = 0
@@ -176,7 +180,7 @@ class Stage:
         holder: str = lease["spec"].get("holderIdentity") or ""
         return holder.rpartition("_")[0]
 
-    def _last_words(self) -> str:
+    def _last_log(self) -> str:
         """Return what a pod of the release said before it ended, if one has."""
         for pod in self._kubectl.items("-n", SYSTEM, "get", "pods", "-l", LABELS):
             for container in pod["status"].get("containerStatuses", ()):

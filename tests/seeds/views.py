@@ -1,4 +1,6 @@
-"""What the people of one namespace get and see: launches, statuses and Events, less what differs from run to run."""
+"""What the people of one namespace get and see: launches, statuses and Events, less what
+differs from run to run.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class NamespaceView:
     """One namespace's share of a run.
 
     Attributes:
         launches: HF Jobs by pool and flavor.
         events: Events by pool and reason.
-        statuses: By pool, without times, names of runners, and money, which depend on the second in which something happened.
+        statuses: By pool, without times, names of runners, and money, which depend on the second in
+            which something happened.
         waits: By the workflow job's name, seconds from queued to started; None for one that has not started.
     """
 
@@ -29,12 +32,12 @@ class Told:
     waits: Mapping[str, float | None] = field(default_factory=dict)
 
 
-def what_was_told(sim: Simulation, judge: Judge) -> Mapping[str, Told]:
+def namespace_views(sim: Simulation, judge: Judge) -> Mapping[str, NamespaceView]:
     """Return each namespace's share of a run so far."""
     uids = {body["metadata"]["uid"]: key for key, body in sim.cluster.pools.items()}
     made = [(uids[uid], job) for job in judge.launched if (uid := (job.labels or {}).get("pool-uid")) in uids]
     return {
-        namespace: Told(
+        namespace: NamespaceView(
             launches=Counter(
                 f"{key.name} {job.spec.flavor}" for key, job in made if key.namespace == namespace
             ),
