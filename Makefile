@@ -61,6 +61,9 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/deptry --no-ansi controller
+	$(BIN)/deptry --no-ansi simulators --config simulators/pyproject.toml
+	$(BIN)/deptry --no-ansi tools benchmarks tests --exclude .venv --ignore DEP002,DEP004
 	$(BIN)/python -m controller.api.crd --check crds
 	$(BIN)/python -m controller.api.crd --check charts/hf-runner-controller/files/crds
 	$(BIN)/python -m tools.chart_schema --check
