@@ -1,12 +1,7 @@
 """The store of RunnerPools: every one that the watch has shown, parsed, with what passes have learned of it since.
 
-<<<<<<< HEAD:controller/pools.py
 It is a cache of what Kubernetes holds: it may be filled late, twice or in any order, and losing it loses nothing. May import the
 API's types and the core; the operator and the wiring fill it, ``controller.reconcile`` reads it and writes into it.
-=======
-The registry is a cache of what Kubernetes holds: it may be filled late, twice or in any order,
-and losing it loses nothing.
->>>>>>> w/words:controller/observe/pools.py
 """
 
 from __future__ import annotations
