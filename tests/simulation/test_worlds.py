@@ -16,7 +16,7 @@ import pytest
 from controller.simulate.serving import HOSTILE_GITHUB, HOSTILE_HUB
 from tests.seeds.isolation import play_judged
 from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
-from tests.seeds.scene import Outcome
+from tests.seeds.play import Outcome
 from tests.seeds.sweep import SCENES
 from tests.seeds.worlds import WORLDS, draw_world
 
@@ -65,7 +65,7 @@ FALSE = ("RegistrationDeadline", "RegistrationRefused", "RunnerFailed", "RunnerL
 
 def warned(outcome: Outcome) -> set[str]:
     """Return which launches were called failed."""
-    reasons = {event.split()[1] for told in outcome.told.values() for event in told.events}
+    reasons = {event.split()[1] for view in outcome.views.values() for event in view.events}
     return reasons & set(FALSE)
 
 
