@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.huggingface.bootstrap import script
 from controller.core.outcomes import Exit
+from controller.execute.bootstrap import script
 from tests.bootstrap.bootstrap_box import SECRET, STANDIN
 
 SUITE = "bookworm"
@@ -111,7 +111,7 @@ def _run(root: Path, *, uid: int = 0) -> tuple[str, str]:
         cwd="/",
     )
     output = done.stdout + done.stderr
-    outcome = Exit(done.returncode).outcome
+    outcome = Exit(done.returncode).outcome  # type: ignore[call-arg] # a look-up
     assert output.count(f"hfrunner: outcome={outcome} ") == 1, output
     assert SECRET not in output
     return outcome, output

@@ -65,7 +65,7 @@ FALSE = ("RegistrationDeadline", "RegistrationRefused", "RunnerFailed", "RunnerL
 
 def warned(outcome: Outcome) -> set[str]:
     """Return which launches were called failed."""
-    reasons = {event.split()[1] for told in outcome.told.values() for event in told.events}
+    reasons = {event.split()[1] for view in outcome.views.values() for event in view.events}
     return reasons & set(FALSE)
 
 

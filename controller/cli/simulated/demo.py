@@ -23,12 +23,12 @@ import yaml
 from rich.live import Live
 from rich.table import Table
 
-from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
 from controller.adapters.kube.client import Client, connect
 from controller.cli.cluster import Cluster
 from controller.cli.files import shipped
 from controller.cli.simulated.operator_process import Operator
 from controller.cli.terminal import Console, say
+from controller.execute.bootstrap import RUNNER_VERSION
 from hf_runner_simulators.github.archive import Archives
 from hf_runner_simulators.serve import ON_THIS_MACHINE, Origins, serving
 
