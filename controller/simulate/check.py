@@ -2,7 +2,7 @@
 
 Safety is judged inside the exchange: before and after each request that changes something, with
 time standing still. What must be so in the end (everything served, nothing left, silence) is
-judged by :mod:`tests.seeds.run`.
+judged by :mod:`tests.seeds.ending`.
 """
 
 from __future__ import annotations
@@ -20,46 +20,36 @@ from controller.simulate.invariants import (
     BUSY,
     CAP,
     ENDS,
-    EVIDENCE,
     INVARIANTS,
     LABELS,
     LEADER,
     LEFTOVERS,
     MONEY,
     ONCE,
-    RERUN,
     SECRETS,
     SERVED,
     Violation,
 )
+from controller.simulate.known_specs import OLD_SPEC_GRACE, KnownSpec
 from controller.simulate.money import overspent
-from controller.simulate.serving import same_case, serves
+from controller.simulate.need import judge_need
+from controller.simulate.reruns import judge_rerun
+from controller.simulate.serving import same_case
 from hf_runner_simulators.hub.flavors import FLAVORS
 from hf_runner_simulators.hub.job import Job, Phase
 
 if TYPE_CHECKING:
     from controller.simulate.engine import Simulation
-    from hf_runner_simulators.github.model import Runner, WorkflowJob
+    from hf_runner_simulators.github.model import Runner
     from hf_runner_simulators.http import Request, Response, Router, Site
-
-OLD_SPEC_GRACE = 60.0
-"""Seconds for which an older ``maxRunners`` or an older spec may still be acted on."""
-
-NEED_LASTS = 90.0
-"""Seconds for which a job must have been queued before its runner counts as needed: every
-view is newer by then."""
-
-
-@dataclass(slots=True)
-class _Spec:
-    since: float
-    spec: Mapping[str, Any]
-    deleting: bool = False
 
 
 @dataclass(slots=True)
 class Judge:
     """Watches one simulation.
+
+    More than 15 methods, for it is both what the judging functions read (what is true, by pool and by runner) and one
+    short method for each kind of request; what takes more than that is a module of its own.
 
     Attributes:
         violations: In order; the first is the cause, the rest may follow from it.
@@ -74,6 +64,7 @@ class Judge:
         foreign: Ids of HF Jobs, and of registrations, that are not ours.
         secrets: Texts that must appear nowhere.
         holds: Whether an incarnation may act.
+        specs: By a pool's uid, the newest last.
     """
 
     sim: Simulation | None = None
@@ -88,7 +79,7 @@ class Judge:
     foreign: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
     holds: Callable[[str], bool] = lambda _: True
-    _specs: dict[str, list[_Spec]] = field(default_factory=lambda: defaultdict(list))
+    specs: dict[str, list[KnownSpec]] = field(default_factory=lambda: defaultdict(list))
     _registered: set[str] = field(default_factory=set)
     _launched: Counter[str] = field(default_factory=Counter)
 
@@ -109,14 +100,14 @@ class Judge:
         assert self.sim is not None
         for body in self.sim.cluster.pools.values():
             metadata = body["metadata"]
-            known = self._specs[metadata["uid"]]
+            known = self.specs[metadata["uid"]]
             deleting = "deletionTimestamp" in metadata
             if not known or known[-1].spec != body["spec"] or known[-1].deleting != deleting:
-                known.append(_Spec(self.now, json.loads(json.dumps(body["spec"])), deleting))
+                known.append(KnownSpec(self.now, json.loads(json.dumps(body["spec"])), deleting))
 
-    def recent(self, uid: str) -> list[_Spec]:
+    def recent(self, uid: str) -> list[KnownSpec]:
         """Return the specs of a pool that may still be acted on, newest last."""
-        known = self._specs[uid]
+        known = self.specs[uid]
         ended = [later.since for later in known[1:]] + [float("inf")]
         return [
             spec
@@ -181,7 +172,7 @@ class Judge:
         elif route.endswith("/generate-jitconfig"):
             self._register(request)
         elif route.endswith("/rerun-failed-jobs"):
-            self._rerun(int(parts["run_id"]))
+            judge_rerun(self, int(parts["run_id"]))
 
     def after(self, route: str, parts: Mapping[str, str], request: Request, response: Response) -> None:
         """Judge what a request did."""
@@ -234,51 +225,7 @@ class Judge:
         if job is None:
             self.marks["orphaned registration"] += 1
         elif not runner.running and runner.job_id is None and runner.name not in self.in_doubt:
-            self._judge_need(runner, job)
-
-    def _judge_need(self, runner: Runner, job: Job) -> None:
-        """A healthy runner may go only when fewer jobs wait than runners live."""
-        assert self.sim is not None
-        uid = (job.labels or {}).get("pool-uid", "")
-        specs = self.recent(uid)
-        if len(specs) != 1 or specs[0].deleting or specs[0].since > self.now - OLD_SPEC_GRACE:
-            return
-        waiting = self._waiting(specs[0].spec)
-        if not self._overdue(runner, job, specs[0].spec) and waiting >= len(self.live(uid)):
-            self.fail(EVIDENCE, f"{runner.name} was healthy, and deregistered while {waiting} jobs waited")
-
-    def _overdue(self, runner: Runner, job: Job, spec: Mapping[str, Any]) -> bool:
-        """Return whether a deadline may be over, in the oldest view that somebody may have."""
-        assert self.sim is not None
-        deadlines, now = spec.get("deadlines", {}), self.sim.clock.wall()
-        steps = (
-            (job.created_at, job.started_at, deadlines.get("scheduling", "10m")),
-            (job.started_at, runner.connected_at, deadlines.get("registration", "5m")),
-            (runner.connected_at, None, deadlines.get("idle", "2m")),
-        )
-        return any(
-            since is not None
-            and now - since > duration_seconds(most) - 5
-            and (until is None or now - until < OLD_SPEC_GRACE)
-            for since, until, most in steps
-        )
-
-    def _waiting(self, spec: Mapping[str, Any]) -> int:
-        """Return how many jobs have long been queued that this pool serves, and no other pool could."""
-        assert self.sim is not None
-        github = self.sim.github
-        found = 0
-        for job_id in list(github.store.queued):
-            job = github.store.jobs[job_id]
-            name = github.store.repositories[job.repository_id].full_name
-            takers = [
-                known[-1].spec
-                for known in self._specs.values()
-                if known and serves(known[-1].spec, name, job.spec.labels)
-            ]
-            if takers == [spec] and github.time.now - job.queued_at > NEED_LASTS:
-                found += 1
-        return found
+            judge_need(self, runner, job)
 
     def _launch(self, request: Request) -> None:
         assert self.sim is not None
@@ -307,7 +254,7 @@ class Judge:
         if self._launched[name] > 1:
             self.fail(ONCE, f"a second HF Job for {name}")
         self.launched.append(self.sim.hub.platform.jobs[json.loads(response.body)["id"]])
-        if self._specs[uid] and (wrong := too_often(self, uid, self._specs[uid][-1].spec)):
+        if self.specs[uid] and (wrong := too_often(self, uid, self.specs[uid][-1].spec)):
             self.fail(BACKOFF, wrong)
         most = max((int(known.spec.get("maxRunners", 10)) for known in self.recent(uid)), default=0)
         live = len(self.live(uid))
@@ -319,7 +266,7 @@ class Judge:
         payload = request.json()
         assert isinstance(payload, dict)
         name, labels = str(payload["name"]), list(payload["labels"])
-        known = [spec for specs in self._specs.values() for spec in specs]
+        known = [spec for specs in self.specs.values() for spec in specs]
         if same_case(labels) not in [same_case(each.spec["labels"]) for each in known]:
             self.fail(LABELS, f"{name} registered with labels {labels}, which no pool has")
 
@@ -327,37 +274,6 @@ class Judge:
         if name in self._registered:
             self.fail(ONCE, f"{name} registered a second time")
         self._registered.add(name)
-
-    def _rerun(self, run_id: int) -> None:
-        """A request may reach a run that lives again only after one that was in doubt;
-        GitHub refuses it then.
-        """
-        assert self.sim is not None
-        store = self.sim.github.store
-        run = store.runs[run_id]
-        if run.status != "completed":
-            if run_id not in self.reruns_in_doubt:
-                self.fail(RERUN, f"run {run_id} was asked to run again while it is {run.status}")
-            return
-        jobs = [store.jobs[key] for key in store.jobs_of[run_id] if store.jobs[key].attempt == run.attempt]
-        if run.conclusion != "failure" or not any(self.interrupted(job) for job in jobs):
-            self.fail(RERUN, f"run {run_id} ended as {run.conclusion} without our doing, and is run again")
-        every = (known.spec for specs in self._specs.values() for known in specs)
-        most = max((spec.get("retry", {}).get("interrupted", 0) for spec in every), default=0)
-        if run.attempt > most:
-            self.fail(
-                RERUN, f"run {run_id} is run again after attempt {run.attempt}, where {most} is the most"
-            )
-
-    def interrupted(self, job: WorkflowJob) -> bool:
-        """Return whether a workflow job failed because its HF Job ended under it, in truth."""
-        assert self.sim is not None
-        ends = [
-            hf_job.ended_at
-            for hf_job in self.sim.hub.platform.jobs.values()
-            if job.runner_name is not None and (hf_job.labels or {}).get("runner") == job.runner_name
-        ]
-        return any(end is not None and end < (job.completed_at or float("inf")) for end in ends)
 
     # --------------------------------------------------------------------------------------------- at the end
     @property

@@ -21,11 +21,11 @@ from controller.simulate.keyed import uniform
 from controller.simulate.loop import run_virtual
 from controller.simulate.machine import Boot
 from controller.simulate.report import OutageOutcome, Report
-from controller.simulate.scenario import Capacity, Failing, Latency, Spread
+from controller.simulate.scenario import Capacity
+from controller.simulate.scenario_faults import ScenarioFaults, ScenarioLatencies
 from controller.simulate.scenario_file import Scenario
 from controller.simulate.tally import Happened, Tally
 from controller.simulate.workload import Arrival, arrivals
-from hf_runner_simulators.faults import Call, Fault
 from hf_runner_simulators.github.accounts import APP_PERMISSIONS
 from hf_runner_simulators.github.keys import private_key, public_key_of
 from hf_runner_simulators.github.model import JobSpec, Scope, WorkflowJob
@@ -104,7 +104,10 @@ class _TimeIsUpError(Exception):
 
 
 class _Run:
-    """A simulation, and what the scenario does to it."""
+    """A simulation, and what the scenario does to it.
+
+    17 methods: one per kind of change that a scenario makes.
+    """
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.cancelled: set[int] = set()
@@ -131,10 +134,10 @@ class _Run:
             },
             github_interval=self._file.controller.github_interval,
             hub_interval=self._file.controller.hub_interval,
-            github_nemeses=[_Faults(world.faults, "github", seed, time, self.judge)],
-            hub_nemeses=[_Faults(world.faults, "hub", seed, time, self.judge)],
+            github_nemeses=[ScenarioFaults(world.faults, "github", seed, time, self.judge)],
+            hub_nemeses=[ScenarioFaults(world.faults, "hub", seed, time, self.judge)],
             github_knobs=world.github,
-            latency=_Latencies(world.latency, seed),
+            latency=ScenarioLatencies(world.latency, seed),
             wrap=self.judge.watch,
             hosts=Hosts.listed(
                 github=[str(host_of(pool.source.api_url)) for pool in scenario.pools],
@@ -354,59 +357,6 @@ class _Run:
 
     def _spent(self) -> float:
         return float(self.sim.hub.report()["totals"]["costUSD"])
-
-
-class _Faults:
-    """The scenario's faults at one site; a nemesis."""
-
-    def __init__(
-        self, faults: Sequence[Failing], site: str, seed: int, time: Callable[[], float], judge: Judge
-    ) -> None:
-        self._faults = [(index, one) for index, one in enumerate(faults) if one.site == site]
-        self._seed = seed
-        self._time = time
-        self._judge = judge
-        self._struck: Counter[int] = Counter()
-
-    def strike(self, call: Call) -> Fault | None:
-        """Return the first fault that is for this call."""
-        now = self._time()
-        for index, one in self._faults:
-            if not one.covers(now) or not one.covers_call(call):
-                continue
-            if one.times is not None and self._struck[index] >= one.times:
-                continue
-            if uniform(self._seed, "fault", index, call.route, call.ordinal) >= one.rate:
-                continue
-            self._struck[index] += 1
-            self._note_doubt(call)
-            return one.fault()
-        return None
-
-    def _note_doubt(self, call: Call) -> None:
-        """Tell the judge whose launch met a fault: its runner may be given up although it is healthy."""
-        if not call.route.startswith("POST ") or not call.request.body:
-            return
-        body = call.request.json()
-        if isinstance(body, dict):
-            labels = body.get("labels")
-            name = labels.get("runner") if isinstance(labels, dict) else body.get("name")
-            self._judge.in_doubt.add(str(name))
-
-
-class _Latencies:
-    """How long requests take, half on each way."""
-
-    def __init__(self, latency: Latency, seed: int) -> None:
-        self._latency = latency
-        self._seed = seed
-
-    def __call__(self, call: Call) -> tuple[float, float]:
-        """Return seconds there and back."""
-        hub = call.route.partition(" ")[2].startswith("/api/")
-        spread: Spread = self._latency.hub if hub else self._latency.github
-        half = spread.draw(self._seed, "latency", call.route, call.ordinal) / 2
-        return half, half
 
 
 async def _report_progress(progress: Callable[[float, float], None], until: float) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import csv
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -19,12 +17,17 @@ from controller.api.document import Document, NotYaml, Step, read_documents
 from controller.api.runnerpool import InvalidPool, Mistake, RunnerPool, read_mistake
 from controller.core.model import Pool, PoolKey, ScopeKind
 from controller.simulate.expect import Expectation, read_expectation
-from controller.simulate.scenario import ScenarioFile, Work
+from controller.simulate.scenario import ScenarioFile
+from controller.simulate.scenario_trace import (
+    OPTIONAL_COLUMNS,
+    TRACE_COLUMNS,
+    TraceRow,
+    defaults_of,
+    row_of,
+    shifted,
+)
 from hf_runner_simulators.github.knobs import Knobs as GitHubKnobs
 from hf_runner_simulators.hub.knobs import Knobs as HubKnobs
-
-TRACE_COLUMNS = ("at", "repository", "labels", "seconds")
-OPTIONAL_COLUMNS = ("result", "cancelled_after")
 
 
 class InvalidScenario(Exception):  # noqa: N818 - a finding about the user's input
@@ -37,27 +40,6 @@ class InvalidScenario(Exception):  # noqa: N818 - a finding about the user's inp
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = tuple(mistakes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceRow:
-    """One job of a trace.
-
-    Attributes:
-        at: Seconds after the trace's first job.
-        repository: ``owner/repo``.
-        labels: ``runs-on``.
-        seconds: How long it ran.
-        result: How its own steps ended.
-        cancelled_after: Seconds after which somebody cancelled it, or None.
-    """
-
-    at: float
-    repository: str
-    labels: tuple[str, ...]
-    seconds: float
-    result: Literal["success", "failure"]
-    cancelled_after: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,7 +299,7 @@ class _Reader:
             path = self._path.parent / name
             try:
                 with path.open(encoding="utf-8", newline="") as lines:
-                    found[index] = self._rows(path, csv.DictReader(lines), _trace_defaults(entry))
+                    found[index] = self._rows(path, csv.DictReader(lines), defaults_of(entry))
             except (OSError, UnicodeDecodeError):
                 self._at(("workload", index, "trace"), f"there is no readable file {path}")
         return found
@@ -338,77 +320,8 @@ class _Reader:
         rows: list[TraceRow] = []
         for row in reader:
             try:
-                rows.append(_row({**defaults, **row}))
+                rows.append(row_of({**defaults, **row}))
             except ValueError as error:
                 self._found.append((str(path), reader.line_num, str(error)))
         first = min((row.at for row in rows), default=0.0)
-        return sorted((_shifted(row, first) for row in rows), key=lambda row: (row.at, row.repository))
-
-
-def _trace_defaults(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the workload entry says for all rows of its trace that do not say it themselves."""
-    try:
-        work = Work.model_validate(entry)
-    except ValidationError:
-        return {}
-    found = {}
-    if work.labels:
-        found["labels"] = " ".join(work.labels)
-    if work.repository:
-        found["repository"] = work.repository[0]
-    return found
-
-
-def _row(row: Mapping[str, str | None]) -> TraceRow:
-    """Read one row.
-
-    Raises:
-        ValueError: Something in it cannot be read; the message names the column.
-    """
-    repository = (row.get("repository") or "").strip()
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", repository) is None:
-        raise ValueError("repository: write OWNER/REPOSITORY")
-    result = (row.get("result") or "success").strip()
-    if result not in ("success", "failure"):
-        raise ValueError("result: write success or failure")
-    cancelled = (row.get("cancelled_after") or "").strip()
-    return TraceRow(
-        at=_moment((row.get("at") or "").strip()),
-        repository=repository,
-        labels=tuple((row.get("labels") or "").split()),
-        seconds=_number("seconds", row.get("seconds")),
-        result="success" if result == "success" else "failure",
-        cancelled_after=_number("cancelled_after", cancelled) if cancelled else None,
-    )
-
-
-def _moment(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise ValueError("at: write seconds, or a time such as 2026-09-21T14:13:20Z") from None
-
-
-def _number(name: str, text: str | None) -> float:
-    try:
-        number = float(text or "")
-    except ValueError:
-        raise ValueError(f"{name}: write a number of seconds") from None
-    if not 0 <= number < 10_000_000:
-        raise ValueError(f"{name}: write a number of seconds")
-    return number
-
-
-def _shifted(row: TraceRow, first: float) -> TraceRow:
-    return TraceRow(
-        at=row.at - first,
-        repository=row.repository,
-        labels=row.labels,
-        seconds=row.seconds,
-        result=row.result,
-        cancelled_after=row.cancelled_after,
-    )
+        return sorted((shifted(row, first) for row in rows), key=lambda row: (row.at, row.repository))

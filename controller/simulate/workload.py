@@ -10,7 +10,8 @@ from typing import Literal
 
 from controller.simulate.keyed import exponential, uniform
 from controller.simulate.scenario import MOST_JOBS, Work
-from controller.simulate.scenario_file import Scenario, TraceRow
+from controller.simulate.scenario_file import Scenario
+from controller.simulate.scenario_trace import TraceRow
 
 
 class TooManyJobs(Exception):  # noqa: N818 - a finding about the user's input

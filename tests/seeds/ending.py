@@ -13,6 +13,7 @@ from typing import Any
 from controller.api.duration import seconds as duration_seconds
 from controller.core.model import PoolKey
 from controller.simulate.invariants import LEFTOVERS, ONCE, QUIET, SERVED
+from controller.simulate.reruns import interrupted
 from controller.simulate.serving import HOSTILE_ORIGINS, serves
 from tests.seeds.plan import JobPlan, PoolPlan
 from tests.seeds.scene import Scene
@@ -154,7 +155,7 @@ class Ending:
         if self.scene.plan.rates or self.scene.plan.profile == "calm":
             return []
         store, most = self.scene.sim.github.store, self.scene.plan.pools[0].spec.get("retry", {})
-        lost = [job for job in store.jobs.rows() if self.scene.judge.interrupted(job)]
+        lost = [job for job in store.jobs.rows() if interrupted(self.scene.judge, job)]
         return [
             job.run_id
             for job in lost

@@ -80,7 +80,10 @@ class IssuedToken:
 
 
 class Access:
-    """Tokens and permission checks."""
+    """Tokens and permission checks.
+
+    More than 15 methods: one per kind of credential and of question, over one table of tokens.
+    """
 
     def __init__(self, store: Store, accounts: Accounts) -> None:
         self._store = store

@@ -32,6 +32,8 @@ APP_PERMISSIONS: Mapping[str, Level] = {
 class Accounts:
     """Set-up verbs. Adding what exists already is an error of the scenario and raises ValueError.
 
+    One method per verb, which is more than 15.
+
     Attributes:
         apps: By id.
         installations: By id.

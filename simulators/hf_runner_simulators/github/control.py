@@ -1,7 +1,7 @@
 """Our own routes below ``/_sim/``: set the scene, queue work, turn knobs, read the report, and play a runner.
 
 They answer 422 with every mistake named; none of them needs credentials or counts against a limit. Bodies are
-the ``_Body`` models below; times are epoch seconds, durations seconds.
+the models of :mod:`hf_runner_simulators.github.control_bodies`; times are epoch seconds, durations seconds.
 
 - ``POST /_sim/setup``: owners, repositories, groups, Apps (answers their keys), tokens
 - ``POST /_sim/repositories/OWNER/REPO``: archive, block (403 to everybody), rename, transfer, remove, ...
@@ -25,11 +25,24 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from hf_runner_simulators.github.control_bodies import (
+    AppBody,
+    ConnectBody,
+    FinishBody,
+    FreezeBody,
+    GroupBody,
+    InstallationChangeBody,
+    OwnerChangeBody,
+    QueueBody,
+    RepositoryChangeBody,
+    SetupBody,
+    ZombieBody,
+)
 from hf_runner_simulators.github.errors import ListenerRefused, Refusal
 from hf_runner_simulators.github.keys import private_key, public_key_of
-from hf_runner_simulators.github.model import ForkApproval, JobSpec, Level, Scope, WorkflowJob
+from hf_runner_simulators.github.model import Scope, WorkflowJob
 from hf_runner_simulators.github.world import GitHubWorld
 from hf_runner_simulators.http import Request, Response, Router, json_response
 
@@ -38,151 +51,8 @@ RENEW_SECONDS = 60.0
 """How often a runner renews its job's lease (runner source)."""
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Repository(_Body):
-    full_name: str
-    private: bool = True
-    archived: bool = False
-
-
-class _RepositoryChange(_Body):
-    private: bool | None = None
-    archived: bool | None = None
-    disabled: bool | None = None
-    actions_enabled: bool | None = None
-    runners_enabled: bool | None = None
-    fork_approval: ForkApproval | None = None
-    blocked_status: int | None = None
-    blocked_message: str = "Forbidden"
-    unblock: bool = False
-    name: str | None = None
-    owner: str | None = None
-    remove: bool = False
-
-
-class _OwnerChange(_Body):
-    login: str
-
-
-class _Organization(_Body):
-    login: str
-    enterprise: str | None = None
-    members: list[str] | None = None
-
-
-class _Group(_Body):
-    organization: str | None = None
-    enterprise: str | None = None
-    name: str
-    visibility: Literal["all", "private", "selected"] = "all"
-    selected: list[str] = Field(default_factory=list)
-    allows_public_repositories: bool = False
-    workflows: list[str] = Field(default_factory=list)
-    hosted: bool = False
-
-
-class _Installation(_Body):
-    account: str
-    repositories: list[str] | None = None
-    permissions: dict[str, Level] | None = None
-
-
-class _InstallationChange(_Body):
-    repositories: list[str] | None = None
-    permissions: dict[str, Level] | None = None
-    suspended: bool | None = None
-    remove: bool = False
-
-
-class _App(_Body):
-    slug: str = "hf-runner-controller"
-    private_key: str | None = Field(default=None, repr=False)
-    permissions: dict[str, Level] | None = None
-    installations: list[_Installation] = Field(default_factory=list)
-
-
-class _Token(_Body):
-    token: str = Field(repr=False)
-    login: str
-    permissions: dict[str, Level] | None = None
-    scopes: list[str] = Field(default_factory=list)
-    account: str | None = None
-    repositories: list[str] | None = None
-    ends_at: float | None = None
-
-
-class _Setup(_Body):
-    enterprises: list[str] = Field(default_factory=list)
-    organizations: list[_Organization] = Field(default_factory=list)
-    users: list[str] = Field(default_factory=list)
-    repositories: list[_Repository] = Field(default_factory=list)
-    groups: list[_Group] = Field(default_factory=list)
-    apps: list[_App] = Field(default_factory=list)
-    tokens: list[_Token] = Field(default_factory=list)
-
-
-class _Spec(_Body):
-    name: str = "work"
-    labels: list[str] = Field(default_factory=list)
-    group: str | None = None
-    seconds: float = Field(default=60.0, ge=0)
-    result: Literal["success", "failure"] = "success"
-    command: str | None = None
-    needs: list[str] = Field(default_factory=list)
-    status: Literal["queued", "waiting", "pending"] = "queued"
-    timeout: float | None = Field(default=None, gt=0)
-    never_runs: bool = False
-
-    def spec(self, name: str) -> JobSpec:
-        values = self.model_dump()
-        return JobSpec(**{**values, "name": name, "labels": tuple(self.labels), "needs": tuple(self.needs)})
-
-
-class _Queue(_Spec):
-    repository: str
-    count: int = Field(default=1, ge=1, le=256)
-    same_run: bool = False
-    workflow: str = "CI"
-    event: str = "push"
-    head_branch: str = "main"
-    concurrency: str | None = None
-    jobs: list[_Spec] | None = None
-
-    def runs(self) -> list[list[JobSpec]]:
-        """The jobs of each run."""
-        if self.jobs is not None:
-            return [[job.spec(job.name) for job in self.jobs]]
-        base = _Spec(**self.model_dump(include=set(_Spec.model_fields)))
-        if self.same_run and self.count > 1:
-            return [[base.spec(f"{self.name} ({n})") for n in range(self.count)]]
-        return [[base.spec(self.name)] for _ in range(self.count)]
-
-
-class _Zombie(_Body):
-    repository: str
-    status: Literal["queued", "pending", "waiting", "requested", "in_progress"] = "queued"
-
-
-class _Freeze(_Body):
-    status: str
-    conclusion: str | None = None
-
-
-class _Connect(_Body):
-    jit_config: str = Field(repr=False)
-    version: str | None = None
-
-
-class _Finish(_Body):
-    result: Literal["success", "failure", "cancelled"]
-    log: str = ""
-
-
 class Control:
-    """The ``/_sim/`` routes."""
+    """The ``/_sim/`` routes: one method per route, which is more than 15."""
 
     def __init__(self, world: GitHubWorld) -> None:
         self._world = world
@@ -238,7 +108,7 @@ class Control:
 
     def _setup(self, request: Request) -> Response:
         """Create accounts in the order of dependence; what was created before a mistake stays."""
-        wanted = _parse(_Setup, request)
+        wanted = _parse(SetupBody, request)
         accounts = self._world.accounts
         for slug in wanted.enterprises:
             accounts.add_enterprise(slug)
@@ -254,7 +124,7 @@ class Control:
             self._world.access.add_user_token(**dict(token))
         return json_response({"groups": groups, "apps": apps}, status=201)
 
-    def _add_group(self, group: _Group) -> dict[str, Any]:
+    def _add_group(self, group: GroupBody) -> dict[str, Any]:
         if (group.organization is None) == (group.enterprise is None):
             raise ValueError("a group has an organization or an enterprise")
         kind: Literal["org", "enterprise"] = "org" if group.organization else "enterprise"
@@ -262,7 +132,7 @@ class Control:
         values = group.model_dump(exclude={"organization", "enterprise", "name"})
         return {"id": self._world.accounts.add_group(scope, group.name, **values).id, "name": group.name}
 
-    def _add_app(self, wanted: _App) -> dict[str, Any]:
+    def _add_app(self, wanted: AppBody) -> dict[str, Any]:
         key = wanted.private_key or private_key()
         more: dict[str, Any] = {} if wanted.permissions is None else {"permissions": wanted.permissions}
         app = self._world.accounts.add_app(public_key=public_key_of(key), slug=wanted.slug, **more)
@@ -276,7 +146,7 @@ class Control:
         }
 
     def _change_repository(self, request: Request, *, owner: str, repo: str) -> Response:
-        wanted = _parse(_RepositoryChange, request)
+        wanted = _parse(RepositoryChangeBody, request)
         name, accounts = f"{owner}/{repo}", self._world.accounts
         fields = ("private", "archived", "disabled", "actions_enabled", "runners_enabled", "fork_approval")
         changes = {field: value for field in fields if (value := getattr(wanted, field)) is not None}
@@ -294,11 +164,11 @@ class Control:
         return Response(status=204)
 
     def _change_owner(self, request: Request, *, login: str) -> Response:
-        self._world.accounts.rename_owner(login, _parse(_OwnerChange, request).login)
+        self._world.accounts.rename_owner(login, _parse(OwnerChangeBody, request).login)
         return Response(status=204)
 
     def _change_installation(self, request: Request, *, number: str) -> Response:
-        wanted, accounts = _parse(_InstallationChange, request), self._world.accounts
+        wanted, accounts = _parse(InstallationChangeBody, request), self._world.accounts
         changes: dict[str, Any] = {}
         if wanted.repositories is not None:
             changes["repositories"] = frozenset(name.lower() for name in wanted.repositories)
@@ -315,7 +185,7 @@ class Control:
     # -----------------------------------------------------------------------------------------------------
 
     def _queue(self, request: Request) -> Response:
-        wanted, workflows = _parse(_Queue, request), self._world.workflows
+        wanted, workflows = _parse(QueueBody, request), self._world.workflows
         runs = [
             workflows.queue_run(
                 wanted.repository,
@@ -336,7 +206,7 @@ class Control:
         return json_response({"run_ids": [run.id for run in runs], "jobs": jobs}, status=201)
 
     def _zombie(self, request: Request) -> Response:
-        wanted = _parse(_Zombie, request)
+        wanted = _parse(ZombieBody, request)
         run = self._world.workflows.queue_zombie(wanted.repository, status=wanted.status)
         return json_response({"run_ids": [run.id]}, status=201)
 
@@ -357,7 +227,7 @@ class Control:
         return Response(status=202)
 
     def _freeze_run(self, request: Request, *, number: str) -> Response:
-        wanted = _parse(_Freeze, request)
+        wanted = _parse(FreezeBody, request)
         self._world.workflows.freeze_run(int(number), wanted.status, wanted.conclusion)
         return Response(status=204)
 
@@ -382,7 +252,7 @@ class Control:
     # ----------------------------------------------------------------------------------------
 
     def _connect(self, request: Request) -> Response:
-        wanted = _parse(_Connect, request)
+        wanted = _parse(ConnectBody, request)
         session = self._world.listeners.connect(wanted.jit_config, version=wanted.version)
         payload = {
             "session": session.token,
@@ -414,7 +284,7 @@ class Control:
         return json_response({"cancel": self._world.listeners.renew(session, int(number))})
 
     def _finish(self, request: Request, *, session: str, number: str) -> Response:
-        wanted = _parse(_Finish, request)
+        wanted = _parse(FinishBody, request)
         counted = self._world.listeners.finish(session, int(number), wanted.result, log=wanted.log)
         return json_response({"counted": counted})
 

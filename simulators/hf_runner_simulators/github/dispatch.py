@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Dispatcher:
     """GitHub's side of assignment; not a verb anywhere: the verbs of workflows, runners and
     listeners call it.
+
+    More than 15 methods: one per rule of GitHub's that decides who gets which job, over one queue.
     """
 
     def __init__(self, store: Store, accounts: Accounts, life: Lifecycle) -> None:

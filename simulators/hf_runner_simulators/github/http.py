@@ -20,7 +20,8 @@ from hf_runner_simulators.github.control import Control
 from hf_runner_simulators.github.errors import Refusal, not_found
 from hf_runner_simulators.github.inquiry import Answer, Inquiry, Route
 from hf_runner_simulators.github.model import ANONYMOUS, Caller
-from hf_runner_simulators.github.render import Render, compact
+from hf_runner_simulators.github.render import Render
+from hf_runner_simulators.github.render_accounts import compact
 from hf_runner_simulators.github.routes import table
 from hf_runner_simulators.github.routing import RELEASES, GitHubRouter, prefix_of
 from hf_runner_simulators.github.world import GitHubWorld

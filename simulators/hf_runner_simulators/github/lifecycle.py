@@ -17,6 +17,8 @@ UNFINISHED = frozenset({"queued", "in_progress", "pending", "waiting", "requeste
 class Lifecycle:
     """The transitions; no verbs, for only the verbs of workflows and the dispatcher cause them.
 
+    One method per transition, which is more than 15: each may cause the next.
+
     Attributes:
         later: Per run, the jobs that wait for others.
         on_queued: Called with a job's id when runners may have it.

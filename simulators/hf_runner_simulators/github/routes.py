@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_runner_simulators.github.access import Need
+from hf_runner_simulators.github.app_routes import app_table
 from hf_runner_simulators.github.errors import DOCS, Refusal
 from hf_runner_simulators.github.inquiry import Answer, Inquiry, Route
-from hf_runner_simulators.github.limits import CORE, REGISTRATION
+from hf_runner_simulators.github.limits import REGISTRATION
 from hf_runner_simulators.github.model import Repository, Runner, Scope
-from hf_runner_simulators.github.render import iso
+from hf_runner_simulators.github.render_accounts import iso
 from hf_runner_simulators.github.run_routes import run_table
 from hf_runner_simulators.github.world import GitHubWorld
 
@@ -18,7 +19,6 @@ Table = Iterator[tuple[str, str, Route]]
 
 ARCHITECTURES = ("x64", "arm64")
 _METADATA = Need(permission="metadata")
-_APPS = f"{DOCS}/apps/apps"
 _REPOSITORIES = f"{DOCS}/repos/repos"
 _RUNNERS = f"{DOCS}/actions/self-hosted-runners"
 _GROUPS = f"{DOCS}/actions/self-hosted-runner-groups"
@@ -26,124 +26,11 @@ _GROUPS = f"{DOCS}/actions/self-hosted-runner-groups"
 
 def table(world: GitHubWorld) -> Table:
     """Return method, template and route of all that GitHub answers here."""
-    yield from _App(world).table()
+    yield from app_table(world)
     yield from _Repositories(world).table()
     yield from run_table(world)
     yield from _Runners(world).table()
     yield from _Groups(world).table()
-
-
-class _App:
-    def __init__(self, world: GitHubWorld) -> None:
-        self._world = world
-
-    def table(self) -> Table:
-        """Routes about the App, its installations, and the service itself."""
-        yield "GET", "/app", Route(answer=self.app, app=True, docs=_APPS)
-        yield "GET", "/app/installations", Route(answer=self.installations, app=True, docs=_APPS)
-        yield (
-            "GET",
-            "/app/installations/{installation_id}",
-            Route(answer=self.installation, app=True, docs=_APPS),
-        )
-        yield (
-            "POST",
-            "/app/installations/{installation_id}/access_tokens",
-            Route(answer=self.token, app=True, docs=_APPS),
-        )
-        for template in (
-            "/orgs/{org}/installation",
-            "/users/{username}/installation",
-            "/enterprises/{enterprise}/installation",
-            "/repos/{owner}/{repo}/installation",
-        ):
-            # An Enterprise Server describes no installations on its enterprise.
-            since = None if "enterprise" in template else (0, 0)
-            yield "GET", template, Route(answer=self.find, app=True, docs=_APPS, server_since=since)
-        yield "GET", "/rate_limit", Route(answer=self.rate_limit, free=True)
-        yield "GET", "/meta", Route(answer=self.meta)
-
-    def app(self, asked: Inquiry) -> Answer:
-        app = self._world.accounts.apps[asked.caller.id]
-        count = len(self._mine(asked))
-        return Answer(payload=asked.render.app(app, count))
-
-    def _mine(self, asked: Inquiry) -> list[Any]:
-        return [row for row in self._world.accounts.installations.values() if row.app_id == asked.caller.id]
-
-    def installations(self, asked: Inquiry) -> Answer:
-        rows, headers = asked.page(self._mine(asked))
-        app = self._world.accounts.apps[asked.caller.id]
-        return Answer(payload=[asked.render.installation(row, app) for row in rows], headers=headers)
-
-    def installation(self, asked: Inquiry) -> Answer:
-        number = asked.number("installation_id")
-        row = next((row for row in self._mine(asked) if row.id == number), None)
-        if row is None:
-            raise Refusal(404, "Not Found")
-        return Answer(payload=asked.render.installation(row, self._world.accounts.apps[row.app_id]))
-
-    def find(self, asked: Inquiry) -> Answer:
-        parts = asked.parts
-        account = parts.get("org") or parts.get("username") or parts.get("enterprise") or parts["owner"]
-        row = self._world.accounts.installation_of(asked.caller.id, account)
-        wrong = ("org" in parts and row.target != "Organization") or (
-            "username" in parts and row.target != "User"
-        )
-        if wrong or ("enterprise" in parts and row.target != "Enterprise"):
-            raise Refusal(404, "Not Found")
-        if "repo" in parts:
-            names = [r.name.lower() for r in self._world.access.installation_repositories(row)]
-            if parts["repo"].lower() not in names:
-                raise Refusal(404, "Not Found")
-        return Answer(payload=asked.render.installation(row, self._world.accounts.apps[row.app_id]))
-
-    def token(self, asked: Inquiry) -> Answer:
-        body = asked.body()
-        issued = self._world.access.create_token(
-            asked.caller,
-            asked.number("installation_id"),
-            repositories=body.get("repositories"),
-            repository_ids=body.get("repository_ids"),
-            permissions=body.get("permissions"),
-        )
-        narrowed = (
-            issued.repositories if issued.repositories is not None else issued.installation.repositories
-        )
-        payload: dict[str, Any] = {
-            "token": issued.token,
-            "expires_at": iso(issued.expires_at),
-            "permissions": dict(issued.permissions),
-            "repository_selection": "all" if narrowed is None else "selected",
-        }
-        if issued.repositories is not None:
-            rows = [self._world.store.repository(name) for name in sorted(issued.repositories)]
-            payload["repositories"] = [asked.render.full_repository(row) for row in rows]
-        return Answer(payload=payload, status=201)
-
-    def rate_limit(self, asked: Inquiry) -> Answer:
-        if asked.enterprise_server and not self._world.knobs.ghes_rate_limits:
-            raise Refusal(404, "Rate limiting is not enabled.")
-        limits = {}
-        for resource in (CORE, REGISTRATION):
-            bucket = self._world.limits.bucket(asked.caller, resource)
-            limits[resource] = {
-                "limit": bucket.limit,
-                "used": bucket.used,
-                "remaining": bucket.remaining,
-                "reset": bucket.reset,
-            }
-        search = {"limit": 30, "used": 0, "remaining": 30, "reset": int(self._world.time.now) + 60}
-        payload: dict[str, Any] = {"resources": {**limits, "search": search}}
-        if asked.api_version == "2022-11-28":
-            payload["rate"] = limits[CORE]
-        return Answer(payload=payload)
-
-    def meta(self, asked: Inquiry) -> Answer:
-        payload: dict[str, Any] = {"verifiable_password_authentication": not asked.enterprise_server}
-        if asked.enterprise_server:
-            payload["installed_version"] = self._world.knobs.ghes_version
-        return Answer(payload=payload)
 
 
 class _Repositories:

@@ -29,6 +29,8 @@ from hf_runner_simulators.hub.spec import Expose, JobSpec
 class Platform:
     """The machines and what runs on them.
 
+    One method per transition of an HF Job, which is more than 15: they share one queue of what is due.
+
     Args:
         clock: Its time.
         machine: What does the jobs' work.

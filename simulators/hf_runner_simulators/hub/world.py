@@ -32,6 +32,8 @@ class Page:
 class World:
     """A simulated Hub.
 
+    One method per verb of the Hub, which is more than 15.
+
     Args:
         clock: Its time.
         machine: What does the jobs' work.
