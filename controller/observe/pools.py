@@ -68,7 +68,7 @@ class _Object(NamedTuple):
 
 
 REMEMBERED = 1_000
-"""Objects that are gone of which late words are recognized."""
+"""Objects that are gone, so that a late message about one is recognized."""
 
 _NO_STATUS = RunnerPoolStatus()
 
@@ -103,7 +103,7 @@ class PoolRegistry:
 
         1. The finalizer of t4 (uid A) is released, and it is gone.
         2. t4 is made again (uid B), and shown.
-        3. What was still to be said of A is said.
+        3. A late event of A arrives.
         """
         metadata = body.get("metadata", {})
         key = PoolKey(metadata.get("namespace", "default"), metadata["name"])
