@@ -33,8 +33,8 @@ from controller.core.model import GitHubSource, HubAccount, SecretRef
 from controller.ports import Clock, GitHub, Hardware, Hub, Meter, Secret, Secrets, Unmetered
 
 CLOSING = 5.0
-"""Seconds for one client to close: connections that are in the way are dropped by their
-other side in the end."""
+"""Seconds for one client to close: connections that are in the way are dropped by their other side in the
+end."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class SecretConnections:
         open_github: Makes the client of a source, which follows its credential.
         open_hub: Likewise, of an account.
         open_hardware: Makes the client of an endpoint, which needs no Secret.
-        hosts: To which hosts credentials may be sent: for others no Secret is read. What is sent
-            is judged by the clients.
+        hosts: To which hosts credentials may be sent: for others no Secret is read. What is sent is judged by
+            the clients.
         close_rest: Closes what the clients share, after all of them.
     """
 
@@ -120,8 +120,8 @@ class SecretConnections:
         self._endings = endings
 
     def may_end(self, whose: GitHubSource | HubAccount) -> bool:
-        """Return whether credentials may end, at this moment, what was launched with them at a
-        host that is not allowed.
+        """Return whether credentials may end, at this moment, what was launched with them at a host that is
+        not allowed.
         """
         return whose in self._endings.sources or whose in self._endings.accounts
 
@@ -182,11 +182,11 @@ def open_connections(
         secrets: Reads Secrets.
         clock: Time.
         hosts: To which hosts credentials may be sent.
-        before_send: Awaited before each request, of either library; what it raises keeps
-            the request from being sent.
-        meter: Told of every answer, and of every call of a port that fails.
-        points: GitHub's secondary limit per credential at a REST base, in points a minute;
-            None where there is none.
+        before_send: Awaited before each request, of either library; what it raises keeps the request from
+            being sent.
+        meter: Called with every answer, and of every call of a port that fails.
+        points: GitHub's secondary limit per credential at a REST base, in points a minute; None where there
+            is none.
         transports: Take the place of the network.
     """
     counts = meter or Unmetered()

@@ -17,7 +17,8 @@ from controller.core.stop_switch import Stopped
 from controller.ports import Fenced, LaunchStopped, Leadership
 
 Hook = Callable[[Any], Awaitable[None]]
-"""What ``event_hooks["request"]`` of httpx and of httpx2 holds; told of each request before it is sent."""
+"""What ``event_hooks["request"]`` of httpx and of httpx2 holds; called with each request
+before it is sent."""
 
 _HARMLESS = ("GET", "HEAD")
 _TOKEN = "/access_tokens"  # noqa: S105 - a path: minting a token changes nothing
@@ -33,13 +34,13 @@ def _never(account: str) -> Stopped | None:
 def fence(
     leadership: Leadership, *, identity: str = "", stopped: Callable[[str], Stopped | None] = _never
 ) -> Hook:
-    """Return a hook that raises :class:`controller.ports.Fenced` for requests with an
-    effect while another may lead.
+    """Return a hook that raises :class:`controller.ports.Fenced` for requests with an effect while another
+    may lead.
 
     Args:
         leadership: What is asked.
-        identity: Of this replica, appended to the ``User-Agent`` of such requests: the other
-            side's log tells who acted.
+        identity: Of this replica, appended to the ``User-Agent`` of such requests: the other side's log tells
+            who acted.
         stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; a request
             that would is then kept back with :class:`controller.ports.LaunchStopped`.
     """

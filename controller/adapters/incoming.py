@@ -1,9 +1,9 @@
-"""What comes from outside, turned into bounded values: text, numbers, times, JSON and URLs of services
-that nobody here controls.
+"""What comes from outside, turned into bounded values: text, numbers, times, JSON and URLs of services that
+nobody here controls.
 
-A service may be broken, or belong to somebody who wishes us ill. Each function here takes whatever
-it sent and returns a value that the rest of the controller can rely on, in time that is linear in
-what was sent. All are pure.
+A service may be broken, or belong to somebody who wishes us ill. Each function here takes whatever it sent
+and returns a value that the rest of the controller can rely on, in time that is linear in what was sent. All
+are pure.
 
 Two ways to refuse: a function that returns ``None`` (or ``""``) leaves it to the caller what a missing value
 means, and :func:`parse_json` raises :class:`UnreadableError`, which an adapter turns into its own error.
@@ -83,16 +83,16 @@ class UnreadableError(ValueError):
 
 # ------------------------------------------------------------------------------------------------------- text
 def exact(value: object, limit: int) -> str | None:
-    """Return text that decides something, such as a name: as it came, or None where
-    :func:`text` would change it.
+    """Return text that decides something, such as a name: as it came, or None where :func:`text` would change
+    it.
     """
     return value if isinstance(value, str) and text(value, limit) == value else None
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
 def number(value: object, low: float, high: float) -> float | None:
-    """Return a JSON number from ``low`` to ``high``, both included; None for anything else,
-    a bool or NaN included.
+    """Return a JSON number from ``low`` to ``high``, both included; None for anything else, a bool or NaN
+    included.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -102,8 +102,8 @@ def number(value: object, low: float, high: float) -> float | None:
 
 
 def whole(value: object, low: int, high: int) -> int | None:
-    """Return a JSON integer from ``low`` to ``high``, both included (``7.0`` is one); None
-    for anything else.
+    """Return a JSON integer from ``low`` to ``high``, both included (``7.0`` is one); None for anything
+    else.
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -118,8 +118,8 @@ def exit_code(value: object) -> int | None:
 
 
 def header_number(value: str | None, low: float, high: float) -> float | None:
-    """Return a header's decimal number from ``low`` to ``high``; None for anything else
-    (signs and exponents included).
+    """Return a header's decimal number from ``low`` to ``high``; None for anything else (signs and exponents
+    included).
     """
     found = _NUMBER.fullmatch(value.strip()) if value and len(value) <= 64 else None
     return number(float(found[0]), low, high) if found else None
@@ -158,8 +158,8 @@ def _believed(found: datetime) -> float | None:
 
 
 def wait(value: object, *, now: float) -> float | None:
-    """Return the seconds of ``Retry-After`` or of a number of seconds, an hour at most;
-    None for what is neither.
+    """Return the seconds of ``Retry-After`` or of a number of seconds, an hour at most; None for what is
+    neither.
 
     Args:
         value: A header (seconds, or a date) or a JSON number.
@@ -218,8 +218,8 @@ def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUE
 
 
 def _breathe(found: dict[str, Any]) -> dict[str, Any]:
-    """Do nothing, in Python: the parser is written in C, and lets other threads have the
-    interpreter only where it leaves C.
+    """Do nothing, in Python: the parser is written in C, and lets other threads have the interpreter only
+    where it leaves C.
     """
     return found
 
@@ -238,8 +238,8 @@ def _bounded(digits: str) -> int | None:
 
 
 def _is_shallow(brackets: bytes) -> bool:
-    """Return whether brackets close within :data:`DEEPEST` levels. This is quick; brackets
-    within strings may spoil it.
+    """Return whether brackets close within :data:`DEEPEST` levels. This is quick; brackets within strings may
+    spoil it.
     """
     for _ in range(DEEPEST // 2):
         fewer = brackets.replace(b"[]", b"").replace(b"{}", b"")  # the innermost level, or the two innermost
@@ -268,8 +268,8 @@ def _is_deep(document: object) -> bool:
 def url_of(value: object, origin: str) -> str:
     """Return a URL for people if it is on ``origin`` (such as ``https://github.com``), or ``""``.
 
-    It has at most :data:`LONGEST_URL` characters, no user and no password, and no character that
-    ends a link in a terminal.
+    It has at most :data:`LONGEST_URL` characters, no user and no password, and no character that ends a link
+    in a terminal.
     """
     if not isinstance(value, str) or len(value) > LONGEST_URL or not _URL_CHARACTERS.fullmatch(value):
         return ""
@@ -280,11 +280,11 @@ def url_of(value: object, origin: str) -> str:
 
 
 def next_page(link: str | None, asked: str) -> str | None:
-    """Return the next page's URL after ``asked``, or None: what was asked, with the query that
-    ``Link`` gives for ``next``.
+    """Return the next page's URL after ``asked``, or None: what was asked, with the query that ``Link`` gives
+    for ``next``.
 
-    Scheme, host and path stay those that were asked, so whatever ``Link`` says, no
-    credential goes anywhere else.
+    Scheme, host and path stay those that were asked, so whatever ``Link`` says, no credential goes anywhere
+    else.
 
     Args:
         link: The header.
@@ -302,8 +302,8 @@ def next_page(link: str | None, asked: str) -> str | None:
 
 
 def redirected(location: str | None, asked: str) -> str | None:
-    """Return where a redirect of ``asked`` leads: a path and query on the same origin, or
-    None for anywhere else.
+    """Return where a redirect of ``asked`` leads: a path and query on the same origin, or None for anywhere
+    else.
     """
     if not location or len(location) > LONGEST_URL or not _URL_CHARACTERS.fullmatch(location):
         return None
@@ -332,8 +332,8 @@ def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
 
 # ---------------------------------------------------------------------------------------------------- secrets
 def mask(words: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text without secrets: first those that are known, wherever they are, then
-    whatever looks like one.
+    """Return a text without secrets: first those that are known, wherever they are, then whatever looks like
+    one.
 
     To be done before a text is cut, cleaned or squeezed: half a secret is recognized by nobody. At most
     :data:`LONGEST_MASKED` characters are returned.

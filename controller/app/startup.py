@@ -18,7 +18,7 @@ from controller.app.options import Options
 from controller.core.model import Disposition, Failure
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.ports import UpstreamError
 
 log = logging.getLogger(__name__)

@@ -2,18 +2,20 @@
 
 A launch (:mod:`controller.execute.launch`):
 
-1. write its name into the pool's status, with those of the pool's other launches of the pass (:mod:`controller.execute.intents`);
+1. write its name into the pool's status, with those of the pool's other launches of the pass
+   (:mod:`controller.execute.intents`);
 2. register at GitHub under this name, which was never used before;
 3. create the HF Job with the registration's secret.
 
 A retirement (:mod:`controller.execute.retire`):
 
-1. deregister at GitHub; "busy" ends it here, since a busy runner is never ended, and so does "not found": the record of a runner
-   may go when its job starts, and planning finds out whether one runs;
+1. deregister at GitHub; "busy" ends it here, since a busy runner is never ended, and so does "not found": the
+   record of a runner may go when its job starts, and planning finds out whether one runs;
 2. cancel the HF Job, which has no job and can take none any more.
 
-A runner whose registration is proved to be gone, and that is proved to have no job, is looked up by name instead of 1, since the
-lists may have missed it. A look at a run that lost a job has a module of its own (:mod:`controller.execute.rerun`).
+A runner whose registration is proved to be gone, and that is proved to have no job, is looked up by name
+instead of 1, since the lists may have missed it. A look at a run that lost a job has a module of its own
+(:mod:`controller.execute.rerun`).
 
 What is left when the process dies, or is cut off by :meth:`Executor.close`, and who cleans it up:
 
@@ -43,13 +45,15 @@ while a run is run again               the run as it was, or a later attempt of 
 What is left when an answer is lost, and the process lives:
 
 * of 2 of a launch: the registration is looked up by name and undone; no HF Job was asked for;
-* of 3: the HF Job is looked up by the runner's label and adopted. Where nothing shows, the launch counts until lists prove that
-  nothing came of it, and the registration stays, so that an HF Job that comes late can serve;
-* of either step of a retirement: the runner counts as being retired until lists show what became of it, and is planned anew.
+* of 3: the HF Job is looked up by the runner's label and adopted. Where nothing shows, the launch
+  counts until lists prove that nothing came of it, and the registration stays, so that an HF Job
+  that comes late can serve;
+* of either step of a retirement: the runner counts as being retired until lists show what became
+  of it, and is planned anew.
 
 No request is ever sent again blindly. Between two steps leadership and the stop switch are asked again
-(:class:`controller.execute.guards.Permission`): who leads no more leaves what it began to its successor, as if it had died there;
-a launch that people stopped between 2 and 3 takes its registration back.
+(:class:`controller.execute.guards.Permission`): who leads no more leaves what it began to its successor, as
+if it had died there; a launch that people stopped between 2 and 3 takes its registration back.
 """
 
 from __future__ import annotations
@@ -57,16 +61,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from controller.core.actions import Action, Launch, Result, Retire
 from controller.core.effects import Effect, InFlight
-from controller.core.endings import Endings
 from controller.core.intents import Intent
-from controller.core.model import Failure, Flavor, Footprint, HFJob, HubAccount, SecretRef
+from controller.core.model import Failure, Flavor, HFJob, HubAccount
 from controller.core.reasons import Reason
 from controller.core.retry import Rerun, RerunResult
 from controller.core.stop_switch import Stopped
@@ -84,7 +87,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _NO_FAILURE = frozenset({Reason.Pending, Reason.StopSwitchOn, Reason.StopSwitchUnread})
-"""Another replica leads, or people have stopped launches: the first is logged by itself, the second where the switch is read."""
+"""Another replica leads, or people have stopped launches: the first is logged by itself, the second
+where the switch is read."""
 
 
 class Executor:
@@ -118,8 +122,8 @@ class Executor:
             offer: Flavor by endpoint and name, None while unknown.
             launched: Called with each HF Job that was launched.
             settled: Called when an effect ended, so that the next pass comes soon.
-            stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; asked before each step of a
-                launch, since the switch may be turned after it was planned.
+            stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; asked
+                before each step of a launch, since the switch may be turned after it was planned.
             allow_http: Runners may download their archive over plain http, from a simulator.
             parallel: Effects under way at once per credential and kind.
         """
@@ -149,7 +153,7 @@ class Executor:
         self._deregistered: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    # ---------------------------------------------------------------------------------------------- for the reconcile loop
+    # --------------------------------------------------------------------------------- for the reconcile loop
     @property
     def in_flight(self) -> Mapping[str, InFlight]:
         """Effects that run, or that the lists may not show yet, by runner name."""
@@ -174,7 +178,8 @@ class Executor:
             )
 
     def look_for(self, unseen: Mapping[str, HubAccount]) -> None:
-        """Ask what became of launches of other processes that no list shows, and drop those that are over. Idempotent.
+        """Ask what became of launches of other processes that no list shows, and drop those
+        that are over. Idempotent.
 
         Args:
             unseen: The account of each (:func:`controller.core.intents.unseen_launches`).
@@ -185,22 +190,6 @@ class Executor:
         """Drop effects that the lists show by now."""
         for name in names:
             self._in_flight.pop(name, None)
-
-    async def keep(self, places: Iterable[Footprint]) -> None:
-        """Close the clients that neither these places nor effects under way need, so that pools which go leave nothing open."""
-        under_way = (effect.footprint for effect in self._in_flight.values() if effect.footprint)
-        needed = {*places, *under_way}
-        await self._connections.keep(
-            {place.registrations.source for place in needed}, {place.account for place in needed}
-        )
-
-    def hold(self, secrets: Collection[SecretRef]) -> None:
-        """See :class:`controller.ports.Connections`: what these held last ends what pools that leave have launched."""
-        self._connections.hold(secrets)
-
-    def let_end(self, endings: Endings) -> None:
-        """See :class:`controller.ports.Connections`: what may be ended at hosts that are not allowed any more."""
-        self._connections.let_end(endings)
 
     def take_results(self) -> Sequence[Result]:
         """Hand over how effects ended since the last call."""
@@ -240,8 +229,8 @@ class Executor:
     async def close(self, grace: float) -> None:
         """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off.
 
-        Intents that have ended, and those of launches that had not begun, are taken out of the statuses afterwards, for as long
-        at most.
+        Intents that have ended, and those of launches that had not begun, are taken out of the statuses
+        afterwards, for as long at most.
         """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -251,9 +240,11 @@ class Executor:
         await self._inherited.close()
         await self._intents.close(grace)
 
-    # ------------------------------------------------------------------------------------------------------- the effects
+    # -------------------------------------------------------------------------------------------- the effects
     def _start_launches(self, launches: Sequence[Launch]) -> None:
-        """Start the launches of one pool and pass. They count from now on; each begins once all of them are written down."""
+        """Start the launches of one pool and pass. They count from now on; each begins once all
+        of them are written down.
+        """
         now, wall = self._clock.mono(), self._clock.wall()
         pool = launches[0].pool
         intents = [
@@ -290,7 +281,9 @@ class Executor:
     async def _run_whole(
         self, effect: InFlight, action: Launch | Retire, written: asyncio.Task[Failure | None] | None
     ) -> None:
-        """Run one effect; a launch that is cut off before anything was asked of GitHub leaves nothing, so its intent ends."""
+        """Run one effect; a launch that is cut off before anything was asked of GitHub leaves
+        nothing, so its intent ends.
+        """
         try:
             await self._run(effect, action, written)
         except asyncio.CancelledError:
@@ -303,7 +296,8 @@ class Executor:
     ) -> None:
         """Run one effect to its end and keep its result; whatever goes wrong concerns this runner alone.
 
-        Waiting for the write takes no turn of the place: a pool whose status cannot be written delays no other pool there.
+        Waiting for the write takes no turn of the place: a pool whose status cannot be written
+        delays no other pool there.
         """
         # Shielded: a launch that is cancelled at shutdown must not cancel what the others wait for.
         failure = await asyncio.shield(written) if written is not None else None
@@ -319,7 +313,8 @@ class Executor:
                 gate: object = (effect.effect, effect.footprint)
                 hf_job, failure = await self._turns.take(gate, launching, **about)
             case Retire():
-                # A runner that no pool claims may have no HF Job: its turn is that of its scope, not of all such runners.
+                # A runner that no pool claims may have no HF Job: its turn is that of its scope, not of all
+                # such runners.
                 gate = (effect.effect, effect.footprint or action.scope)
                 retiring = partial(
                     retire,

@@ -6,28 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from controller.adapters.huggingface.bootstrap import (
+from controller.core.model import Flavor, Pool
+from controller.core.money import timeout_seconds
+from controller.core.naming import hf_labels
+from controller.execute.bootstrap import (
     RUNNER_NEWEST_ON,
     RUNNER_SERVED,
     RUNNER_SHA256,
     RUNNER_VERSION,
     bootstrap_job,
 )
-from controller.core.model import Flavor, Pool
-from controller.core.money import timeout_seconds
-from controller.core.naming import hf_labels
 from controller.ports import JitConfig, LaunchSpec, Release
 
 CPU_IMAGE = "ubuntu:24.04"
 GPU_IMAGE = "nvidia/cuda:12.9.2-runtime-ubuntu24.04"
-"""Images of pools that name none: the same that Hugging Face's own dispatcher uses (docs/facts.md#dispatcher-images)."""
+"""Images of pools that name none: the same that Hugging Face's own dispatcher uses
+(docs/facts.md#dispatcher-images)."""
 
 DOWNLOADS = "https://github.com/actions/runner/releases/download"
 """Where GitHub publishes the runner."""
 
 IDLE_MARGIN = 180
-"""Seconds that the bootstrap's own idle watch waits beyond ``deadlines.idle``: the controller deregisters first, which is
-the only safe test of idleness, and the bootstrap is there for when the controller is not."""
+"""Seconds that the bootstrap's own idle watch waits beyond ``deadlines.idle``: the controller deregisters
+first, which is the only safe test of idleness, and the bootstrap is there for when the controller is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

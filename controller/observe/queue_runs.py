@@ -79,7 +79,7 @@ class _Known:
         states: Status of every job at the last read, by id; the finished ones too.
         silent: The last read showed a change that the row had not shown.
         missed: Looks in a row whose lists lacked it although they had its status.
-        told: Ids of jobs whose end was handed over.
+        handed_over: Ids of jobs whose end was handed over.
     """
 
     run: Run

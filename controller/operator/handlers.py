@@ -18,7 +18,7 @@ from controller.adapters.kube.client import Identity
 from controller.core.model import Failure, PoolKey
 from controller.core.reasons import Reason
 from controller.core.resource import FINALIZER, GROUP, PLURAL, VERSION
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.ports import Leadership, UpstreamError
 
 DRAIN_POLL = 3.0

@@ -1,4 +1,6 @@
-"""The executor's ports, scripted: each call is written down, waits for its gate if it has one, and then does what it was told."""
+"""The executor's ports, scripted: each call is written down, waits for its gate if it has one, and
+then does what it was told.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ class Leads:
 
 
 class Script:
-    """What happens at each call, by its name: a failure, a bug, a change of the world, a gate that holds it up."""
+    """What happens at each call, by its name: a failure, a bug, a change of the world, a
+    gate that holds it up.
+    """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -253,8 +257,9 @@ class World:
             changed=self._wake,
             took=lambda key, seconds: self.took.append((key, seconds)),
         )
+        self.connections = connections or _Connections(self)
         self.executor = Executor(
-            connections=connections or _Connections(self),
+            connections=self.connections,
             clock=self.clock,
             leadership=self.leads,
             controller_id=CONTROLLER,

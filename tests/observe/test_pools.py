@@ -20,7 +20,7 @@ from controller.core.intents import Intent, Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.money import timeout_seconds
 from controller.core.resource import DRAIN_ANNOTATION
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from tests.core.build import NOW, SERVER, run_plan, snapshot
 
 BODY: dict[str, Any] = {

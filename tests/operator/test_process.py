@@ -15,8 +15,8 @@ import yaml
 from controller.adapters.kube.client import Identity, connect
 from controller.core.evidence import LIST_LAG
 from controller.core.hosts import DEFAULT_HOSTS
-from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
+from controller.pools import PoolRegistry
 from controller.ports import Alone
 from tests.operator.cloud import Cloud
 from tests.operator.cluster import PATIENCE, Namespace, apply, path_for, until

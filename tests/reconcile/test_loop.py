@@ -1,4 +1,6 @@
-"""Passes over scripted ports: what is handed on, in which order, and what one pool's trouble costs the others."""
+"""Passes over scripted ports: what is handed on, in which order, and what one pool's
+trouble costs the others.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ from controller.core.model import (
 from controller.core.naming import hf_labels, runner_name
 from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.reconcile.loop import Reconciler
 from controller.reconcile.publish import Publisher
 from controller.simulate.loop import run_virtual
@@ -152,7 +154,9 @@ class Told:
 
 
 class Scene:
-    """A reconciler among scripted ports, over the real executor and registry. Make it inside a running loop."""
+    """A reconciler among scripted ports, over the real executor and registry. Make it
+    inside a running loop.
+    """
 
     def __init__(self, *bodies: dict[str, Any]) -> None:
         self.world = World()
@@ -170,6 +174,7 @@ class Scene:
                 clock=self.world.clock,
                 first_sight=lambda uid: self.said.get(uid, RunnerPoolStatus()),
             ),
+            connections=self.world.connections,
             leadership=self.world.leads,
             clock=self.world.clock,
             controller_id=CONTROLLER,

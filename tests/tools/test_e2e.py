@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from tools.e2e.stage import CRD, NAMESPACES, harmed, merged
 
 from tools.e2e.__main__ import clear, load
 from tools.e2e.cluster import Kubectl, StoryError, attempt, until
 from tools.e2e.services import Truth
+from tools.e2e.story_base import CRD, NAMESPACES, harmed, merged
 
 
 class Cluster(Kubectl):

@@ -131,7 +131,12 @@ def acts(tmp_path: Path, before: Former | None) -> list[str]:
     helm.write_text("#!/bin/sh\necho v4.0.0+g1\n")
     helm.chmod(0o755)
     story = Story(
-        kubectl=Kubectl("kubectl"), helms=[str(helm)], image="an/image:tag", say=print, former=before
+        kubectl=Kubectl("kubectl"),
+        helms=[str(helm)],
+        image="an/image:tag",
+        simulators="an/image-simulators:tag",
+        say=print,
+        former=before,
     )
     return [act.__name__.lstrip("_") for act in story.acts()]
 

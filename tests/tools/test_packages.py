@@ -58,7 +58,7 @@ def test_the_products_wheel_has_no_simulated_service_no_stand_in_runner_and_no_t
         f"hf_runner_controller-{of_the_product}.dist-info",
     }
     parts = {part for name in found for part in name.split("/")}
-    assert {"app.py", "engine.py", "run.py"} <= parts
+    assert {"cli", "core", "engine.py"} <= parts
     assert not parts & {
         "hf_runner_simulators",
         "tests",
@@ -127,7 +127,9 @@ def test_the_product_alone_tells_its_commands_and_their_options(
 
 
 def without_the_extra(wheel: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the product's wheel with the packages that it requires, but without what is installed from this checkout."""
+    """Run the product's wheel with the packages that it requires, but without what is
+    installed from this checkout.
+    """
     product = directory / "product"
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(product)

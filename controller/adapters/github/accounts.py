@@ -24,7 +24,7 @@ class Accounts:
 
         Args:
             owner: Login.
-            otherwise: The 404 that made us ask: it is what counts when this cannot be told either.
+            otherwise: The 404 that made us ask: it is what counts when this cannot be reported either.
 
         Raises:
             GitHubError: ``otherwise``.
@@ -43,8 +43,8 @@ class Accounts:
         return self._personal[owner]
 
     async def explained(self, scope: Scope, error: GitHubError) -> GitHubError:
-        """Return a better error for a 404 of an organization's route: personal accounts
-        have none of those.
+        """Return a better error for a 404 of an organization's route: personal accounts have none of
+        those.
         """
         if scope.kind is not ScopeKind.ORGANIZATION or not isinstance(error, NotFoundError):
             return error

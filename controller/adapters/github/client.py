@@ -53,14 +53,14 @@ class Client:
         transport: Where requests go instead of the network; closed with the client.
         tls: Shared between clients, since making one costs 16 ms and a megabyte; None makes one.
         shares: Limits of accounts, shared with other clients; None shares with nobody.
-        workers: Parse what is large; None takes the process's own, or works at once where
-            ``transport`` is given.
+        workers: Parse what is large; None takes the process's own, or works at once where ``transport`` is
+            given.
         points_per_minute: Bound of the account's pace; None where the server has no limits.
         max_in_flight: Requests of the account at a time.
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
-        may_end: Returns whether requests that only end what was launched may go to the source's host
-            although it is not among them.
-        meter: Told of every answer.
+        may_end: Returns whether requests that only end what was launched may go to the source's host although
+            it is not among them.
+        meter: Called with every answer.
         failed: Told why a call of a port failed.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
     """
@@ -125,8 +125,8 @@ class Client:
         )
 
     async def token(self) -> Token:
-        """Return the token that a request would be sent with now; what was learned with other
-        credentials is not believed.
+        """Return the token that a request would be sent with now; what was learned with other credentials is
+        not believed.
 
         Raises:
             UpstreamError: There is none.
@@ -134,14 +134,14 @@ class Client:
         return await self._tokens.current()
 
     def rotated_since(self, token: Token) -> bool:
-        """Return whether any request was sent with other credentials than a token's since
-        that was the current one.
+        """Return whether any request was sent with other credentials than a token's since that was the
+        current one.
         """
         return self._credential != token.credential
 
     async def permissions(self) -> Mapping[str, str] | None:
-        """Return what the App's installation was granted, by the API's names; None where the
-        credentials are no App's.
+        """Return what the App's installation was granted, by the API's names; None where the credentials are
+        no App's.
 
         Raises:
             UpstreamError: No token can be had.
@@ -153,8 +153,8 @@ class Client:
         return self._limits.quotas.quota()
 
     def token_end(self) -> TokenEnd | None:
-        """Return when the personal access token ends, as the last answer that could tell said;
-        None where it has no end.
+        """Return when the personal access token ends, as the last answer that could tell said; None where it
+        has no end.
         """
         return self._token_end
 
@@ -216,8 +216,8 @@ class Client:
         return readable((await self._authorized(request, await self._tokens.current(), {}))[1])
 
     async def value(self, method: str, route: str, read: Callable[[Row], T], **options: Any) -> T:  # noqa: ANN401 -- as of call
-        """Send one request whose success is a JSON object, and return what ``read`` makes
-        of it; see :meth:`call`.
+        """Send one request whose success is a JSON object, and return what ``read`` makes of it; see
+        :meth:`call`.
         """
         answer = await self.call(method, route, read=lambda found: read(Row(found)), **options)
         return cast("T", answer.value)
@@ -244,12 +244,12 @@ class Client:
             route: Path template below the API's base.
             params: Query, the page apart.
             rows: Key of the rows in the answer, or None for an answer that is the array itself.
-            parse: Makes a value of a row; what it raises (:class:`.fields.FieldError`) fails the
-                list; may run in a thread.
+            parse: Makes a value of a row; what it raises (:class:`.fields.FieldError`) fails the list; may
+                run in a thread.
             key: Identity of a value: one that is seen twice counts once, as seen last.
             cap: Most rows that the server lists, whatever its total.
-            fresh: An effect waits for this list: it goes before other reads, and is neither stored
-                nor taken from the store.
+            fresh: An effect waits for this list: it goes before other reads, and is neither stored nor taken
+                from the store.
             fields: Values for the template, as they are.
 
         Raises:
@@ -271,12 +271,12 @@ class Client:
 
     async def _page(self, request: Request) -> tuple[Page[Any], Answer, int]:
         token = await self._tokens.current()
-        # An effect's list is nobody else's: the store may hold the same URL, parsed to other values
-        # by another reader.
+        # An effect's list is nobody else's: the store may hold the same URL, parsed to other values by
+        # another reader.
         known = None if request.effect else self._cache.get(request.url, token.generation)
         condition = {"If-None-Match": known[0]} if known else {}
-        # Should the token be renewed on the way, its generation's ETag is sent with the new one, and
-        # costs a full answer.
+        # Should the token be renewed on the way, its generation's ETag is sent with the new one, and costs a
+        # full answer.
         sent_with, answer = await self._authorized(request, token, condition)
         if answer.status == 304 and known is not None and sent_with.credential == token.credential:
             return known[1], answer, sent_with.credential
@@ -289,8 +289,8 @@ class Client:
     async def _authorized(
         self, request: Request, token: Token, condition: Mapping[str, str]
     ) -> tuple[Token, Answer]:
-        """Send, and return the token that was not refused with the answer: a 401 proves
-        that there was no effect.
+        """Send, and return the token that was not refused with the answer: a 401 proves that there was no
+        effect.
 
         1. The shared token is renewed once when it is refused. A URL that refuses a fresh token too is not
            the token's fault. It is remembered, so that one such repository does not cost all the others their
@@ -326,8 +326,8 @@ class Client:
             RateLimitedError: Before or after sending.
         """
         if token.credential > self._credential:
-            # The first request with other credentials: nothing that answers to the last ones said is
-            # true of them.
+            # The first request with other credentials: nothing that answers to the last ones said is true of
+            # them.
             self._credential = token.credential
             self._token_end = None
             self._stubborn.clear()

@@ -19,15 +19,15 @@ SHORTEST_KEY = 2_048
 """Bits; GitHub makes no shorter keys, and PyJWT warns of them."""
 
 LONGEST_KEY = 4_096
-"""Bits; GitHub's have 2,048. The time to read a key and to sign with it grows faster than its length,
-and the event loop waits."""
+"""Bits; GitHub's have 2,048. The time to read a key and to sign with it grows faster than its length, and the
+event loop waits."""
 
 LONGEST_PEM = 4_096
 """Characters of a private key; one of :data:`LONGEST_KEY` bits has 3,300."""
 
 LONGEST_TOKEN = 4_096
-"""Characters of a token: GitHub's have 40 to about 520, and GitHub says that nobody shall
-count on a length."""
+"""Characters of a token: GitHub's have 40 to about 520, and GitHub says that nobody shall count on a
+length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
-"""One request delivered: in its turn, below its account's limits, and sent again only where an answer
-proves that it had no effect.
+"""One request delivered: in its turn, below its account's limits, and sent again only where an answer proves
+that it had no effect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MOST_REDIRECTS = 3
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 """A renamed repository is answered with 301 to a GET and 307 to anything else. None of them has had an
-effect, so method and body stay what they were (docs/facts.md#redirects)."""
+effect, so method and body stay what they were
+(docs/facts.md#redirects)."""
 
 
 class Delivery:
@@ -49,8 +50,8 @@ class Delivery:
         *,
         limits: Limits,
     ) -> Answer:
-        """Carry an App's call, for its installation or a token. Everything else waits for
-        it, so it goes first.
+        """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes
+        first.
 
         Args:
             method: Upper-case method.
@@ -61,8 +62,8 @@ class Delivery:
             limits: The App's own: such calls are charged to it, not to the installation.
 
         Raises:
-            GitHubError: Anything but an answer of 400 or more, which is returned, and a
-                success that can be read.
+            GitHubError: Anything but an answer of 400 or more, which is returned, and a success that can be
+                read.
         """
         # An owner's name may be of digits alone, as an id is.
         of_the_app = path.startswith("app/")
@@ -97,8 +98,8 @@ class Delivery:
     async def _followed(
         self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]
     ) -> Answer:
-        """Send, and send again where an answer shows that there was no effect: moved, or an
-        unknown API version.
+        """Send, and send again where an answer shows that there was no effect: moved, or an unknown API
+        version.
         """
         sent = 0
         while True:

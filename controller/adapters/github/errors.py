@@ -134,8 +134,8 @@ class NameTakenError(GitHubError):
 
 
 class ConflictError(GitHubError):
-    """409 of what makes no runner: something else happens to the same thing just now, and
-    there was no effect.
+    """409 of what makes no runner: something else happens to the same thing just now, and there was no
+    effect.
     """
 
     reason = Reason.GitHubUnavailable
@@ -162,8 +162,8 @@ _PERMISSION = (
 
 
 def error_for(answer: Answer) -> GitHubError:
-    """Return the error that an answer of 400 or more means, rate limits aside
-    (:mod:`.limits` knows those).
+    """Return the error that an answer of 400 or more means, rate limits aside (:mod:`.limits` knows
+    those).
     """
     said = answer.message.lower()
     match answer.status:
@@ -265,8 +265,8 @@ def _error(
 
 
 def malformed(answer: Answer, what: str, *, in_doubt: bool | None = None) -> MalformedError:
-    """Return the error of an answer that cannot be used; unless said, a mutation may have
-    taken place all the same.
+    """Return the error of an answer that cannot be used; unless said, a mutation may have taken place all the
+    same.
     """
     return MalformedError(
         f"{answer.method} {answer.url} was answered {answer.status} with something unusable: {what}.",

@@ -1,5 +1,5 @@
-"""Runner groups of organizations and enterprises: who may use a runner is decided by the
-group that it joins.
+"""Runner groups of organizations and enterprises: who may use a runner is decided by the group that it
+joins.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from controller.core.text import text
 from controller.ports import UpstreamError
 
 GROUPS_AGE = 600.0
-"""Seconds for which looked-up runner groups are believed; a group that turns out to be gone
-is looked up at once."""
+"""Seconds for which looked-up runner groups are believed; a group that turns out to be gone is looked up at
+once."""
 
 MISSING_AGE = 30.0
 """Seconds after which a group that was not among them is looked for again."""

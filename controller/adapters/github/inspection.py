@@ -1,5 +1,5 @@
-"""What credentials may do, and who may use the runners: asked by ``check``, and where jobs are not
-given out; changes nothing.
+"""What credentials may do, and who may use the runners: asked by ``check``, and where jobs are not given out;
+changes nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from controller.core.model import Admission, RunnerGroup, Scope, ScopeKind, Toke
 from controller.ports import Repository
 
 ADMISSION_AGE = 60.0
-"""Seconds for which it is believed which repositories a group admits, while jobs wait for
-somebody to change that."""
+"""Seconds for which it is believed which repositories a group admits, while jobs wait for somebody to change
+that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class Grant:
 
     Attributes:
         permissions: Of an App's installation, by the API's names (``read`` or ``write``); None for tokens.
-        scopes: Of a classic token; None for all other credentials. What a fine-grained
-            token may do is not told: try.
+        scopes: Of a classic token; None for all other credentials. What a fine-grained token may do is not
+            told: try.
         token_end: When a token ends; None when it has no end or GitHub does not say.
     """
 
@@ -41,8 +41,8 @@ class GitHubInspection(Part):
     """Reads of one source about what a person has set up. Implements :class:`controller.ports.Causes`."""
 
     async def grant(self) -> Grant:
-        """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota`
-        is known afterwards.
+        """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota` is known
+        afterwards.
 
         Raises:
             GitHubError: They do not work at all.
@@ -72,14 +72,14 @@ class GitHubInspection(Part):
         await self._client.call("GET", "repos/{name}/actions/runs?status=queued&per_page=1", name=full_name)
 
     async def try_registering(self, scope: Scope) -> None:
-        """Try whether runners may be registered, by a request that GitHub can only refuse:
-        it names no runner.
+        """Try whether runners may be registered, by a request that GitHub can only refuse: it names no
+        runner.
 
-        GitHub looks at who asks before it looks at what is asked, so its complaint about
-        the body is the proof.
+        GitHub looks at who asks before it looks at what is asked, so its complaint about the body is the
+        proof.
 
         Raises:
-            GitHubError: They may not, or it cannot be told.
+            GitHubError: They may not, or it cannot be reported.
         """
         try:
             await self._client.call(
@@ -155,8 +155,8 @@ class GitHubInspection(Part):
         (docs/facts.md#deprecated-versions).
 
         Raises:
-            GitHubError: As any call; 404 for a version that GitHub does not know, and on an
-                Enterprise Server.
+            GitHubError: As any call; 404 for a version that GitHub does not know, and on an Enterprise
+                Server.
         """
         answer = await self._client.call(
             "GET",

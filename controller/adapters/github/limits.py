@@ -1,5 +1,5 @@
-"""How fast we may ask: our own pace under the documented limits, and what GitHub said when
-it had enough of us.
+"""How fast we may ask: our own pace under the documented limits, and what GitHub said when it had enough of
+us.
 
 GitHub has two kinds of limits (docs/facts.md#rate-limits). The primary ones are hourly quotas, one per
 *resource*, which every answer reports. The secondary ones are not reported: points per minute, requests at a
@@ -41,16 +41,16 @@ REGISTRATION = "actions_runner_registration"
 
 LEAST_SHARE = 0.1
 RECOVERY = 3_600.0
-"""Share of the bound that is kept after any number of secondary limits, and seconds in which the
-whole of it comes back."""
+"""Share of the bound that is kept after any number of secondary limits, and seconds in which the whole of it
+comes back."""
 
 LEAST_POINTS = 6
 """Points per minute that let one effect and one read through, whatever their share."""
 
 SECONDARY_FLOOR = 60.0
 SECONDARY_CEILING = 900.0
-"""Seconds to wait after a secondary limit that names no ``Retry-After``: the floor is
-GitHub's advice, then doubled."""
+"""Seconds to wait after a secondary limit that names no ``Retry-After``: the floor is GitHub's advice, then
+doubled."""
 
 MOST_RESOURCES = 32
 """Quotas that are told apart; GitHub has about fifteen."""
@@ -135,8 +135,8 @@ class Pacer:
     def slow_down(self) -> None:
         """Halve the bound, which comes back within :data:`RECOVERY`.
 
-        GitHub met a limit although the bound was kept: others use up the same limit, or it
-        is lower than documented.
+        GitHub met a limit although the bound was kept: others use up the same limit, or it is lower than
+        documented.
         """
         self._share = max(self._present_share() / 2, LEAST_SHARE)
         self._slowed_at = self._clock.mono()

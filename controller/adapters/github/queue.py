@@ -111,7 +111,9 @@ class GitHubQueue(Part):
         return self._client.quota()
 
     def token_end(self) -> TokenEnd | None:
-        """Return when the personal access token ends, as the last answer told; None where it has no end."""
+        """Return when the personal access token ends, as the last answer reported it; None
+        where it has no end.
+        """
         return self._client.token_end()
 
 
@@ -144,8 +146,8 @@ def _run(row: Row) -> Run:
 
 
 def _status(row: Row) -> JobStatus:
-    """Return a job's status. One that we do not know is no demand, and not the end either:
-    pending is what comes closest.
+    """Return a job's status. One that we do not know is no demand, and not the end either: pending is what
+    comes closest.
     """
     return _KNOWN.get(row.word("status"), JobStatus.PENDING)
 

@@ -23,8 +23,8 @@ class GitHubRuns(Part):
 
     @counted
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
-        """Return a run; its jobs are listed by attempt, since "the latest" may become
-        another one meanwhile.
+        """Return a run; its jobs are listed by attempt, since "the latest" may become another one
+        meanwhile.
         """
         try:
             seen = await self._client.value(

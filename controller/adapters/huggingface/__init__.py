@@ -1,5 +1,5 @@
-"""The Hub: HF Jobs, hardware and prices over the few routes that we use, and the script
-that makes an image a runner.
+"""The Hub: HF Jobs, hardware and prices over the few routes that we use, and the script that makes an image a
+runner.
 
 Implements the ports ``Hub`` and ``Hardware``. ``controller.execute`` imports the script's side of it.
 """

@@ -14,14 +14,13 @@ from controller.adapters.counted import counted
 from controller.adapters.huggingface.account import AccountClient
 from controller.adapters.huggingface.answer import Answer
 from controller.adapters.huggingface.errors import (
-    Asked,
     BlockedError,
     ConflictError,
     MalformedError,
     NotFoundError,
     RejectedError,
-    malformed,
 )
+from controller.adapters.huggingface.refusals import Asked, malformed
 from controller.adapters.huggingface.values import JSON, carried_labels, parse_identity, parse_job
 from controller.core.model import Failure, HFJob, HubAccount, Observation, Stage
 from controller.ports import LaunchSpec, UpstreamError
@@ -49,8 +48,8 @@ class HubJobs(AccountClient):
     """HF Jobs of one account: :class:`controller.ports.Hub` over HTTP."""
 
     _user: tuple[int, str] = (0, "")
-    """Whose the token is, with the number of the content of the Secret that it was asked with; empty
-    while it is not known."""
+    """Whose the token is, with the number of the content of the Secret that it was asked with; empty while it
+    is not known."""
 
     @property
     def _path(self) -> str:
@@ -249,8 +248,8 @@ def _label_query(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 def job_spec(spec: LaunchSpec) -> dict[str, JSON]:
     """Return the body that asks for an HF Job (docs/facts.md#hf-job-request).
 
-    ``attempts`` is 1 in words: a runner's JIT config is single use, so a second attempt
-    could only fail and cost.
+    ``attempts`` is 1 in words: a runner's JIT config is single use, so a second attempt could only fail and
+    cost.
     """
     space = _SPACE.fullmatch(spec.image)
     body: dict[str, JSON] = {

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from controller.adapters import incoming
 from controller.adapters.huggingface.account import AccountClient
-from controller.adapters.huggingface.errors import ConflictError, HubError, NotFoundError, malformed
+from controller.adapters.huggingface.errors import ConflictError, HubError, NotFoundError
+from controller.adapters.huggingface.refusals import malformed
 from controller.adapters.huggingface.values import JSON, parse_job
 from controller.core.model import Disposition
 from controller.core.text import text
@@ -19,8 +20,8 @@ FOLLOWED_SILENCE = 90.0
 """Seconds: the Hub sends a comment every 30 while a job says nothing."""
 
 SHORT_SILENCE = 2.0
-"""Seconds after which a log that is not followed has been read to its end: the stream of a
-live job has none."""
+"""Seconds after which a log that is not followed has been read to its end: the stream of a live job has
+none."""
 
 WHOLE_SECONDS = 1.0
 """What the Hub's ``Date`` leaves out."""
@@ -43,9 +44,9 @@ class LogLine:
 class _Replay:
     """Tells what is new: each stream begins with the whole log again, or with its tail.
 
-    Lines are in the order of their times, and several may share one. So a line of the newest time
-    is new once those that were seen of that time have come again, in their order. Lines without a
-    time all have the same one.
+    Lines are in the order of their times, and several may share one. So a line of the newest time is new once
+    those that were seen of that time have come again, in their order. Lines without a time all have the same
+    one.
     """
 
     def __init__(self) -> None:
@@ -79,8 +80,8 @@ class HubLogs(AccountClient):
 
         Args:
             job_id: The HF Job.
-            follow: Go on until the job has ended, over as many streams as it takes; else
-                stop at what there is now.
+            follow: Go on until the job has ended, over as many streams as it takes; else stop at what there
+                is now.
             tail: Begin with the last lines only.
 
         Raises:
@@ -125,8 +126,8 @@ class HubLogs(AccountClient):
         return job.stage.ended, answer.server_time
 
     async def _once(self, path: str, *, tail: int | None, until: float | None) -> AsyncGenerator[LogLine]:
-        """Yield the lines of one stream; with ``until``, a time of the Hub's, those that
-        were written before.
+        """Yield the lines of one stream; with ``until``, a time of the Hub's, those that were written
+        before.
         """
         query = [("tail", str(tail))] if tail is not None else []
         silence = FOLLOWED_SILENCE if until is None else SHORT_SILENCE

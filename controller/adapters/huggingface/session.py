@@ -47,8 +47,8 @@ def open_session(
     transport: httpx2.AsyncBaseTransport | None = None,
     before_send: Callable[[httpx2.Request], Awaitable[None]] | None = None,
 ) -> Session:
-    """Make the HTTP session that all accounts share; the clients over it leave it open, and
-    the caller closes it.
+    """Make the HTTP session that all accounts share; the clients over it leave it open, and the caller closes
+    it.
 
     Requests go through huggingface_hub's own hook, so that offline mode holds here too, and certificates are
     taken from the environment as it takes them. Otherwise it is our own:
@@ -86,8 +86,8 @@ def open_session(
 
 
 def shares_of(endpoint: str, account: HubAccount | None) -> Sequence[Share]:
-    """Return the shares that requests for an account take turns of, from the narrow to the wide;
-    None asks without a token.
+    """Return the shares that requests for an account take turns of, from the narrow to the wide; None asks
+    without a token.
     """
     if account is None:
         return (Share(("public", endpoint), MOST_OF_PUBLIC),)

@@ -1,5 +1,5 @@
-"""One request to the Hub: bounded in time and size, errors as failures, rate limits remembered
-instead of slept through.
+"""One request to the Hub: bounded in time and size, errors as failures, rate limits remembered instead of
+slept through.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from controller.adapters.credential import Content, Credential, Fixed
 from controller.adapters.huggingface import body as bodies
 from controller.adapters.huggingface.answer import Answer, Bearer, next_query
 from controller.adapters.huggingface.errors import (
-    LARGEST_ERROR,
-    Asked,
     HubError,
     NotAllowedError,
     RateLimitedError,
     UnauthorizedError,
+)
+from controller.adapters.huggingface.refusals import (
+    LARGEST_ERROR,
+    Asked,
     malformed,
     no_answer,
     not_sent,
@@ -69,7 +71,7 @@ class Wire:
         credential: Bearer token, printable ASCII; None for public routes.
         clock: Time.
         account: Whose share of connections is used; None for public routes.
-        meter: Told of the HTTP status of every answer.
+        meter: Called with the HTTP status of every answer.
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
         may_end: Returns whether reads and cancellations may go to the endpoint although it is not among them:
             they end what was launched there.
@@ -107,8 +109,8 @@ class Wire:
         return (await self._credential.current()).number
 
     def rotated_since(self, number: int) -> bool:
-        """Return whether any request was sent with another content of the Secret than the one of this
-        number, which was current.
+        """Return whether any request was sent with another content of the Secret than the one of this number,
+        which was current.
         """
         return self._bearer.number != number
 
@@ -156,8 +158,8 @@ class Wire:
         Args:
             path: Below the endpoint, percent-encoded.
             query: Pairs.
-            silence: Seconds without a byte after which the stream ends here, since it may
-                never end by itself.
+            silence: Seconds without a byte after which the stream ends here, since it may never end by
+                itself.
 
         Raises:
             HubError: It was refused, or broke off.
@@ -196,14 +198,14 @@ class Wire:
                 raise no_answer(call=call, error=error, asked=Asked.READ, secrets=bearer.secrets) from None
 
     async def work(self, size: int, work: Callable[[], T]) -> T:
-        """Do what takes as long as parsing so many bytes, apart from the event loop where that is
-        long; raises what it raises.
+        """Do what takes as long as parsing so many bytes, apart from the event loop where that is long;
+        raises what it raises.
         """
         return await self._session.workers.run(size, work)
 
     def _keep_within(self, url: str, asked: Asked | None = None) -> None:
-        """Let no request out to a host that is not allowed; each is judged as it would be sent,
-        whoever chose its address.
+        """Let no request out to a host that is not allowed; each is judged as it would be sent, whoever chose
+        its address.
 
         Args:
             url: Of the request.
@@ -250,8 +252,8 @@ class Wire:
         body: JSON = None,
         secrets: Iterable[str] = (),
     ) -> Answer:
-        """Send once, with what replaced the token where it is refused: a 401 proves that
-        there was no effect.
+        """Send once, with what replaced the token where it is refused: a 401 proves that there was no
+        effect.
         """
         self._keep_within(self._url(path, query), asked)
         content = await self._credential.current()

@@ -1,7 +1,9 @@
-"""Every RunnerPool that the watch has shown, parsed.
+"""The store of RunnerPools: every one that the watch has shown, parsed, with what passes
+have learned of it since.
 
-The registry is a cache of what Kubernetes holds: it may be filled late, twice or in any order,
-and losing it loses nothing.
+It is a cache of what Kubernetes holds: it may be filled late, twice or in any order, and losing it loses
+nothing. May import the API's types and the core; the operator and the wiring fill it,
+``controller.reconcile`` reads it and writes into it.
 """
 
 from __future__ import annotations
@@ -74,7 +76,11 @@ _NO_STATUS = RunnerPoolStatus()
 
 
 class PoolRegistry:
-    """RunnerPools by key."""
+    """RunnerPools by key.
+
+    It has more than fifteen methods because three sides use it, each a few of them: the watch and lists fill
+    it, planning reads it, and passes note what they launched, saw and ended.
+    """
 
     def __init__(self, *, hosts: Hosts, changed: Callable[[], None]) -> None:
         """Build an empty registry.
@@ -103,7 +109,7 @@ class PoolRegistry:
 
         1. The finalizer of t4 (uid A) is released, and it is gone.
         2. t4 is made again (uid B), and shown.
-        3. A late event of A arrives.
+        3. What was still to be said of A is said.
         """
         metadata = body.get("metadata", {})
         key = PoolKey(metadata.get("namespace", "default"), metadata["name"])
