@@ -61,6 +61,9 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/deptry --no-ansi controller
+	$(BIN)/deptry --no-ansi simulators --config simulators/pyproject.toml
+	$(BIN)/deptry --no-ansi tools benchmarks tests --exclude .venv --ignore DEP002,DEP004
 	$(BIN)/python -m controller.api.crd --check crds
 	$(BIN)/python -m controller.api.crd --check charts/hf-runner-controller/files/crds
 	$(BIN)/python -m tools.chart_schema --check
@@ -74,6 +77,10 @@ lint: $(STAMP) ## Check format, style, types, layers, shell scripts, workflows a
 	$(BIN)/zizmor --offline --no-progress --quiet --persona pedantic .github
 	@if command -v go >/dev/null; then set -x; go -C tools/actionlint tool actionlint $(WORKFLOWS); else \
 		echo 'left out: actionlint, which is built with Go 1.25 or newer; see https://go.dev/dl' >&2; test "$${CI:-}" != true; fi
+
+.PHONY: mutants
+mutants: $(STAMP) ## Change the core in SAMPLE=120 small ways by SEED=1, and say which its own tests miss; FILES="..." names files
+	@nice $(BIN)/python -m tools.mutants --seed '$(or $(SEED),1)' --sample '$(or $(SAMPLE),120)' --workers $(WORKERS) $(FILES)
 
 .PHONY: format
 format: $(STAMP) ## Format the code and mend what can be mended

@@ -27,7 +27,7 @@ class RotatedSecret(Generic[T]):
         ref = SecretRef("ci", "rotated")
         cache = SecretCache(secrets=self, clock=clock)
         self.credential = SecretCredential(ref=ref, cache=cache, read=read, refused=lambda: None)
-        self._seen = lambda: cache.expire(ref)
+        self._seen: Callable[[], None] = lambda: cache.expire(ref)
 
     async def read(self, ref: SecretRef) -> Secret:
         """Return what it holds."""

@@ -31,7 +31,10 @@ from controller.api.status.model import (
     Term,
     Waiting,
 )
+from controller.core.conditions import ConditionType
+from controller.core.lifecycle import Phase
 from controller.core.model import RerunState, SuspicionLevel
+from controller.core.reasons import Reason
 from controller.core.resource import GROUP, PLURAL, VERSION
 from tests.api.cases import BAD, GOOD, Bad, as_stored, github, manifest
 from tests.cli.mistakes import MISTAKES, Mistake
@@ -174,17 +177,17 @@ def test_a_pool_may_be_pointed_at_another_repository(pools: client.CustomObjects
 
 NOW = "2026-11-21T10:00:00Z"
 BACKOFF = Backoff(
-    failures=2, until=NOW, reason="HubPaymentRequired", message="Add credits.", request_id="Root=1-x"
+    failures=2, until=NOW, reason=Reason.HubPaymentRequired, message="Add credits.", request_id="Root=1-x"
 )
 FULL_STATUS = RunnerPoolStatus(
     observed_generation=1,
     conditions=[
         Condition(
-            type="Ready",
+            type=ConditionType.READY,
             status="False",
             observed_generation=1,
             last_transition_time=NOW,
-            reason="HubPaymentRequired",
+            reason=Reason.HubPaymentRequired,
             message="Add credits.",
         ),
     ],
@@ -202,11 +205,11 @@ FULL_STATUS = RunnerPoolStatus(
         ending=1,
         live=7,
     ),
-    queue=[Waiting(reason="AtMaxRunners", count=3, message="Raise maxRunners.", oldest=NOW)],
+    queue=[Waiting(reason=Reason.AtMaxRunners, count=3, message="Raise maxRunners.", oldest=NOW)],
     runners=[
         Runner(
             name="t4-hfr-0a1b2c-01234567-aaaa",
-            phase="Busy",
+            phase=Phase.BUSY,
             flavor="t4-small",
             hf_job_id="6920a0",
             hf_job_url="https://huggingface.co/jobs/acme/6920a0",

@@ -25,8 +25,8 @@ KNOWN = Track(phase=Phase.STARTING, since=THEN)
 WAS_ONLINE = replace(KNOWN, phase=Phase.IDLE, online_at=THEN)
 HAD_A_JOB = replace(WAS_ONLINE, phase=Phase.BUSY, taken_at=THEN, workflow_job=job())
 DEREGISTERED = replace(WAS_ONLINE, deregistered=True)
-LACKS = {"alone_since": THEN, "alone_at": THEN + LIST_LAG + 1}
-ENDED_LONG_AGO = {"ended_at": NOW - LIST_LAG - 10, "end": Reason.EndedUnseen}
+LACKS: dict[str, Any] = {"alone_since": THEN, "alone_at": THEN + LIST_LAG + 1}
+ENDED_LONG_AGO: dict[str, Any] = {"ended_at": NOW - LIST_LAG - 10, "end": Reason.EndedUnseen}
 YOUNG_LIST = seen(at=NOW - 1)
 
 
@@ -265,7 +265,7 @@ def test_a_sighting_of_nothing_new_makes_no_new_track() -> None:
 
 
 def test_what_our_own_actions_led_to_stays() -> None:
-    ours = {
+    ours: dict[str, Any] = {
         "unproven_end": "t4-small",
         "asked_to_end": True,
         "deregistered": True,

@@ -382,7 +382,8 @@ class TestOnePoolsTrouble:
         """What it said before is no list of conditions."""
 
         async def act(scene: Scene) -> None:
-            scene.said["uid-ci-odd"] = RunnerPoolStatus.model_construct(conditions=7)
+            odd: Any = 7
+            scene.said["uid-ci-odd"] = RunnerPoolStatus.model_construct(conditions=odd)
             await scene.step()
             assert scene.recorder.left_out == [("ci/odd", "status")]
             assert scene.told.ready("ci/odd") == ("False", "InternalError")

@@ -178,8 +178,7 @@ def retire_what_no_list_shows(patch: pytest.MonkeyPatch) -> None:
 
 
 def ignore_max_runners(patch: pytest.MonkeyPatch) -> None:
-    true = PoolRegistry.pools.fget
-    assert true is not None
+    true: Any = PoolRegistry.__dict__["pools"].fget
     patch.setattr(
         PoolRegistry, "pools", property(lambda self: [replace(p, max_runners=99) for p in true(self)])
     )
@@ -206,8 +205,7 @@ def run_again_what_nobody_looked_at(patch: pytest.MonkeyPatch) -> None:
 
 
 def run_again_without_being_asked(patch: pytest.MonkeyPatch) -> None:
-    true = PoolRegistry.pools.fget
-    assert true is not None
+    true: Any = PoolRegistry.__dict__["pools"].fget
     patch.setattr(
         PoolRegistry, "pools", property(lambda self: [replace(p, retry_interrupted=99) for p in true(self)])
     )
@@ -222,7 +220,7 @@ def never_give_up_on_scheduling(patch: pytest.MonkeyPatch) -> None:
 
 
 def collect_no_orphans(patch: pytest.MonkeyPatch) -> None:
-    true = choose.why_retire
+    true = choose.why_retire  # type: ignore[attr-defined]
 
     def reason(pool: Any, runner: Any, **more: Any) -> Any:
         return None if runner.phase is Phase.ORPHANED else true(pool, runner, **more)
@@ -231,12 +229,12 @@ def collect_no_orphans(patch: pytest.MonkeyPatch) -> None:
 
 
 def let_hf_jobs_run_for_a_week(patch: pytest.MonkeyPatch) -> None:
-    true = launch.launch_spec
+    true = launch.launch_spec  # type: ignore[attr-defined]
     patch.setattr(launch, "launch_spec", lambda *a, **k: replace(true(*a, **k), timeout=7 * 86_400))
 
 
 def put_the_secret_into_the_environment(patch: pytest.MonkeyPatch) -> None:
-    true = launch.launch_spec
+    true = launch.launch_spec  # type: ignore[attr-defined]
 
     def leaking(*arguments: Any, **more: Any) -> Any:
         spec = true(*arguments, **more)
@@ -283,8 +281,7 @@ def forget_suspicions_at_a_restart(patch: pytest.MonkeyPatch) -> None:
 
 
 def let_tenants_share_one_cap(patch: pytest.MonkeyPatch) -> None:
-    true = PoolRegistry.pools.fget
-    assert true is not None
+    true: Any = PoolRegistry.__dict__["pools"].fget
 
     def pools(self: Any) -> Any:
         found = true(self)
@@ -295,12 +292,12 @@ def let_tenants_share_one_cap(patch: pytest.MonkeyPatch) -> None:
 
 
 def book_each_hf_job_ten_times(patch: pytest.MonkeyPatch) -> None:
-    true = ledger.booked_seconds
+    true = ledger.booked_seconds  # type: ignore[attr-defined]
     patch.setattr(ledger, "booked_seconds", lambda *seen: 10 * true(*seen))
 
 
 def fail_a_pass_now_and_then(patch: pytest.MonkeyPatch) -> None:
-    true = loop.plan
+    true = loop.plan  # type: ignore[attr-defined]
 
     def failing(given: Any) -> Any:
         if 50 < given.now < 60:

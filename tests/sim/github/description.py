@@ -21,8 +21,6 @@ from referencing.jsonschema import DRAFT4
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hf_runner_simulators.http import Request, Response
 
 FILE = Path(__file__).parents[2] / "data" / "github-openapi.json"
@@ -49,7 +47,8 @@ def _openapi() -> OpenAPI:
 
 @cache
 def _error_schema(name: str) -> OAS30Validator:
-    registry = Registry().with_resource("github", Resource(contents=document(), specification=DRAFT4))
+    schemas: Any = Resource(contents=document(), specification=DRAFT4)  # type: ignore[call-arg] # of attrs
+    registry = Registry().with_resource("github", schemas)
     return OAS30Validator({"$ref": f"github#/components/schemas/{name}"}, registry=registry)
 
 
@@ -84,7 +83,7 @@ class _Answered:
         return "application/json"
 
     @property
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> Headers:
         return Headers(dict(self.response.headers))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hf_runner_simulators.github.model import WorkflowJob, WorkflowRun
 
 ORIGIN = "http://127.0.0.1:8080"
-KEY = load_pem_private_key(private_key().encode(), password=None)
+KEY: Any = load_pem_private_key(private_key().encode(), password=None)
 LABELS = ("self-hosted", "linux", "gpu")
 ACME = Scope("org", "acme")
 API = Scope("repo", "acme/api")
@@ -108,9 +108,8 @@ class Scene:
         path, _, more = url.removeprefix(ORIGIN).partition("?")
         if not path.startswith(("/_sim", "/api/v3")) and not url.startswith(ORIGIN):
             path = self.prefix + path
-        pairs = [tuple(pair.split("=")) for pair in more.split("&") if pair] + [
-            (k, str(v)) for k, v in query.items()
-        ]
+        pairs: Any = [tuple(pair.split("=")) for pair in more.split("&") if pair]
+        pairs += [(k, str(v)) for k, v in query.items()]
         sent = {"user-agent": "tests", "accept": "application/vnd.github+json", **(headers or {})}
         if token is not None:
             sent["authorization"] = f"Bearer {token or self.token}"

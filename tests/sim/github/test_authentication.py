@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import jwt
 import pytest
@@ -29,7 +30,7 @@ def test_an_app_signs_in_with_its_id_or_its_client_id(scene: Scene) -> None:
         ({"exp": None}, "Missing 'expiration time' claim"),
     ],
 )
-def test_a_jwt_with_wrong_times_is_told_which(scene: Scene, times: dict[str, object], message: str) -> None:
+def test_a_jwt_with_wrong_times_is_told_which(scene: Scene, times: dict[str, Any], message: str) -> None:
     refused = scene.get(APP, token=scene.jwt(**times))
     assert refused.status == 401
     assert refused.message.startswith(message)

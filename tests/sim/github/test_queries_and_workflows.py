@@ -4,6 +4,8 @@ organizations are there for ``gh``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hf_runner_simulators.github import queries
@@ -65,7 +67,7 @@ def test_runs_are_filtered_by_all_that_is_described(scene: Scene) -> None:
     row = scene.get(f"{RUNS}/{second.run_id}").body
     both = {first.run_id, second.run_id}
 
-    def found(**query: object) -> set[int]:
+    def found(**query: Any) -> set[int]:
         return {run["id"] for run in scene.runs(**query)}
 
     for name, value in (("head_sha", row["head_sha"]), ("check_suite_id", row["check_suite_id"])):

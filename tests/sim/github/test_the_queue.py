@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hf_runner_simulators.github.model import JobSpec
@@ -252,7 +254,7 @@ def test_lists_can_come_in_another_order(scene: Scene) -> None:
     matrix = scene.run(*(spec(f"j{n}") for n in range(9)))
     names = [scene.runner(f"r{n}").name for n in range(9)]
 
-    def lists() -> list[list[object]]:
+    def lists() -> list[list[Any]]:
         runs = [row["id"] for row in scene.runs("queued") if row["id"] != matrix.id]
         return [
             runs,

@@ -118,7 +118,7 @@ def test_a_secret_is_known_by_its_name_only_wherever_one_looks() -> None:
     async def scenario(client: Client) -> None:
         job = await client.answer("POST", "/api/jobs/acme", json=EVERYTHING)
         assert job["secrets"] == ["A", "B"]
-        bad = {
+        bad: dict[str, dict[str, Any]] = {
             "x": {"labels": {"x.y": "token-marker"}},
             "y": {"secrets": {"B": {"token-marker": "token-marker"}}},
         }

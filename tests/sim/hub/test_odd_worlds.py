@@ -21,7 +21,7 @@ from tests.sim.hub.test_hub_routes import Client, play
 if TYPE_CHECKING:
     from tests.sim.hub.conftest import ServedHub
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "dockerImage": "ubuntu",
     "command": ["run"],
     "flavor": "cpu-basic",

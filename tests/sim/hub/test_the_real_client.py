@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from huggingface_hub import HfApi, JobHardware, JobInfo, Volume
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, JobNotFoundError
-from huggingface_hub.utils import parse_ratelimit_headers
+from huggingface_hub.utils._http import parse_ratelimit_headers
 
 from tests.sim.hub.conftest import TOKEN
 
