@@ -19,28 +19,25 @@ instead of 1, since the lists may have missed it. A look at a run that lost a jo
 
 What is left when the process dies, or is cut off by :meth:`Executor.close`, and who cleans it up:
 
-====================================== ============================================ ======================================
-Dies                                   Left                                         Cleaned up by
-====================================== ============================================ ======================================
-before a launch is written             nothing                                      nobody needs to
-while it is written                    the intent, or nothing                       see the next line
-after 1 of a launch                    the intent                                   whoever acts next: it counts the launch
-                                                                                    until lists show it, or prove that it
-                                                                                    will not come
-after 2                                intent and registration, no HF Job; the      garbage collection: it deregisters
-                                       secret died with the process                 what stays alone
-after 3                                a runner like any other                      nobody needs to: the next process
-                                                                                    finds it in the lists and goes on
-while a registration is undone         the registration, or nothing; the intent     garbage collection, as after 2
-after it launched, before the intent   the intent of a runner that lists show       whoever acts next: what lists show, or
-is taken out of the status                                                          the Hub says to have ended, ends it
-while a runner is deregistered         the runner as it was, or as in the next line garbage collection, as in both lines
-after 1 of a retirement                an HF Job without a registration             its Listener notices and exits; if not,
-                                                                                    garbage collection cancels it
-after 2                                an HF Job that is ending                     the Hub
-while a run is run again               the run as it was, or a later attempt of it  the next look, which asks for nothing
-                                                                                    where it finds a later attempt
-====================================== ============================================ ======================================
+- before a launch is written: nothing. Nothing to clean up.
+- while it is written: the intent, or nothing. Cleaned up as in the next line.
+- after 1 of a launch: the intent. Cleaned up by: whoever acts next: it counts the launch until lists show it,
+  or prove that it will not come.
+- after 2 of a launch: intent and registration, no HF Job; the secret died with the process. Cleaned up by:
+  garbage collection: it deregisters what stays alone.
+- after 3 of a launch: a runner like any other. Nothing to clean up: the next process finds it
+  in the lists and goes on.
+- while a registration is undone: the registration, or nothing; the intent. Cleaned up by:
+  garbage collection, as after 2.
+- after it launched, before the intent is taken out of the status: the intent of a runner that lists show.
+  Cleaned up by: whoever acts next: what lists show, or the Hub says to have ended, ends it.
+- while a runner is deregistered: the runner as it was, or as in the next line. Cleaned up by: garbage
+  collection, as in both lines.
+- after 1 of a retirement: an HF Job without a registration. Cleaned up by: its Listener notices and exits; if
+  not, garbage collection cancels it.
+- after 2 of a retirement: an HF Job that is ending. Cleaned up by: the Hub.
+- while a run is run again: the run as it was, or a later attempt of it. Cleaned up by: the next look, which
+  asks for nothing where it finds a later attempt.
 
 What is left when an answer is lost, and the process lives:
 
@@ -105,7 +102,7 @@ class Executor:
         intents: IntentLog,
         offer: Callable[[str, str], Flavor | None],
         launched: Callable[[HubAccount, HFJob], None],
-        settled: Callable[[], None],
+        effect_ended: Callable[[], None],
         stopped: Callable[[str], Stopped | None] = lambda _: None,
         allow_http: bool = False,
         parallel: int = 16,
@@ -121,7 +118,7 @@ class Executor:
             intents: Where launches are written down before they begin.
             offer: Flavor by endpoint and name, None while unknown.
             launched: Called with each HF Job that was launched.
-            settled: Called when an effect ended, so that the next pass comes soon.
+            effect_ended: Called when an effect ended, so that the next pass comes soon.
             stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; asked
                 before each step of a launch, since the switch may be turned after it was planned.
             allow_http: Runners may download their archive over plain http, from a simulator.
@@ -130,7 +127,7 @@ class Executor:
         self._connections = connections
         self._clock = clock
         self._intents = intents
-        self._settled = settled
+        self._effect_ended = effect_ended
         self._permission = Permission(leadership=leadership, stopped=stopped)
         self._turns = Turns(parallel)
         self._launcher = Launcher(
@@ -143,10 +140,10 @@ class Executor:
             allow_http=allow_http,
         )
         self._reruns = Reruns(
-            connections=connections, permission=self._permission, turns=self._turns, ended=settled
+            connections=connections, permission=self._permission, turns=self._turns, ended=effect_ended
         )
         self._inherited = Inherited(
-            connections=connections, clock=clock, controller_id=controller_id, changed=settled
+            connections=connections, clock=clock, controller_id=controller_id, changed=effect_ended
         )
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
@@ -305,7 +302,7 @@ class Executor:
         busy: bool | None = False
         about = {"runner": effect.name, "effect": str(effect.effect)}
         if failure is not None:
-            self._settle(effect, hf_job=None, failure=failure, busy=False, action=action)
+            self._record_end(effect, hf_job=None, failure=failure, busy=False, action=action)
             return
         match action:
             case Launch():
@@ -324,9 +321,9 @@ class Executor:
                     deregistered=self._deregistered.add,
                 )
                 busy, failure = await self._turns.take(gate, retiring, **about)
-        self._settle(effect, hf_job=hf_job, failure=failure, busy=bool(busy), action=action)
+        self._record_end(effect, hf_job=hf_job, failure=failure, busy=bool(busy), action=action)
 
-    def _settle(
+    def _record_end(
         self,
         effect: InFlight,
         *,
@@ -358,7 +355,7 @@ class Executor:
             )
         )
         self._deregistered.discard(effect.name)
-        self._settled()
+        self._effect_ended()
 
 
 def _log_end(

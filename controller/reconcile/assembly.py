@@ -125,7 +125,7 @@ def assemble(
         intents=intent_log,
         offer=lambda endpoint, name: _offer(observatory, endpoint, name),
         launched=observatory.launched,
-        settled=wake.set,
+        effect_ended=wake.set,
         stopped=switch.stops_for,
         allow_http=settings.hosts.allow_http,
         parallel=settings.parallel,

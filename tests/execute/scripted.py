@@ -267,7 +267,7 @@ class World:
             intents=self.log,
             offer=lambda endpoint, name: None,
             launched=lambda account, job: self.launched.append(job.id),
-            settled=self._wake,
+            effect_ended=self._wake,
             stopped=self._stopped,
             parallel=parallel,
         )
