@@ -31,7 +31,7 @@ from controller.execute.intents import IntentLog
 from controller.pools import PoolRegistry
 from controller.ports import Clock, Connections, Leadership
 from controller.reconcile.faults import log_left_out
-from controller.reconcile.protocols import Observatory, Recorder
+from controller.reconcile.protocols import Recorder, SnapshotSource
 from controller.reconcile.publish import Publisher
 from controller.reconcile.statuses import StatusRound
 
@@ -51,7 +51,7 @@ class Reconciler:
         self,
         *,
         registry: PoolRegistry,
-        observatory: Observatory,
+        observatory: SnapshotSource,
         executor: Executor,
         intents: IntentLog,
         publisher: Publisher,

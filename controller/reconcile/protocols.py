@@ -13,7 +13,7 @@ from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
 
 
-class Observatory(Protocol):
+class SnapshotSource(Protocol):
     """What the loop needs of the observers."""
 
     def watch(self, pools: Sequence[Pool]) -> bool:

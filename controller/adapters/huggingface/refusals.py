@@ -215,12 +215,12 @@ def _words(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> s
     """Return the Hub's own words about an error: header, JSON body, or plain text; never HTML."""
     found: list[object] = [headers.get("x-error-message", "")]
     if len(body) <= LARGEST_ERROR:
-        found += _said(body)
+        found += _messages_in(body)
     said = dict.fromkeys(words(one, secrets) for one in found[:_MOST_WORDS])
     return text("; ".join(one for one in said if one), LONGEST_MESSAGE)
 
 
-def _said(body: bytes) -> list[object]:
+def _messages_in(body: bytes) -> list[object]:
     try:
         payload = incoming.parse_json(body)
     except incoming.UnreadableError:
