@@ -1,7 +1,9 @@
-"""The store of RunnerPools: every one that the watch has shown, parsed, with what passes have learned of it since.
+"""The store of RunnerPools: every one that the watch has shown, parsed, with what passes
+have learned of it since.
 
-It is a cache of what Kubernetes holds: it may be filled late, twice or in any order, and losing it loses nothing. May import the
-API's types and the core; the operator and the wiring fill it, ``controller.reconcile`` reads it and writes into it.
+It is a cache of what Kubernetes holds: it may be filled late, twice or in any order, and losing it loses
+nothing. May import the API's types and the core; the operator and the wiring fill it,
+``controller.reconcile`` reads it and writes into it.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class _Object(NamedTuple):
 
 
 REMEMBERED = 1_000
-"""Objects that are gone of which late words are recognized."""
+"""Objects that are gone, so that a late message about one is recognized."""
 
 _NO_STATUS = RunnerPoolStatus()
 
@@ -76,8 +78,8 @@ _NO_STATUS = RunnerPoolStatus()
 class PoolRegistry:
     """RunnerPools by key.
 
-    It has more than fifteen methods because three sides use it, each a few of them: the watch and lists fill it, planning reads
-    it, and passes note what they launched, saw and ended.
+    It has more than fifteen methods because three sides use it, each a few of them: the watch and lists fill
+    it, planning reads it, and passes note what they launched, saw and ended.
     """
 
     def __init__(self, *, hosts: Hosts, changed: Callable[[], None]) -> None:

@@ -184,7 +184,7 @@ def open_connections(
         hosts: To which hosts credentials may be sent.
         before_send: Awaited before each request, of either library; what it raises keeps the request from
             being sent.
-        meter: Told of every answer, and of every call of a port that fails.
+        meter: Called with every answer, and of every call of a port that fails.
         points: GitHub's secondary limit per credential at a REST base, in points a minute; None where there
             is none.
         transports: Take the place of the network.

@@ -17,7 +17,8 @@ from controller.core.stop_switch import Stopped
 from controller.ports import Fenced, LaunchStopped, Leadership
 
 Hook = Callable[[Any], Awaitable[None]]
-"""What ``event_hooks["request"]`` of httpx and of httpx2 holds; told of each request before it is sent."""
+"""What ``event_hooks["request"]`` of httpx and of httpx2 holds; called with each request
+before it is sent."""
 
 _HARMLESS = ("GET", "HEAD")
 _TOKEN = "/access_tokens"  # noqa: S105 - a path: minting a token changes nothing

@@ -33,7 +33,7 @@ class SecretCache:
         self._locks: dict[SecretRef, asyncio.Lock] = {}
         self._used: dict[SecretRef, float] = {}
         self._held: frozenset[SecretRef] = frozenset()
-        self._told: dict[SecretRef, Secret | Reason] = {}
+        self._reported: dict[SecretRef, Secret | Reason] = {}
 
     def hold(self, refs: Collection[SecretRef]) -> None:
         """Say which Secrets only pools name that are leaving: what these held last is used to end what was
@@ -67,7 +67,7 @@ class SecretCache:
                     return known[1]
                 if reason is not Reason.KubernetesUnavailable:
                     # So that `changed` sees at its first look that what is there now was not there before.
-                    self._told[ref] = reason
+                    self._reported[ref] = reason
                 raise
             self._read[ref] = (self._clock.mono(), found)
             return found
@@ -79,7 +79,7 @@ class SecretCache:
         unused_since = self._clock.mono() - UNUSED_FOR
         for ref in [ref for ref, used in self._used.items() if used < unused_since]:
             if not self._locks[ref].locked():
-                for known in (self._used, self._locks, self._read, self._told):
+                for known in (self._used, self._locks, self._read, self._reported):
                     known.pop(ref, None)
 
     async def changed(self, ref: SecretRef) -> bool:
@@ -91,7 +91,7 @@ class SecretCache:
         self._used[ref] = self._clock.mono()
         async with self._locks.setdefault(ref, asyncio.Lock()):
             known = self._read.get(ref)
-            before = self._told.get(ref, known[1] if known is not None else None)
+            before = self._reported.get(ref, known[1] if known is not None else None)
             found: Secret | Reason
             try:
                 found = await self._secrets.read(ref)
@@ -101,7 +101,7 @@ class SecretCache:
                 found = error.failure.reason
             else:
                 self._read[ref] = (self._clock.mono(), found)
-            self._told[ref] = found
+            self._reported[ref] = found
             return before is not None and (before != found or (known is not None and known[1] != found))
 
     def expire(self, ref: SecretRef) -> None:

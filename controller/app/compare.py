@@ -17,7 +17,8 @@ from controller.ports import UpstreamError
 log = logging.getLogger(__name__)
 
 COMPARE_INTERVAL = 300.0
-"""Seconds between two comparisons of the registry with a list: a watch may miss that an object is gone (docs/facts.md#watch-misses-deletions)."""
+"""Seconds between two comparisons of the registry with a list: a watch may miss that an object is gone
+(docs/facts.md#watch-misses-deletions)."""
 
 COMPARE_AGAIN = 30.0
 """Seconds after a comparison that failed."""
@@ -26,7 +27,8 @@ COMPARE_AGAIN = 30.0
 async def compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, ...]) -> int:
     """Compare the registry with a list; return by how many objects it was behind.
 
-    One of several namespaces that may not be listed costs the others nothing: it may be gone, and its Role with it.
+    One of several namespaces that may not be listed costs the others nothing: it may be
+    gone, and its Role with it.
 
     Raises:
         UpstreamError: No namespace may be listed, or something else went wrong.
@@ -58,7 +60,8 @@ async def compare_for_ever(
     """Compare again and again, and tell ``freshness`` of each comparison.
 
     Raises:
-        UpstreamError: A namespace that could not be listed at the start can be now: only a new start watches it.
+        UpstreamError: A namespace that could not be listed at the start can be now: only a
+            new start watches it.
     """
     pause, unwatched = COMPARE_INTERVAL, registry.unlisted
     while True:

@@ -1,4 +1,4 @@
-"""What ``hf-runner-controller run`` was told."""
+"""The options of ``hf-runner-controller run``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LeaderElection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What ``hf-runner-controller run`` was told.
+    """The options of ``hf-runner-controller run``.
 
     Attributes:
         kubeconfig: File, None for the pod's ServiceAccount or kubectl's default.

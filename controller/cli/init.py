@@ -132,12 +132,13 @@ def init_command(
 ) -> None:
     """Print RunnerPools, the Secrets that they name, and a workflow that uses them.
 
-    What is not given is asked for on a terminal. The manifests go to the standard output, and a workflow to the standard error:
+    What is not given is asked for on a terminal. The manifests go to the standard output, and a
+    workflow to the standard error:
 
         hf-runner-controller init > pools.yaml; hf-runner-controller check pools.yaml
 
-    Secrets are written only from files that are given; else a comment has the kubectl command that makes them. Exit codes: 0 done, 1
-    stopped while asked, 2 wrong arguments.
+    Secrets are written only from files that are given; else a comment has the kubectl command that makes
+    them. Exit codes: 0 done, 1 stopped while asked, 2 wrong arguments.
     """
     asked = _Questions()
     github_url = github_url or asked.for_url()
@@ -279,4 +280,4 @@ def _github_secret(
     return data
 
 
-# --------------------------------------------------------------------------------------------------------------- writing
+# ---------------------------------------------------------------------------------------------------- writing

@@ -24,7 +24,7 @@ class Check:
         group: Their runner group, empty for the default one.
         repositories: Whose jobs are under suspicion, :data:`MOST_CHECKED` at most; empty
             where there are no groups.
-        versions: Of actions/runner, as the pool's runners have told GitHub.
+        versions: Of actions/runner, as the pool's runners have reported to GitHub.
     """
 
     scope: RegistrationScope

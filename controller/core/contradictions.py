@@ -1,8 +1,8 @@
 """What a spec says against itself, or against how GitHub and the Hub work: each with what to write instead.
 
 The API server takes such a spec: a rule of the type would also refuse every later change of a pool that was
-stored before the rule, its finalizer's removal included. So it is told in the pool's status as soon as the
-pool is seen, and by ``check`` before that.
+stored before the rule, its finalizer's removal included. So it is reported in the pool's status as soon as
+the pool is seen, and by ``check`` before that.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Contradiction:
     message: str
 
     def __str__(self) -> str:
-        """With its place in front, as mistakes in a manifest are told."""
+        """With its place in front, as mistakes in a manifest are reported."""
         return f"{'.'.join(self.at)}: {self.message}"
 
 

@@ -17,7 +17,7 @@ from controller.core.report import PoolReport
 from controller.core.runners import Runner
 
 MOST_JOBS = 100
-"""Jobs of each kind that are named; their number is told in full."""
+"""Jobs of each kind that are named; their number is reported in full."""
 
 
 def describe(plan: Plan | None, *, age: float) -> dict[str, Any]:

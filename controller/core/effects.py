@@ -33,7 +33,7 @@ class InFlight:
         flavor: Of the launch.
         since: Monotonic seconds when it began.
         settled_at: Monotonic seconds when it was acknowledged; None while it runs.
-        hf_job: The HF Job that a settled launch made.
+        hf_job: The HF Job that a finished launch made.
         inherited: A launch of an earlier process, known by its intent alone (:mod:`controller.core.intents`).
     """
 
@@ -51,7 +51,7 @@ class InFlight:
 def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown: bool) -> bool:
     """Return whether an effect may still be invisible, and must go on counting.
 
-    A settled launch counts until a complete list that was asked for later shows its HF Job, or
+    A finished launch counts until a complete list that was asked for later shows its HF Job, or
     until the list's lag is over without it: then it ended between two lists. So does a launch
     that failed without an answer:
 
@@ -59,7 +59,7 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
     2. Our patience ends, and no HF Job has the label.
     3. The request has its effect: a second launch in the meantime would exceed ``maxRunners``.
 
-    A settled retirement counts until such a list shows it no more.
+    A finished retirement counts until such a list shows it no more.
 
     Args:
         effect: What was done.

@@ -75,7 +75,7 @@ class Start:
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """What one pass lets be told.
+    """What one pass reports.
 
     Attributes:
         facts: For the metrics.

@@ -51,9 +51,11 @@ class Sighting:
         end: Why its HF Job ended, if that was seen in a final stage since the last pass.
         launching: A launch of it is under way, or has ended so lately that no list need show it.
         unanswered: That launch has failed without an answer, and may have taken effect.
-        listed: The list that shows its registration, None without one. Without meaning while its HF Job lives.
-        other_half_absent_at: Monotonic seconds when the oldest list was asked for of those that would show its other half,
-            if all of them lack it; None if they prove nothing. Without meaning where it has both halves, or none.
+        listed: The list that shows its registration, None without one. Without meaning
+            while its HF Job lives.
+        other_half_absent_at: Monotonic seconds when the oldest list was asked for of those that would show
+            its other half, if all of them lack it; None if they prove nothing. Without meaning where it
+            has both halves, or none.
     """
 
     registration: Registration | None = None
@@ -238,7 +240,8 @@ _learned: attrgetter[tuple[Any, ...]] = attrgetter(
     "job_done",
     "hf_job_id",
 )
-"""What sightings teach; the rest is what our own actions led to. One call, since most sightings teach nothing new."""
+"""What sightings teach; the rest is what our own actions led to. One call, since most
+sightings teach nothing new."""
 
 
 def phase_of(seen: Sighting, track: Track) -> Phase:

@@ -63,7 +63,7 @@ class _Life:
     hf_job_id: str = ""
     running_at: float | None = None
     online_at: float | None = None
-    told: set[Measure] = field(default_factory=set)
+    reported: set[Measure] = field(default_factory=set)
     gone_at: float | None = None
 
 
@@ -91,7 +91,7 @@ class Chronicle:
         return sum(map(len, self._lives.values()))
 
     def follow(self, given: PlanInput, done: Plan) -> Seen:
-        """Return what a pass lets be told; to be called once for each pass, in their order.
+        """Return what a pass reports; to be called once for each pass, in their order.
 
         Raises nothing for the sake of one pool: see :attr:`Seen.faults`.
         """
@@ -167,7 +167,7 @@ class Chronicle:
 
     def _booted(self, life: _Life, pool: Pool, seen: Seen) -> None:
         """Time the boot as soon as both its ends are known; if it began before us, its end
-        may have been told before.
+        may have been reported before.
         """
         if life.running_at is None or life.online_at is None:
             return
@@ -178,7 +178,7 @@ class Chronicle:
     def _started(self, name: str, life: _Life, job: WorkflowJob, report: PoolReport, seen: Seen) -> None:
         """Time a workflow job's wait, once its runner has it."""
         ahead = report.demand.server_ahead
-        if job.started_at is None or ahead is None or Measure.QUEUE_TO_START in life.told:
+        if job.started_at is None or ahead is None or Measure.QUEUE_TO_START in life.reported:
             return
         started_at = job.started_at - ahead
         self._online(life, started_at, report.pool, seen)
@@ -196,10 +196,10 @@ class Chronicle:
         )
 
     def _once(self, life: _Life, measure: Measure, *, at: float) -> bool:
-        """Return whether a fact is to be told, and take it for told from now on."""
-        if measure in life.told:
+        """Return whether a fact is still to be reported, and record it as reported."""
+        if measure in life.reported:
             return False
-        life.told.add(measure)
+        life.reported.add(measure)
         return at > self._since
 
     # --------------------------------------------------------------------------------------------------- ends

@@ -144,7 +144,9 @@ def find_copies(halves_by_name: Mapping[str, Halves], runners: Sequence[Runner])
 
 
 def _its_own(job: WorkflowJob, registration: Registration | None) -> WorkflowJob | None:
-    """Return the job if it runs on this registration: another one of its scope, or of one below it, may have its name."""
+    """Return the job if it runs on this registration: another one of its scope, or of one
+    below it, may have its name.
+    """
     if registration is None or job.runner_id is None or job.runner_id == registration.id:
         return job
     return None

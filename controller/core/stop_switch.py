@@ -30,7 +30,7 @@ MOST_ACCOUNT = 96
 for names of users)."""
 
 MOST_STOPS = 100
-"""Stops that are told one by one; more of them together stop every pool, since a list that long
+"""Stops that are reported one by one; more of them together stop every pool, since a list that long
 is nobody's intention."""
 
 MOST_SHOWN = 3

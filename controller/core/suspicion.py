@@ -104,7 +104,7 @@ class Suspicions:
         queued_since: Monotonic seconds since when a job has been seen queued, by id.
         spans: Runners that are or were idle lately, by name.
         asked: Monotonic seconds when a job was first asked to be read for its newest span, by id.
-        versions: Of actions/runner, as the runners that idled last have told GitHub.
+        versions: Of actions/runner, as the runners that idled last have reported to GitHub.
     """
 
     held: tuple[Suspicion, ...] = ()
@@ -224,7 +224,7 @@ def recall(pool: Pool, *, launching: bool, now: float, wall: float) -> Suspicion
     1. A runner is launched under suspicion.
     2. The process ends before the status tells of that start.
     3. The next one would have one start too many. So a launch that is ``launching`` counts as a start, unless
-       a newer start is told than it can be old.
+       the status names a start that is newer than this one can be.
     """
 
     def mono(at: float) -> float:

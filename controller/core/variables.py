@@ -31,7 +31,8 @@ def command(ref: SecretRef) -> str:
 def refusal(variable: SecretEnv, seen: SecretSight) -> Failure | None:
     """Return what a person must mend before a variable can be given to a runner, None if nothing.
 
-    The label goes first: of a Secret that nobody meant for runners, not even the names of its keys are told.
+    The label goes first: of a Secret that nobody meant for runners, not even the names of
+    its keys are reported.
     """
     if seen.failure is not None:
         return seen.failure if seen.failure.disposition is Disposition.PERSON else None

@@ -2,54 +2,55 @@
 
 A launch (:mod:`controller.execute.launch`):
 
-1. write its name into the pool's status, with those of the pool's other launches of the pass (:mod:`controller.execute.intents`);
+1. write its name into the pool's status, with those of the pool's other launches of the pass
+   (:mod:`controller.execute.intents`);
 2. register at GitHub under this name, which was never used before;
 3. create the HF Job with the registration's secret.
 
 A retirement (:mod:`controller.execute.retire`):
 
-1. deregister at GitHub; "busy" ends it here, since a busy runner is never ended, and so does "not found": the record of a runner
-   may go when its job starts, and planning finds out whether one runs;
+1. deregister at GitHub; "busy" ends it here, since a busy runner is never ended, and so does "not found": the
+   record of a runner may go when its job starts, and planning finds out whether one runs;
 2. cancel the HF Job, which has no job and can take none any more.
 
-A runner whose registration is proved to be gone, and that is proved to have no job, is looked up by name instead of 1, since the
-lists may have missed it. A look at a run that lost a job has a module of its own (:mod:`controller.execute.rerun`).
+A runner whose registration is proved to be gone, and that is proved to have no job, is looked up by name
+instead of 1, since the lists may have missed it. A look at a run that lost a job has a module of its own
+(:mod:`controller.execute.rerun`).
 
 What is left when the process dies, or is cut off by :meth:`Executor.close`, and who cleans it up:
 
-====================================== ============================================ ======================================
-Dies                                   Left                                         Cleaned up by
-====================================== ============================================ ======================================
-before a launch is written             nothing                                      nobody needs to
-while it is written                    the intent, or nothing                       see the next line
-after 1 of a launch                    the intent                                   whoever acts next: it counts the launch
-                                                                                    until lists show it, or prove that it
-                                                                                    will not come
-after 2                                intent and registration, no HF Job; the      garbage collection: it deregisters
-                                       secret died with the process                 what stays alone
-after 3                                a runner like any other                      nobody needs to: the next process
-                                                                                    finds it in the lists and goes on
-while a registration is undone         the registration, or nothing; the intent     garbage collection, as after 2
-after it launched, before the intent   the intent of a runner that lists show       whoever acts next: what lists show, or
-is taken out of the status                                                          the Hub says to have ended, ends it
-while a runner is deregistered         the runner as it was, or as in the next line garbage collection, as in both lines
-after 1 of a retirement                an HF Job without a registration             its Listener notices and exits; if not,
-                                                                                    garbage collection cancels it
-after 2                                an HF Job that is ending                     the Hub
-while a run is run again               the run as it was, or a later attempt of it  the next look, which asks for nothing
-                                                                                    where it finds a later attempt
-====================================== ============================================ ======================================
+- before a launch is written: nothing. Nothing to clean up.
+- while it is written: the intent, or nothing. Cleaned up as in the next line.
+- after 1 of a launch: the intent. Cleaned up by: whoever acts next: it counts the launch until lists show it,
+  or prove that it will not come.
+- after 2 of a launch: intent and registration, no HF Job; the secret died with the process. Cleaned up by:
+  garbage collection: it deregisters what stays alone.
+- after 3 of a launch: a runner like any other. Nothing to clean up: the next process finds it
+  in the lists and goes on.
+- while a registration is undone: the registration, or nothing; the intent. Cleaned up by:
+  garbage collection, as after 2.
+- after it launched, before the intent is taken out of the status: the intent of a runner that lists show.
+  Cleaned up by: whoever acts next: what lists show, or the Hub says to have ended, ends it.
+- while a runner is deregistered: the runner as it was, or as in the next line. Cleaned up by: garbage
+  collection, as in both lines.
+- after 1 of a retirement: an HF Job without a registration. Cleaned up by: its Listener notices and exits; if
+  not, garbage collection cancels it.
+- after 2 of a retirement: an HF Job that is ending. Cleaned up by: the Hub.
+- while a run is run again: the run as it was, or a later attempt of it. Cleaned up by: the next look, which
+  asks for nothing where it finds a later attempt.
 
 What is left when an answer is lost, and the process lives:
 
 * of 2 of a launch: the registration is looked up by name and undone; no HF Job was asked for;
-* of 3: the HF Job is looked up by the runner's label and adopted. Where nothing shows, the launch counts until lists prove that
-  nothing came of it, and the registration stays, so that an HF Job that comes late can serve;
-* of either step of a retirement: the runner counts as being retired until lists show what became of it, and is planned anew.
+* of 3: the HF Job is looked up by the runner's label and adopted. Where nothing shows, the launch
+  counts until lists prove that nothing came of it, and the registration stays, so that an HF Job
+  that comes late can serve;
+* of either step of a retirement: the runner counts as being retired until lists show what became
+  of it, and is planned anew.
 
 No request is ever sent again blindly. Between two steps leadership and the stop switch are asked again
-(:class:`controller.execute.guards.Permission`): who leads no more leaves what it began to its successor, as if it had died there;
-a launch that people stopped between 2 and 3 takes its registration back.
+(:class:`controller.execute.guards.Permission`): who leads no more leaves what it began to its successor, as
+if it had died there; a launch that people stopped between 2 and 3 takes its registration back.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _NO_FAILURE = frozenset({Reason.Pending, Reason.StopSwitchOn, Reason.StopSwitchUnread})
-"""Another replica leads, or people have stopped launches: the first is logged by itself, the second where the switch is read."""
+"""Another replica leads, or people have stopped launches: the first is logged by itself, the second
+where the switch is read."""
 
 
 class Executor:
@@ -100,7 +102,7 @@ class Executor:
         intents: IntentLog,
         offer: Callable[[str, str], Flavor | None],
         launched: Callable[[HubAccount, HFJob], None],
-        settled: Callable[[], None],
+        effect_ended: Callable[[], None],
         stopped: Callable[[str], Stopped | None] = lambda _: None,
         allow_http: bool = False,
         parallel: int = 16,
@@ -116,16 +118,16 @@ class Executor:
             intents: Where launches are written down before they begin.
             offer: Flavor by endpoint and name, None while unknown.
             launched: Called with each HF Job that was launched.
-            settled: Called when an effect ended, so that the next pass comes soon.
-            stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; asked before each step of a
-                launch, since the switch may be turned after it was planned.
+            effect_ended: Called when an effect ended, so that the next pass comes soon.
+            stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; asked
+                before each step of a launch, since the switch may be turned after it was planned.
             allow_http: Runners may download their archive over plain http, from a simulator.
             parallel: Effects under way at once per credential and kind.
         """
         self._connections = connections
         self._clock = clock
         self._intents = intents
-        self._settled = settled
+        self._effect_ended = effect_ended
         self._permission = Permission(leadership=leadership, stopped=stopped)
         self._turns = Turns(parallel)
         self._launcher = Launcher(
@@ -138,17 +140,17 @@ class Executor:
             allow_http=allow_http,
         )
         self._reruns = Reruns(
-            connections=connections, permission=self._permission, turns=self._turns, ended=settled
+            connections=connections, permission=self._permission, turns=self._turns, ended=effect_ended
         )
         self._inherited = Inherited(
-            connections=connections, clock=clock, controller_id=controller_id, changed=settled
+            connections=connections, clock=clock, controller_id=controller_id, changed=effect_ended
         )
         self._in_flight: dict[str, InFlight] = {}
         self._results: list[Result] = []
         self._deregistered: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    # ---------------------------------------------------------------------------------------------- for the reconcile loop
+    # --------------------------------------------------------------------------------- for the reconcile loop
     @property
     def in_flight(self) -> Mapping[str, InFlight]:
         """Effects that run, or that the lists may not show yet, by runner name."""
@@ -173,7 +175,8 @@ class Executor:
             )
 
     def look_for(self, unseen: Mapping[str, HubAccount]) -> None:
-        """Ask what became of launches of other processes that no list shows, and drop those that are over. Idempotent.
+        """Ask what became of launches of other processes that no list shows, and drop those
+        that are over. Idempotent.
 
         Args:
             unseen: The account of each (:func:`controller.core.intents.unseen_launches`).
@@ -223,8 +226,8 @@ class Executor:
     async def close(self, grace: float) -> None:
         """Let effects end for ``grace`` seconds, then cancel the rest: each is safe to be cut off.
 
-        Intents that have ended, and those of launches that had not begun, are taken out of the statuses afterwards, for as long
-        at most.
+        Intents that have ended, and those of launches that had not begun, are taken out of the statuses
+        afterwards, for as long at most.
         """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -234,9 +237,11 @@ class Executor:
         await self._inherited.close()
         await self._intents.close(grace)
 
-    # ------------------------------------------------------------------------------------------------------- the effects
+    # -------------------------------------------------------------------------------------------- the effects
     def _start_launches(self, launches: Sequence[Launch]) -> None:
-        """Start the launches of one pool and pass. They count from now on; each begins once all of them are written down."""
+        """Start the launches of one pool and pass. They count from now on; each begins once all
+        of them are written down.
+        """
         now, wall = self._clock.mono(), self._clock.wall()
         pool = launches[0].pool
         intents = [
@@ -273,7 +278,9 @@ class Executor:
     async def _run_whole(
         self, effect: InFlight, action: Launch | Retire, written: asyncio.Task[Failure | None] | None
     ) -> None:
-        """Run one effect; a launch that is cut off before anything was asked of GitHub leaves nothing, so its intent ends."""
+        """Run one effect; a launch that is cut off before anything was asked of GitHub leaves
+        nothing, so its intent ends.
+        """
         try:
             await self._run(effect, action, written)
         except asyncio.CancelledError:
@@ -286,7 +293,8 @@ class Executor:
     ) -> None:
         """Run one effect to its end and keep its result; whatever goes wrong concerns this runner alone.
 
-        Waiting for the write takes no turn of the place: a pool whose status cannot be written delays no other pool there.
+        Waiting for the write takes no turn of the place: a pool whose status cannot be written
+        delays no other pool there.
         """
         # Shielded: a launch that is cancelled at shutdown must not cancel what the others wait for.
         failure = await asyncio.shield(written) if written is not None else None
@@ -294,7 +302,7 @@ class Executor:
         busy: bool | None = False
         about = {"runner": effect.name, "effect": str(effect.effect)}
         if failure is not None:
-            self._settle(effect, hf_job=None, failure=failure, busy=False, action=action)
+            self._record_end(effect, hf_job=None, failure=failure, busy=False, action=action)
             return
         match action:
             case Launch():
@@ -302,7 +310,8 @@ class Executor:
                 gate: object = (effect.effect, effect.footprint)
                 hf_job, failure = await self._turns.take(gate, launching, **about)
             case Retire():
-                # A runner that no pool claims may have no HF Job: its turn is that of its scope, not of all such runners.
+                # A runner that no pool claims may have no HF Job: its turn is that of its scope, not of all
+                # such runners.
                 gate = (effect.effect, effect.footprint or action.scope)
                 retiring = partial(
                     retire,
@@ -312,9 +321,9 @@ class Executor:
                     deregistered=self._deregistered.add,
                 )
                 busy, failure = await self._turns.take(gate, retiring, **about)
-        self._settle(effect, hf_job=hf_job, failure=failure, busy=bool(busy), action=action)
+        self._record_end(effect, hf_job=hf_job, failure=failure, busy=bool(busy), action=action)
 
-    def _settle(
+    def _record_end(
         self,
         effect: InFlight,
         *,
@@ -346,7 +355,7 @@ class Executor:
             )
         )
         self._deregistered.discard(effect.name)
-        self._settled()
+        self._effect_ended()
 
 
 def _log_end(

@@ -1,7 +1,8 @@
 """Every launch that is written down, or will be: before it begins, and until evidence shows
 what became of it.
 
-Why a write may be refused, and what that protects from, is told in :mod:`controller.execute.intent_writer`.
+Why a write may be refused, and what that protects from, is explained in
+:mod:`controller.execute.intent_writer`.
 """
 
 from __future__ import annotations

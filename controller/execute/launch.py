@@ -134,16 +134,19 @@ class Launcher:
                 await self._undo_registration(github, pool, name, None)
             else:
                 self._left.discard(name)
-            # No HF Job was asked for: a registration that may be left costs nothing, and need not count as a runner.
+            # No HF Job was asked for: a registration that may be left costs nothing, and need not count
+            # as a runner.
             raise UpstreamError(replace(error.failure, in_doubt=False)) from error
 
     async def _find_launched(
         self, github: GitHub, hub: Hub, pool: Pool, jit: JitConfig, error: UpstreamError
     ) -> HFJob | None:
-        """Return the HF Job of a launch that failed, if it exists all the same; undo the registration if it cannot come.
+        """Return the HF Job of a launch that failed, if it exists all the same; undo the
+        registration if it cannot come.
 
-        While it may yet come, the registration stays: without one, the HF Job would cost money and serve nobody. If it comes, the
-        runner is one like any other; if not, garbage collection finds a registration alone.
+        While it may yet come, the registration stays: without one, the HF Job would cost money
+        and serve nobody. If it comes, the runner is one like any other; if not, garbage
+        collection finds a registration alone.
         """
         if not error.failure.in_doubt:
             await self._undo_registration(github, pool, jit.registration.name, jit)
@@ -156,7 +159,9 @@ class Launcher:
         return next((job for job in jobs if not job.ended), None)
 
     async def _undo_registration(self, github: GitHub, pool: Pool, name: str, jit: JitConfig | None) -> None:
-        """Remove the registration of a launch that failed; where that fails, garbage collection removes it later."""
+        """Remove the registration of a launch that failed; where that fails, garbage
+        collection removes it later.
+        """
         try:
             registration = jit.registration if jit else await sent(github.find(pool.scope, name))
             if registration is not None:

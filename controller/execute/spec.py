@@ -20,14 +20,15 @@ from controller.ports import JitConfig, LaunchSpec, Release
 
 CPU_IMAGE = "ubuntu:24.04"
 GPU_IMAGE = "nvidia/cuda:12.9.2-runtime-ubuntu24.04"
-"""Images of pools that name none: the same that Hugging Face's own dispatcher uses (docs/facts.md#dispatcher-images)."""
+"""Images of pools that name none: the same that Hugging Face's own dispatcher uses
+(docs/facts.md#dispatcher-images)."""
 
 DOWNLOADS = "https://github.com/actions/runner/releases/download"
 """Where GitHub publishes the runner."""
 
 IDLE_MARGIN = 180
-"""Seconds that the bootstrap's own idle watch waits beyond ``deadlines.idle``: the controller deregisters first, which is
-the only safe test of idleness, and the bootstrap is there for when the controller is not."""
+"""Seconds that the bootstrap's own idle watch waits beyond ``deadlines.idle``: the controller deregisters
+first, which is the only safe test of idleness, and the bootstrap is there for when the controller is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,6 @@
-"""Counts and times what happens; one :class:`Metrics` per process, so that tests and replicas share nothing."""
+"""Counts and times what happens; one :class:`Metrics` per process, so that tests and
+replicas share nothing.
+"""
 
 from __future__ import annotations
 
@@ -72,12 +74,13 @@ class Metrics:
         self._registry.register(self._newest)
         self._series = Series(clock=clock, registry=self._registry)
         self._first_values = FirstValues(self._series)
-        # A thread of its own, and one only: however many ask, the others that the process has stay free for their work.
+        # A thread of its own, and one only: however many ask, the others that the process has stay
+        # free for their work.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
         for kind in ("registration", "hf_job"):
             self._series.add(catalog.ORPHANS, (kind,), 0.0)
 
-    # ----------------------------------------------------------------------------------------------------------- the process
+    # -------------------------------------------------------------------------------------------- the process
     def lead(self, leadership: Leadership, sights: Sights) -> None:
         """Show the gauges of a term, for as long as it lasts."""
         self._newest.leadership, self._newest.sights = leadership, sights
@@ -97,7 +100,7 @@ class Metrics:
         self._newest.look()
         return await asyncio.get_running_loop().run_in_executor(self._writer, generate_latest, self._registry)
 
-    # ------------------------------------------------------------------------------------------------------------- the passes
+    # --------------------------------------------------------------------------------------------- the passes
     def passed(self, done: Plan, seconds: float) -> None:
         """Record one pass that took ``seconds``."""
         self._newest.plan, self._newest.plan_at = done, self._clock.wall()
@@ -111,7 +114,9 @@ class Metrics:
             self._first_values.forget(owner)
 
     def measured(self, facts: Iterable[Fact]) -> None:
-        """Count and time what a pass has seen happen; a fact that cannot be costs its own pool this one, and nobody else any."""
+        """Count and time what a pass has seen happen; a fact that cannot be costs its own pool this
+        one, and nobody else any.
+        """
         failed: dict[PoolKey | None, Exception] = {}
         for fact in facts:
             labels = (fact.pool.namespace, fact.pool.name, *fact.labels) if fact.pool else fact.labels
@@ -146,10 +151,12 @@ class Metrics:
         self._series.add(catalog.RECONCILE_ERRORS, (), 1.0)
 
     def failed_pool(self, pool: PoolKey, part: str) -> None:
-        """Count a pool that was left out of a ``part`` of a pass (plan, status or measure) for a fault of ours."""
+        """Count a pool that was left out of a ``part`` of a pass (plan, status or measure)
+        for a fault of ours.
+        """
         self.measured([Fact(Measure.FAULT, 1.0, pool, (part,))])
 
-    # -------------------------------------------------------------------------------------------------------------- the calls
+    # ---------------------------------------------------------------------------------------------- the calls
     def answered(self, who: GitHubSource | HubAccount, status: int) -> None:
         """Count an answer."""
         if isinstance(who, GitHubSource):

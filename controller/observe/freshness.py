@@ -34,7 +34,9 @@ class Freshness:
         self._silent_since = None
 
     def compared(self, differences: int) -> None:
-        """Note that a list was read, and how many objects it shows otherwise than the watch has told."""
+        """Record that a list was read, and how many objects it shows otherwise than the
+        watch has reported.
+        """
         now = self._clock.mono()
         if differences and self._message_at < self._compared_at and self._silent_since is None:
             self._silent_since = now
@@ -42,7 +44,7 @@ class Freshness:
         self._failing = None
 
     def not_compared(self, why: str) -> None:
-        """Note that a list could not be read."""
+        """Record that a list could not be read."""
         since = self._failing[0] if self._failing else self._clock.mono()
         self._failing = (since, why)
 

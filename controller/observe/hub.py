@@ -96,7 +96,7 @@ class HubObserver:
         """Forget ended jobs that a pass has taken into account. Idempotent."""
         self._jobs.acknowledge(ids)
 
-    # ---------------------------------------------------------------------------------------- what it is told
+    # ---------------------------------------------------------------------------------------- input
     def note(self, job: HFJob) -> None:
         """Take in a job that was just launched: it counts from now on, and its end is not
         missed between two lists.

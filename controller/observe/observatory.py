@@ -286,7 +286,7 @@ class Observatory:
             for account, observer in self.accounts.items()
         ]
 
-    # ---------------------------------------------------------------------------------------- what it is told
+    # ---------------------------------------------------------------------------------------- input
     def launched(self, account: HubAccount, job: HFJob) -> None:
         """Take in an HF Job that was just launched, so that its end is not missed between two lists."""
         if account in self.accounts:

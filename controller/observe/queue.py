@@ -307,7 +307,7 @@ class QueueObserver:
         return back_off(watch, failure, self._cadence, lasting=lasting)
 
     def _open_gate(self) -> bool:
-        """Note that the source answers; return whether that is news."""
+        """Record that the source answers; return whether that is news."""
         if not self._gate.passed():
             return False
         _log.info("GitHub answers again", extra={"owner": self._source.owner})

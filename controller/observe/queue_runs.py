@@ -77,9 +77,9 @@ class _Known:
         changed: The row is another than at the last read.
         altered_at: When the row, or a job, was last seen to be different, monotonic.
         states: Status of every job at the last read, by id; the finished ones too.
-        silent: The last read showed a change that the row had not told.
+        silent: The last read showed a change that the row had not shown.
         missed: Looks in a row whose lists lacked it although they had its status.
-        told: Ids of jobs whose end was handed over.
+        handed_over: Ids of jobs whose end was handed over.
     """
 
     run: Run
@@ -95,7 +95,7 @@ class _Known:
     states: Mapping[int, JobStatus] = field(default_factory=dict)
     silent: bool = False
     missed: int = 0
-    told: set[int] = field(default_factory=set)
+    handed_over: set[int] = field(default_factory=set)
 
     @property
     def active(self) -> Iterable[WorkflowJob]:
@@ -236,8 +236,8 @@ class RepositoryRuns:
         dated = [_dated(job, before.get(job.id), known.server_time, seen.server_time) for job in seen.items]
         known.jobs = tuple(job for job in dated if job.status is not JobStatus.COMPLETED)
         for job in dated:
-            if job.status is JobStatus.COMPLETED and job.id not in known.told and _by_ours(job):
-                known.told.add(job.id)
+            if job.status is JobStatus.COMPLETED and job.id not in known.handed_over and _by_ours(job):
+                known.handed_over.add(job.id)
                 self._completed.append(job)
         known.asked_at, known.server_time = seen.asked_at, seen.server_time
         known.changed, known.failures, known.failure = False, 0, None
@@ -250,7 +250,7 @@ class RepositoryRuns:
             known.look_at += min(BARREN_RETRY_AT_MOST, BARREN_RETRY * 2.0 ** min(known.barren - 2, 16))
 
     def unreadable(self, run: Run, failure: Failure, now: float) -> None:
-        """Note that the jobs of a run could not be read; those of a deleted run are gone.
+        """Record that the jobs of a run could not be read; those of a deleted run are gone.
 
         A deleted run is not listed any more. One that is still listed, and whose jobs answer 404,
         may do so in passing: its jobs are kept, for taking them for gone would cost the runners that

@@ -103,7 +103,7 @@ class _ScopeObserver(ABC, Generic[T]):
             self._failures += 1
             self._seen = self._failed(error.failure, asked_at)
         except Exception:  # noqa: BLE001
-            # A mistake of ours about one scope's answer must be told, and not look like a list that is
+            # A mistake of ours about one scope's answer must be reported, and not look like a list that is
             # still to come.
             _log.exception("Listing a scope failed in a way that is not known")
             self._failures += 1

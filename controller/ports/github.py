@@ -73,7 +73,9 @@ class JitConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """The primary rate limit as the last answer told it; ``resets_at`` is epoch seconds on GitHub's clock."""
+    """The primary rate limit as the last answer reported it; ``resets_at`` is epoch seconds
+    on GitHub's clock.
+    """
 
     limit: int
     remaining: int
@@ -100,7 +102,7 @@ class Queue(Protocol):
         """Return what the last answer said, or None before the first."""
 
     def token_end(self) -> TokenEnd | None:
-        """Return when the personal access token that is in use ends, as the last answer told;
+        """Return when the personal access token that is in use ends, as the last answer reported it;
         None where it has no end.
         """
 

@@ -1,6 +1,7 @@
 """Puts one controller together over whatever implements its ports: the real services or the simulated ones.
 
-Everything but kopf, probes and process signals, which only a real process has; so what the simulation runs is what ships.
+Everything but kopf, probes and process signals, which only a real process has; so what the
+simulation runs is what ships.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def assemble(
         intents=intent_log,
         offer=lambda endpoint, name: _offer(observatory, endpoint, name),
         launched=observatory.launched,
-        settled=wake.set,
+        effect_ended=wake.set,
         stopped=switch.stops_for,
         allow_http=settings.hosts.allow_http,
         parallel=settings.parallel,

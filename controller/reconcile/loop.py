@@ -31,7 +31,7 @@ from controller.execute.intents import IntentLog
 from controller.pools import PoolRegistry
 from controller.ports import Clock, Connections, Leadership
 from controller.reconcile.faults import log_left_out
-from controller.reconcile.protocols import Observatory, Recorder
+from controller.reconcile.protocols import Recorder, SnapshotSource
 from controller.reconcile.publish import Publisher
 from controller.reconcile.statuses import StatusRound
 
@@ -51,7 +51,7 @@ class Reconciler:
         self,
         *,
         registry: PoolRegistry,
-        observatory: Observatory,
+        observatory: SnapshotSource,
         executor: Executor,
         intents: IntentLog,
         publisher: Publisher,
@@ -91,7 +91,9 @@ class Reconciler:
         self.last_pass_at: float | None = None
 
     async def run(self) -> None:
-        """Pass for ever. A pass that fails is logged and followed by the next one: nothing is lost with it."""
+        """Pass for ever. A pass that fails is logged and followed by the next one: nothing
+        is lost with it.
+        """
         try:
             while True:
                 if self._leadership.holds():
@@ -128,8 +130,8 @@ class Reconciler:
         others = self._look_for(done)
         self.last_plan, self.last_pass_at = done, self._clock.mono()
         self._recorder.passed(done, self._clock.mono() - given.now)
-        # Statuses take as long as the API server likes, a thousand first ones half a minute; no pass waits for them. What
-        # changes meanwhile is written by the pass that follows them.
+        # Statuses take as long as the API server likes, a thousand first ones half a minute; no pass waits
+        # for them. What changes meanwhile is written by the pass that follows them.
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish(done, given.snapshot), name="publish")
         await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
@@ -180,7 +182,9 @@ class Reconciler:
             )
 
     def _carry_out(self, given: PlanInput, done: Plan) -> None:
-        """Begin the effects; note what was accounted, launched and ended, and what may be used to end the rest."""
+        """Begin the effects; note what was accounted, launched and ended, and what may be
+        used to end the rest.
+        """
         self._observatory.acknowledge(given.snapshot, kept=unaccounted(done, given.snapshot, given.pools))
         self._executor.submit(done.actions)
         for action in done.actions:
@@ -200,7 +204,9 @@ class Reconciler:
         return others
 
     async def _let_go(self) -> None:
-        """Close the clients that neither pools nor effects under way need, so that pools which go leave nothing open."""
+        """Close the clients that neither pools nor effects under way need, so that pools
+        which go leave nothing open.
+        """
         places = {place for pool in self._registry.pools for place in pool.footprints}
         places |= {e.footprint for e in self._executor.in_flight.values() if e.footprint is not None}
         await self._connections.keep(

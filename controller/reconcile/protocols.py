@@ -13,7 +13,7 @@ from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
 
 
-class Observatory(Protocol):
+class SnapshotSource(Protocol):
     """What the loop needs of the observers."""
 
     def watch(self, pools: Sequence[Pool]) -> bool:
@@ -38,7 +38,9 @@ class Observatory(Protocol):
         """Return everything that is known now."""
 
     def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:
-        """Drop what a pass has accounted: ended HF Jobs are handed over until then, those to be kept also after it."""
+        """Drop what a pass has accounted: ended HF Jobs are handed over until then, those
+        to be kept also after it.
+        """
 
 
 class Recorder(Protocol):
@@ -60,4 +62,6 @@ class Recorder(Protocol):
         """Count a pass, or a writing of statuses, that failed for a fault of ours."""
 
     def failed_pool(self, pool: PoolKey, part: str) -> None:
-        """Count a pool that was left out of a ``part`` of a pass (plan, status or measure) for a fault of ours."""
+        """Count a pool that was left out of a ``part`` of a pass (plan, status or measure)
+        for a fault of ours.
+        """

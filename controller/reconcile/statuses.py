@@ -51,14 +51,18 @@ class StatusRound:
         self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
 
     async def publish(self, done: Plan, snapshot: Snapshot) -> None:
-        """Build the status of every pool, and write those that are due. Takes as long as the API server likes."""
+        """Build the status of every pool, and write those that are due. Takes as long as
+        the API server likes.
+        """
         usd = prices(snapshot.flavors)
         overlaps = self._find_overlaps(done, usd)
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
         statuses: Statuses = {}
 
         def add(key: PoolKey, uid: str, build: Callable[[RunnerPoolStatus], RunnerPoolStatus]) -> bool:
-            """Build one status on the previous one; whatever goes wrong with it keeps nobody else's from being written."""
+            """Build one status on the previous one; whatever goes wrong with it keeps nobody
+            else's from being written.
+            """
             try:
                 statuses[uid] = (key, build(self._publisher.previous(uid)))
             except Exception as fault:  # noqa: BLE001
@@ -123,7 +127,9 @@ class StatusRound:
     def _find_overlaps(
         self, done: Plan, usd: Mapping[str, Mapping[str, float]]
     ) -> dict[str, tuple[Overlap, ...]]:
-        """Compare pools only when pools, their repositories or prices changed: it is quadratic in the worst case."""
+        """Compare pools only when pools, their repositories or prices changed: it is
+        quadratic in the worst case.
+        """
         reach = {uid: report.demand.reach for uid, report in done.reports.items()}
         shown = {uid: report.demand.shown for uid, report in done.reports.items()}
         basis = (

@@ -249,8 +249,8 @@ class Simulation:
         Args:
             leadership: Whether it may act; always, unless said.
             clock: Its own, which may be wrong; the services' unless said.
-            recorder: Told of every pass.
-            meter: Told of every call to the services.
+            recorder: Called with every pass.
+            meter: Called with every call to the services.
         """
         loop = asyncio.get_running_loop()
         clock = clock or self.clock

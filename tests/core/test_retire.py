@@ -200,7 +200,7 @@ def test_a_retirement_names_both_halves_and_never_a_strangers_hf_job() -> None:
     assert retirement(P, agreed, Reason.PoolDrained).registration_id is None
 
 
-# --------------------------------------------------------------------------------------------------------------- surplus
+# ---------------------------------------------------------------------------------------------------- surplus
 def idle(token: str, *, idled: float) -> Runner:
     return runner(token, Phase.IDLE, since=NOW - idled)
 
@@ -278,7 +278,8 @@ def test_idle_runners_end_after_their_deadline_the_longest_idle_first_and_no_mor
 
 
 KEEPS_ONE = pool(min_idle=1)
-"""Its lifetime is an hour, so a warm runner is replaced after half an hour, and ends after three quarters at most."""
+"""Its lifetime is an hour, so a warm runner is replaced after half an hour, and ends after
+three quarters at most."""
 
 
 @pytest.mark.parametrize(
@@ -312,7 +313,7 @@ def test_a_warm_runner_is_replaced(runners: list[Runner], none_can_come: bool, e
     assert [one.name for one in found] == [one.name for one in runners[:ended]]
 
 
-# ---------------------------------------------------------------------------------------------------------- consequences
+# ----------------------------------------------------------------------------------------------- consequences
 def after(
     one: Runner, why: Reason, *, offered: tuple[str, ...] = ("t4-small",), billed: int = 0
 ) -> Consequences:

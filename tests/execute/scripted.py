@@ -1,4 +1,6 @@
-"""The executor's ports, scripted: each call is written down, waits for its gate if it has one, and then does what it was told."""
+"""The executor's ports, scripted: each call is written down, waits for its gate if it has one, and
+then does what it was told.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ class Leads:
 
 
 class Script:
-    """What happens at each call, by its name: a failure, a bug, a change of the world, a gate that holds it up."""
+    """What happens at each call, by its name: a failure, a bug, a change of the world, a
+    gate that holds it up.
+    """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -263,7 +267,7 @@ class World:
             intents=self.log,
             offer=lambda endpoint, name: None,
             launched=lambda account, job: self.launched.append(job.id),
-            settled=self._wake,
+            effect_ended=self._wake,
             stopped=self._stopped,
             parallel=parallel,
         )

@@ -358,7 +358,9 @@ class TestARetirement:
         play(act)
 
     def test_a_runner_whose_registration_is_gone_may_have_a_job_and_is_left_alone(self) -> None:
-        """GitHub takes the records of some runners away when their job starts, and a list that lags still shows them."""
+        """GitHub takes the records of some runners away when their job starts, and a list
+        that lags still shows them.
+        """
 
         async def act(w: World) -> None:
             w.github.gone.add(1)

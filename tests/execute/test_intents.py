@@ -1,4 +1,6 @@
-"""Launches are written down before they begin; who reads and writes the same pool when, decides who may go on."""
+"""Launches are written down before they begin; who reads and writes the same pool when,
+decides who may go on.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ def _error(status: int | None) -> KubernetesError:
 
 
 class LeaseServer:
-    """Optimistic locking as the API server does it; ``careless`` switches it off, to see that tests notice."""
+    """Optimistic locking as the API server does it; ``careless`` switches it off, to see
+    that tests notice.
+    """
 
     def __init__(self, *, careless: bool = False) -> None:
         self.lease: Body | None = None

@@ -67,7 +67,7 @@ class Namespace:
     name: str
     account: Account
 
-    # ------------------------------------------------------------------------------------------------------- Secrets
+    # ------------------------------------------------------------------------------------------------ Secrets
     async def secret(
         self, name: str, data: Mapping[str, str], labels: Mapping[str, str] | None = None
     ) -> None:
@@ -89,9 +89,11 @@ class Namespace:
             if error.status != 404:
                 raise
 
-    # --------------------------------------------------------------------------------------------------------- pools
+    # -------------------------------------------------------------------------------------------------- pools
     def manifest(self, name: str, **spec: Any) -> Body:
-        """Return a RunnerPool of the account; ``spec`` replaces whole fields, those of ``github`` one by one."""
+        """Return a RunnerPool of the account; ``spec`` replaces whole fields, those of
+        ``github`` one by one.
+        """
         github = {"url": self.account.url, "credentialsSecret": "github", **spec.pop("github", {})}
         hub = {
             "namespace": self.account.hub_namespace,
@@ -168,9 +170,11 @@ class Namespace:
 
         await until(gone, f"RunnerPool {name} gone", **how)
 
-    # ---------------------------------------------------------------------------------------------------------- what is shown
+    # ------------------------------------------------------------------------------------------ what is shown
     async def table(self) -> list[dict[str, Any]]:
-        """Return what ``kubectl get rp`` prints: cells by column, with each column's priority in ``_wide``."""
+        """Return what ``kubectl get rp`` prints: cells by column, with each column's
+        priority in ``_wide``.
+        """
         request = await self.client.param_serialize(
             "GET",
             pools_path(self.name),

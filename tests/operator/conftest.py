@@ -54,7 +54,8 @@ NewNamespace = Callable[[], Awaitable[Namespace]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def new_namespace(admin: Client, cloud: Cloud) -> AsyncIterator[NewNamespace]:
-    """Makes namespaces with the Secrets ``github`` and ``hf`` of an account of their own; their pools go with the test.
+    """Makes namespaces with the Secrets ``github`` and ``hf`` of an account of their own;
+    their pools go with the test.
 
     An operator of the whole cluster may read the Secrets.
     """
@@ -97,9 +98,11 @@ async def service_account(api_server: ControlPlane, admin: Client) -> Path:
 async def operator(
     service_account: Path, admin: Client, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[OperatorProcess]:
-    """The operator of the whole cluster, with the ClusterRoles of rbac.yaml and nothing else; it is refused nothing.
+    """The operator of the whole cluster, with the ClusterRoles of rbac.yaml and nothing
+    else; it is refused nothing.
 
-    It ends with the module: tests of other modules have RunnerPools on the same API server that it must not touch.
+    It ends with the module: tests of other modules have RunnerPools on the same API server
+    that it must not touch.
     """
     log = tmp_path_factory.mktemp("operator") / "operator.log"
     async with of_the_whole_cluster(service_account, admin, log, hosts=cloud.flags) as process:
@@ -135,13 +138,17 @@ async def of_the_whole_cluster(
 
 
 def secrets_binding(namespace: str) -> Body:
-    """Return the RoleBinding of rbac.yaml that lets an operator of the whole cluster read the Secrets of a namespace."""
+    """Return the RoleBinding of rbac.yaml that lets an operator of the whole cluster read
+    the Secrets of a namespace.
+    """
     (found,) = [obj for obj in RBAC if obj["kind"] == "RoleBinding" and reads_secrets(obj)]
     return {**found, "metadata": {**found["metadata"], "namespace": namespace}}
 
 
 async def in_force(admin: Client, namespace: str) -> bool:
-    """Return whether the operator may read Secrets there; it may not while no operator of the whole cluster has its rules."""
+    """Return whether the operator may read Secrets there; it may not while no operator of the
+    whole cluster has its rules.
+    """
     (role,) = [obj for obj in RBAC if obj["kind"] == "ClusterRole" and reads_secrets(obj)]
     try:
         await admin.request_json("GET", path_for(role))
@@ -151,17 +158,23 @@ async def in_force(admin: Client, namespace: str) -> bool:
 
 
 def reads_secrets(obj: Body) -> bool:
-    """Return whether an object of rbac.yaml is for an operator of the whole cluster, and no rule of single namespaces."""
+    """Return whether an object of rbac.yaml is for an operator of the whole cluster, and no
+    rule of single namespaces.
+    """
     return bool(obj["metadata"]["name"].endswith("-secrets"))
 
 
 def leads(obj: Body) -> bool:
-    """Return whether an object of rbac.yaml is for the controller's own namespace: the election of a leader, the stop switch."""
+    """Return whether an object of rbac.yaml is for the controller's own namespace: the election
+    of a leader, the stop switch.
+    """
     return bool(obj["metadata"]["name"].endswith(("-leader", "-stop-switch")))
 
 
 async def make_lease(kubeconfig: Path) -> None:
-    """Make the Lease as one that was released, as the operator itself would: a first leader waits for 15 s."""
+    """Make the Lease as one that was released, as the operator itself would: a first leader
+    waits for 15 s.
+    """
     async with await connect(kubeconfig=str(kubeconfig)) as client:
         clock = LoopClock(time=asyncio.get_running_loop().time)
         leases = KubernetesLeases(client=client, namespace=HOME, name=HOME, clock=clock)

@@ -1,4 +1,6 @@
-"""``pause`` and ``resume`` on a real API server, with the operator that reads the switch and may do nothing else with it."""
+"""``pause`` and ``resume`` on a real API server, with the operator that reads the switch and
+may do nothing else with it.
+"""
 
 from __future__ import annotations
 

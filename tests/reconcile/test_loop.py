@@ -1,4 +1,6 @@
-"""Passes over scripted ports: what is handed on, in which order, and what one pool's trouble costs the others."""
+"""Passes over scripted ports: what is handed on, in which order, and what one pool's
+trouble costs the others.
+"""
 
 from __future__ import annotations
 
@@ -152,7 +154,9 @@ class Told:
 
 
 class Scene:
-    """A reconciler among scripted ports, over the real executor and registry. Make it inside a running loop."""
+    """A reconciler among scripted ports, over the real executor and registry. Make it
+    inside a running loop.
+    """
 
     def __init__(self, *bodies: dict[str, Any]) -> None:
         self.world = World()

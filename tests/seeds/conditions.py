@@ -1,4 +1,6 @@
-"""How slow and how odd the services and containers of a plan are; who asks gets the same answer for the same plan."""
+"""How slow and how odd the services and containers of a plan are; who asks gets the same
+answer for the same plan.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class PlannedNemesis:
     Args:
         plan: Rates, seed and what is allowed.
         start: Wall time of the plan's second 0.
-        judge: Told of every request, and of launches that are in doubt.
+        judge: Called with every request, and with each launch that is in doubt.
         crash: Kills an incarnation.
 
     Attributes:

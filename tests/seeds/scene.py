@@ -1,7 +1,7 @@
 """A plan under way: its services and controllers, what has happened so far, and what may be done to it.
 
-Below what makes it happen: :mod:`tests.seeds.trouble` disturbs a scene, :mod:`tests.seeds.ending` judges how it ends, and
-:mod:`tests.seeds.play` plays the plan.
+Below what makes it happen: :mod:`tests.seeds.trouble` disturbs a scene, :mod:`tests.seeds.ending` judges how
+it ends, and :mod:`tests.seeds.play` plays the plan.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What happens at a moment beside faults of single requests: processes that die, users who edit, clouds that fail."""
+"""What happens at a moment beside faults of single requests: processes that die, users who
+edit, clouds that fail.
+"""
 
 from __future__ import annotations
 

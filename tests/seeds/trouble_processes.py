@@ -1,4 +1,6 @@
-"""What happens to the controllers of a plan: they are stopped and killed, their clocks jump, their lease changes hands."""
+"""What happens to the controllers of a plan: they are stopped and killed, their clocks jump,
+their lease changes hands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What happens in the services of a plan beside faults of single requests: containers end, credit and permissions are lost."""
+"""What happens in the services of a plan beside faults of single requests: containers end, credit
+and permissions are lost.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the people of a plan do: they edit, pause, move and recreate pools, mistype, rename, and delete a namespace."""
+"""What the people of a plan do: they edit, pause, move and recreate pools, mistype, rename,
+and delete a namespace.
+"""
 
 from __future__ import annotations
 

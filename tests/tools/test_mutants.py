@@ -1,4 +1,6 @@
-"""The mutation check itself: what it changes, what it leaves out, and that it tells a tested line from an untested one."""
+"""The mutation check itself: what it changes, what it leaves out, and that it tells a tested
+line from an untested one.
+"""
 
 from __future__ import annotations
 

@@ -127,7 +127,9 @@ def test_the_product_alone_tells_its_commands_and_their_options(
 
 
 def without_the_extra(wheel: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the product's wheel with the packages that it requires, but without what is installed from this checkout."""
+    """Run the product's wheel with the packages that it requires, but without what is
+    installed from this checkout.
+    """
     product = directory / "product"
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(product)

@@ -60,7 +60,7 @@ class Client:
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
         may_end: Returns whether requests that only end what was launched may go to the source's host although
             it is not among them.
-        meter: Told of every answer.
+        meter: Called with every answer.
         failed: Told why a call of a port failed.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
     """

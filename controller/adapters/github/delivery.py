@@ -23,8 +23,8 @@ MOST_REDIRECTS = 3
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 """A renamed repository is answered with 301 to a GET and 307 to anything else. None of them has had an
-effect, so method and body stay what they were.
-https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects"""
+effect, so method and body stay what they were
+(docs/facts.md#redirects)."""
 
 
 class Delivery:

@@ -1,5 +1,5 @@
-"""What can go wrong between GitHub and us, each as a class, and which answer means which (github.md §1.5,
-§3.3, §4).
+"""What can go wrong between GitHub and us, each as a class, and which answer means which
+(docs/facts.md#rate-limits, docs/facts.md#registration-refusals, docs/facts.md#permissions).
 
 ::
 

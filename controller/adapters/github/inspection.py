@@ -79,7 +79,7 @@ class GitHubInspection(Part):
         proof.
 
         Raises:
-            GitHubError: They may not, or it cannot be told.
+            GitHubError: They may not, or it cannot be reported.
         """
         try:
             await self._client.call(

@@ -2,7 +2,7 @@
 
 An App signs a JWT with its key, finds its installation, and trades the JWT for an installation token that
 lives for an hour; all calls of a source share that token, since each new one makes every stored ETag
-worthless (github.md §1.4).
+worthless (docs/facts.md#etags-follow-the-token).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How fast we may ask: our own pace under the documented limits, and what GitHub said when it had enough of
 us.
 
-GitHub has two kinds of limits (github.md §1.5). The primary ones are hourly quotas, one per *resource*, which
-every answer reports. The secondary ones are not reported: points per minute, requests at a time. So those are
-kept by :class:`Pacer`, and :class:`Quotas` remembers refusals of either kind, so that nothing is sent that
-would only be refused again.
+GitHub has two kinds of limits (docs/facts.md#rate-limits). The primary ones are hourly quotas, one per
+*resource*, which every answer reports. The secondary ones are not reported: points per minute, requests at a
+time. So those are kept by :class:`Pacer`, and :class:`Quotas` remembers refusals of either kind, so that
+nothing is sent that would only be refused again.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def points_per_minute(api_url: str, chosen: int | None) -> int | None:
     """Return the pace for one host.
 
     GitHub documents a limit of its own; an Enterprise Server has none unless its administrator wants one
-    (github.md §1.5), and the client slows down when it meets it.
+    (docs/facts.md#enterprise-server-limits), and the client slows down when it meets it.
     """
     if chosen is not None:
         return chosen or None
@@ -377,8 +377,8 @@ def _too_many_registrations(
 
 
 def _odd(answer: Answer) -> RateLimitedError:
-    """One URL is refused for a quota that is not used up (seen on runs lists, github.md §1.5): no reason to
-    stop the rest.
+    """One URL is refused for a quota that is not used up (docs/facts.md#refused-although-quota-is-left):
+    no reason to stop the rest.
     """
     return RateLimitedError(
         f"{answer.method} {answer.url} was refused for a rate limit ({answer.message}) although quota is left; "

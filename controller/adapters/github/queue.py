@@ -76,8 +76,8 @@ class GitHubQueue(Part):
     async def jobs(self, repository: str, run: Run) -> Observation[WorkflowJob]:
         """List the jobs of a run's attempt.
 
-        The attempt is named, since "the latest" may become another one while pages are read (live-facts.md
-        14).
+        The attempt is named, since "the latest" may become another one while pages are read
+        (docs/facts.md#latest-attempt-moves).
         """
         return await self._client.listed(
             "repos/{repository}/actions/runs/{run}/attempts/{attempt}/jobs",
@@ -111,7 +111,9 @@ class GitHubQueue(Part):
         return self._client.quota()
 
     def token_end(self) -> TokenEnd | None:
-        """Return when the personal access token ends, as the last answer told; None where it has no end."""
+        """Return when the personal access token ends, as the last answer reported it; None
+        where it has no end.
+        """
         return self._client.token_end()
 
 

@@ -46,7 +46,7 @@ Read = Callable[[Any], Any]
 """Makes a value of a JSON document; raises :class:`.fields.FieldError` where it cannot."""
 
 Meter = Callable[[Answer], None]
-"""Told of each answer."""
+"""Called with each answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class Wire:
         tls: Shared between wires, since making one costs 16 ms and a megabyte; None makes one.
         max_connections: Connections at a time.
         workers: Parse what is large.
-        meter: Told of every answer.
+        meter: Called with every answer.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
         hosts: To which hosts requests may go.
         may_end: Returns whether requests that only end things may go to a host that is not among them.

@@ -30,7 +30,7 @@ class AccountClient(Counted):
         session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not
             closed here.
         clock: Time.
-        meter: Told of the HTTP status of every answer.
+        meter: Called with the HTTP status of every answer.
         failed: Told why a call of a port failed.
         hosts: To which hosts requests may go.
         may_end: Returns whether reads and cancellations may go to an endpoint that is not among them.

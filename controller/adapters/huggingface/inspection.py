@@ -1,5 +1,5 @@
-"""Whose a token is and what it may do: asked by ``check`` before anything runs, changing nothing (hf-jobs.md
-§1).
+"""Whose a token is and what it may do: asked by ``check`` before anything runs, changing nothing
+(docs/facts.md#whose-token).
 """
 
 from __future__ import annotations

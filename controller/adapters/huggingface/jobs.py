@@ -30,8 +30,8 @@ LIVE = (Stage.SCHEDULING, Stage.RUNNING)
 
 MOST_PAGES, MOST_ROWS, MOST_BYTES = 200, 10_000, 256 * 2**20
 """Pages, entries and unpacked bytes of one list; the page size is unknown, and one account had 826 jobs on
-several pages (hf-jobs.md §1.3). Each entry holds the bootstrap script, some 27 kB; what we keep of it is some
-2 kB, one page at a time."""
+several pages (docs/facts.md#hf-job-pages). Each entry holds the bootstrap script, some 27 kB; what we keep of
+it is some 2 kB, one page at a time."""
 
 LIST_DEADLINE = 300.0
 """Seconds for one whole list."""
@@ -105,9 +105,9 @@ class HubJobs(AccountClient):
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
         """Return HF Jobs of any stage that carry all the labels, newest first.
 
-        The history has no end, and neither how the Hub joins several labels nor its order is sure (hf-jobs.md
-        §1.3). So only the last label is asked for, and the others are checked here: name the most telling one
-        last.
+        The history has no end, and neither how the Hub joins several labels nor its order is sure
+        (docs/facts.md#label-filter, docs/facts.md#hf-job-pages). So only the last label is asked for, and the
+        others are checked here: name the most telling one last.
 
         Raises:
             HubError: Also when an entry cannot be read: it may be the one.
@@ -152,8 +152,9 @@ class HubJobs(AccountClient):
         except NotFoundError:
             return
         except (BlockedError, ConflictError, RejectedError):
-            # How the Hub refuses to cancel what has ended is not documented (hf-jobs.md §1.5), so look at the
-            # job: with the token that was refused, since another one may not see a job that still runs.
+            # How the Hub refuses to cancel what has ended is not documented
+            # (docs/facts.md#cancel-of-an-ended-job), so look at the job: with the token that was refused,
+            # since another one may not see a job that still runs.
             job = await self._inspect(job_id)
             if self._wire.rotated_since(asked_with) or (job is not None and not job.ended):
                 raise
@@ -218,8 +219,8 @@ class _Page:
 def _ours(entries: Iterable[JSON], labels: Mapping[str, str], account: HubAccount) -> tuple[list[HFJob], str]:
     """Return the jobs that carry the labels, and why the first one that may be among them cannot be read.
 
-    Whether the Hub joins several labels by AND or OR is disputed (hf-jobs.md §1.3), so they are compared
-    here.
+    Whether the Hub joins several labels by AND or OR is disputed (docs/facts.md#label-filter),
+    so they are compared here.
     """
     jobs: list[HFJob] = []
     why = ""

@@ -40,8 +40,8 @@ from controller.core.reasons import Reason
 from controller.core.text import text
 
 LONGEST_WAIT = 900.0
-"""Seconds that a rate limit may silence an account; the Hub's windows last 300 (hf-jobs.md §3), a wrong
-header longer."""
+"""Seconds that a rate limit may silence an account; the Hub's windows last 300
+(docs/facts.md#hub-rate-limits), a wrong header longer."""
 
 DEFAULT_WAIT = 60.0
 """Seconds to wait after a 429 that does not say how long."""
@@ -56,8 +56,8 @@ _LONGEST_LIMIT = 256
 _MOST_WORDS = 10
 
 # The scheduler behind Spaces and Jobs says "not enough hardware capacity" and "unable to schedule"; what POST
-# jobs itself says about scarce hardware is not documented (hf-jobs.md §3), so near relatives count too, and
-# no other text does.
+# jobs itself says about scarce hardware is not documented (docs/facts.md#capacity-words), so near relatives
+# count too, and no other text does.
 _CAPACITY = re.compile(
     r"(not enough|insufficient|no|out of|lack of)\s+(available\s+)?((hardware|gpu)\s+)?capacity|unable to schedule",
     re.IGNORECASE,
@@ -165,8 +165,8 @@ def _kind(status: int) -> type[HubError]:
 def no_answer(*, call: str, error: Exception, asked: Asked, secrets: Sequence[str] = ()) -> HubError:
     """Read a failure to get any answer.
 
-    Only a connection that was never made proves that nothing was sent (simulation.md §2); after anything
-    else, also what nobody has thought of, the request may have arrived.
+    Only a connection that was never made proves that nothing was sent (docs/facts.md#unsent-requests); after
+    anything else, also what nobody has thought of, the request may have arrived.
     """
     if isinstance(error, httpx2.DecodingError):
         return malformed(call=call, why="its body cannot be decoded", effect=asked.effect)
@@ -215,12 +215,12 @@ def _words(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> s
     """Return the Hub's own words about an error: header, JSON body, or plain text; never HTML."""
     found: list[object] = [headers.get("x-error-message", "")]
     if len(body) <= LARGEST_ERROR:
-        found += _said(body)
+        found += _messages_in(body)
     said = dict.fromkeys(words(one, secrets) for one in found[:_MOST_WORDS])
     return text("; ".join(one for one in said if one), LONGEST_MESSAGE)
 
 
-def _said(body: bytes) -> list[object]:
+def _messages_in(body: bytes) -> list[object]:
     try:
         payload = incoming.parse_json(body)
     except incoming.UnreadableError:

@@ -14,8 +14,8 @@ from controller.adapters.shares import Share, Shares
 from controller.core.model import HubAccount
 
 TIMEOUTS = httpx2.Timeout(connect=5.0, read=20.0, write=20.0, pool=5.0)
-"""Seconds; huggingface_hub sets none (hf-jobs.md §5.3). The Hub has been seen to take seconds for a
-launch."""
+"""Seconds; huggingface_hub sets none (docs/facts.md#client-has-no-timeout). The Hub has been seen to
+take seconds for a launch."""
 
 MOST_OF_ACCOUNT = 16
 """Requests of one account under way at once, each with a connection of its own; the executor starts no more

@@ -71,7 +71,7 @@ class Wire:
         credential: Bearer token, printable ASCII; None for public routes.
         clock: Time.
         account: Whose share of connections is used; None for public routes.
-        meter: Told of the HTTP status of every answer.
+        meter: Called with the HTTP status of every answer.
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
         may_end: Returns whether reads and cancellations may go to the endpoint although it is not among them:
             they end what was launched there.

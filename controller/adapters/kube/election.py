@@ -1,5 +1,5 @@
-"""Who of several replicas may act: at most one at any instant (invariant 8), decided by a Lease and nobody's
-wall clock.
+"""Who of several replicas may act: at most one at any instant (docs/invariants.md#leader), decided by a
+Lease and nobody's wall clock.
 
 The leader counts the age of its lease from the moment at which it *sent* the renewal that succeeded last, and
 stops when that is older than ``renew_deadline``. A follower counts from the moment at which it *received* a
@@ -114,7 +114,7 @@ class Election:
             Then the Lease is made for this replica at once. What is left of the risk: somebody deletes the
             Lease of a leader that has no pools; for up to a retry period both lead, and have nothing to do; a
             pool that comes in that moment is guarded by its status, in which launches are written down before
-            they begin. Raises ``UpstreamError`` where that cannot be told.
+            they begin. Raises ``UpstreamError`` where that cannot be reported.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Election:
         # What a follower saw last, and when it saw that for the first time.
         self._seen: str | None = None
         self._changed_at = clock.mono()
-        self._said = ""
+        self._logged = ""
 
     def holds(self) -> bool:
         """Return whether effects are allowed at this instant. Once False after True, it stays so."""
@@ -179,7 +179,7 @@ class Election:
         """Follow until this process leads. What the API server answers never ends it."""
         while not await self._look():  # noqa: ASYNC110 - polled: nobody in this process knows of the change
             await asyncio.sleep(FOLLOW_INTERVAL)
-        self._say(logging.INFO, "leading", "this replica leads")
+        self._log_change(logging.INFO, "leading", "this replica leads")
 
     async def _look(self) -> bool:
         """Look once and take the lease if it is free; return whether this process leads now."""
@@ -192,7 +192,7 @@ class Election:
                 await self._call(self._leases.write(None, holder=VACANT, seconds=self._timing.duration))
                 return False
             if lease is not None and not self._free(lease, asked_at):
-                self._say(logging.INFO, "following", f"the lease is held by {lease.holder}")
+                self._log_change(logging.INFO, "following", f"the lease is held by {lease.holder}")
                 return False
             sent_at = self._clock.mono()
             self._may_be_ours = True
@@ -200,7 +200,7 @@ class Election:
         except LeaseConflict:
             return False  # another was quicker, or our own lost try was: the next look tells
         except (UpstreamError, TimeoutError) as error:
-            self._say(logging.WARNING, "lease out of reach", str(error) or "no answer in time")
+            self._log_change(logging.WARNING, "lease out of reach", str(error) or "no answer in time")
             return False
         if self._clock.mono() - sent_at >= self._timing.renew_deadline:
             return False  # stopped meanwhile: the next look claims it anew
@@ -238,7 +238,7 @@ class Election:
                 try:
                     await self._renew()
                 except (UpstreamError, LeaseConflict, TimeoutError) as error:
-                    self._say(logging.WARNING, "lease not renewed", str(error) or "no answer in time")
+                    self._log_change(logging.WARNING, "lease not renewed", str(error) or "no answer in time")
         finally:
             if not self.holds():
                 self._renewed_at = None
@@ -266,7 +266,7 @@ class Election:
         if not self.holds():
             raise self._lost()
         self._lease, self._renewed_at = written, sent_at
-        self._say(logging.INFO, "leading", "this replica leads")
+        self._log_change(logging.INFO, "leading", "this replica leads")
 
     def _claim(self, known: Lease | None) -> Awaitable[Lease]:
         return self._leases.write(known, holder=self.identity, seconds=self._timing.duration)
@@ -297,14 +297,16 @@ class Election:
                     await self._give_up(await self._leases.read())
         except (UpstreamError, LeaseConflict, TimeoutError) as error:
             wait = f"others take over {self._timing.duration:g} s after its last renewal"
-            self._say(logging.WARNING, "lease not released", f"{str(error) or 'no answer in time'}; {wait}")
+            self._log_change(
+                logging.WARNING, "lease not released", f"{str(error) or 'no answer in time'}; {wait}"
+            )
 
     async def _give_up(self, lease: Lease | None) -> None:
         if lease is not None and lease.holder == self.identity:
             await self._leases.write(lease, holder="", seconds=self._timing.duration)
 
-    def _say(self, level: int, event: str, detail: str) -> None:
+    def _log_change(self, level: int, event: str, detail: str) -> None:
         """Log what changed, once."""
-        if self._said != event + detail:
-            self._said = event + detail
+        if self._logged != event + detail:
+            self._logged = event + detail
             log.log(level, event, extra={"identity": self.identity, "detail": detail})

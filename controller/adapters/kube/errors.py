@@ -131,7 +131,8 @@ class RejectedError(KubernetesError):
     disposition = Disposition.PERSON
 
 
-# Server-side apply answers 500 for what its schema does not have (seen on 1.36): an older CRD, not an outage.
+# Server-side apply answers 500 for what its schema does not have (docs/facts.md#schema-errors-are-500): an
+# older CRD, not an outage.
 _UNTYPED = ("failed to create typed patch object", "field not declared in schema")
 
 

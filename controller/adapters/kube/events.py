@@ -21,7 +21,8 @@ from controller.ports import Clock
 
 CONTROLLER = f"{GROUP}/controller"
 
-# client-go's own figures (docs/facts.md#event-series): a series ends after six quiet minutes, and 4,096 are kept in mind.
+# client-go's own figures (docs/facts.md#event-series): a series ends after six quiet minutes,
+# and 4,096 are kept in mind.
 SERIES_WINDOW = 360.0
 MOST_SERIES = 4096
 

@@ -1,4 +1,6 @@
-"""Complete lists of RunnerPools, to compare with what the watch has reported (docs/facts.md#watch-misses-deletions)."""
+"""Complete lists of RunnerPools, to compare with what the watch has reported
+(docs/facts.md#watch-misses-deletions).
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class KubernetesStatus:
 
     Args:
         client: Needs ``patch`` on ``runnerpools/status`` and ``get`` on ``runnerpools``.
-        seen: Told of every pool as an answer shows it.
+        seen: Called with every pool as an answer shows it.
         leadership: While it does not hold, nothing is written: a replica that was stopped must not overwrite
             what its successor said. None for a process that runs alone.
     """

@@ -1,4 +1,4 @@
-"""What ``upgrade-check`` finds, and how it is told."""
+"""What ``upgrade-check`` finds, and how it is reported."""
 
 from __future__ import annotations
 

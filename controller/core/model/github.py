@@ -80,7 +80,7 @@ class Registration:
             (docs/facts.md#online-and-busy-are-hints).
         busy: GitHub's ``busy``. A hint, never a proof.
         labels: Lower-case, sorted.
-        version: Of actions/runner, as its Listener told GitHub; empty before it was online, or
+        version: Of actions/runner, as its Listener reported to GitHub; empty before it was online, or
             where GitHub does not tell.
     """
 

@@ -89,7 +89,8 @@ class Flavor:
 
     Attributes:
         name: What a launch asks for.
-        usd_per_minute: Price of one minute in US dollars; None where the Hub offers the flavor and its price cannot be read.
+        usd_per_minute: Price of one minute in US dollars; None where the Hub offers the flavor and
+            its price cannot be read.
         accelerator: Model of the accelerator, empty for CPU flavors.
     """
 

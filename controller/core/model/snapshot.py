@@ -55,7 +55,7 @@ class Observation(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEnd:
-    """When a personal access token ends, as GitHub told it with an answer.
+    """When a personal access token ends, as GitHub reported it with an answer.
 
     Attributes:
         at: Epoch seconds on GitHub's clock.

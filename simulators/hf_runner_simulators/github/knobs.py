@@ -68,7 +68,7 @@ class Knobs:
         ghost_jobs: Share of queued jobs that are listed as queued and are given to no runner until
             somebody cancels them (seen).
         group_refuses: ``owner/repo`` names whose jobs no runner of an organization or enterprise is given,
-            without a word, as a public repository's are not by GitHub's default group (seen); a
+            without a message, as a public repository's are not by GitHub's default group (seen); a
             repository's own runners serve them.
         queue_cap_seconds: A job queued for longer is ended (docs: 24 h).
         queue_cap_conclusion: How it is ended (docs say both "fail" and "cancelled").

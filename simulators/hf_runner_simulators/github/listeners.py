@@ -194,7 +194,7 @@ class Listeners:
 
     @verb
     def kill(self, token: str) -> None:
-        """The runner's process is gone without a word. Idempotent.
+        """The runner's process is gone without a message. Idempotent.
 
         GitHub notices only that it hears nothing: the runner reads online, and may be offered a job in vain,
         for ``offline_after_seconds``; its job fails when the lease has decayed.

@@ -1,4 +1,6 @@
-"""Whatever the Hub answers, each call ends as a value of its type or as an UpstreamError, and nothing else."""
+"""Whatever the Hub answers, each call ends as a value of its type or as an UpstreamError,
+and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ SPEC = LaunchSpec(
     timeout=60,
 )
 
-# ------------------------------------------------------------------------------------------------------ what may be answered
+# --------------------------------------------------------------------------------------- what may be answered
 NUMBERS = [1e308, -1e308, -1, 0, 10**400, -(10**400), 2**63, True]
 ODD_NUMBERS = st.sampled_from([math.inf, -math.inf, math.nan, *NUMBERS])
 TEXTS = [
@@ -157,7 +159,7 @@ STATUSES = st.sampled_from(
 ) | st.integers(200, 599)
 
 
-# ---------------------------------------------------------------------------------------------------------------- the calls
+# -------------------------------------------------------------------------------------------------- the calls
 async def first_lines(logs: HubLogs) -> list[LogLine]:
     return [line async for line in logs.lines("x", follow=False)]
 
@@ -211,7 +213,7 @@ def answered(name: str, status: int, headers: dict[str, str], body: bytes) -> An
     return run_virtual(main())
 
 
-# ------------------------------------------------------------------------------------------------------- what must be true
+# ------------------------------------------------------------------------------------------ what must be true
 def is_clean(text: str, limit: int) -> None:
     assert len(text) <= limit
     assert not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in text)

@@ -1,4 +1,6 @@
-"""What is said where a Secret cannot be read, over scripted answers; the same on a real server is beside it."""
+"""What is said where a Secret cannot be read, over scripted answers; the same on a real
+server is beside it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What every condition says: of a pool that is well, and of one that is not, each with what else it changes."""
+"""What every condition says: of a pool that is well, and of one that is not, each with what
+else it changes.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,7 @@ def test_a_pool_that_is_well_says_so_in_every_condition() -> None:
     assert list(said(healthy())) == list(C)
 
 
-# ------------------------------------------------------------------------------------------------- what a person must mend
+# ------------------------------------------------------------------------------------ what a person must mend
 STALLED = [
     ("refused", of(refused=REFUSED), REFUSED_SAID),
     ("failure", report(failures=[OUTAGE, SECRET, REFUSED]), SECRET_SAID),
@@ -138,7 +140,7 @@ def test_a_pool_whose_hosts_are_refused_is_asked_nothing() -> None:
     assert not {C.GITHUB_REACHABLE, C.HUB_REACHABLE} & asked_before.keys()
 
 
-# ------------------------------------------------------------------------------------------------------------ in and out
+# ------------------------------------------------------------------------------------------------- in and out
 def test_a_pool_that_was_not_looked_at_is_pending() -> None:
     pending = plain("Unknown", Reason.Pending)
     assert differences(report(observed=False)) == {
@@ -215,7 +217,7 @@ def test_a_pool_that_leaves_names_the_places_that_it_waits_for_and_until_when() 
     assert no_time[C.STALLED][2] == "Make Secret a. The pool goes without it too."
 
 
-# ---------------------------------------------------------------------------------------------------------------- outages
+# ---------------------------------------------------------------------------------------------------- outages
 @pytest.mark.parametrize(("side", "type_"), [("github", C.GITHUB_REACHABLE), ("hub", C.HUB_REACHABLE)])
 @pytest.mark.parametrize(
     ("seen_at", "ready"), [(NOW - PATIENCE, True), (NOW - PATIENCE - 1, False), (None, False)]
@@ -238,7 +240,7 @@ def test_launches_that_cannot_be_written_make_a_pool_not_ready_after_a_while(
     assert found == (expected if ready else {**expected, C.READY: ("False", *OUTAGE_SAID)})
 
 
-# ---------------------------------------------------------------------------------------------------- stopped and paused
+# ----------------------------------------------------------------------------------------- stopped and paused
 def test_a_pool_that_people_stopped_stays_ready_and_says_by_whom() -> None:
     words = ("StopSwitchOn", "Ann stopped all.")
     found = differences(of(stopped=Stopped(reason=Reason.StopSwitchOn, message=words[1])))
@@ -269,7 +271,7 @@ def test_a_pool_that_may_have_no_runner_is_ready_to_do_nothing() -> None:
     assert differences(of(max_runners=0))[C.READY] == plain("True", Reason.NoneAllowed)
 
 
-# ------------------------------------------------------------------------------------------------------------- suspicion
+# -------------------------------------------------------------------------------------------------- suspicion
 def suspected(queued: int, suspected: int, *, waiting: bool = True, paused: bool = False) -> PoolReport:
     suspicion = Suspicion(level=SuspicionLevel.JOB, repository="acme/lib", job_id=1, since=NOW, seen_at=NOW)
     told = [
@@ -296,7 +298,7 @@ def test_a_pool_that_serves_other_jobs_or_is_paused_stays_ready() -> None:
     assert differences(suspected(2, 2, paused=True))[C.READY] == plain("True", Reason.Paused)
 
 
-# --------------------------------------------------------------------------------------------------------- each by itself
+# --------------------------------------------------------------------------------------------- each by itself
 def test_the_worst_back_off_is_told_with_its_flavor() -> None:
     def backoffs(*failures: tuple[str, int]) -> PoolReport:
         return remembering(
@@ -386,7 +388,7 @@ def test_a_spec_that_contradicts_itself_is_told_with_each_contradiction() -> Non
     assert differences(report(pool=odd)) == {C.SPEC_CONSISTENT: ("False", "SpecContradiction", message)}
 
 
-# ------------------------------------------------------------------------------------------------------------ transitions
+# ------------------------------------------------------------------------------------------------ transitions
 def at(wall: float, of: PoolReport, previous: RunnerPoolStatus | None = None) -> Condition:
     status = built(of, previous=previous, now=Instant(mono=NOW, wall=wall))
     ready = status.condition(C.READY)

@@ -1,4 +1,6 @@
-"""The parts of a status, each told exactly: counts, queue, runners, flavors, back-off, cost, what a later process reads."""
+"""The parts of a status, each told exactly: counts, queue, runners, flavors, back-off, cost,
+what a later process reads.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ def test_a_status_of_a_pool_that_is_well_has_these_parts_and_no_others() -> None
     }
 
 
-# ----------------------------------------------------------------------------------------------------------------- counts
+# ----------------------------------------------------------------------------------------------------- counts
 def test_runners_are_counted_by_phase() -> None:
     numbers = dict(zip(Phase, (1, 2, 3, 4, 5, 6, 7, 8), strict=True))
     runners = [runner(f"{phase}-{n}", phase) for phase, count in numbers.items() for n in range(count)]
@@ -105,7 +107,7 @@ def test_runners_are_counted_by_phase() -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------------ queue
+# ------------------------------------------------------------------------------------------------------ queue
 def test_what_jobs_wait_for_is_one_entry_for_each_reason() -> None:
     waiting = [
         Waiting(reason=Reason.BackingOff, count=2, message="A.", until=NOW + 60, oldest_at=SERVER - 5),
@@ -134,7 +136,7 @@ def test_a_queue_is_cut_to_what_a_status_takes() -> None:
     assert {len(one.message) for one in found} == {MOST_MESSAGE}
 
 
-# ---------------------------------------------------------------------------------------------------------------- runners
+# ---------------------------------------------------------------------------------------------------- runners
 def test_a_runner_is_told_with_its_pages_and_since_when() -> None:
     busy = runner("t4-1", Phase.BUSY, since=NOW - 30, workflow_job=running(7, "t4-1"))
     assert written(report(runners=[busy]))["runners"] == [
@@ -167,7 +169,7 @@ def test_the_newest_runners_are_shown_and_of_equal_ones_the_first_by_name() -> N
     assert shown == ["a", "b", *(f"old-{n:02}" for n in range(MOST_RUNNERS - 2))]
 
 
-# ------------------------------------------------------------------------------------------------- flavors and back-off
+# --------------------------------------------------------------------------------------- flavors and back-off
 FAILURE = Failure(reason=Reason.FlavorOutOfCapacity, message="m" * 2_000, request_id="r" * 300)
 
 
@@ -216,7 +218,7 @@ def test_a_back_off_of_all_flavors_is_the_pools() -> None:
     assert status["flavors"] == [{"name": "t4-small", "live": 0}]
 
 
-# ------------------------------------------------------------------------------------------------------------------- cost
+# ------------------------------------------------------------------------------------------------------- cost
 def costly(**changes: Any) -> PoolReport:
     memory = replace(healthy().memory, usd={"t4-small": 1 / 3_600}, spent_usd=7.0)
     mine = pool(flavors=("t4-small", "a10g"), max_runners=10)
@@ -260,7 +262,7 @@ def test_without_any_price_there_is_no_cost() -> None:
     assert built(of).cost is None
 
 
-# ----------------------------------------------------------------------------------------- what a later process reads
+# --------------------------------------------------------------------------------- what a later process reads
 def lost(run: int, rerun: RerunState = RerunState.OFF, **changes: Any) -> Watched:
     known = Interruption(
         repository="acme/lib",
@@ -362,7 +364,7 @@ def test_places_are_told_with_their_end_and_the_newest_launch() -> None:
     assert len(everywhere.places or ()) == MOST_PLACES
 
 
-# -------------------------------------------------------------------------------------------- pools that are not planned
+# --------------------------------------------------------------------------------- pools that are not planned
 BEFORE = {
     "observedGeneration": 1,
     "counts": {"queued": 4},
@@ -463,7 +465,7 @@ def test_which_conditions_hold_is_told_without_those_that_nobody_knows() -> None
     assert RunnerPoolStatus().truths() == {}
 
 
-# ----------------------------------------------------------------------------------------------------------------- values
+# ----------------------------------------------------------------------------------------------------- values
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
