@@ -170,6 +170,10 @@ pins: python ## Check that both pins are right and not older than 30 days; asks 
 image: python ## Build the image IMAGE with docker, podman or buildah; BASE=NAME, BUILDER=NAME, BUILDFLAGS="..."
 	@$(PYTHON) -m tools.image build '$(IMAGE)' --builder='$(BUILDER)' --base='$(BASE)' --flags='$(BUILDFLAGS)'
 
+.PHONY: simulators-image
+simulators-image: python ## Build an image with the simulated services on top of IMAGE, for `sim` in a cluster
+	@$(PYTHON) -m tools.image simulators '$(IMAGE)' --builder='$(BUILDER)' --flags='$(BUILDFLAGS)'
+
 .PHONY: e2e
 e2e: $(STAMP) image ## Play the whole story on the current kubeconfig's cluster; LOAD=COMMAND takes an image archive to its nodes
 	@$(BIN)/python -m tools.e2e --image='$(IMAGE)' --builder='$(BUILDER)' --base='$(BASE)' --flags='$(BUILDFLAGS)' \

@@ -1,6 +1,6 @@
 """What an operator costs while nothing happens: memory, processor, and the time until it is at work.
 
-Each pool has a repository of its own, which is the dearest kind: a queue and a list of
+Each pool has a repository of its own, which is the most expensive kind: a queue and a list of
 runners to watch for every one.
 """
 

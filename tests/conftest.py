@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# How long an example takes says something about the machine alone; what is too slow is found by pytest's timeout.
+# How long an example takes says something about the machine alone; what is too slow is
+# found by pytest's timeout.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -38,14 +39,14 @@ SLOW = {
 
 
 class PlanesApart(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Gives the tests that need the API server to two workers, by whole modules, and the others to whoever is free.
+    """Gives the tests that need the API server to two workers, by whole modules, the others to whoever is free.
 
-    So however many workers there are, two API servers are started, what such a module starts is started once, and replicas
-    that fight for a Lease do not fight more than one other pair for the processor. These two parts are the largest, which
-    pytest-xdist begins with.
+    So however many workers there are, two API servers are started, what such a module starts is started once,
+    and replicas that fight for a Lease do not fight more than one other pair for the processor. These two parts
+    are the largest, which pytest-xdist begins with.
 
-    pytest-xdist's own mark for that, ``xdist_group``, does nothing here: version 3.8 writes the group into a field of its
-    items that pytest 9.2 has no more, and each test is sent anywhere.
+    pytest-xdist's own mark for that, ``xdist_group``, does nothing here: version 3.8 writes the group into a
+    field of its items that pytest 9.2 has no more, and each test is sent anywhere.
     """
 
     def __init__(self, config: pytest.Config, log: object) -> None:
@@ -79,8 +80,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a long value, or bytes that no terminal shows, by the argument alone; pytest adds a number.
 
-    So a test's name is short, and the same in each process: what is packed or signed holds the time at which it was made, and the
-    workers of pytest-xdist refuse to begin when they don't find the same names.
+    So a test's name is short, and the same in each process: what is packed or signed holds the time at which
+    it was made, and the workers of pytest-xdist refuse to begin when they don't find the same names.
     """
     if isinstance(val, bytes):
         val = val.decode("ascii", "replace")
@@ -99,7 +100,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> PlanesApa
 def api_server() -> Iterator[ControlPlane]:
     """A kube-apiserver and etcd of this session's own, empty at its start.
 
-    Tests share it: let each have a namespace of its own. Nothing is built here, since a test's timeout is short.
+    Tests share it: let each have a namespace of its own. Nothing is built here, since a
+    test's timeout is short.
     """
     programs = present_assets()
     if programs is None:

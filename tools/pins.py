@@ -27,7 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = "Dockerfile"
-RUNNER = "controller/adapters/huggingface/bootstrap.py"
+RUNNER = "controller/execute/bootstrap.py"
 IMAGES = "examples/*/*.yaml"
 """Where the examples name GitHub's own image of the runner, which is published with each release."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SIMULATORS = "simulators/hf_runner_simulators/__init__.py"
 CHART = "charts/hf-runner-controller/Chart.yaml"
 _SECTION = re.compile(r"^## \[(?P<name>[^]]+)\](?: - (?P<date>\S+))?$", re.MULTILINE)
 
@@ -47,6 +48,11 @@ def mistakes(tag: str, root: Path = ROOT) -> Iterator[str]:
     ours = version(root)
     if tag != f"v{ours}":
         yield f"the tag is {tag}, but controller/__init__.py says {ours}: tag v{ours}, or change the version first"
+    simulators = re.search(r'^__version__ = "(.+)"$', (root / SIMULATORS).read_text(), re.MULTILINE)
+    if simulators is None or simulators[1] != ours:
+        yield f"{SIMULATORS} does not say {ours}, as controller/__init__.py does"
+    if f'simulate = ["hf-runner-simulators=={ours}"]' not in (root / "pyproject.toml").read_text():
+        yield f"pyproject.toml: the extra simulate does not ask for hf-runner-simulators=={ours}"
     chart = (root / CHART).read_text()
     for key in ("version", "appVersion"):
         found = re.search(rf"^{key}: (.+)$", chart, re.MULTILINE)

@@ -1,4 +1,6 @@
-"""Addresses in a RunnerPool: which GitHub host and which owner, repository or enterprise a URL names, and whether plain http may be used."""
+"""Addresses in a RunnerPool: which GitHub host and which owner, repository or enterprise a URL names, and
+whether plain http may be used.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ REPOSITORY = r"[A-Za-z0-9._-]{1,100}"
 GITHUB_URL = rf"https?://{HOST}/{NAME}(?:/{REPOSITORY})?/?"
 ENTERPRISE_URL = r"https?://[^/]+/enterprises/[^/]+/?"
 OWNER_URL = r"https?://[^/]+/[^/]+/?"
-# Pages of GitHub that look like an owner or a repository, a clone address, and the REST host instead of the web one.
+# Pages of GitHub that look like an owner or a repository, a clone address, and the REST
+# host instead of the web one.
 NOT_A_SCOPE_URL = (
     r"https?://[^/]+/(?:apps|enterprises|marketplace|organizations|orgs|settings|topics|users)(?:/[^/]*)?/?"
     r"|.*[.]git/?|.*/[.]{1,2}/?|https?://api[.]github[.]com/.*"
@@ -53,12 +56,13 @@ def is_repository_url(url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SafeHttp:
-    """The rule that nothing is asked by plain http, of this machine neither, used as ``Annotated[str, SafeHttp()]``.
+    """The rule that nothing is asked by plain http, of this machine neither, used as
+    ``Annotated[str, SafeHttp()]``.
 
     A name that looks like this machine's may be another's, or be reached through a proxy.
 
-    The API server cannot know how the controller was started, so this rule has no CEL; the controller's own answer is the
-    condition. Pass ``context={"allow_http": True}`` to allow it.
+    The API server cannot know how the controller was started, so this rule has no CEL; the controller's own
+    answer is the condition. Pass ``context={"allow_http": True}`` to allow it.
     """
 
     @staticmethod
@@ -91,8 +95,9 @@ class GitHubTarget:
 def github_target(url: str) -> GitHubTarget:
     """Return the REST base and the scope of a URL that :func:`is_github_url` accepts.
 
-    github.com and GitHub Enterprise Cloud with data residency (``*.ghe.com``) have their REST API on a host of its own;
-    every other host is a GitHub Enterprise Server, with the API below ``/api/v3`` (scale-sets.md §1.2).
+    github.com and GitHub Enterprise Cloud with data residency (``*.ghe.com``) have their REST API on a host
+    of its own; every other host is a GitHub Enterprise Server, with the API below ``/api/v3``
+    (docs/facts.md#api-hosts).
 
     Raises:
         ValueError: The URL names no owner, repository or enterprise.

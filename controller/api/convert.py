@@ -1,4 +1,6 @@
-"""From the RunnerPool as people write it to the :class:`controller.core.model.Pool` that the planner reads."""
+"""From the RunnerPool as people write it to the :class:`controller.core.model.Pool` that
+the planner reads.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from controller.core.resource import DRAIN_ANNOTATION
 
 
 def to_pool(obj: Mapping[str, Any], *, allow_http: bool) -> model.Pool:
-    """Return the pool that an object from the API server, or a manifest, describes; equal objects give equal pools.
+    """Return the pool that an object from the API server, or a manifest, describes; equal
+    objects give equal pools.
 
     A manifest that never met an API server has no uid; namespace and name stand in for it.
 
@@ -81,7 +84,8 @@ def from_model(obj: RunnerPool) -> model.Pool:
 
 
 def stand_in(metadata: Mapping[str, Any], status: RunnerPoolStatus) -> model.Pool | None:
-    """Return a pool that launches nothing, for an object whose spec cannot be read; None if its status tells of no place.
+    """Return a pool that launches nothing, for an object whose spec cannot be read; None if its
+    status tells of no place.
 
     It is enough to find what was launched, to end it, and to see that nothing is left.
 

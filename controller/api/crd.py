@@ -1,6 +1,7 @@
 """The CustomResourceDefinition, generated from the models.
 
-``python -m controller.api.crd --write crds/`` writes the file, ``--check crds/`` fails when it is not current.
+``python -m controller.api.crd --write crds/`` writes the file, ``--check crds/`` fails when
+it is not current.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ COLUMNS: tuple[dict[str, Any], ...] = (
 def crd() -> dict[str, Any]:
     """Return the CustomResourceDefinition as a JSON-compatible object."""
     status = structural(RunnerPoolStatus)
-    # Without a status, kstatus (Helm 4, Flux, `kubectl wait`) takes a pool that nobody has looked at for a healthy one.
+    # Without a status, kstatus (Helm 4, Flux, `kubectl wait`) takes a pool that nobody has looked
+    # at for a healthy one.
     status["default"] = {"observedGeneration": NEVER_SEEN}
     schema = {
         "description": DESCRIPTION,

@@ -1,6 +1,7 @@
 """The API reference ``docs/reference/runnerpool.md``, generated from the models.
 
-``python -m controller.api.docs --write docs/reference/`` writes it, ``--check docs/reference/`` fails when it is not current.
+``python -m controller.api.docs --write docs/reference/`` writes it, ``--check docs/reference/``
+fails when it is not current.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ import re
 
 from controller.api.rules import Rule, quoted
 
-# Go's notation, which Kubernetes users know, without units below a second; and whole days, which Hugging Face users
-# know from `hf jobs run --timeout 1d`. Five digits and 20 characters keep Go's 64-bit nanoseconds from overflowing.
+# Go's notation, which Kubernetes users know, without units below a second; and whole days, which Hugging
+# Face users know from `hf jobs run --timeout 1d`. Five digits and 20 characters keep Go's 64-bit
+# nanoseconds from overflowing.
 _CLOCK = r"(?:[0-9]{1,5}(?:[.][0-9]{1,3})?[hms])+"
 _PATTERN = rf"[1-9]d|{_CLOCK}"
 MAX_LENGTH = 20
@@ -26,7 +27,9 @@ def seconds(text: str) -> float:
 
 
 def between(low: str, high: str, because: str = "") -> Rule:
-    """Return the rule that a value is a duration from ``low``, less than a day, to ``high``, a number of days."""
+    """Return the rule that a value is a duration from ``low``, less than a day, to
+    ``high``, a number of days.
+    """
     shortest, longest = seconds(low), seconds(high)
 
     def holds(value: str) -> bool:
@@ -35,8 +38,9 @@ def between(low: str, high: str, because: str = "") -> Rule:
         except ValueError:
             return False
 
-    # One rule rather than two: a malformed value would make the second one an evaluation error beside the message.
-    # The days are a pattern of their own, since the API server estimates duration(<computed string>) as too dear.
+    # One rule rather than two: a malformed value would make the second one an evaluation error beside
+    # the message. The days are a pattern of their own, since the API server estimates
+    # duration(<computed string>) as too expensive.
     return Rule(
         cel=(
             f"self.matches(r'^[1-{high.removesuffix('d')}]d$') || self.matches({quoted(_CLOCK)})"

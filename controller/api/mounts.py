@@ -1,12 +1,15 @@
-"""Where a bucket may not be mounted writable, and where that is odd: what a workflow job writes there, later runners would run.
+"""Where a bucket may not be mounted writable, and where that is odd: what a workflow job writes
+there, later runners would run.
 
-A writable bucket is shared by all runners of a pool. If the bootstrap, the image or the operating system takes programs,
-libraries or settings from it, one job, a pull request's perhaps, decides what the next one runs, with that one's secrets.
+A writable bucket is shared by all runners of a pool. If the bootstrap, the image or the operating system
+takes programs, libraries or settings from it, one job, a pull request's perhaps, decides what the next one
+runs, with that one's secrets.
 
-Paths are compared as they are written. ``mountPath`` has one form only (no ``.``, ``..``, ``//`` or slash at the end), and what
-is a link in many images (``/bin``, ``/lib``, ``/var/run``) is listed under both of its names, since nothing is known of an image
-before it runs. What is mounted read-only counts as writable where the pool mounts the same files writable at another place.
-Letters count as equal in both cases, so that no file system that takes them for equal is a way around.
+Paths are compared as they are written. ``mountPath`` has one form only (no ``.``, ``..``, ``//`` or slash at
+the end), and what is a link in many images (``/bin``, ``/lib``, ``/var/run``) is listed under both of its
+names, since nothing is known of an image before it runs. What is mounted read-only counts as writable where
+the pool mounts the same files writable at another place. Letters count as equal in both cases, so that no
+file system that takes them for equal is a way around.
 """
 
 from __future__ import annotations
@@ -106,7 +109,8 @@ _SOURCES_OF_CODE = (
     "ACTIONS_RUNNER_(?:CONTAINER_HOOK.*|HOOK_.*)",
     "AGENT_TOOLSDIRECTORY",
     "RUNNER_TOOL_CACHE",
-    # .NET, in which the Listener is written, and which then has the runner's registration: start-up hooks, profilers, and all else.
+    # .NET, in which the Listener is written, and which then has the runner's registration: start-up
+    # hooks, profilers, and all else.
     "(?:COMPlus|CORECLR|DOTNET)_.*",
     # Shells, which source the first two at their start; PS4 may run a command.
     "BASH_ENV",
@@ -116,7 +120,8 @@ _SOURCES_OF_CODE = (
     # The loader and the C library: libraries, and converters of character sets, which are libraries too.
     "LD_(?:AUDIT|LIBRARY_PATH|PRELOAD)",
     "GCONV_PATH",
-    # What is downloaded, and who is trusted: settings of curl and wget, modules of OpenSSL and Kerberos, certificates.
+    # What is downloaded, and who is trusted: settings of curl and wget, modules of OpenSSL and
+    # Kerberos, certificates.
     "CURL_(?:CA_BUNDLE|HOME)",
     "KRB5_CONFIG",
     "OPENSSL_.*",
@@ -131,11 +136,13 @@ _SOURCES_OF_CODE = (
     "PIP_CONFIG_FILE",
     "RPM_CONFIGDIR",
     "TAR_OPTIONS",
-    # git, for the checkout: its programs and settings, hooks among them, and what it calls for passwords and connections.
+    # git, for the checkout: its programs and settings, hooks among them, and what it calls for
+    # passwords and connections.
     "GIT_(?:ASKPASS|CONFIG.*|EXEC_PATH|PROXY_COMMAND|SSH|SSH_COMMAND|SSL_.*|TEMPLATE_DIR)",
     "SSH_ASKPASS",
     "XDG_CONFIG_(?:DIRS|HOME)",
-    # Languages: node runs every JavaScript action, python3 the bootstrap's own lines; Ruby and Java are in many images.
+    # Languages: node runs every JavaScript action, python3 the bootstrap's own lines; Ruby and
+    # Java are in many images.
     "NODE_(?:COMPILE_CACHE|EXTRA_CA_CERTS|OPTIONS|PATH)",
     "PYTHON(?:HOME|PATH|PLATLIBDIR|PYCACHEPREFIX|STARTUP|USERBASE)",
     "RUBY(?:LIB|OPT)",
@@ -201,7 +208,8 @@ class CodePath:
 
 
 def share_files(one: Mount, other: Mount) -> bool:
-    """Tell whether two mounts show files of the same source: all of it, or folders of which one is in the other.
+    """Tell whether two mounts show files of the same source: all of it, or folders of which
+    one is in the other.
 
     Revisions do not count: what can be written has none.
     """
@@ -217,7 +225,9 @@ def _folder(one: Mount, other: Mount) -> bool:
 
 
 def written(volumes: Iterable[Mount]) -> Iterator[Written]:
-    """Find the mounts of a pool whose files its jobs can write, at this mount or at another one of the same bucket."""
+    """Find the mounts of a pool whose files its jobs can write, at this mount or at another
+    one of the same bucket.
+    """
     volumes = tuple(volumes)
     writers = [volume for volume in volumes if not volume.read_only]
     for volume in volumes:
@@ -231,14 +241,17 @@ def written(volumes: Iterable[Mount]) -> Iterator[Written]:
 
 
 def written_elsewhere(volumes: Iterable[Mount]) -> Iterator[Written]:
-    """Find the read-only mounts where programs are taken from, and whose files jobs can write at another mount."""
+    """Find the read-only mounts where programs are taken from, and whose files jobs can
+    write at another mount.
+    """
     for mount in written(volumes):
         if mount.by != mount.at and is_refused(mount.at):
             yield mount
 
 
 def code_paths(env: Mapping[str, str], writable: Sequence[Written]) -> Iterator[CodePath]:
-    """Find the variables of a pool that name a place at, above or below a writable mount, as a source of programs or trust.
+    """Find the variables of a pool that name a place at, above or below a writable mount, as a
+    source of programs or trust.
 
     Args:
         env: The pool's variables.
@@ -258,8 +271,8 @@ def code_paths(env: Mapping[str, str], writable: Sequence[Written]) -> Iterator[
 
 # Marks of lists; of options and settings; and none, for a path that has some itself.
 _MARKS = (re.compile(r"[:;\s]+"), re.compile(r"[\s:;,=|&<>()\[\]'\"`!@$]+"))
-# A path may follow an option (-I/mnt) at once; `r` and `I` are options of Perl and Ruby without their dash. What follows ~ or
-# ${HOME} is below a home, and a relative path is below nobody knows what.
+# A path may follow an option (-I/mnt) at once; `r` and `I` are options of Perl and Ruby without their dash.
+# What follows ~ or ${HOME} is below a home, and a relative path is below nobody knows what.
 _PATH_IN_A_WORD = re.compile(r"(?s:(?:-[^/~}]*|[^\w/~}]*|[Ir])(/.*))")
 # The root of the file system by way of a process.
 _ROOT = re.compile(r"/proc/[^/]+(?:/task/[^/]+)?/(?:cwd|root)(?=/|$)")
@@ -277,12 +290,16 @@ def _normal(path: str) -> str:
 
 
 def is_within(path: str, above: str) -> bool:
-    """Tell whether a path is another one or below it; both in normal form, letters of both cases being equal."""
+    """Tell whether a path is another one or below it; both in normal form, letters of both
+    cases being equal.
+    """
     return f"{path.rstrip('/')}/".lower().startswith(f"{above.rstrip('/')}/".lower())
 
 
 def is_refused(mount_path: str) -> bool:
-    """Tell whether the bootstrap, the runner or the system takes programs or settings from a mount, so that none may be writable."""
+    """Tell whether the bootstrap, the runner or the system takes programs or settings from a mount, so
+    that none may be writable.
+    """
     return re.fullmatch(REFUSED, mount_path) is not None
 
 

@@ -1,7 +1,9 @@
-"""Validation rules that are written once and checked twice: as CEL by the API server, as Python by :meth:`RunnerPool.parse`.
+"""Validation rules that are written once and checked twice: as CEL by the API server, as Python by
+:meth:`RunnerPool.parse`.
 
-The API server refuses mistakes at apply time; Python sees manifests that never met an API server (``simulate``, ``check``)
-and objects that were stored before a rule existed. Both show the same sentence at the same path.
+The API server refuses mistakes at apply time; Python sees manifests that never met an API server
+(``simulate``, ``check``) and objects that were stored before a rule existed. Both show the same
+sentence at the same path.
 """
 
 from __future__ import annotations
@@ -77,14 +79,16 @@ class SiblingRule:
     """A rule on one field that depends on fields before it, listed in :attr:`Strict.RULES` of their object.
 
     Attributes:
-        at: The field that the mistake is shown at (Python name). It comes after all of ``needs`` in the class.
+        at: The field that the mistake is shown at (Python name). It comes after all of
+            ``needs`` in the class.
         needs: Other fields that must be right by themselves before the rule means anything (Python names).
-        cel: The rule in CEL, where ``self`` is the object; None for a rule that the API server cannot check at a cost that it
-            allows. Then the controller's own answer is the condition.
+        cel: The rule in CEL, where ``self`` is the object; None for a rule that the API server cannot check
+            at a cost that it allows. Then the controller's own answer is the condition.
         message: How to write it right.
         holds: The same rule in Python, over the fields by Python name.
         why: The kind of mistake, as the API server words it.
-        names: Returns what the sentence begins with, over the fields by Python name: which value of many is meant.
+        names: Returns what the sentence begins with, over the fields by Python name: which
+            value of many is meant.
         cel_names: The same in CEL, where ``self`` is the object.
     """
 
@@ -119,7 +123,9 @@ class SiblingRule:
 
 
 class Strict(BaseModel):
-    """Base of all spec models: camelCase outside, immutable, no unknown fields, no silent conversion of types."""
+    """Base of all spec models: camelCase outside, immutable, no unknown fields, no silent
+    conversion of types.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel, extra="forbid", frozen=True, strict=True, validate_default=True
@@ -129,8 +135,8 @@ class Strict(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _obey_siblings(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - every field
-        # Per field rather than per object, so that one mistake does not hide the others: pydantic skips validators
-        # of an object as soon as one of its fields is wrong.
+        # Per field rather than per object, so that one mistake does not hide the others: pydantic skips
+        # validators of an object as soon as one of its fields is wrong.
         known = {**info.data, str(info.field_name): value}
         for rule in cls.RULES:
             if rule.at == info.field_name and known.keys() >= set(rule.needs) and not rule.holds(known):
@@ -147,9 +153,11 @@ class Strict(BaseModel):
         return rendered
 
 
-# ------------------------------------------------------------------------------------------------------------ factories
+# -------------------------------------------------------------------------------------------------- factories
 def matches(pattern: str, message: str) -> Rule:
-    """Return the rule that a whole string matches ``pattern``, which is written in what RE2 and ``re`` share."""
+    """Return the rule that a whole string matches ``pattern``, which is written in what RE2
+    and ``re`` share.
+    """
     compiled = re.compile(pattern)
     return Rule(
         cel=f"self.matches({quoted(pattern)})",

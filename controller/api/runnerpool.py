@@ -72,7 +72,9 @@ class Metadata(BaseModel):
 
 
 class RunnerPool(BaseModel):
-    """One RunnerPool without its status, which is written and, in part, read back elsewhere (:mod:`controller.api.status`)."""
+    """One RunnerPool without its status, which is written and, in part, read back elsewhere
+    (:mod:`controller.api.status`).
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
@@ -99,7 +101,7 @@ class RunnerPool(BaseModel):
             raise InvalidPool(tuple(read_mistake(detail, cls) for detail in details)) from None
 
 
-# ------------------------------------------------------------------------------------------------------------ sentences
+# -------------------------------------------------------------------------------------------------- sentences
 _SENTENCES: Mapping[str, str] = {
     RULE_BROKEN: "{sentence}",
     "missing": "is required",

@@ -15,5 +15,7 @@ class SystemClock:
         return time.time()
 
     def mono(self) -> float:
-        """Return monotonic seconds, which go on while the process is stopped or, on Linux, the machine sleeps."""
+        """Return monotonic seconds, which go on while the process is stopped or, on Linux,
+        the machine sleeps.
+        """
         return time.clock_gettime(_MONOTONIC)

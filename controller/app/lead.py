@@ -1,4 +1,6 @@
-"""One term of leadership: a controller is put together, serves, and is stopped in an order that leaves nothing half done."""
+"""One term of leadership: a controller is put together, serves, and is stopped in an order that
+leaves nothing half done.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ async def lead(
     """Be the controller until told to stop, or until a part of it fails or the lease is lost.
 
     Raises:
-        UpstreamError: Kubernetes lacks what is needed at the start, or a namespace can be served now that could not be before.
+        UpstreamError: Kubernetes lacks what is needed at the start, or a namespace can be served now
+            that could not be before.
         LeadershipLost: Another replica may lead now.
     """
     async with AsyncExitStack() as stack:
@@ -109,7 +112,7 @@ async def lead(
                 identity=kube.identity,
                 namespaces=[name for name in options.namespaces if name not in registry.unlisted],
                 leadership=term.leadership,
-                heard=freshness.heard,
+                heard=freshness.message_came,
             )
             stack.push_async_callback(watch.stop)
             heed_signals(stop)  # again: with its own handlers kopf would end first, and be waited for
@@ -128,7 +131,9 @@ async def _end(
     others: Sequence[asyncio.Task[Any]],
     events: KubernetesEvents,
 ) -> None:
-    """Make no new pass, then let the effects under way end; then another may lead. What takes longer comes after."""
+    """Make no new pass, then let the effects under way end; then another may lead. What
+    takes longer comes after.
+    """
     passes.cancel()
     await asyncio.wait({passes})
     await controller.executor.close(term.grace if term.leadership.holds() else 0.0)
@@ -161,7 +166,9 @@ def _show(
 
 
 async def _open_switch(options: Options, stack: AsyncExitStack) -> SwitchObserver:
-    """Return who looks at the stop switch, with a client of its own: it must not wait behind a thousand statuses."""
+    """Return who looks at the stop switch, with a client of its own: it must not wait
+    behind a thousand statuses.
+    """
     if options.stop_switch is None:
         log.info("no stop switch: --stop-switch names none")
         return SwitchObserver()

@@ -37,7 +37,8 @@ class Options:
         settings: Of the controller itself; an empty ``controller_id`` is derived from the cluster.
         web_host: Where probes and metrics are served; empty for all addresses, of IPv4 and of IPv6.
         web_port: Likewise; 0 takes a free one.
-        points_per_minute: GitHub's secondary limit per credential; 0 means none, None what the host documents.
+        points_per_minute: GitHub's secondary limit per credential; 0 means none, None what
+            the host documents.
         election: For one of several replicas; None for a process that runs alone.
         stop_switch: Where people stop all launches; None where nobody can.
         debug_plan: Serve ``/debug/plan``.

@@ -46,8 +46,8 @@ async def run(options: Options) -> None:
         )
         log.info("started", extra={"port": port})
 
-        # 2. Who acts. Nothing of the controller exists before: what it does first rests on lists that were asked for after the
-        #    last leader's last effect.
+        # 2. Who acts. Nothing of the controller exists before: what it does first rests on lists that were
+        #    asked for after the last leader's last effect.
         if options.election is None:
             term = Term()
         else:

@@ -1,4 +1,6 @@
-"""What must be so before the first pass: an id of the controller's own, a type that is new enough, every pool listed once."""
+"""What must be so before the first pass: an id of the controller's own, a type that is new
+enough, every pool listed once.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from controller.app.options import Options
 from controller.core.model import Disposition, Failure
 from controller.core.naming import label_value
 from controller.core.reasons import Reason
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.ports import UpstreamError
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,9 @@ _NEXT_STEPS = {
 
 @contextmanager
 def _needed_at_start(hints: Mapping[Reason, str]) -> Iterator[None]:
-    """Let a failure of Kubernetes say what to do about it: while running it is tried again, at the start it is the end."""
+    """Let a failure of Kubernetes say what to do about it: while running it is tried again,
+    at the start it is the end.
+    """
     try:
         yield
     except UpstreamError as error:
@@ -46,8 +50,9 @@ def _needed_at_start(hints: Mapping[Reason, str]) -> Iterator[None]:
 async def own_id(kube: Client, options: Options) -> str:
     """Return an id that stays the same for the life of the installation, and that no other in the world has.
 
-    A controller of all namespaces is its cluster's only one: the uid of ``kube-system``, which lives as long as the cluster.
-    Of those for single namespaces there may be several: the uid of the namespace where the replicas' Lease is, and its name.
+    A controller of all namespaces is its cluster's only one: the uid of ``kube-system``, which lives as long
+    as the cluster. Of those for single namespaces there may be several: the uid of the namespace where the
+    replicas' Lease is, and its name.
     """
     home, suffix = "kube-system", ""
     if options.namespaces and options.election is not None:
@@ -72,7 +77,8 @@ async def list_first(kube: Client, registry: PoolRegistry, namespaces: tuple[str
 
 
 async def require_fields(kube: Client, *, installed: bool = False) -> None:
-    """Refuse to run on an older CRD: what that has no field for, the API server would drop from every status silently.
+    """Refuse to run on an older CRD: what that has no field for, the API server would drop
+    from every status silently.
 
     Args:
         kube: A client.

@@ -20,7 +20,8 @@ SHUTDOWN_GRACE = 10.0
 """Seconds for effects under way to end; what is cut off then is safe to be cut off."""
 
 HANDOVER_GRACE = 0.3
-"""The same where another replica waits: it looks every 0.4 s, and the whole hand-over shall take less than a second."""
+"""The same where another replica waits: it looks every 0.4 s, and the whole hand-over shall
+take less than a second."""
 
 
 class PresumedAlone(Alone):
@@ -71,7 +72,9 @@ class Term:
 async def open_election(
     options: Options, where: LeaderElection, clock: SystemClock, stack: AsyncExitStack
 ) -> Election:
-    """Return this process's candidacy for a Lease, with a client of its own that the stack closes; nothing is asked yet."""
+    """Return this process's candidacy for a Lease, with a client of its own that the stack
+    closes; nothing is asked yet.
+    """
     client = await connect(kubeconfig=options.kubeconfig, context=options.context)
     stack.push_async_callback(client.close)
     leases = KubernetesLeases(client=client, namespace=where.namespace, name=where.name, clock=clock)

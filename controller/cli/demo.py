@@ -1,4 +1,6 @@
-"""``hf-runner-controller demo``: the real operator on a real Kubernetes API, against simulated GitHub and Hub."""
+"""``hf-runner-controller demo``: the real operator on a real Kubernetes API, against
+simulated GitHub and Hub.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ from controller.cli.terminal import Console
 def demo_command(kubeconfig: Path, log: Path | None, web_port: int) -> None:
     """Serve a burst of workflow jobs with simulated GitHub and Hub.
 
-    Kills the operator once and deletes a pool under load. Exit code 1 unless every job completed and nothing was left.
+    Kills the operator once and deletes a pool under load. Exit code 1 unless every job
+    completed and nothing was left.
     """
     with simulators_needed():
         from controller.cli.simulated.demo import play  # noqa: PLC0415 - needs the extra

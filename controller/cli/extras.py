@@ -24,7 +24,8 @@ def simulators_needed() -> Iterator[None]:
     """Let a command import the simulated services: around its imports, and nothing else.
 
     Raises:
-        MissingExtra: They are not installed. Another package that is missing is a mistake of ours, and is raised as it is.
+        MissingExtra: They are not installed. Another package that is missing is a mistake of ours, and is
+            raised as it is.
     """
     try:
         yield

@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from controller.adapters.huggingface.bootstrap import RUNNER_SHA256, RUNNER_VERSION
 from controller.adapters.kube.election import Timing
 from controller.adapters.kube.rights import SecretAccess
 from controller.adapters.kube.stop_switch import SwitchName
 from controller.app.options import LeaderElection
 from controller.cli.names import Key, key_option
+from controller.execute.bootstrap import RUNNER_SHA256, RUNNER_VERSION
 from controller.execute.spec import DOWNLOADS, RunnerVersion
 
 Command = Callable[..., Any]

@@ -1,4 +1,6 @@
-"""``hf-runner-controller sim``: the simulated GitHub and Hub, to try the controller against without an account."""
+"""``hf-runner-controller sim``: the simulated GitHub and Hub, to try the controller against
+without an account.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,9 @@ def _variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) ->
 def sim_command(github: HostPort | None, hub: HostPort | None, job_env: dict[str, str]) -> None:
     """Serve the simulated GitHub and Hub until interrupted.
 
-    Prints one line per site (``github http://127.0.0.1:8801``) once it answers. ``POST /_sim/...`` sets tokens, workflow jobs
-    and faults; ``GET /_sim/report`` says what happened. Anybody who can connect can run commands here: bind the loopback.
+    Prints one line per site (``github http://127.0.0.1:8801``) once it answers. ``POST /_sim/...`` sets
+    tokens, workflow jobs and faults; ``GET /_sim/report`` says what happened. Anybody who can connect can run
+    commands here: bind the loopback.
     """
     if github is None and hub is None:
         raise click.UsageError("nothing to serve: give --github HOST:PORT, --hub HOST:PORT, or both")

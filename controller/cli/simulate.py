@@ -1,4 +1,6 @@
-"""``hf-runner-controller simulate``: what a workload would wait and cost, with the real controller in virtual time."""
+"""``hf-runner-controller simulate``: what a workload would wait and cost, with the real
+controller in virtual time.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +65,9 @@ def simulate_command(
 ) -> None:
     """Play SCENARIO with the whole controller against simulated services, in virtual time.
 
-    Prints what jobs waited, what runners cost, and why jobs were not served. Exit code 1: an expectation of the scenario or
-    an invariant failed. 2: the scenario has mistakes, all of which are named. Ctrl-C prints the report so far.
+    Prints what jobs waited, what runners cost, and why jobs were not served. Exit code 1: an expectation
+    of the scenario or an invariant failed. 2: the scenario has mistakes, all of which are named. Ctrl-C
+    prints the report so far.
     """
     with simulators_needed():
         from controller.cli.simulated.simulate import run  # noqa: PLC0415 - needs the extra

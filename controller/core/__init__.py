@@ -1,5 +1,6 @@
-"""What the controller decides: matching, lifecycle, planning, garbage collection, money, and the words for all of it.
+"""What the controller decides: matching, lifecycle, planning, garbage collection, money,
+and the words for all of it.
 
-Pure: standard library only, no event loop, client, logging, clock or randomness; everything comes in as an argument.
-Every other layer may import it, and it imports none of them.
+Pure: standard library only, no event loop, client, logging, clock or randomness; everything comes in as an
+argument. Every other layer may import it, and it imports none of them.
 """

@@ -12,19 +12,22 @@ from controller.core.model import SuspicionLevel
 from controller.core.suspicion import HOUR, MOST_STARTS, Divided, Group, Suspicion, Suspicions
 
 FIRST_HOUR, LATER_HOUR = 4, 2
-"""Starts that a suspicion allows in its first hour, the one that it began with included, and in every hour after."""
+"""Starts that a suspicion allows in its first hour, the one that it began with included,
+and in every hour after."""
 
 PAUSES = (0.0, 600.0, 2_700.0)
-"""Seconds between two starts at least, by the number of starts so far: the runner that was passed over is followed at once by
-another one, since it may itself have been at fault. Less than an hour, so that whoever mends a cause that cannot be looked up does not
-wait for longer; what the allowance has left is for hints."""
+"""Seconds between two starts at least, by the number of starts so far: the runner that was passed over is
+followed at once by another one, since it may itself have been at fault. Less than an hour, so that whoever
+mends a cause that cannot be looked up does not wait for longer; what the allowance has left is for hints."""
 
 READ_WITHIN = 30.0
 """Seconds for which nothing is launched for a job that is about to be read by its id."""
 
 
 def in_question(known: Suspicions, now: float) -> Collection[int]:
-    """Return the jobs, by id, that are about to be read: what that shows decides whether anything is launched for them."""
+    """Return the jobs, by id, that are about to be read: what that shows decides whether
+    anything is launched for them.
+    """
     suspected = {one.job_id for one in known.held}
     return {job for job, at in known.asked.items() if now - at < READ_WITHIN and job not in suspected}
 
@@ -51,8 +54,8 @@ def next_start(one: Suspicion, *, hint: bool = False) -> float:
 def count_starts(divided: Divided, *, spare: int, idle: bool, now: float) -> int:
     """Return how many runners may be started for jobs under suspicion.
 
-    One runner is the probe of all of them, since GitHub gives it any job that fits: while one idles, or is on its way, no other is
-    started. Only jobs whose wider suspicion has just been cleared get one each.
+    One runner is the probe of all of them, since GitHub gives it any job that fits: while one idles, or is on
+    its way, no other is started. Only jobs whose wider suspicion has just been cleared get one each.
 
     Args:
         divided: The queue.
@@ -76,7 +79,9 @@ def _is_due(group: Group, now: float) -> bool:
 
 
 def started(known: Suspicions, divided: Divided, probe: str, now: float) -> Suspicions:
-    """Note that runners are started while these jobs wait under suspicion; all of their suspicions share the start."""
+    """Note that runners are started while these jobs wait under suspicion; all of their
+    suspicions share the start.
+    """
     newest = {group.suspicion.key: max(job.id for job in group.jobs) for group in divided.groups}
     held = tuple(
         replace(

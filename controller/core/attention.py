@@ -11,7 +11,9 @@ from controller.core.plan import Plan
 
 
 def busy_places(done: Plan) -> Mapping[Footprint, bool]:
-    """Return for each place whether something lives or is wanted there, which is worth looking at more often."""
+    """Return for each place whether something lives or is wanted there, which is worth
+    looking at more often.
+    """
     busy: dict[Footprint, bool] = {}
     for report in done.reports.values():
         pool = report.pool
@@ -40,7 +42,9 @@ def busy_repositories(done: Plan) -> Mapping[GitHubSource, set[str]]:
 
 
 def served_runs(done: Plan) -> Mapping[GitHubSource, set[int]]:
-    """Return the runs whose queued jobs may be taken any moment: those of pools that have runners, or launch some."""
+    """Return the runs whose queued jobs may be taken any moment: those of pools that have
+    runners, or launch some.
+    """
     served: dict[GitHubSource, set[int]] = {}
     for report in done.reports.values():
         if report.demand.queued and (report.runners or report.launching):

@@ -1,8 +1,10 @@
-"""Launches that keep failing are tried ever more slowly, one at a time, with the cause kept (invariant 10).
+"""Launches that keep failing are tried ever more slowly, one at a time, with the cause kept
+(docs/invariants.md#backoff).
 
-A failure belongs to a flavor (no capacity, a scheduling deadline) or, under the key ``""``, to the whole pool (an image
-that cannot run, a refused credential). After a failure the next launch is a probe: until one runner comes online, no
-second one is started beside it, so a pool of a hundred queued jobs pays for one broken image at a time.
+A failure belongs to a flavor (no capacity, a scheduling deadline) or, under the key ``""``, to the whole
+pool (an image that cannot run, a refused credential). After a failure the next launch is a probe: until
+one runner comes online, no second one is started beside it, so a pool of a hundred queued jobs pays for
+one broken image at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ STALLED_AFTER = 4
 """Failures in a row after which a person is asked to look."""
 
 MOST_BLAMED = 16
-"""Runners that are remembered for one back-off: it makes one start at a time, and GitHub shows within minutes which of them served."""
+"""Runners that are remembered for one back-off: it makes one start at a time, and GitHub shows within
+minutes which of them served."""
 
 _FLAVOR_REASONS = frozenset({Reason.FlavorOutOfCapacity, Reason.SchedulingDeadline, Reason.UnknownFlavor})
 
@@ -61,7 +64,8 @@ def after_failure(known: Backoff | None, failure: Failure, now: float, *, runner
         known: The back-off before.
         failure: What went wrong.
         now: Monotonic seconds.
-        runner: The runner whose end is taken for the failure; empty where it is a refusal of a service, or proved otherwise.
+        runner: The runner whose end is taken for the failure; empty where it is a refusal of a
+            service, or proved otherwise.
     """
     blamed = (
         ((*known.blamed, runner) if known else (runner,))[-MOST_BLAMED:]
@@ -98,20 +102,25 @@ def remember_failure(
 
 
 def remember_success(known: Mapping[str, Backoff], flavor: str) -> Mapping[str, Backoff]:
-    """Return a pool's back-offs after a runner of a flavor came online, or served; the same object without any."""
+    """Return a pool's back-offs after a runner of a flavor came online, or served; the same
+    object without any.
+    """
     if flavor not in known and POOL not in known:
         return known
     return {key: one for key, one in known.items() if key not in (flavor, POOL)}
 
 
 def acquitted(known: Mapping[str, Backoff], served: Container[str]) -> Mapping[str, Backoff]:
-    """Return the back-offs without those for which a runner was blamed that GitHub has shown with a workflow job.
+    """Return the back-offs without those for which a runner was blamed that GitHub has
+    shown with a workflow job.
 
     An exit code is no proof: a workflow job runs as the same user as the bootstrap, and can bring it to any.
 
-    1. A runner takes a short job, before any list shows it with one.  2. The job ends the bootstrap with the code for a version
-    that GitHub refuses.  3. The HF Job's end is seen, and the pool backs off.  4. GitHub's queue names the job and its runner. So
-    its image, version and registration are good, as those of a runner that comes online.
+    1. A runner takes a short job, before any list shows it with one.
+    2. The job ends the bootstrap with the code for a version that GitHub refuses.
+    3. The HF Job's end is seen, and the pool backs off.
+    4. GitHub's queue names the job and its runner. So its image, version and registration are good, as those
+       of a runner that comes online.
     """
     return {key: one for key, one in known.items() if not any(runner in served for runner in one.blamed)}
 
@@ -122,7 +131,8 @@ LIMIT_KEPT = 3_600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """The Hub runs no more HF Jobs of a pool at a time: some met ``deadlines.scheduling`` while so many others ran.
+    """The Hub runs no more HF Jobs of a pool at a time: some met ``deadlines.scheduling``
+    while so many others ran.
 
     Attributes:
         running: How many ran.
@@ -140,7 +150,9 @@ class Limit:
 
 
 def after_unscheduled(known: Limit | None, running: int, now: float) -> Limit | None:
-    """Return the limit after an HF Job met ``deadlines.scheduling``; None where nothing ran, so that the flavor is at fault."""
+    """Return the limit after an HF Job met ``deadlines.scheduling``; None where nothing ran, so
+    that the flavor is at fault.
+    """
     if running <= 0:
         return None
     return Limit(running=max(running, known.running if known else 0), at=now)

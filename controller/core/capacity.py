@@ -67,11 +67,10 @@ def capacity_of(runners: Sequence[Runner]) -> Capacity:
     live = staying = 0
     usable = {}
     for runner in runners:
-        has_hf_job = runner.hf_job is not None
-        live += has_hf_job or runner.phase is Phase.REGISTERED
+        live += runner.live
         if runner.retiring:
             continue
-        staying += has_hf_job
+        staying += runner.hf_job is not None
         if runner.phase in CAN_TAKE_A_JOB and not runner.unconfirmed:
             usable[runner.name] = runner
     return Capacity(usable, live, staying)
@@ -82,8 +81,8 @@ def offer_of(pool: Pool, offered: Collection[str]) -> Offer:
 
     Args:
         pool: The pool.
-        offered: All flavors that its endpoint lists, also those without a price. Without a list none is unknown: it
-            is for prices and typing errors, not for permission.
+        offered: All flavors that its endpoint lists, also those without a price. Without a list none is
+            unknown: it is for prices and typing errors, not for permission.
     """
     if not offered:
         return Offer(pool.flavors)
@@ -118,13 +117,15 @@ def idle_for(capacity: Capacity, seconds: float, now: float) -> Sequence[Runner]
 
 
 def to_replace(pool: Pool, capacity: Capacity, longest_job: float, now: float) -> Sequence[Runner]:
-    """Return the warm runners with too little of their lifetime left for a long job: replacements come first."""
+    """Return the warm runners with too little of their lifetime left for a long job:
+    replacements come first.
+    """
     if not wanted_warm(pool):
         return ()
     return idle_for(capacity, may_idle(pool.deadlines, longest_job), now)
 
 
-# ------------------------------------------------------------------------------------------------------ room for more
+# ---------------------------------------------------------------------------------------------- room for more
 def ready_to_launch(view: PoolView) -> bool:
     """Return whether the pool may launch and what exists is known, so that nothing is launched twice.
 
@@ -156,7 +157,9 @@ def unlisted(view: PoolView) -> bool:
 
 
 def space(view: PoolView, live: int, limit: Limit | None) -> int:
-    """Return how many more runners ``maxRunners``, the Hub and the room for intents in the pool's status allow."""
+    """Return how many more runners ``maxRunners``, the Hub and the room for intents in the
+    pool's status allow.
+    """
     found = view.pool.max_runners - live
     if found > 0:
         found = min(found, space_to_write(view))
@@ -166,8 +169,10 @@ def space(view: PoolView, live: int, limit: Limit | None) -> int:
 def space_to_write(view: PoolView) -> int:
     """Return for how many more intents the status has room.
 
-    1. A thousand runners are launched and serve short jobs.  2. The lists' lag keeps their intents for a minute more.
-    3. A thousand more jobs come. Planned all the same, their launches would be refused one by one, ten times a second.
+    1. A thousand runners are launched and serve short jobs.
+    2. The lists' lag keeps their intents for a minute more.
+    3. A thousand more jobs come. Planned all the same, their launches would be refused one
+       by one, ten times a second.
     """
     begun = {runner.name for runner in view.runners if not runner.undisturbed}
     return max(0, MOST_INTENTS - len(begun | view.intents.open))
@@ -192,7 +197,9 @@ def room_of(
     backoffs: Mapping[str, Backoff],
     limit: Limit | None,
 ) -> Room:
-    """Return how many more jobs the pool can take now; the free runners of one that leaves are about to end."""
+    """Return how many more jobs the pool can take now; the free runners of one that leaves
+    are about to end.
+    """
     free = 0 if view.pool.stops_serving else len(capacity.usable)
     launches, more = 0, space(view, capacity.live, limit)
     if more > 0 and ready_to_launch(view):

@@ -22,7 +22,8 @@ class Check:
     Attributes:
         scope: Where the pool's runners are registered.
         group: Their runner group, empty for the default one.
-        repositories: Whose jobs are under suspicion, :data:`MOST_CHECKED` at most; empty where there are no groups.
+        repositories: Whose jobs are under suspicion, :data:`MOST_CHECKED` at most; empty
+            where there are no groups.
         versions: Of actions/runner, as the pool's runners have told GitHub.
     """
 
@@ -47,7 +48,8 @@ def to_check(pool: Pool, divided: Divided, versions: tuple[str, ...]) -> Check |
 
 
 def find_causes(check: Check, group: Group, snapshot: Snapshot) -> tuple[Sequence[str], bool]:
-    """Return what was found to be the cause of a suspicion, the likeliest first, and whether all that can be was looked up.
+    """Return what was found to be the cause of a suspicion, the likeliest first, and whether all
+    that can be was looked up.
 
     What could not be looked up, or is in order, is not named.
     """

@@ -1,9 +1,10 @@
 """Which pool each queued workflow job belongs to.
 
-Demand is counted per pool and never bound to a runner: GitHub gives a job to any matching idle runner (github.md §2.3).
-A job that several pools of one namespace match belongs to exactly one of them: one with a free runner, else the one whose
-preferred flavor is cheapest, then the older one; a pool that cannot launch now (paused, draining, faulty, at its cap, backing
-off) stands behind all that can. Pools of different namespaces do not compete: each serves what its own credentials show.
+Demand is counted per pool and never bound to a runner: GitHub gives a job to any matching idle runner
+(docs/facts.md#any-idle-runner). A job that several pools of one namespace match belongs to exactly one of
+them: one with a free runner, else the one whose preferred flavor is cheapest, then the older one; a pool that
+cannot launch now (paused, draining, faulty, at its cap, backing off) stands behind all that can. Pools of
+different namespaces do not compete: each serves what its own credentials show.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from controller.core.money import cheapest
 from controller.core.variables import refused_variable
 
 QUEUE_CAP_SECONDS = 24 * 3600.0
-"""GitHub itself ends a job that was queued for longer; one that it lists all the same is a leftover that no runner ever gets.
-https://docs.github.com/actions/reference/limits
+"""GitHub itself ends a job that was queued for longer; one that it lists all the same is a leftover that no
+runner ever gets (docs/facts.md#queued-for-a-day).
 """
 
 GONE_AFTER = 600.0
-"""Seconds for which a repository must have answered that it is gone or forbidden before that is believed: GitHub says so in
-passing too, and the runners on their way to its jobs must not be lost to one 404. Longer than any pause between two looks."""
+"""Seconds for which a repository must have answered that it is gone or forbidden before that is believed:
+GitHub says so in passing too, and the runners on their way to its jobs must not be lost to one 404. Longer
+than any pause between two looks."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +50,8 @@ class Demand:
 
     Attributes:
         queued: Jobs that this pool serves, oldest first.
-        group_only: Jobs without labels in repositories of this pool, which names a group but ignores such jobs.
+        group_only: Jobs without labels in repositories of this pool, which names a group
+            but ignores such jobs.
         unmatched: Jobs that no pool matches and that this pool is nearest to.
         too_old: Jobs that this pool matches, and that GitHub should have ended long ago.
         lent: Jobs that this pool matches too, and that another pool of its namespace serves.
@@ -77,7 +80,9 @@ class Demand:
     shown: tuple[str, ...] = ()
 
     def longest_wait(self, jobs: Iterable[WorkflowJob], now: float) -> float:
-        """Return for how many seconds the oldest of these has been queued, on GitHub's clock; 0 without any."""
+        """Return for how many seconds the oldest of these has been queued, on GitHub's
+        clock; 0 without any.
+        """
         if self.server_ahead is None:
             return 0.0
         return max((now + self.server_ahead - job.waits_since for job in jobs), default=0.0)
@@ -100,7 +105,9 @@ def _resolved(pool: Pool, snapshot: Snapshot) -> bool:
 
 
 def blocked_by(place: Footprint, snapshot: Snapshot) -> Failure | None:
-    """Return what a person must mend before anything can be done at a place: a missing Secret, a refused token, ..."""
+    """Return what a person must mend before anything can be done at a place: a missing
+    Secret, a refused token, ...
+    """
     views = (snapshot.registrations.get(place.registrations), snapshot.hf_jobs.get(place.account))
     for view in views:
         if view is not None and view.failure is not None and view.failure.disposition is Disposition.PERSON:
@@ -124,8 +131,10 @@ class Room:
 
     Attributes:
         free: Runners without a job that are online or on their way.
-        taken: When, in monotonic seconds, its runners were first seen with a job that no look at the queue has named.
-        launches: Runners that it may launch now: nobody paused it, ``maxRunners`` and its back-off leave room.
+        taken: When, in monotonic seconds, its runners were first seen with a job that no
+            look at the queue has named.
+        launches: Runners that it may launch now: nobody paused it, ``maxRunners`` and its
+            back-off leave room.
     """
 
     free: int = 0
@@ -145,7 +154,8 @@ class _Queued:
 def running_jobs(snapshot: Snapshot) -> Mapping[GitHubSource, Mapping[str, WorkflowJob]]:
     """Return the jobs that run, by the source that showed them and the name of the runner that has them.
 
-    Also those of a view that cannot be refreshed: they are too old to launch for, but still name running jobs.
+    Also those of a view that cannot be refreshed: they are too old to launch for, but still
+    name running jobs.
     """
     found: dict[GitHubSource, dict[str, WorkflowJob]] = defaultdict(dict)
     in_progress = JobStatus.IN_PROGRESS
@@ -157,7 +167,9 @@ def running_jobs(snapshot: Snapshot) -> Mapping[GitHubSource, Mapping[str, Workf
 
 
 def view_queues(pool: Pool, snapshot: Snapshot, now: float) -> Demand:
-    """Return what a pool's own credentials show of its repositories; which jobs it is to serve is not decided yet."""
+    """Return what a pool's own credentials show of its repositories; which jobs it is to
+    serve is not decided yet.
+    """
     mine = Demand(reach=reach(pool, snapshot), complete=_resolved(pool, snapshot))
     views = [(repository, snapshot.queues.get((pool.source, repository))) for repository in mine.reach]
     for repository, seen in views:
@@ -176,8 +188,8 @@ def match_demand(
 ) -> None:
     """Give every queued job of one namespace to one of its pools, or name why nobody serves it.
 
-    A job is demand only for pools whose own credentials showed it. Pools of different namespaces that match one job both
-    serve it, as GitHub would: what another team declares takes nothing away.
+    A job is demand only for pools whose own credentials showed it. Pools of different namespaces that match
+    one job both serve it, as GitHub would: what another team declares takes nothing away.
 
     Args:
         pools: All pools of one namespace.
@@ -209,7 +221,9 @@ def match_demand(
 
 
 def _with_matching(entries: Sequence[_Queued]) -> list[tuple[_Queued, Sequence[Pool]]]:
-    """Return each job with the pools that match it; jobs with equal labels and the same candidates are looked at once."""
+    """Return each job with the pools that match it; jobs with equal labels and the same
+    candidates are looked at once.
+    """
     known: dict[tuple[int, tuple[str, ...]], Sequence[Pool]] = {}
     found = []
     for entry in entries:
@@ -223,7 +237,9 @@ def _with_matching(entries: Sequence[_Queued]) -> list[tuple[_Queued, Sequence[P
 def _queued_jobs(
     ranked: Sequence[Pool], demand: Mapping[str, Demand], snapshot: Snapshot
 ) -> Iterable[_Queued]:
-    """Return every queued job once, by GitHub's id: a repository that was renamed shows its jobs under two names."""
+    """Return every queued job once, by GitHub's id: a repository that was renamed shows its
+    jobs under two names.
+    """
     covering: dict[tuple[GitHubSource, str], list[Pool]] = defaultdict(list)
     for pool in ranked:
         for repository in demand[pool.uid].reach:
@@ -248,18 +264,23 @@ def _queued_jobs(
 
 
 def _choose(entry: _Queued, matching: Sequence[Pool], rooms: Mapping[str, Room]) -> Pool:
-    """Return which of several pools serves a job: one with a free runner, else the cheapest that may launch one now.
+    """Return which of several pools serves a job: one with a free runner, else the cheapest
+    that may launch one now.
 
-    GitHub gives the job to any free runner that fits, so a runner that is there or on its way goes first. That also keeps a
-    job from being passed to and fro, so that no runner of either pool ever comes up:
+    GitHub gives the job to any free runner that fits, so a runner that is there or on its way goes first.
+    That also keeps a job from being passed to and fro, so that no runner of either pool ever comes up:
 
-    1. A, the cheaper pool, backs off; the job goes to B, which launches.  2. A's back-off is over before B's runner is online.
+    1. A, the cheaper pool, backs off; the job goes to B, which launches.
+    2. A's back-off is over before B's runner is online.
     3. The job would go back to A, B's runner would be given back, and A may fail again.
 
-    Before all others goes a pool whose runner has taken a job since the queue was read: it may well be this one.
+    Before all others goes a pool whose runner has taken a job since the queue was read: it
+    may well be this one.
 
-    1. The queue is read: job J is queued, and A's runner is on its way to it.  2. The runner takes J.  3. The runners are read: A
-    has no free one. J would go to B, which would launch a runner for a job that runs already.
+    1. The queue is read: job J is queued, and A's runner is on its way to it.
+    2. The runner takes J.
+    3. The runners are read: A has no free one. J would go to B, which would launch a runner
+       for a job that runs already.
     """
     mine = [(pool, rooms[pool.uid]) for pool in matching if pool.uid in rooms]
     for pool, room in mine:
@@ -285,8 +306,9 @@ def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | N
         mine.complete = False
     elif seen.failure is not None:
         mine.unreadable.append((repository, seen.failure))
-        # A repository that has long been gone or forbidden can hold no demand that we could ever serve: it must not keep the
-        # idle runners of all the others alive. One that is merely out of reach, or gone since a moment, may hold some.
+        # A repository that has long been gone or forbidden can hold no demand that we could ever serve: it
+        # must not keep the idle runners of all the others alive. One that is merely out of reach, or gone
+        # since a moment, may hold some.
         lost = seen.failure.disposition in (Disposition.GONE, Disposition.PERSON)
         if not lost or now - seen.asked_at <= GONE_AFTER:
             mine.complete = False
@@ -295,8 +317,8 @@ def _note_view(mine: Demand, repository: str, seen: Observation[WorkflowJob] | N
 def is_too_old(job: WorkflowJob, server_time: float) -> bool:
     """Return whether GitHub should have ended a queued job by now; only what was seen counts.
 
-    Not its creation: it may have been approved a moment ago. Nor is a job dropped whose queueing began unseen, before this process
-    did: served in vain it costs a few starts, dropped in error it is never done.
+    Not its creation: it may have been approved a moment ago. Nor is a job dropped whose queueing began
+    unseen, before this process did: served in vain it costs a few starts, dropped in error it is never done.
 
     Args:
         job: The job.
@@ -311,8 +333,8 @@ def _read_otherwise(
 ) -> bool:
     """Return whether a job that a list shows as queued was read by its id since, and was not queued.
 
-    A job that has completed never comes back (a run that is run again has new ones). One that runs may be put back into the queue,
-    so that read counts only as long as the list may be older than it.
+    A job that has completed never comes back (a run that is run again has new ones). One that runs may be put
+    back into the queue, so that read counts only as long as the list may be older than it.
     """
     look = snapshot.looks.get((source, job.id))
     if look is None:
@@ -339,7 +361,9 @@ def _serves(pool: Pool, job: WorkflowJob) -> bool:
 
 
 def _leave_unserved(job: WorkflowJob, candidates: Sequence[Pool], demand: Mapping[str, Demand]) -> None:
-    """Name a job that nobody serves in the status of one pool of the namespace, so that it is counted once there."""
+    """Name a job that nobody serves in the status of one pool of the namespace, so that it
+    is counted once there.
+    """
     if not job.labels:
         demand[candidates[0].uid].group_only.append(job)
     elif not hosted(job.labels):

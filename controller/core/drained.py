@@ -1,13 +1,17 @@
-"""Whether anything of a pool may be left at a place: then a former place is kept, and a pool that is being deleted waits.
+"""Whether anything of a pool may be left at a place: then a former place is kept, and a pool
+that is being deleted waits.
 
 Four things can end the wait for a place, whichever comes first:
 
 1. Lists that are younger than the pool's leaving show nothing there. This is the usual end.
-2. Lists showed nothing there for longer than they may lag, before they failed, and nothing was launched there since.
+2. Lists showed nothing there for longer than they may lag, before they failed, and nothing
+   was launched there since.
 3. Nothing was ever launched there, and lists do not come.
-4. Everything that was launched there has met the Hub's own timeout (:meth:`~controller.core.model.Pool.bound`).
+4. Everything that was launched there has met the Hub's own timeout
+   (:meth:`~controller.core.model.Pool.bound`).
 
-The last three are for a place that cannot be read: its host, its Secret, or the right to read it may be gone for good.
+The last three are for a place that cannot be read: its host, its Secret, or the right to
+read it may be gone for good.
 """
 
 from __future__ import annotations
@@ -24,20 +28,21 @@ from controller.core.money import timeout_seconds
 from controller.core.runners import Runner
 
 DRAIN_REQUEST_SECONDS = 60.0
-"""How long a request to drain a pool holds after it was first seen; who wants more renews it (``hf-runner-controller
-drain``).
+"""How long a request to drain a pool holds after it was first seen; who wants more renews it
+(``hf-runner-controller drain``).
 
-A request that ends by itself cannot keep a pool from serving after whoever asked is gone, and counting from first
-sight asks no clock but our own.
+A request that ends by itself cannot keep a pool from serving after whoever asked is gone, and counting from
+first sight asks no clock but our own.
 """
 
 PATIENCE = 30.0
-"""Seconds for which a pool that leaves waits for lists of a place where nothing can be: they come within seconds, or not at all."""
+"""Seconds for which a pool that leaves waits for lists of a place where nothing can be: they come within
+seconds, or not at all."""
 
 LONGEST = 6 * 24 * 3600.0
-"""Seconds after which nothing is waited for, whatever the status says: GitHub ends a job on a self-hosted runner after five days,
-which is the longest ``deadlines.lifetime``, and a day is room for the rest. Anybody who may write a status may write any time into
-it."""
+"""Seconds after which nothing is waited for, whatever the status says: GitHub ends a job on a self-hosted
+runner after five days, which is the longest ``deadlines.lifetime``, and a day is room for the rest. Anybody
+who may write a status may write any time into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,8 @@ class Awaited:
 
 
 def heed_drain_request(pool: Pool, memory: PoolMemory, now: float) -> tuple[Pool, PoolMemory]:
-    """Mark a pool that somebody asks to drain, and remember since when it has been asked for and has been leaving.
+    """Mark a pool that somebody asks to drain, and remember since when it has been asked
+    for and has been leaving.
 
     Args:
         pool: The pool.
@@ -74,7 +80,8 @@ def heed_drain_request(pool: Pool, memory: PoolMemory, now: float) -> tuple[Pool
 
 
 def ends_by(pool: Pool, launched_at: float) -> float:
-    """Return epoch seconds by which a launch of a pool has met the Hub's own timeout, and lists have shown it.
+    """Return epoch seconds by which a launch of a pool has met the Hub's own timeout, and
+    lists have shown it.
 
     Args:
         pool: With the deadlines that hold for the launch.
@@ -91,7 +98,8 @@ def note_empty(
     open_places: Collection[Place],
     known: Mapping[Place, float],
 ) -> Mapping[Place, float]:
-    """Return since when lists have shown nothing of a pool at its places, in monotonic seconds: the moment of the first of them.
+    """Return since when lists have shown nothing of a pool at its places, in monotonic seconds: the
+    moment of the first of them.
 
     Args:
         pool: The pool.
@@ -131,12 +139,15 @@ def what_is_awaited(
     Args:
         pool: The pool.
         snapshot: The lists.
-        since: Monotonic seconds when the pool was first seen leaving. Nothing is launched for it from then on.
+        since: Monotonic seconds when the pool was first seen leaving. Nothing is launched
+            for it from then on.
         runners: What the lists show of it, and what is under way.
         open_places: Where launches may have left a half that no list shows yet. Without this,
 
-            1. A registration is made, and its answer perhaps lost.  2. Lists that lag do not show it.  3. The pool is deleted:
-            lists that are younger than the deletion may lack it still, and nobody would look again.
+            1. A registration is made, and its answer perhaps lost.
+            2. Lists that lag do not show it.
+            3. The pool is deleted: lists that are younger than the deletion may lack it still, and nobody
+               would look again.
         unlisted: Somebody has launched for the pool without writing it down, and lists need not show it yet.
         empty_since: :func:`note_empty` of this pass.
         now: Monotonic seconds.
@@ -173,10 +184,12 @@ def is_left(
     now: float,
     wall: float,
 ) -> bool:
-    """Return whether nothing of a pool is left at a place from which it has moved, and where no launch may still show.
+    """Return whether nothing of a pool is left at a place from which it has moved, and where
+    no launch may still show.
 
-    While a former place is kept, what no list of the *other* places shows may be there. So one that cannot be read must not be kept
-    for ever: each half of a runner would seem to have its other half there, and take a place in ``maxRunners``.
+    While a former place is kept, what no list of the *other* places shows may be there. So one that cannot
+    be read must not be kept for ever: each half of a runner would seem to have its other half there, and
+    take a place in ``maxRunners``.
 
     Args:
         pool: Whose.
@@ -201,7 +214,8 @@ def is_left(
 
 
 def last_seen_launch(runners: Sequence[Runner], place: Place, wall: float) -> float | None:
-    """Return epoch seconds before which all runners that show at a place were launched, by their ages; None without any.
+    """Return epoch seconds before which all runners that show at a place were launched, by
+    their ages; None without any.
 
     Args:
         runners: Of one pool.
@@ -212,7 +226,9 @@ def last_seen_launch(runners: Sequence[Runner], place: Place, wall: float) -> fl
 
 
 def _until(pool: Pool, place: Place, *, began: float, seen: float | None) -> float | None:
-    """Return epoch seconds until which something may live at a place that cannot be read; None if nothing ever did."""
+    """Return epoch seconds until which something may live at a place that cannot be read;
+    None if nothing ever did.
+    """
     bound = pool.bound(place)
     if bound is None and seen is not None:
         bound = ends_by(pool, seen)
@@ -228,7 +244,8 @@ def _failure_at(place: Footprint, snapshot: Snapshot) -> Failure | None:
 
 
 def _oldest(place: Footprint, snapshot: Snapshot) -> float | None:
-    """Return when the older one of a place's newest good lists was asked for; None before both were ever read.
+    """Return when the older one of a place's newest good lists was asked for; None before
+    both were ever read.
 
     A list that fails now still has the moment of the last one that did not.
     """
@@ -237,7 +254,9 @@ def _oldest(place: Footprint, snapshot: Snapshot) -> float | None:
 
 
 def _was_empty(place: Footprint, snapshot: Snapshot, empty_since: Mapping[Place, float]) -> bool:
-    """Return whether the last good lists of a place prove that nothing was there, and nothing has begun there since."""
+    """Return whether the last good lists of a place prove that nothing was there, and
+    nothing has begun there since.
+    """
     return proves_absence(empty_since.get(place.place), _oldest(place, snapshot))
 
 

@@ -1,4 +1,6 @@
-"""Effects of ours that the lists may not show yet: launches and retirements that are under way, or ended a moment ago."""
+"""Effects of ours that the lists may not show yet: launches and retirements that are under
+way, or ended a moment ago.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +51,13 @@ class InFlight:
 def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown: bool) -> bool:
     """Return whether an effect may still be invisible, and must go on counting.
 
-    A settled launch counts until a complete list that was asked for later shows its HF Job, or until the list's lag is
-    over without it: then it ended between two lists. So does a launch that failed without an answer:
+    A settled launch counts until a complete list that was asked for later shows its HF Job, or
+    until the list's lag is over without it: then it ended between two lists. So does a launch
+    that failed without an answer:
 
-    1. The request for the HF Job is sent, and is slow.  2. Our patience ends, and no HF Job has the label.  3. The request has
-    its effect: a second launch in the meantime would exceed ``maxRunners``.
+    1. The request for the HF Job is sent, and is slow.
+    2. Our patience ends, and no HF Job has the label.
+    3. The request has its effect: a second launch in the meantime would exceed ``maxRunners``.
 
     A settled retirement counts until such a list shows it no more.
 
@@ -73,7 +77,9 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
 
 
 def find_shown(in_flight: Mapping[str, InFlight], snapshot: Snapshot, pools: Sequence[Pool]) -> list[str]:
-    """Return the runners whose effect has ended and need not be remembered: the lists of its own account show what it did."""
+    """Return the runners whose effect has ended and need not be remembered: the lists of its own
+    account show what it did.
+    """
     by_uid = {pool.uid: pool for pool in pools} if in_flight else {}
     live = {account: _by_name(seen.items) for account, seen in snapshot.hf_jobs.items()}
     ended = {account: _by_name(jobs) for account, jobs in snapshot.ended.items()}

@@ -1,4 +1,6 @@
-"""What the end of one HF Job says: of its runner, of the pool's next launches, and of the workflow job on it."""
+"""What the end of one HF Job says: of its runner, of the pool's next launches, and of the
+workflow job on it.
+"""
 
 from __future__ import annotations
 
@@ -98,9 +100,10 @@ def what_it_says(case: Case, pool: Pool, now: float) -> End:
 
     A good end is no proof that the runner has served (:attr:`End.unproven`):
 
-    1. The runners are listed: R is offline.  2. R comes online, runs a short job, and ends.  3. The HF Jobs are
-    listed: R's has ended well. The older list of runners still names R, so at this moment it looks as if R had never
-    served.
+    1. The runners are listed: R is offline.
+    2. R comes online, runs a short job, and ends.
+    3. The HF Jobs are listed: R's has ended well. The older list of runners still names R, so at this moment
+       it looks as if R had never served.
 
     Args:
         case: The HF Job and its runner.
@@ -138,10 +141,11 @@ def _lost(case: Case, pool: Pool, reason: Reason) -> End:
 
 
 def _out_of_time(case: Case, pool: Pool, now: float) -> End:
-    """Report whose work was cut short by the pool's own deadline; the end of a runner that only waited is no news.
+    """Report whose work was cut short by the pool's own deadline; the end of a runner that
+    only waited is no news.
 
-    The bootstrap reports it with an end that GitHub heard of, so no runner was lost and no launch failed. The queue
-    may have been read since, and name the job no more: then the track does.
+    The bootstrap reports it with an end that GitHub heard of, so no runner was lost and no launch failed. The
+    queue may have been read since, and name the job no more: then the track does.
     """
     job, track, workflow_job, busy = case.job, case.track, case.workflow_job, case.busy
     if track is not None:

@@ -50,7 +50,8 @@ class Fact:
         measure: What it is about.
         value: Seconds, US dollars, or how many.
         pool: Whose; None for what belonged to no pool any more.
-        labels: What else tells it apart, in the order of the metric's labels: flavor, reason, deadline or kind.
+        labels: What else tells it apart, in the order of the metric's labels: flavor,
+            reason, deadline or kind.
     """
 
     measure: Measure
@@ -61,7 +62,9 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A workflow job that one of our runners took, for the log; ``waited`` is in seconds on GitHub's clock."""
+    """A workflow job that one of our runners took, for the log; ``waited`` is in seconds on
+    GitHub's clock.
+    """
 
     pool: PoolKey
     runner: str
@@ -77,8 +80,8 @@ class Seen:
     Attributes:
         facts: For the metrics.
         starts: For the log.
-        faults: Pools that could not be measured, by a fault of ours (``InternalError``), and what was raised. What was seen of
-            them before that counts; all other pools are measured.
+        faults: Pools that could not be measured, by a fault of ours (``InternalError``), and what was raised.
+            What was seen of them before that counts; all other pools are measured.
     """
 
     facts: list[Fact] = field(default_factory=list)

@@ -1,13 +1,16 @@
 """Intents: what is written into a pool's status before anything is launched, and when it is no longer needed.
 
-A launch leaves nothing at GitHub or the Hub that can be relied on to show at once: lists lag. So each launch is written down
-first, with its name, and whoever acts next reads it as a launch under way:
+A launch leaves nothing at GitHub or the Hub that can be relied on to show at once: lists lag. So each launch
+is written down first, with its name, and whoever acts next reads it as a launch under way:
 
-1. A writes that it launches R, registers R, asks for its HF Job, and dies.  2. B begins to act, seconds later.  3. Lists that
-lag show neither half, but the pool's status names R: it takes its place in ``maxRunners`` until lists prove it there or absent.
+1. A writes that it launches R, registers R, asks for its HF Job, and dies.
+2. B begins to act, seconds later.
+3. Lists that lag show neither half, but the pool's status names R: it takes its place in ``maxRunners`` until
+   lists prove it there or absent.
 
-The write holds only while what the plan rested on is still so; :mod:`controller.execute.intent_writer` says how that fences a stale
-leader's decisions. What is pure about it is here: terms, and the evidence that ends an intent.
+The write holds only while what the plan rested on is still so;
+:mod:`controller.execute.intent_writer` says how that fences a stale leader's decisions. What is pure
+about it is here: terms, and the evidence that ends an intent.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from controller.core.naming import LABEL_RUNNER
 from controller.core.ownership import COPY
 
 MOST_INTENTS = 1_000
-"""Launches under way that a pool's status has room for: a hundred kilobytes of it, of one and a half megabytes that etcd takes."""
+"""Launches under way that a pool's status has room for: a hundred kilobytes of it, of one and a half
+megabytes that etcd takes."""
 
 MOST_TERMS = 10**12
 """Greatest number of a term. At one process a second it would be reached in thirty thousand years."""
@@ -58,7 +62,9 @@ class Term:
     holder: str
 
     def yields_to(self, other: Term) -> bool:
-        """Return whether ``other`` is a later term, or another process's of the same number: then it was first to write."""
+        """Return whether ``other`` is a later term, or another process's of the same number:
+        then it was first to write.
+        """
         return other.number > self.number or (other.number == self.number and other.holder != self.holder)
 
 
@@ -97,8 +103,8 @@ class PoolIntents:
     Attributes:
         open: Names of launches of which no evidence says yet that they are there, or will never be.
         places: Where these are launched to.
-        lists_after: Nothing is launched before lists that were asked for after this moment, in monotonic seconds: somebody has
-            launched for the pool without writing it down. None if nobody has.
+        lists_after: Nothing is launched before lists that were asked for after this moment, in monotonic
+            seconds: somebody has launched for the pool without writing it down. None if nobody has.
         blocked: No intent could be written lately.
     """
 
@@ -111,8 +117,8 @@ class PoolIntents:
 def next_term(lease: int, terms: Iterable[Term | None], *, holder: str) -> Term:
     """Return the term of a process that begins to act.
 
-    Both numbers are needed. Lease and pools can be deleted, made anew and restored from a backup apart from each other, and a
-    process that runs without an election has no Lease.
+    Both numbers are needed. Lease and pools can be deleted, made anew and restored from a backup apart from
+    each other, and a process that runs without an election has no Lease.
 
     Args:
         lease: How often the Lease has changed hands; 0 without one.
@@ -124,7 +130,9 @@ def next_term(lease: int, terms: Iterable[Term | None], *, holder: str) -> Term:
 
 
 def wrote_nothing_down(written: Written, *, launched_at: float | None) -> bool:
-    """Return whether somebody has launched for a pool without an intent: a controller of a version before intents."""
+    """Return whether somebody has launched for a pool without an intent: a controller of a
+    version before intents.
+    """
     return written.term is None and launched_at is not None
 
 
@@ -140,15 +148,18 @@ def ended_intents(
     The HF Job's half ends with the launch's entry among the effects in flight
     (:func:`~controller.core.effects.still_in_flight`). The registration may show later still:
 
-    1. R is launched, its HF Job is listed, and fails at once.  2. GitHub's lists lag, and do not show R.  3. The pool is deleted:
-    without the intent it would go, and R's registration would stay for ever.
+    1. R is launched, its HF Job is listed, and fails at once.
+    2. GitHub's lists lag, and do not show R.
+    3. The pool is deleted: without the intent it would go, and R's registration would stay for ever.
 
     Args:
-        intents: Each with the moment at which the launch was acknowledged or given up, in monotonic seconds; None while it runs.
+        intents: Each with the moment at which the launch was acknowledged or given up, in monotonic
+            seconds; None while it runs.
         in_flight: Effects that the lists of HF Jobs may not show yet.
         snapshot: The lists.
-        shown: Names whose registration a list has shown, now or before; those of this snapshot are added. A list that lacks such
-            a name proves that its registration is gone again: a runner's record goes with its workflow job.
+        shown: Names whose registration a list has shown, now or before; those of this snapshot are added.
+            A list that lacks such a name proves that its registration is gone again: a runner's record
+            goes with its workflow job.
     """
     listed: dict[object, frozenset[str]] = {}
     ended = []
@@ -171,10 +182,11 @@ def ended_intents(
 def unseen_launches(
     in_flight: Mapping[str, InFlight], snapshot: Snapshot, pools: Sequence[Pool]
 ) -> dict[str, HubAccount]:
-    """Return the launches of earlier processes whose HF Job a younger list lacks, with the account that it would be in.
+    """Return the launches of earlier processes whose HF Job a younger list lacks, with the
+    account that it would be in.
 
-    It may have ended before this process began, and then no list of live ones ever shows it; or it may not show yet, or never
-    come. The Hub can be asked which (:func:`came_and_ended`).
+    It may have ended before this process began, and then no list of live ones ever shows it; or it may not
+    show yet, or never come. The Hub can be asked which (:func:`came_and_ended`).
 
     Args:
         in_flight: Effects that the lists need not show yet; those that they show are forgotten already
@@ -198,8 +210,8 @@ def unseen_launches(
 def came_and_ended(name: str, found: Iterable[HFJob]) -> bool:
     """Return whether a runner's launch is over: its HF Job was made, and has ended.
 
-    A name is launched once, so nothing can follow. Nothing found proves nothing, since lists lag. Nor does the end of a copy that
-    somebody else made: ours may be alive, and not show yet.
+    A name is launched once, so nothing can follow. Nothing found proves nothing, since lists lag. Nor does
+    the end of a copy that somebody else made: ours may be alive, and not show yet.
 
     Args:
         name: The runner.
@@ -213,8 +225,8 @@ def came_and_ended(name: str, found: Iterable[HFJob]) -> bool:
 def served_by(pool: Pool, snapshot: Snapshot) -> set[str]:
     """Return the runners whose workflow job the pool's own credentials showed completed since the last pass.
 
-    A short one may come and go between two lists of registrations: no list ever shows it, and yet nothing is left of it, since an
-    ephemeral runner's record goes when its job completes.
+    A short one may come and go between two lists of registrations: no list ever shows it, and yet nothing is
+    left of it, since an ephemeral runner's record goes when its job completes.
     """
     sources = {footprint.registrations.source for footprint in pool.footprints}
     return {
@@ -225,7 +237,8 @@ def served_by(pool: Pool, snapshot: Snapshot) -> set[str]:
 def outlived(intent: Intent, *, timeout: float, wall: float) -> bool:
     """Return whether an intent is so old that whatever came of it has met the Hub's own timeout.
 
-    The bound for places that can be read no more: without it, an intent there would take a place in ``maxRunners`` for ever.
+    The bound for places that can be read no more: without it, an intent there would take a place
+    in ``maxRunners`` for ever.
 
     Args:
         intent: Which.

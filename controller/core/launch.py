@@ -32,7 +32,8 @@ class Launches:
 
     Attributes:
         actions: Launches.
-        trusted: How many queued jobs wait for a runner, and are neither under suspicion nor about to be read for it.
+        trusted: How many queued jobs wait for a runner, and are neither under suspicion nor
+            about to be read for it.
         taken: How many queued jobs seem to be taken by now.
         held_by: What keeps more from being launched now; None where nothing does.
         suspicions: With the start that these launches are for jobs under suspicion.
@@ -102,9 +103,11 @@ def choose_launches(
 def taken_unseen(runners: Iterable[Runner], demand: Demand) -> int:
     """Return how many queued jobs our runners have taken since the queue was read.
 
-    1. The queue is read: job J is queued.  2. Our idle runner R takes J.  3. The runners are read: R is busy.
-    Until the queue is read again, J would look unserved although R has it, and a second runner would be launched.
-    Where the queue has named R's job, that job was not among the queued ones.
+    1. The queue is read: job J is queued.
+    2. Our idle runner R takes J.
+    3. The runners are read: R is busy. Until the queue is read again, J would look unserved although R
+       has it, and a second runner would be launched. Where the queue has named R's job, that job was
+       not among the queued ones.
     """
     if not demand.queued:
         return 0

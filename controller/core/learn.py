@@ -28,7 +28,8 @@ from controller.core.suspicion import Span
 from controller.core.view import PoolView
 
 REFUSAL_DELAYS = (30.0, 60.0, 120.0, 300.0)
-"""Seconds before a registration that GitHub called busy is tried again: such calls are expensive for GitHub."""
+"""Seconds before a registration that GitHub called busy is tried again: such calls are expensive for GitHub
+(docs/facts.md#busy-runner-is-expensive)."""
 
 _NOT_TRIED = frozenset({Reason.IntentsBlocked, Reason.StopSwitchOn, Reason.StopSwitchUnread})
 """Failures of launches of which nothing was tried; each is looked at anew in every pass."""
@@ -64,7 +65,9 @@ class Learned:
 
 
 def learn(view: PoolView) -> Learned:
-    """Take in what happened to a pool since the last pass: ends of HF Jobs, results of effects, runners online."""
+    """Take in what happened to a pool since the last pass: ends of HF Jobs, results of
+    effects, runners online.
+    """
     memory, pool, now = view.memory, view.pool, view.now
     ends = [(case, what_it_says(case, pool, now)) for case in cases(view)]
     gone = gone_after_a_good_end(view)
@@ -138,7 +141,8 @@ def asked_to_end(view: PoolView) -> Mapping[str, bool]:
 def backoffs_after(
     view: PoolView, ends: Sequence[tuple[Case, End]], gone: Sequence[tuple[str, str]]
 ) -> Mapping[str, Backoff]:
-    """Return a pool's back-offs, with failures and successes taken in: ends first, then runners, then launches.
+    """Return a pool's back-offs, with failures and successes taken in: ends first, then
+    runners, then launches.
 
     Args:
         view: What is known of the pool.
@@ -165,7 +169,9 @@ def backoffs_after(
 
 
 def gone_after_a_good_end(view: PoolView) -> Sequence[tuple[str, str]]:
-    """Return runners, with their flavors, whose good end proves itself now: a job took their registrations along."""
+    """Return runners, with their flavors, whose good end proves itself now: a job took
+    their registrations along.
+    """
     unproven = [(name, track) for name, track in view.memory.tracks.items() if track.unproven_end]
     if not unproven:
         return ()
@@ -174,7 +180,8 @@ def gone_after_a_good_end(view: PoolView) -> Sequence[tuple[str, str]]:
 
 
 def after_retirement(track: Track, result: Result, now: float) -> Track:
-    """Return a runner's track after a try to end it; nothing is asked again before lists could show the effect.
+    """Return a runner's track after a try to end it; nothing is asked again before lists
+    could show the effect.
 
     Args:
         track: Of the runner.
@@ -195,10 +202,11 @@ def after_retirement(track: Track, result: Result, now: float) -> Track:
 
 
 def new_copies(view: PoolView) -> Notice | None:
-    """Report HF Jobs that have a runner's name and are not ours, once; however many there are, in one notice a pass.
+    """Report HF Jobs that have a runner's name and are not ours, once; however many there
+    are, in one notice a pass.
 
-    Such a job is left alone: it is not ours to end, and whoever made it answers for it. It is remembered, since the
-    one that we made may be gone first.
+    Such a job is left alone: it is not ours to end, and whoever made it answers for it. It is remembered,
+    since the one that we made may be gone first.
     """
     new = sorted(view.copies.keys() - view.memory.copies) if view.copies else []
     if not new:

@@ -70,8 +70,8 @@ def book(
         booked: Ids that the last pass has booked.
         unpriced_seconds: What has waited for a price, by flavor.
         usd: Known prices in US dollars per second, by flavor.
-        flavors: That the pool's spec names. Seconds of any other flavor without a price are not waited for: the
-            Hub may make up as many names as it likes.
+        flavors: That the pool's spec names. Seconds of any other flavor without a price are not waited for:
+            the Hub may make up as many names as it likes.
         began: Monotonic seconds when this process began.
     """
     if not ended and not unpriced_seconds:

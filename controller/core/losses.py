@@ -1,9 +1,10 @@
-"""Workflow jobs whose HF Job ended under them: told for an hour and, where the pool asks for it, run again.
+"""Workflow jobs whose HF Job ended under them: reported for an hour and, where the pool
+asks for it, run again.
 
-GitHub fails such a job by itself once its runner's lease is over, about ten minutes later, and can run nothing again before
-the whole run has ended. So a loss is remembered, in the pool's status too, and the run is looked at now and then until it has
-ended. Its failed jobs are run again only if the attempt that lost the job is within ``spec.retry.interrupted``; what else must
-be so: :mod:`controller.core.retry`.
+GitHub fails such a job by itself once its runner's lease is over, about ten minutes later, and can run
+nothing again before the whole run has ended. So a loss is remembered, in the pool's status too, and the run
+is looked at now and then until it has ended. Its failed jobs are run again only if the attempt that lost the
+job is within ``spec.retry.interrupted``; what else must be so: :mod:`controller.core.retry`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from controller.core.lifecycle import Phase
 from controller.core.model import Disposition, Failure, Interruption, Pool, RerunState, Snapshot, WorkflowJob
 from controller.core.outcomes import BY_THE_HUB, REPORTED
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, Rerun, RerunResult, attempt_name
+from controller.core.retry import Rerun, RerunAnswer, RerunResult, attempt_name
 from controller.core.runners import Runner
 
 LOOK_AFTER = 60.0
@@ -39,7 +40,8 @@ NAMED_WITHIN = 900.0
 MOST_WATCHED = 256
 
 _NOT_AGAIN = frozenset({Reason.TimedOut, Reason.EndedUnseen})
-"""Ends that are not run again: a time limit meets the next try too, and whoever cancelled the HF Job by hand meant it."""
+"""Ends that are not run again: a time limit meets the next try too, and whoever cancelled the
+HF Job by hand meant it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,36 +52,38 @@ class Loss:
         runner: The runner.
         reason: Why the HF Job ended; ``RunnerLost`` where nobody saw.
         workflow_job: What ran on it; None while the queue has not named it.
-        told: People have heard of it as the HF Job's end.
+        reported: People were told of it already, as the end of the HF Job.
     """
 
     runner: str
     reason: Reason
     workflow_job: WorkflowJob | None
-    told: bool = True
+    reported: bool = True
 
 
 def lost_unwatched(pool: Pool, runners: Iterable[Runner], snapshot: Snapshot) -> list[Loss]:
-    """Return losses that no end of an HF Job told of: nobody watched, or no list had named the workflow job by then.
+    """Return losses that the end of no HF Job reported: nobody watched, or no list had named
+    the workflow job by then.
 
-    The evidence: the HF Job has ended, or lists that would show it lack it, and GitHub's queue, read a while later, still says
-    that the workflow job runs on it. A runner that ended well, or that was seen at work before, is none of these.
+    The evidence: the HF Job has ended, or lists that would show it lack it, and GitHub's queue, read a while
+    later, still says that the workflow job runs on it. A runner that ended well, or that was seen at work
+    before, is none of these.
     """
     found = []
     for runner in runners:
         job, track = runner.workflow_job, runner.track
         if runner.phase is not Phase.LOST or job is None or track.end in REPORTED:
             continue
-        untold = track.taken_at == track.since if track.ended_at is None else track.since > track.ended_at
-        if untold and shows_all_before(snapshot.queues.get((pool.source, job.repository)), track.since):
+        unreported = track.taken_at == track.since if track.ended_at is None else track.since > track.ended_at
+        if unreported and shows_all_before(snapshot.queues.get((pool.source, job.repository)), track.since):
             reason = track.end or Reason.RunnerLost
-            found.append(Loss(runner=runner.name, reason=reason, workflow_job=job, told=False))
+            found.append(Loss(runner=runner.name, reason=reason, workflow_job=job, reported=False))
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A loss that is told, or followed up.
+    """A loss that is reported, or followed up.
 
     Attributes:
         lost: The loss.
@@ -110,8 +114,8 @@ class Losses:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Something to be told once."""
+class LossMessage:
+    """A message about a loss, for an Event and a log line; sent once."""
 
     reason: Reason
     message: str
@@ -135,7 +139,7 @@ def follow_up(
     results: Iterable[RerunResult],
     now: float,
     wall: float,
-) -> tuple[Losses, Sequence[Rerun], Sequence[Told]]:
+) -> tuple[Losses, Sequence[Rerun], Sequence[LossMessage]]:
     """Take in new losses and answers, and say which runs are due for a look.
 
     Args:
@@ -152,29 +156,31 @@ def follow_up(
     """
     if not (before.watched or before.unnamed or lost):
         return before, (), ()
-    told: list[Told] = []
+    messages: list[LossMessage] = []
     watched = {attempt_name(one.lost): one for one in before.watched}
     for result in results:
         if (one := watched.get(result.name)) and one.lost.rerun is RerunState.PENDING:
-            watched[result.name] = _learn(one, result, now, told)
+            watched[result.name] = _learn(one, result, now, messages)
     unnamed = []
     for loss, since in (*before.unnamed, *((loss, now) for loss in lost)):
         job = loss.workflow_job or running.get(loss.runner)
         if job is not None:
             one = _watch(job, loss.reason, pool, since=since, wall=wall - (now - since))
-            if not loss.told and attempt_name(one.lost) not in watched:
-                told.append(Told(Reason.RunnerLost, f"{_whose(one)}: {Reason.RunnerLost.meaning}", True))
+            if not loss.reported and attempt_name(one.lost) not in watched:
+                messages.append(
+                    LossMessage(Reason.RunnerLost, f"{_whose(one)}: {Reason.RunnerLost.meaning}", True)
+                )
             watched.setdefault(attempt_name(one.lost), one)
         elif now - since < NAMED_WITHIN:
             unnamed.append((loss, since))
     actions: list[Rerun] = []
     kept = []
     for one in watched.values():
-        looked = _look(one, pool, now, actions, told) if one.lost.rerun is RerunState.PENDING else one
+        looked = _look(one, pool, now, actions, messages) if one.lost.rerun is RerunState.PENDING else one
         if looked.lost.rerun is RerunState.PENDING or now - looked.since < TOLD:
             kept.append(looked)
     kept.sort(key=lambda one: (one.since, attempt_name(one.lost)))
-    return Losses(watched=tuple(kept[-MOST_WATCHED:]), unnamed=tuple(unnamed)), actions, told
+    return Losses(watched=tuple(kept[-MOST_WATCHED:]), unnamed=tuple(unnamed)), actions, messages
 
 
 def _watch(job: WorkflowJob, reason: Reason, pool: Pool, *, since: float, wall: float) -> Watched:
@@ -197,12 +203,12 @@ def _became(one: Watched, state: RerunState, note: str = "") -> Watched:
     return replace(one, lost=replace(one.lost, rerun=state, note=note))
 
 
-def _look(one: Watched, pool: Pool, now: float, actions: list[Rerun], told: list[Told]) -> Watched:
+def _look(one: Watched, pool: Pool, now: float, actions: list[Rerun], messages: list[LossMessage]) -> Watched:
     """Plan the next look at a run that is awaited."""
     if one.lost.attempt > pool.retry_interrupted:
         return _became(one, RerunState.OFF)  # the pool was edited meanwhile
     if now - one.since >= AWAITED:
-        told.append(_refused(one, "the run has not ended within a day"))
+        messages.append(_refused(one, "the run has not ended within a day"))
         return _became(one, RerunState.REFUSED)
     if now < one.due_at or pool.stops_serving:
         return one
@@ -210,37 +216,39 @@ def _look(one: Watched, pool: Pool, now: float, actions: list[Rerun], told: list
     return replace(one, due_at=now + min(LOOK_AT_LEAST, max(LOOK_AFTER, (now - one.since) / 10)))
 
 
-def _learn(one: Watched, result: RerunResult, now: float, told: list[Told]) -> Watched:
+def _learn(one: Watched, result: RerunResult, now: float, messages: list[LossMessage]) -> Watched:
     """Take in what a look at a run led to."""
     if result.failure is not None:
-        return _failed(one, result.failure, now, told)
+        return _failed(one, result.failure, now, messages)
     match result.answer:
-        case Answer.DONE:
-            told.append(_again(one, result.note))
+        case RerunAnswer.DONE:
+            messages.append(_again(one, result.note))
             return _became(one, RerunState.DONE, result.note)
-        case Answer.MOVED:
+        case RerunAnswer.MOVED:
             if one.in_doubt:
-                told.append(_again(one))
+                messages.append(_again(one))
             return _became(one, RerunState.DONE)
-        case Answer.NOT_NEEDED:
+        case RerunAnswer.NOT_NEEDED:
             if result.note:
-                told.append(replace(_refused(one, result.note), warning=False))
+                messages.append(replace(_refused(one, result.note), warning=False))
             return _became(one, RerunState.NOT_NEEDED, result.note)
         case _:
             return replace(one, failure=None)
 
 
-def _failed(one: Watched, failure: Failure, now: float, told: list[Told]) -> Watched:
+def _failed(one: Watched, failure: Failure, now: float, messages: list[LossMessage]) -> Watched:
     before = one.failure.reason if one.failure else None
     gone = failure.disposition is Disposition.GONE
     if failure.reason is Reason.RerunRefused or (gone and before is failure.reason):
         # One 404 proves little; the second, a minute later, ends it.
-        told.append(_refused(one, failure.message))
+        messages.append(_refused(one, failure.message))
         return _became(replace(one, failure=failure), RerunState.REFUSED)
     due_at = max(one.due_at, now + (failure.retry_after or 0.0))
     if failure.disposition is Disposition.PERSON:
         if before is not failure.reason:
-            told.append(Told(failure.reason, f"{_whose(one)} is not run again yet: {failure.message}", True))
+            messages.append(
+                LossMessage(failure.reason, f"{_whose(one)} is not run again yet: {failure.message}", True)
+            )
         due_at = now + ASK_A_PERSON
     return replace(one, failure=failure, in_doubt=one.in_doubt or failure.in_doubt, due_at=due_at)
 
@@ -250,16 +258,16 @@ def _whose(one: Watched) -> str:
     return f'{one.lost.repository} "{one.lost.job_name}"{page} of run {one.lost.run_id}'
 
 
-def _again(one: Watched, note: str = "") -> Told:
+def _again(one: Watched, note: str = "") -> LossMessage:
     unclear = f" {note[:1].upper()}{note[1:]}." if note else ""
-    return Told(
+    return LossMessage(
         Reason.JobsRerun,
         f"{_whose(one)} goes into attempt {one.lost.attempt + 1}. {Reason.JobsRerun.meaning}{unclear}",
     )
 
 
-def _refused(one: Watched, why: str) -> Told:
-    return Told(Reason.RerunRefused, f"{_whose(one)}: {why}. {Reason.RerunRefused.meaning}", True)
+def _refused(one: Watched, why: str) -> LossMessage:
+    return LossMessage(Reason.RerunRefused, f"{_whose(one)}: {why}. {Reason.RerunRefused.meaning}", True)
 
 
 def summary(losses: Losses, now: float) -> tuple[Reason, str] | None:

@@ -1,16 +1,20 @@
-"""What a pass lets be counted and timed: facts for metrics and for one line in the log, read from the pass alone.
+"""What a pass lets be counted and timed: facts for metrics and for one line in the log,
+read from the pass alone.
 
-Nothing is decided by them. Each pool is measured behind its own guard, from what its own places show: whatever one
-pool's services answer, no other pool's figures change, and its own labels stay those that people chose.
+Nothing is decided by them. Each pool is measured behind its own guard, from what its own
+places show: whatever one pool's services answer, no other pool's figures change, and its own
+labels stay those that people chose.
 
 Two rules keep the sums right although processes die and nothing of this is stored:
 
 * A runner, single-use as it is, gives each of its facts once.
-* What happened before this process began is left to the one before, which may have counted it; what neither of them
-  saw is not counted at all. So a sum over processes may lack a little, and never counts anything twice.
+* What happened before this process began is left to the one before, which may have counted it;
+  what neither of them saw is not counted at all. So a sum over processes may lack a little, and
+  never counts anything twice.
 
-Times of GitHub and the Hub are brought onto our monotonic clock by the ``Date`` of their answers, which are whole
-seconds. What HF Jobs that ended have cost is counted in :mod:`controller.core.ledger`, and only read here.
+Times of GitHub and the Hub are brought onto our monotonic clock by the ``Date`` of their answers,
+which are whole seconds. What HF Jobs that ended have cost is counted in
+:mod:`controller.core.ledger`, and only read here.
 """
 
 from __future__ import annotations
@@ -34,11 +38,12 @@ from controller.core.runners import Runner
 from controller.core.view import PlanInput
 
 KEPT_FOR = 900.0
-"""Seconds for which a runner that is gone is remembered: its workflow job may be seen to have ended only later."""
+"""Seconds for which a runner that is gone is remembered: its workflow job may be seen to
+have ended only later."""
 
 MOST_REMEMBERED = 1_000
-"""Runners that are gone and remembered, of each pool, beside four times its ``maxRunners``: as many as it can have had in
-that time. A Hub that shows more ended HF Jobs has made them up; the oldest are forgotten then."""
+"""Runners that are gone and remembered, of each pool, beside four times its ``maxRunners``: as many as it can
+have had in that time. A Hub that shows more ended HF Jobs has made them up; the oldest are forgotten then."""
 
 
 @dataclass(slots=True)
@@ -126,7 +131,7 @@ class Chronicle:
         for notice in known.notices:
             seen.facts += self._notice(notice, lives, report, given)
 
-    # ------------------------------------------------------------------------------------------------------------- runners
+    # ------------------------------------------------------------------------------------------------ runners
     def _runner(
         self, runner: Runner, lives: _Lives, report: PoolReport, given: PlanInput, seen: Seen
     ) -> None:
@@ -161,7 +166,9 @@ class Chronicle:
         self._booted(life, pool, seen)
 
     def _booted(self, life: _Life, pool: Pool, seen: Seen) -> None:
-        """Time the boot as soon as both its ends are known; if it began before us, its end may have been told before."""
+        """Time the boot as soon as both its ends are known; if it began before us, its end
+        may have been told before.
+        """
         if life.running_at is None or life.online_at is None:
             return
         if self._once(life, Measure.RUNNER_BOOT, at=life.running_at):
@@ -195,7 +202,7 @@ class Chronicle:
         life.told.add(measure)
         return at > self._since
 
-    # ---------------------------------------------------------------------------------------------------------------- ends
+    # --------------------------------------------------------------------------------------------------- ends
     def _ended(
         self, job: HFJob, view: Observation[HFJob], lives: _Lives, report: PoolReport, seen: Seen
     ) -> None:
@@ -246,7 +253,7 @@ class Chronicle:
             flavor = notice.hf_job.flavor if notice.hf_job else life.flavor
             yield Fact(Measure.LAUNCH_FAILURE, 1.0, key, (_flavor(flavor, report.pool), str(reason)))
 
-    # -------------------------------------------------------------------------------------------------------------- memory
+    # ------------------------------------------------------------------------------------------------- memory
     def _forget(self, done: Plan, now: float) -> None:
         for uid, lives in list(self._lives.items()):
             report = done.reports.get(uid)
@@ -322,7 +329,9 @@ def _collected(retire: Retire | None) -> Iterator[Fact]:
 
 
 def _happened(notice: Notice, report: PoolReport, given: PlanInput) -> float:
-    """Return when that happened which a notice tells of, by the Hub where it tells: we may only have come to see it."""
+    """Return when that happened which a notice tells of, by the Hub where it tells: we may
+    only have come to see it.
+    """
     job, account = notice.hf_job, report.pool.hub
     view = given.snapshot.hf_jobs.get(account)
     if job is None or view is None:

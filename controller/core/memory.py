@@ -26,7 +26,8 @@ class PoolMemory:
         drain_request: The newest that was seen.
         drain_requested_at: Monotonic seconds when it was first seen.
         spent_usd: Estimated cost of HF Jobs that ended since this process started.
-        unpriced_seconds: Of those, billed seconds that are not in the cost yet as no price was known, by flavor.
+        unpriced_seconds: Of those, billed seconds that are not in the cost yet as no price
+            was known, by flavor.
         booked: Ids of the HF Jobs that the last pass saw ended: their cost is counted already.
         losses: Workflow jobs whose HF Job ended under them.
         tracks: By runner.
@@ -35,7 +36,8 @@ class PoolMemory:
         empty_since: By place, monotonic seconds of the first of the complete lists that have shown nothing
             there, one after the other.
         suspicions: Workflow jobs that idle runners were not given.
-        longest_job: Seconds for which a workflow job was seen to run at the longest, since this process started.
+        longest_job: Seconds for which a workflow job was seen to run at the longest, since
+            this process started.
         limit: How many HF Jobs the Hub runs at a time, where that turned out to be fewer than ``maxRunners``.
     """
 

@@ -1,7 +1,8 @@
 """What runners cost, from the Hub's own times and prices.
 
-The Hub bills by the minute while an HF Job starts or runs, and not while it is scheduled (hf-jobs.md §2). It reports no
-cost, so these are estimates: seconds times price, without rounding to whole minutes (the rounding is not documented).
+The Hub bills by the minute while an HF Job starts or runs, and not while it is scheduled
+(docs/facts.md#billing). It reports no cost, so these are estimates: seconds times price, without rounding to
+whole minutes (the rounding is not documented).
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from controller.core.model import Deadlines, Flavor, HFJob, Observation
 
 SAFETY_SECONDS = 60
-"""Added to every server-side timeout, so that our own deadlines come first; the bootstrap stops a runner within 40 s."""
+"""Added to every server-side timeout, so that our own deadlines come first; the bootstrap
+stops a runner within 40 s."""
 
 
 def timeout_seconds(deadlines: Deadlines) -> int:
     """Return the server-side timeout of a launch.
 
-    It is the backstop: the bootstrap ends its runner when the lifetime is over, counted from the container's start, and
-    GitHub hears of it. Whether the Hub's timeout counts from there, or from the creation, is not documented (hf-jobs.md
-    §3), so the scheduling deadline is added: either way the bootstrap comes first.
+    It is the backstop: the bootstrap ends its runner when the lifetime is over, counted from the
+    container's start, and GitHub hears of it. Whether the Hub's timeout counts from there, or from the
+    creation, is not documented (docs/facts.md#timeout-starts), so the scheduling deadline is added: either
+    way the bootstrap comes first.
     """
     return math.ceil(deadlines.scheduling + deadlines.lifetime) + SAFETY_SECONDS
 
@@ -45,7 +48,8 @@ def running_seconds(job: HFJob, server_now: float) -> float:
 def booked_seconds(job: HFJob, seen: Observation[HFJob] | None) -> float:
     """Return the seconds that an ended HF Job was billed for.
 
-    A cancelled job may tell no end (hf-jobs.md §1.2): it was gone when the list, ``seen``, was last read.
+    A cancelled job may have no end (docs/facts.md#cancelled-without-an-end): it was gone when the
+    list, ``seen``, was last read.
     """
     if job.billed_seconds is not None:
         return job.billed_seconds

@@ -11,14 +11,17 @@ from controller.core.report import PoolReport
 
 
 def places_to_leave(pool: Pool) -> tuple[Footprint, ...]:
-    """Return the places of a pool where nothing is launched any more: all of them where its hosts are refused."""
+    """Return the places of a pool where nothing is launched any more: all of them where its
+    hosts are refused.
+    """
     return pool.former if pool.refused is None else pool.footprints
 
 
 def note_moved(
     known: Mapping[tuple[str, Footprint], float], pools: Iterable[Pool], now: float
 ) -> Mapping[tuple[str, Footprint], float]:
-    """Return since when each pool was seen away from its former places, by uid and place, in monotonic seconds.
+    """Return since when each pool was seen away from its former places, by uid and place,
+    in monotonic seconds.
 
     Only of places that pools are away from now: one that came back, and moves again, has moved anew.
     """
@@ -39,7 +42,8 @@ def places_left(
     now: float,
     wall: float,
 ) -> Sequence[Footprint]:
-    """Return the former places of a pool where nothing of it is left, so that nobody need look there any more.
+    """Return the former places of a pool where nothing of it is left, so that nobody need
+    look there any more.
 
     Args:
         report: What this pass found of the pool.
@@ -75,7 +79,8 @@ def places_left(
 
 
 def lives_to_note(report: PoolReport, wall: float) -> Sequence[tuple[Footprint, float]]:
-    """Return the places where runners live although the pool's status tells of no launch there, each with a time of launch.
+    """Return the places where runners live although the pool's status tells of no launch there,
+    each with a time of launch.
 
     That time is in epoch seconds; no runner that shows there was launched after it.
 

@@ -1,7 +1,8 @@
 """How a runner ended, read from what its HF Job left behind.
 
 The bootstrap reports through its exit code, because the Hub shows nothing else of an ended job's inside
-(``docs/bootstrap.md``); ``run.sh`` is not used since it hides every failure (github.md §3.6).
+(``docs/bootstrap.md``); ``run.sh`` is not used since it hides every failure
+(docs/facts.md#run-sh-hides-failures).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Self
 from controller.core.model import HFJob, Stage
 from controller.core.reasons import Reason
 
-# The whole word of at most three digits: an operating system knows no exit code beyond 255, and Python takes any digits for a
-# number, at a cost that grows with the square of them.
+# The whole word of at most three digits: an operating system knows no exit code beyond 255, and Python takes
+# any digits for a number, at a cost that grows with the square of them.
 _EXIT_CODE = re.compile(r"exit code: ([0-9]{1,3})(?![0-9])", re.ASCII)
 _LARGEST_EXIT_CODE = 255
 _LONGEST_MESSAGE = 1_000
@@ -22,9 +23,11 @@ _TIMEOUT = "Job timeout"
 
 
 class Exit(IntEnum):
-    """The bootstrap's exit codes, the only thing that the Hub's API tells of an ended job's inside (``docs/bootstrap.md``).
+    """The bootstrap's exit codes, the only thing that the Hub's API tells of an ended job's
+    inside (``docs/bootstrap.md``).
 
-    None is a code that a shell (1, 2, 126 and above) or the Listener (0 to 7, 100 to 105) uses for anything else.
+    None is a code that a shell (1, 2, 126 and above) or the Listener (0 to 7, 100 to 105)
+    uses for anything else.
 
     Attributes:
         reason: What people are told.
@@ -68,19 +71,23 @@ class Exit(IntEnum):
 
 
 _REASONS = {end.value: end.reason for end in Exit if end is not Exit.JOB_COMPLETED}
-"""Of ends that are failures: a job that the Hub calls failed was not completed, whatever code its message names."""
+"""Of ends that are failures: a job that the Hub calls failed was not completed, whatever
+code its message names."""
 
 
 REPORTED = frozenset({Reason.JobCompleted, Reason.LifetimeDeadline, Reason.IdleDeadline})
-"""Ends that the bootstrap tells once GitHub has heard of the runner's end: whatever lists still say, no workflow job was lost."""
+"""Ends that the bootstrap tells once GitHub has heard of the runner's end: whatever lists still say, no
+workflow job was lost."""
 
 
 BY_THE_HUB = frozenset({Reason.PlatformCancelled, Reason.Terminated})
-"""Ends that the Hub decided on: by its own reason (``status.cancelReason``), or by a signal to a job that nobody cancelled."""
+"""Ends that the Hub decided on: by its own reason (``status.cancelReason``), or by a signal to a job
+that nobody cancelled."""
 
 
 def exit_code(job: HFJob) -> int | None:
-    """Return the exit code that the Hub's message names (hf-jobs.md §1.2), 0 for COMPLETED, None when it tells none.
+    """Return the exit code that the Hub's message names (docs/facts.md#exit-code-in-the-message), 0 for
+    COMPLETED, None when it tells none.
 
     A number beyond 255 is no exit code. Only the message's first 1,000 characters are read.
     """

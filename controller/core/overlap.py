@@ -42,8 +42,9 @@ def find_overlaps(
     Args:
         pools: All pools.
         reach: Repositories by pool uid.
-        shown: Of these, the ones whose queue the pool's own credentials show. A pool of another namespace counts only there:
-            naming a repository gives no right to be mentioned beside those who may read it.
+        shown: Of these, the ones whose queue the pool's own credentials show. A pool of
+            another namespace counts only there: naming a repository gives no right to be
+            mentioned beside those who may read it.
         usd_per_second: By endpoint and flavor.
     """
     rank = {
@@ -74,7 +75,7 @@ def find_overlaps(
     return found
 
 
-def _tells(label: str, pool: Pool) -> bool:
+def _distinguishes(label: str, pool: Pool) -> bool:
     """Return whether a label says whose runner it is, or is all that a pool has."""
     return label not in COMMON or len(pool.labels) == 1
 
@@ -82,8 +83,8 @@ def _tells(label: str, pool: Pool) -> bool:
 class _Near:
     """Pools of each namespace by label and repository.
 
-    Both classes look places up instead of comparing pools in pairs: a thousand pools with one label, of three hundred
-    repositories each, are a million pairs of sets.
+    Both classes look places up instead of comparing pools in pairs: a thousand pools with one label, of three
+    hundred repositories each, are a million pairs of sets.
     """
 
     def __init__(self, ranked: Sequence[Pool], reach: Mapping[str, Collection[str]]) -> None:
@@ -97,14 +98,16 @@ class _Near:
             if len(pools) > 1:
                 by_repository = self._pools[key] = defaultdict(list)
                 for pool in pools:
-                    for repository in reach.get(pool.uid, ()) if _tells(key[2], pool) else ():
+                    for repository in reach.get(pool.uid, ()) if _distinguishes(key[2], pool) else ():
                         listed = by_repository[repository]
                         # The first in rank, and one more: a pool is not its own neighbour.
                         if len(listed) <= MOST:
                             listed.append(pool)
 
     def of(self, pool: Pool) -> Collection[Pool]:
-        """Return the pools of its own namespace that match some of a pool's jobs; those that go first are all among them."""
+        """Return the pools of its own namespace that match some of a pool's jobs; those that go
+        first are all among them.
+        """
         found: dict[str, Pool] = {}
         for label in pool.labels:
             by_repository = self._pools.get((pool.key.namespace, pool.source.api_url, label), {})
@@ -127,14 +130,16 @@ class _Far:
         for pool in ranked:
             namespace = pool.key.namespace
             for label in pool.labels:
-                if _tells(label, pool):
+                if _distinguishes(label, pool):
                     whose = self._whose[pool.source.api_url, label]
                     for repository in shown.get(pool.uid, ()):
                         if whose.setdefault(repository, namespace) != namespace:
                             whose[repository] = _SEVERAL
 
     def of(self, pool: Pool) -> tuple[str, ...]:
-        """Return the labels of a pool, sorted, that a pool of another namespace has too, for jobs that both can see."""
+        """Return the labels of a pool, sorted, that a pool of another namespace has too,
+        for jobs that both can see.
+        """
         return tuple(sorted(label for label in pool.labels if self._is_shared(label, pool)))
 
     def _is_shared(self, label: str, pool: Pool) -> bool:

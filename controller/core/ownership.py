@@ -1,4 +1,6 @@
-"""What is ours: registrations and HF Jobs that carry this controller's mark, and which HF Job of one name we made."""
+"""What is ours: registrations and HF Jobs that carry this controller's mark, and which HF
+Job of one name we made.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from controller.core.naming import (
 
 @dataclass(slots=True)
 class Halves:
-    """What one pool's own lists show under one runner's name, and where; of HF Jobs perhaps several, with copies."""
+    """What one pool's own lists show under one runner's name, and where; of HF Jobs perhaps
+    several, with copies.
+    """
 
     registration: Registration | None = None
     scope: RegistrationScope | None = None
@@ -34,10 +38,11 @@ class Halves:
 
 @dataclass(slots=True, kw_only=True)
 class Marked:
-    """Everything in the lists that carries this controller's mark, by the list that showed it and the pool it names.
+    """Everything in the lists that carries this controller's mark, by the list that showed
+    it and the pool it names.
 
-    What a list says is only ever believed of the pools whose credentials brought that list (:func:`halves_of`): anybody may
-    give a runner or an HF Job of their own a name of ours.
+    What a list says is only ever believed of the pools whose credentials brought that list
+    (:func:`halves_of`): anybody may give a runner or an HF Job of their own a name of ours.
 
     Attributes:
         registrations: By list and the pool's digest.
@@ -53,8 +58,8 @@ class Marked:
 def find_marked(snapshot: Snapshot, in_flight: Mapping[str, InFlight], controller_id: str) -> Marked:
     """Sort everything that is ours; what is not ours is not even looked at.
 
-    A registration is ours by the digests in its name. An HF Job is ours by its labels; anybody in the namespace can set
-    labels, so a job must also carry a runner name of our form.
+    A registration is ours by the digests in its name. An HF Job is ours by its labels; anybody in the
+    namespace can set labels, so a job must also carry a runner name of our form.
     """
     mine = controller_digest(controller_id)
     registrations: dict[RegistrationScope, dict[str, list[Registration]]] = {}
@@ -95,7 +100,8 @@ def is_of_pool(job: HFJob, uid: str) -> bool:
 def halves_of(pool: Pool, marked: Marked) -> dict[str, Halves]:
     """Return what a pool's own lists show of its runners, by name.
 
-    Where two lists show one registration (a repository that was renamed, say), the place where the pool launches now counts.
+    Where two lists show one registration (a repository that was renamed, say), the place where the
+    pool launches now counts.
     """
     found: dict[str, Halves] = defaultdict(Halves)
     mine, label = digest(pool.uid), label_value(pool.uid)
@@ -109,8 +115,9 @@ def halves_of(pool: Pool, marked: Marked) -> dict[str, Halves]:
             continue
         accounts.add(footprint.account)
         for job in marked.hf_jobs.get(footprint.account, {}).get(label, ()):
-            if is_of_pool(job, pool.uid):
-                found[job.labels[LABEL_RUNNER]].hf_jobs.append((footprint.account, job))
+            name = job.labels[LABEL_RUNNER]
+            if is_named_for(name, pool.uid):  # the label names the pool already
+                found[name].hf_jobs.append((footprint.account, job))
     for name, effect in marked.in_flight.get(pool.uid, {}).items():
         found[name].in_flight = effect
     return found
@@ -129,14 +136,17 @@ def choose_hf_job(
 ) -> tuple[HubAccount, HFJob] | None:
     """Return the HF Job that we made, of several that carry one runner's name; the others are copies.
 
-    Everybody who may write in the Hub namespace can make another HF Job with our labels; its own *duplicate* does.
+    Everybody who may write in the Hub namespace can make another HF Job with our labels;
+    its own *duplicate* does.
 
     Args:
         candidates: Live ones, with the list that shows each.
-        known_id: The Hub's id of ours, where it is known: from the answer to our launch, or from an earlier pass.
+        known_id: The Hub's id of ours, where it is known: from the answer to our launch, or
+            from an earlier pass.
         copies: Ids that were found to be copies before.
-        alone: Nothing else tells of the runner. What another user made is then no job of ours: ours may have ended before, and
-            that one goes on. Beside a registration it may be ours, since the token may be another user's by now.
+        alone: Nothing else tells of the runner. What another user made is then no job of ours: ours may
+            have ended before, and that one goes on. Beside a registration it may be ours, since the token
+            may be another user's by now.
     """
     if known_id:
         return next((each for each in candidates if each[1].id == known_id), None)

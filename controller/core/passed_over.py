@@ -26,26 +26,31 @@ from controller.core.suspicion import (
 )
 
 HAND_OUT = 60.0
-"""Seconds that a job may stay queued beside an idle runner before it was passed over. GitHub assigns within seconds, and offers a job
-to the next runner when the first one has not taken it after 60 s.
-https://docs.github.com/actions/reference/runners/self-hosted-runners#routing-precedence-for-self-hosted-runners"""
+"""Seconds that a job may stay queued beside an idle runner before it was passed over. GitHub assigns within
+seconds, and offers a job to the next runner when the first one has not taken it after 60 s
+(docs/facts.md#assigned-for-a-minute)."""
 
 SHARE_OF_IDLE = 0.5
-"""Share of ``deadlines.idle`` that is the bound instead, where that is shorter: the runner must still be there to be judged by."""
+"""Share of ``deadlines.idle`` that is the bound instead, where that is shorter: the runner must still be
+there to be judged by."""
 
 GONE_KEPT = HOUR
-"""Seconds for which that of a job is kept when the job waits no more: it was passed over all the same, which counts against its
-repository.
+"""Seconds for which that of a job is kept when the job waits no more: it was passed over all the same, which
+counts against its repository.
 
-1. Jobs A, B and C of a repository wait that GitHub gives to nobody.  2. A is passed over, and its author cancels it.  3. B is passed
-over. Without A's nothing would be known of the repository, and each job would have starts of its own.
+1. Jobs A, B and C of a repository wait that GitHub gives to nobody.
+2. A is passed over, and its author cancels it.
+3. B is passed over. Without A's nothing would be known of the repository, and each job
+   would have starts of its own.
 """
 
 SPAN_KEPT = 300.0
-"""Seconds for which it is kept that a runner was idle: its end is often seen before the waiting job was read."""
+"""Seconds for which it is kept that a runner was idle: its end is often seen before the
+waiting job was read."""
 
 READ_AGAIN = 300.0
-"""Seconds after which a job under suspicion is read again: it may have been cancelled, and the list not tell."""
+"""Seconds after which a job under suspicion is read again: it may have been cancelled, and
+the list not tell."""
 
 MOST_FOLLOWED = 256
 """Queued jobs of a pool, the oldest ones, of which it is kept since when they have been seen queued."""
@@ -93,7 +98,8 @@ def learn(
     Args:
         known: From the last pass, with the starts since then taken in (:func:`clear`).
         jobs: Queued jobs that the pool is to serve, oldest first.
-        lent: Queued jobs that it could serve, and that another pool is to serve just now: they may come back at any time.
+        lent: Queued jobs that it could serve, and that another pool is to serve just now: they
+            may come back at any time.
         idle: Runners that are online and idle now, or were until they ended without a job.
         looks: Jobs that were read by their ids.
         listed_at: When the queue of each repository was asked for, in monotonic seconds.
@@ -148,7 +154,9 @@ def _spans(known: Sequence[Span], idle: Sequence[Span], now: float) -> tuple[Spa
 
 
 def _due(job: WorkflowJob, queued_since: float, spans: Sequence[Span], patience: float) -> float | None:
-    """Return from when on a read can show that a job was passed over, None while no runner was idle beside it for long enough."""
+    """Return from when on a read can show that a job was passed over, None while no runner was idle
+    beside it for long enough.
+    """
     labels = label_set(job.labels)
     found = [
         max(span.since, queued_since) + patience
@@ -161,7 +169,8 @@ def _due(job: WorkflowJob, queued_since: float, spans: Sequence[Span], patience:
 def _shown_queued(look: JobLook | None, listed_at: float | None, after: float) -> bool:
     """Return whether GitHub shows that a job was queued after a moment.
 
-    Where it could not be read by its id, a list does that was asked for so much later that it shows that moment.
+    Where it could not be read by its id, a list does that was asked for so much later that
+    it shows that moment.
     """
     if look is not None and look.asked_at >= after:
         return look.status in _QUEUED
@@ -204,7 +213,8 @@ def _still(
             SuspicionLevel.POOL: of_all,
         }[one.level]
         if waits:
-            # After a restart nobody knows which jobs waited at the last start: all that wait now count as having done so.
+            # After a restart nobody knows which jobs waited at the last start: all that wait now count
+            # as having done so.
             yield replace(one, seen_at=now, newest=one.newest or waits)
         elif now - one.seen_at < (GONE_KEPT if one.level is SuspicionLevel.JOB and whole else REMEMBERED):
             yield one

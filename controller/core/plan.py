@@ -1,29 +1,31 @@
 """The plan of a pass: everything that is known in, everything to do out.
 
-:func:`plan` is a pure function. It looks at all pools at once, because pools of one namespace share the jobs that they
-match. Each pool goes through the same stages; a stage takes frozen values and returns one, and nothing else passes
-between them. They come in this order, because each needs what those before it return:
+:func:`plan` is a pure function. It looks at all pools at once, because pools of one namespace share the jobs
+that they match. Each pool goes through the same stages; a stage takes frozen values and returns one, and
+nothing else passes between them. They come in this order, because each needs what those before it return:
 
-1. :func:`~controller.core.view.view_pool`: a pool's own runners, joined from the lists that its credentials brought.
-2. :func:`~controller.core.learn.learn`: what happened since the last pass. Back-offs and tracks must be up to date
-   before anything is decided by them: a launch that has failed must hold back the next one in this very pass.
+1. :func:`~controller.core.view.view_pool`: a pool's own runners, joined from the lists that
+   its credentials brought.
+2. :func:`~controller.core.learn.learn`: what happened since the last pass. Back-offs and tracks
+   must be up to date before anything is decided by them: a launch that has failed must hold back
+   the next one in this very pass.
 3. :func:`~controller.core.capacity.capacity_of`: what the pool has.
-4. :func:`~controller.core.demand.match_demand`: the queue, shared out among the pools of a namespace. It asks each for
-   its room, so all of them have learned and counted by then.
-5. :func:`~controller.core.suspect.suspect`: which of a pool's jobs are given to nobody. Runners are not judged by
-   those jobs, and few are launched for them.
-6. :func:`~controller.core.retire.choose.choose_retirements`: what must end. It leaves less capacity, and perhaps a new
-   back-off, which launches must respect: a runner that is retired because it never came online is replaced only after
-   a pause.
+4. :func:`~controller.core.demand.match_demand`: the queue, shared out among the pools of a namespace. It asks
+   each for its room, so all of them have learned and counted by then.
+5. :func:`~controller.core.suspect.suspect`: which of a pool's jobs are given to nobody. Runners are not
+   judged by those jobs, and few are launched for them.
+6. :func:`~controller.core.retire.choose.choose_retirements`: what must end. It leaves less capacity, and
+   perhaps a new back-off, which launches must respect: a runner that is retired because it never came online
+   is replaced only after a pause.
 7. :func:`~controller.core.launch.choose_launches`: what is missing, by what retirements have left.
 8. :func:`~controller.core.retry.follow_up`: runs that lost a job, from the losses that were learned.
-9. What is said of all that: :func:`~controller.core.explain.explain` gives each job that still waits a reason, by what
-   is launched; :func:`~controller.core.spending.spending` counts the launches too;
+9. What is said of all that: :func:`~controller.core.explain.explain` gives each job that still waits a
+   reason, by what is launched; :func:`~controller.core.spending.spending` counts the launches too;
    :func:`~controller.core.drained.what_is_awaited` says whether a pool that leaves may go.
 
-Each pool goes through its stages behind a guard of its own: what goes wrong with one pool, for whatever its services
-answered, ends that pool's part of the pass and no other's (:attr:`Plan.faults`). What is about runners of no pool
-(:mod:`controller.core.retire.strays`) has a guard of its own, too.
+Each pool goes through its stages behind a guard of its own: what goes wrong with one pool, for whatever its
+services answered, ends that pool's part of the pass and no other's (:attr:`Plan.faults`). What is about
+runners of no pool (:mod:`controller.core.retire.strays`) has a guard of its own, too.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ class Plan:
         reports: By pool uid.
         notices: What to say once.
         memory: For the next pass.
-        faults: Mistakes of ours, by the uid of the pool that each is about. Such a pool has no report, its memory is
-            that of the last pass, and nothing is done for it.
+        faults: Mistakes of ours, by the uid of the pool that each is about. Such a pool has no report, its
+            memory is that of the last pass, and nothing is done for it.
         strays_fault: A mistake of ours about runners that no pool claims; nothing is done for them.
         switch: The stop switch by which it was planned.
     """
@@ -130,8 +132,8 @@ def _by_namespace(known: Iterable[Known]) -> Sequence[Sequence[Known]]:
 def share_queue(ours: Sequence[Known], given: PlanInput, lists: Lists, guard: _Guard) -> Mapping[str, Demand]:
     """Share the queued jobs of one namespace out among its pools.
 
-    Where that raises, each pool is asked alone, and those for which it raises are left out. If it raises only for
-    several together, none of their namespace is planned.
+    Where that raises, each pool is asked alone, and those for which it raises are left out. If it raises only
+    for several together, none of their namespace is planned.
     """
     try:
         return _share(ours, given, lists)

@@ -1,4 +1,6 @@
-"""One pool's plan: the stages in their order, with what each hands to the next (:mod:`controller.core.plan`)."""
+"""One pool's plan: the stages in their order, with what each hands to the next
+(:mod:`controller.core.plan`).
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,7 @@ def plan_pool(known: Known, demand: Demand) -> PoolPlan:
     retirements = choose_retirements(view, learned, known.capacity, offer, demand)
     launches = choose_launches(view, retirements, suspected, offer, demand)
     decided = Decisions(demand, suspected, retirements, launches)
-    losses, reruns, told = follow_up(
+    losses, reruns, messages = follow_up(
         view.memory.losses,
         pool=pool,
         lost=[*learned.losses, *lost_unwatched(pool, view.runners, view.snapshot)],
@@ -95,7 +97,7 @@ def plan_pool(known: Known, demand: Demand) -> PoolPlan:
         *retirements.after.notices,
         *(
             Notice(pool_uid=pool.uid, reason=one.reason, message=one.message, warning=one.warning)
-            for one in told
+            for one in messages
         ),
     ]
     memory = remember(view, learned, decided, losses)
@@ -139,7 +141,8 @@ def remember(view: PoolView, learned: Learned, decided: Decisions, losses: Losse
 
 
 def longest_job(view: PoolView, server_ahead: float | None) -> float:
-    """Return for how many seconds the oldest job that runs now has been running; no more than a runner's whole life.
+    """Return for how many seconds the oldest job that runs now has been running; no more
+    than a runner's whole life.
 
     Args:
         view: What is known of the pool.

@@ -1,7 +1,7 @@
 """Every reason that the controller gives, as a stable CamelCase word.
 
-Reasons appear in conditions, Events, metrics, logs and the command line; ``docs/reference/reasons.md`` is generated from
-this module. Changing a word breaks people's alerts: add, don't rename.
+Reasons appear in conditions, Events, metrics, logs and the command line; ``docs/reference/reasons.md`` is
+generated from this module. Changing a word breaks people's alerts: add, don't rename.
 """
 
 from __future__ import annotations

@@ -39,14 +39,16 @@ class PoolReport:
         hub: Why the Hub could not be read; None when it could.
         github_seen_at: Monotonic seconds of GitHub's newest good list, None before the first.
         hub_seen_at: Likewise for the Hub.
-        token_end: When the personal access token of its Secret ends; None where it has no end, or none is known.
+        token_end: When the personal access token of its Secret ends; None where it has no
+            end, or none is known.
         observed: Everything that the pool needs was seen at least once.
         drained: The pool is being deleted or drained, and has nothing left anywhere.
         awaited: The places that keep a pool from going that is being deleted or drained.
         usd_per_hour: What its billed runners cost now.
         worst_case_usd: What its runners can still cost if the controller never looks again.
         memory: What was accounted so far.
-        ended: HF Jobs of the pool that ended since the last pass, with the newest list of the account of each.
+        ended: HF Jobs of the pool that ended since the last pass, with the newest list of
+            the account of each.
         bill: What was booked for HF Jobs that ended, and priced, in this pass.
         completed: Workflow jobs that its own source showed completed since the last pass, by runner.
         suspected: Its queued jobs that are under suspicion.

@@ -1,4 +1,6 @@
-"""What the RunnerPool is called in the Kubernetes API, and what the controller puts into an object's metadata."""
+"""What the RunnerPool is called in the Kubernetes API, and what the controller puts into an
+object's metadata.
+"""
 
 from __future__ import annotations
 

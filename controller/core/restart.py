@@ -5,7 +5,8 @@ from __future__ import annotations
 from controller.core.report import PoolReport
 
 STATUS_STANDS = 60.0
-"""Seconds after the start for which the status of an earlier process stands, while not everything was looked at."""
+"""Seconds after the start for which the status of an earlier process stands, while not
+everything was looked at."""
 
 
 def earlier_status_stands(
@@ -13,8 +14,9 @@ def earlier_status_stands(
 ) -> bool:
     """Return whether the status that an earlier process wrote of a pool should stand for now.
 
-    A controller that has just started has not looked at everything yet. Calling every pool "not ready" for these few
-    seconds, and ready again after them, would wake everybody who waits for conditions at each restart.
+    A controller that has just started has not looked at everything yet. Calling every pool "not
+    ready" for these few seconds, and ready again after them, would wake everybody who waits for
+    conditions at each restart.
 
     Args:
         report: What this pass found.

@@ -1,4 +1,6 @@
-"""What must not be let go of after a pass: HF Jobs that were not accounted, and Secrets that pools which leave still need."""
+"""What must not be let go of after a pass: HF Jobs that were not accounted, and Secrets that
+pools which leave still need.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ from controller.core.plan import Plan
 
 
 def unaccounted(done: Plan, snapshot: Snapshot, pools: Sequence[Pool]) -> set[tuple[HubAccount, str]]:
-    """Return ended HF Jobs, by account and id, of pools that could not be planned: they are accounted once those are.
+    """Return ended HF Jobs, by account and id, of pools that could not be planned: they are
+    accounted once those are.
 
-    Only of each pool's own accounts: what another team's list calls by the same id, or by the pool's name, is another thing.
+    Only of each pool's own accounts: what another team's list calls by the same id, or by the
+    pool's name, is another thing.
     """
     return {
         (account, job.id)

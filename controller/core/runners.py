@@ -1,4 +1,6 @@
-"""Runners: registrations joined with HF Jobs by name, out of the lists that a pool's own credentials brought."""
+"""Runners: registrations joined with HF Jobs by name, out of the lists that a pool's own
+credentials brought.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ _NONE_ENDED: Mapping[str, HFJob] = {}
 class Runner(NamedTuple):
     """One ephemeral, single-use runner: a registration joined with an HF Job by name.
 
-    A tuple, since every pass makes all of them anew, and a frozen dataclass takes more than twice as long to make.
+    A tuple, since every pass makes all of them anew, and a frozen dataclass takes more than
+    twice as long to make.
 
     Attributes:
         name: The join key.
@@ -43,9 +46,11 @@ class Runner(NamedTuple):
         age: Seconds that the HF Job has been in its stage, on the Hub's clock where it tells.
         track: Since when.
         retiring: The executor is ending it, or has deregistered it.
-        undisturbed: No effect of ours on it is under way, or has ended so lately that a list need not show it yet.
-        unconfirmed: Its launch failed without an answer, may still take effect, and nothing shows that it did: no HF Job, and
-            nobody online under its name. It counts against ``maxRunners``, and no job waits for it.
+        undisturbed: No effect of ours on it is under way, or has ended so lately that a
+            list need not show it yet.
+        unconfirmed: Its launch failed without an answer, may still take effect, and nothing shows
+            that it did: no HF Job, and nobody online under its name. It counts against
+            ``maxRunners``, and no job waits for it.
     """
 
     name: str
@@ -91,8 +96,8 @@ def join_runners(
         halves_by_name: What was seen of its runners.
         snapshot: The lists.
         running: Workflow jobs that run, by runner, as the pool's own source shows them.
-        served: Workflow jobs that were seen completed since the last pass, by runner. It takes no other one, although lists
-            of runners and HF Jobs that are older may still show it free.
+        served: Workflow jobs that were seen completed since the last pass, by runner. It takes no other one,
+            although lists of runners and HF Jobs that are older may still show it free.
         tracks: What is known from before.
         ended: HF Jobs that ended since the last pass, by runner.
         copies: Ids of HF Jobs that were found to be copies.
@@ -120,8 +125,8 @@ def join_runners(
                 halves,
                 ours,
                 views=views,
-                workflow_job=_its_own(running.get(name), halves.registration),
-                served=_its_own(served.get(name), halves.registration),
+                workflow_job=_its_own(running[name], halves.registration) if name in running else None,
+                served=_its_own(served[name], halves.registration) if name in served else None,
                 before=first if track is None else track,
                 ended=ended.get(name),
                 now=now,
@@ -138,9 +143,9 @@ def find_copies(halves_by_name: Mapping[str, Halves], runners: Sequence[Runner])
     }
 
 
-def _its_own(job: WorkflowJob | None, registration: Registration | None) -> WorkflowJob | None:
+def _its_own(job: WorkflowJob, registration: Registration | None) -> WorkflowJob | None:
     """Return the job if it runs on this registration: another one of its scope, or of one below it, may have its name."""
-    if job is None or registration is None or job.runner_id is None or job.runner_id == registration.id:
+    if registration is None or job.runner_id is None or job.runner_id == registration.id:
         return job
     return None
 
@@ -159,12 +164,16 @@ class _Views:
 
     @cached_property
     def no_registration(self) -> float | None:
-        """Since when (asked at) the lists prove that a name which they lack has no registration; None when they don't."""
+        """Since when (asked at) the lists prove that a name which they lack has no
+        registration; None when they don't.
+        """
         return absent_since([self._snapshot.registrations.get(f.registrations) for f in self._footprints])
 
     @cached_property
     def no_hf_job(self) -> float | None:
-        """Since when (asked at) the lists prove that a name which they lack has no live HF Job; None when they don't."""
+        """Since when (asked at) the lists prove that a name which they lack has no live HF
+        Job; None when they don't.
+        """
         return absent_since([self._snapshot.hf_jobs.get(f.account) for f in self._footprints])
 
     def registrations_at(self, scope: RegistrationScope | None) -> Observation[Registration] | None:
@@ -174,15 +183,16 @@ class _Views:
     def place(
         self, scope: RegistrationScope | None, account: HubAccount | None, home: Footprint
     ) -> Footprint:
-        """Return where a runner is: the pool's own object for runners that are at home, which makes them cheap to compare.
+        """Return where a runner is: the pool's own object for runners that are at home, which
+        makes them cheap to compare.
 
         Args:
             scope: The list that shows its registration.
             account: The list that shows its HF Job.
             home: Where it was launched, as far as that is known.
 
-        Where one half is missing, the place is one of the pool's that has the other half. A mixture of two places would be
-        wrong: the registration would be looked for where it never was, and taken for gone.
+        Where one half is missing, the place is one of the pool's that has the other half. A mixture of two
+        places would be wrong: the registration would be looked for where it never was, and taken for gone.
         """
         last = self._place
         if last is not None and last[0] is scope and last[1] is account and last[2] is home:
@@ -202,7 +212,9 @@ class _Views:
         return self.home if known is self.home else self._pool.through(known)
 
     def age(self, account: HubAccount, job: HFJob, now: float) -> float:
-        """Return how long an HF Job has been in its stage: the Hub's own arithmetic plus our clock since it answered."""
+        """Return how long an HF Job has been in its stage: the Hub's own arithmetic plus
+        our clock since it answered.
+        """
         last = self._list
         if last is None or last[0] is not account:
             last = self._list = (account, self._snapshot.hf_jobs[account])
@@ -239,7 +251,7 @@ def _join(
         launching=launch is not None,
         # Most launches of an earlier process have succeeded, so jobs may wait for them.
         unanswered=launch is not None and launch.settled_at is not None and not launch.inherited,
-        listed=views.registrations_at(halves.scope),
+        listed=views.registrations_at(halves.scope) if hf_job is None else None,
         other_half_absent_at=views.no_hf_job if hf_job is None else views.no_registration,
     )
     track = before.advance(seen, now)
@@ -261,5 +273,7 @@ def _join(
 
 
 def _has_ended(job: HFJob) -> bool:
-    """Return whether the Hub has shown an HF Job in a final stage. Of one that it only knows no more, lists must prove it."""
+    """Return whether the Hub has shown an HF Job in a final stage. Of one that it only knows no
+    more, lists must prove it.
+    """
     return job.ended and job.stage is not Stage.DELETED

@@ -17,7 +17,8 @@ class Spending:
 
     Attributes:
         usd_per_hour: What the billed ones cost now, in US dollars.
-        worst_case_usd: The most that what exists or is on its way can still cost if the controller never looks again.
+        worst_case_usd: The most that what exists or is on its way can still cost if the
+            controller never looks again.
     """
 
     usd_per_hour: float = 0.0

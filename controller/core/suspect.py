@@ -98,7 +98,8 @@ def idle_spans(view: PoolView) -> Sequence[Span]:
 
 
 def starts(view: PoolView, served: Collection[str], server_ahead: float | None) -> Sequence[Start]:
-    """Return the workflow jobs that have started on runners of this pool since the last pass, as far as it shows.
+    """Return the workflow jobs that have started on runners of this pool since the last
+    pass, as far as it shows.
 
     Args:
         view: What is known of the pool.
@@ -131,7 +132,8 @@ def starts(view: PoolView, served: Collection[str], server_ahead: float | None) 
 
 
 def started_at(runner: Runner, before: Track | None, server_ahead: float | None, now: float) -> float | None:
-    """Return the monotonic second when a workflow job started on a runner, if that shows now for the first time.
+    """Return the monotonic second when a workflow job started on a runner, if that shows
+    now for the first time.
 
     Args:
         runner: As it is.

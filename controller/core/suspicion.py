@@ -1,14 +1,16 @@
-"""Workflow jobs that GitHub gives to nobody: what may be launched for them, and what clears them (invariant ``backoff``).
+"""Workflow jobs that GitHub gives to nobody: what may be launched for them, and what clears
+them (invariant ``backoff``).
 
-A launch has succeeded when a workflow job *started* on its runner; a runner that came online proves its image and nothing more. A
-job was *passed over* when a runner that has all of its labels was online and idle for longer than GitHub needs to hand a job out,
-and the job, read by its id after that, is still queued. Causes are a runner group that does not admit the repository, a runner
-version that GitHub serves no more, or a ghost: a job that is listed as queued and is given to nobody.
+A launch has succeeded when a workflow job *started* on its runner; a runner that came online proves its image
+and nothing more. A job was *passed over* when a runner that has all of its labels was online and idle for
+longer than GitHub needs to hand a job out, and the job, read by its id after that, is still queued. Causes
+are a runner group that does not admit the repository, a runner version that GitHub serves no more, or a
+ghost: a job that is listed as queued and is given to nobody.
 
-Suspicion falls on the job; on its repository, when two jobs of it were passed over and none of it has started in between; and on
-the pool, when jobs of two repositories were and nothing has started in between. The widest suspicion that covers a job governs it:
-all jobs under it share one allowance of starts. A job that starts on a runner of the pool clears the pool's suspicion, that of its
-repository and its own.
+Suspicion falls on the job; on its repository, when two jobs of it were passed over and none of it has started
+in between; and on the pool, when jobs of two repositories were and nothing has started in between. The widest
+suspicion that covers a job governs it: all jobs under it share one allowance of starts. A job that starts on
+a runner of the pool clears the pool's suspicion, that of its repository and its own.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from controller.core.model import Pool, SuspicionLevel, WorkflowJob
 HOUR = 3_600.0
 
 REMEMBERED = 24 * HOUR
-"""Seconds for which a suspicion of a repository or pool is kept while no job waits under it: a workflow that runs every night must
-not pay for a whole burst each time. GitHub itself gives a job up after as long."""
+"""Seconds for which a suspicion of a repository or pool is kept while no job waits under it: a workflow that
+runs every night must not pay for a whole burst each time. GitHub itself gives a job up after as long."""
 
 MOST_SUSPICIONS = 32
 """Suspicions that are kept of a pool, in its status too."""
@@ -44,12 +46,13 @@ class Suspicion:
         repository: Lower-case ``owner/repo``; empty for the pool.
         job_id: Of the job; 0 for a repository or the pool.
         since: When it was found.
-        starts: The newest starts that were made under it, oldest first. Empty once a wider suspicion was cleared: then one start
-            for each job is free.
+        starts: The newest starts that were made under it, oldest first. Empty once a wider suspicion was
+            cleared: then one start for each job is free.
         probe: Name of the runner that was started last for it.
-        newest: The greatest id of a job that waited under it at the last start: GitHub counts ids up, so a greater one is new.
-        rises_to: How wide a suspicion this one may count for. A job that waits on while another one of its repository starts says
-            nothing against the repository any more.
+        newest: The greatest id of a job that waited under it at the last start: GitHub counts ids
+            up, so a greater one is new.
+        rises_to: How wide a suspicion this one may count for. A job that waits on while another one of its
+            repository starts says nothing against the repository any more.
         seen_at: When a job last waited under it.
         blamed: A cause was found at GitHub at the last look.
         mended: That cause was found no more since the last start: the next one need not wait.
@@ -152,8 +155,8 @@ class Divided:
 def clear(known: Suspicions, starts: Collection[Start]) -> Suspicions:
     """Take in workflow jobs that started on runners of the pool.
 
-    Where a suspicion of a repository or the pool falls, each job under it has one start free: if the cause was mended, all are
-    served at once. One that waits on is a case of its own from then on.
+    Where a suspicion of a repository or the pool falls, each job under it has one start free: if the cause
+    was mended, all are served at once. One that waits on is a case of its own from then on.
     """
     if not starts:
         return known
@@ -218,8 +221,10 @@ def recall(pool: Pool, *, launching: bool, now: float, wall: float) -> Suspicion
 
     A status is written some time after a launch, and its intent before:
 
-    1. A runner is launched under suspicion.  2. The process ends before the status tells of that start.  3. The next one would have
-    one start too many. So a launch that is ``launching`` counts as a start, unless a newer start is told than it can be old.
+    1. A runner is launched under suspicion.
+    2. The process ends before the status tells of that start.
+    3. The next one would have one start too many. So a launch that is ``launching`` counts as a start, unless
+       a newer start is told than it can be old.
     """
 
     def mono(at: float) -> float:

@@ -1,4 +1,6 @@
-"""What a pass is given, and what of it concerns one pool: the values that every stage of a plan reads and none changes."""
+"""What a pass is given, and what of it concerns one pool: the values that every stage of a
+plan reads and none changes.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,8 @@ class PoolView:
         running: Workflow jobs that run, by runner, as the pool's own credentials show them.
         completed: Workflow jobs that were seen completed since the last pass, by runner.
         ended: HF Jobs of the pool that ended since the last pass.
-        copies: Live HF Jobs that carry the name of one of its runners and are not the one that we made, by id.
+        copies: Live HF Jobs that carry the name of one of its runners and are not the one
+            that we made, by id.
         in_flight: Effects on its runners that may not show yet, by runner.
         results: Effects that ended since the last pass.
         reruns: Looks at runs that ended since the last pass.
@@ -271,7 +274,8 @@ def _ended(pool: Pool, memory: PoolMemory, lists: Lists, snapshot: Snapshot) -> 
 def _prices(
     known: Mapping[str, float], usd: Mapping[str, float], offered: Collection[str]
 ) -> Mapping[str, float]:
-    """Return all prices, also the last ones of flavors that the Hub lists no more: their runners cost what they did.
+    """Return all prices, also the last ones of flavors that the Hub lists no more: their
+    runners cost what they did.
 
     One that is listed without a price that can be read is none of them: its price is unknown.
     """

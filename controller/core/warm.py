@@ -1,8 +1,10 @@
-"""When a runner that ``minIdle`` keeps ready is replaced: while what is left of its lifetime still covers the next job.
+"""When a runner that ``minIdle`` keeps ready is replaced: while what is left of its lifetime
+still covers the next job.
 
-``deadlines.lifetime`` bounds the whole life of an HF Job, the time that it idles included, and the Hub ends it then whatever it
-does. So the longer a runner has idled, the shorter the job that it can still finish. Its replacement is launched first, and
-the runner ends when that one is online: else nobody would be warm for as long as an HF Job boots.
+``deadlines.lifetime`` bounds the whole life of an HF Job, the time that it idles included, and the Hub
+ends it then whatever it does. So the longer a runner has idled, the shorter the job that it can still
+finish. Its replacement is launched first, and the runner ends when that one is online: else nobody would
+be warm for as long as an HF Job boots.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 from controller.core.model import Deadlines
 
 KEPT_SHARE = 0.5
-"""Share of ``deadlines.lifetime`` that is kept for the next job where the pool's jobs are short, or none was seen yet. More would
-boot more replacements for money, less would cut off jobs that a fresh runner finishes."""
+"""Share of ``deadlines.lifetime`` that is kept for the next job where the pool's jobs are short,
+or none was seen yet. More would boot more replacements for money, less would cut off jobs that a
+fresh runner finishes."""
 
 KEPT_AT_MOST = 0.9
 """The same where jobs are nearly as long as the lifetime: a runner must be allowed to idle for a while."""
@@ -25,7 +28,8 @@ def may_idle(deadlines: Deadlines, longest_job: float) -> float:
 
     Args:
         deadlines: Of its pool.
-        longest_job: Seconds for which a workflow job of the pool was seen to run at the longest, 0 before the first.
+        longest_job: Seconds for which a workflow job of the pool was seen to run at the
+            longest, 0 before the first.
     """
     most = KEPT_AT_MOST * deadlines.lifetime
     kept = min(most, max(KEPT_SHARE * deadlines.lifetime, ROOM * longest_job))
@@ -33,7 +37,9 @@ def may_idle(deadlines: Deadlines, longest_job: float) -> float:
 
 
 def idles_at_most(deadlines: Deadlines, longest_job: float) -> float:
-    """Return for how many seconds it may idle where no replacement comes: until half of what was kept for a job is gone."""
+    """Return for how many seconds it may idle where no replacement comes: until half of what
+    was kept for a job is gone.
+    """
     began = may_idle(deadlines, longest_job)
     return began + max(0.0, deadlines.lifetime - began) / 2
 

@@ -1,4 +1,4 @@
 """Turns planned actions into effects, one runner at a time, in an order that survives a crash at any point.
 
-May import adapters, ports and the core. Whoever assembles a controller imports it, and the commands for its defaults.
+May import ports and the core. Whoever assembles a controller imports it, and the commands for its defaults.
 """

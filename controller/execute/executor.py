@@ -57,16 +57,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from controller.core.actions import Action, Launch, Result, Retire
 from controller.core.effects import Effect, InFlight
-from controller.core.endings import Endings
 from controller.core.intents import Intent
-from controller.core.model import Failure, Flavor, Footprint, HFJob, HubAccount, SecretRef
+from controller.core.model import Failure, Flavor, HFJob, HubAccount
 from controller.core.reasons import Reason
 from controller.core.retry import Rerun, RerunResult
 from controller.core.stop_switch import Stopped
@@ -185,22 +184,6 @@ class Executor:
         """Drop effects that the lists show by now."""
         for name in names:
             self._in_flight.pop(name, None)
-
-    async def keep(self, places: Iterable[Footprint]) -> None:
-        """Close the clients that neither these places nor effects under way need, so that pools which go leave nothing open."""
-        under_way = (effect.footprint for effect in self._in_flight.values() if effect.footprint)
-        needed = {*places, *under_way}
-        await self._connections.keep(
-            {place.registrations.source for place in needed}, {place.account for place in needed}
-        )
-
-    def hold(self, secrets: Collection[SecretRef]) -> None:
-        """See :class:`controller.ports.Connections`: what these held last ends what pools that leave have launched."""
-        self._connections.hold(secrets)
-
-    def let_end(self, endings: Endings) -> None:
-        """See :class:`controller.ports.Connections`: what may be ended at hosts that are not allowed any more."""
-        self._connections.let_end(endings)
 
     def take_results(self) -> Sequence[Result]:
         """Hand over how effects ended since the last call."""

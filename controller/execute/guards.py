@@ -1,4 +1,6 @@
-"""What stands around every effect: leave to begin, a turn, a time limit, and whatever goes wrong as a value."""
+"""What stands around every effect: leave to begin, a turn, a time limit, and whatever goes
+wrong as a value.
+"""
 
 from __future__ import annotations
 
@@ -109,8 +111,10 @@ class Turns:
 async def sent(call: Awaitable[T]) -> T:
     """Await one call, and take a failure of a kind that nobody foresaw for one without an answer.
 
-    1. The Hub makes the HF Job.  2. Its answer has something in it that our reading of it cannot handle.  3. Taken for a failure
-    without effect, the launch would be forgotten, its registration taken back, and the HF Job run for nobody.
+    1. The Hub makes the HF Job.
+    2. Its answer has something in it that our reading of it cannot handle.
+    3. Taken for a failure without effect, the launch would be forgotten, its registration taken back, and
+       the HF Job run for nobody.
     """
     try:
         return await call

@@ -1,8 +1,10 @@
-"""Asks the Hub what became of launches that an earlier process intended, so that jobs need not wait for runners that are over.
+"""Asks the Hub what became of launches that an earlier process intended, so that jobs need not wait
+for runners that are over.
 
-Lists of live HF Jobs never show a runner that served a short job and ended before this process began. Its intent would hold a
-place of ``maxRunners``, and a queued job would wait for it, until lists prove it absent: a minute after each change of leader. The
-Hub knows each HF Job by the runner's label, also after its end. That it says so is evidence; that it says nothing is none.
+Lists of live HF Jobs never show a runner that served a short job and ended before this process began. Its
+intent would hold a place of ``maxRunners``, and a queued job would wait for it, until lists prove it absent:
+a minute after each change of leader. The Hub knows each HF Job by the runner's label, also after its end.
+That it says so is evidence; that it says nothing is none.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ TIMES = 5
 """Questions about one runner; after as many, lists are about to prove what there is to know."""
 
 MOST_QUESTIONS = 300
-"""Questions about one account's runners in a process's life: a third of what the Hub lets a free account ask in five minutes."""
+"""Questions about one account's runners in a process's life: a third of what the Hub lets a free
+account ask in five minutes."""
 
 AT_ONCE = 8
 """Questions under way to one account."""
@@ -68,10 +71,12 @@ class Inherited:
         self._under_way: Counter[HubAccount] = Counter()
 
     def follow(self, unseen: Mapping[str, HubAccount]) -> Sequence[str]:
-        """Return those runners whose HF Job has come and ended, and ask about the others when it is time. Idempotent.
+        """Return those runners whose HF Job has come and ended, and ask about the others
+        when it is time. Idempotent.
 
         Args:
-            unseen: The account that each runner's HF Job is in (:func:`controller.core.intents.unseen_launches`).
+            unseen: The account that each runner's HF Job is in
+                (:func:`controller.core.intents.unseen_launches`).
         """
         for name in self._asked.keys() - unseen.keys():
             if (task := self._asked.pop(name).task) is not None:

@@ -49,9 +49,11 @@ class Page:
     Attributes:
         pool: As it is now.
         open: By the runner's name.
-        known: Names of other processes' intents that were taken over, and that our first write may therefore replace.
+        known: Names of other processes' intents that were taken over, and that our first
+            write may therefore replace.
         shown: Names of open ones whose runner has been seen to serve.
-        lists_after: Monotonic seconds; nothing is launched before lists are younger, because the process before wrote no intents.
+        lists_after: Monotonic seconds; nothing is launched before lists are younger, because the
+            process before wrote no intents.
         waiting: What the next write takes along.
         untidy: The status tells of intents that are over, or may.
         written_at: When it was written last, in monotonic seconds.
@@ -75,7 +77,9 @@ class Page:
     task: asyncio.Task[None] | None = None
 
     def move(self, pool: Pool) -> None:
-        """Take in the pool as it is now; where its Secrets changed, the new ones show what becomes of its launches."""
+        """Take in the pool as it is now; where its Secrets changed, the new ones show what
+        becomes of its launches.
+        """
         if pool.footprints != self.pool.footprints:
             for entry in self.open.values():
                 entry.intent = replace(entry.intent, place=pool.through(entry.intent.place))

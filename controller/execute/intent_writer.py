@@ -1,43 +1,50 @@
 """Writes one pool's intents, if what was known when they were planned still holds.
 
-A write holds only if the object's uid, the intents that the plan read and the term are still those. It names the
-``resourceVersion`` on which it rests, so it can take the place of exactly one state, and that one was judged:
+A write holds only if the object's uid, the intents that the plan read and the term are still
+those. It names the ``resourceVersion`` on which it rests, so it can take the place of exactly one
+state, and that one was judged:
 
-* a later term: somebody else leads. Nothing is written, and this process ends, unless its Lease proves the term to be made up
-  (:meth:`IntentWriter._heed_later_term`): then that pool waits for the proof, and no other one is concerned;
-* our own term: only this process writes under it, so everything there is ours. Other fields may have moved (kopf's finalizer,
-  an annotation, our own statuses): the write is tried again at once;
-* an earlier term, or none: an intent that this process does not know is taken over as a launch under way, and the write is
-  dropped. The next pass plans with it. One that has not the name of a runner of this pool is nobody's launch;
+* a later term: somebody else leads. Nothing is written, and this process ends, unless its Lease proves
+  the term to be made up (:meth:`IntentWriter._heed_later_term`): then that pool waits for the proof,
+  and no other one is concerned;
+* our own term: only this process writes under it, so everything there is ours. Other fields may have moved
+  (kopf's finalizer, an annotation, our own statuses): the write is tried again at once;
+* an earlier term, or none: an intent that this process does not know is taken over as a launch under
+  way, and the write is dropped. The next pass plans with it. One that has not the name of a runner of
+  this pool is nobody's launch;
 * another object, or none: the launches are dropped.
 
-**Why this fences what a stale leader decides.** Asking the Lease before each effect stops a stale leader's *effects*, as far as
-clocks run equally fast. It cannot stop a decision from being wrong that rests on an old view. Let A lead and be stopped (a
-paused virtual machine, a clock that stands still), B lead after it, and A go on without noticing. A's term is smaller than B's, as B
-had read it in the pools before its own first write, or A had never written. For any pool P,
+**Why this fences what a stale leader decides.** Asking the Lease before each effect stops a stale leader's
+*effects*, as far as clocks run equally fast. It cannot stop a decision from being wrong that rests on an old
+view. Let A lead and be stopped (a paused virtual machine, a clock that stands still), B lead after it, and A
+go on without noticing. A's term is smaller than B's, as B had read it in the pools before its own first
+write, or A had never written. For any pool P,
 
-1. *A writes before B's first write.* B's plan did not know A's new intents. B's write is refused, or finds an earlier term with
-   unknown intents; it takes them over and plans again. A may carry out what it decided: it is counted. Had B launched for P in
-   the meantime, it would have written first.
-2. *A writes at the same time.* Both name the same ``resourceVersion``, and one is refused. If that is A, see 3; if B, see 1.
-3. *A writes after B's first write.* A's version is old, the answer is 409; A reads the object again, finds the later term, and ends.
-   It makes no difference whether B's intents are still there. That is what the term is for: B may have written them, launched,
-   seen the runners, and removed them, so that the intents by themselves look as A had left them.
+1. *A writes before B's first write.* B's plan did not know A's new intents. B's write is refused, or finds an
+   earlier term with unknown intents; it takes them over and plans again. A may carry out what it decided: it
+   is counted. Had B launched for P in the meantime, it would have written first.
+2. *A writes at the same time.* Both name the same ``resourceVersion``, and one is refused. If that
+   is A, see 3; if B, see 1.
+3. *A writes after B's first write.* A's version is old, the answer is 409; A reads the object again, finds
+   the later term, and ends. It makes no difference whether B's intents are still there. That is what the term
+   is for: B may have written them, launched, seen the runners, and removed them, so that the intents by
+   themselves look as A had left them.
 
-Where both have the *same* number (A had never written, or the Lease was made anew and A took none), the first to write has the
-pool, and the other one finds an equal number with another holder, ends, and begins again with a greater one. If A was the first,
-its intents are read by B's next process like any predecessor's.
+Where both have the *same* number (A had never written, or the Lease was made anew and A took none), the first
+to write has the pool, and the other one finds an equal number with another holder, ends, and begins again
+with a greater one. If A was the first, its intents are read by B's next process like any predecessor's.
 
-*The Lease is deleted and made anew*: its count begins at 0, and the number comes from the pools. *An election is switched off and on*:
-the same; without one the number comes from the pools alone. *Pools are restored from a backup* (same uid): they tell of an earlier
-term and of old intents. Who leads now takes over those that it does not know, and writes its own again; a process that starts may
-get a number that was used before, and rule "equal number, other holder" holds. Restored under a new uid, a pool is another
-pool. *All pools are deleted*: no number is left, and nothing to fight about either. A number is chosen once, before the first pass:
-if it rose later, a stale leader that meets a new pool could rise above its successor.
+*The Lease is deleted and made anew*: its count begins at 0, and the number comes from the pools. *An election
+is switched off and on*: the same; without one the number comes from the pools alone. *Pools are restored from
+a backup* (same uid): they tell of an earlier term and of old intents. Who leads now takes over those that it
+does not know, and writes its own again; a process that starts may get a number that was used before, and rule
+"equal number, other holder" holds. Restored under a new uid, a pool is another pool. *All pools are deleted*:
+no number is left, and nothing to fight about either. A number is chosen once, before the first pass: if it
+rose later, a stale leader that meets a new pool could rise above its successor.
 
-What it does not do: an effect that A had decided, written and *begun to carry out* before it was stopped may reach a service
-after A goes on. That is the Lease's part (:mod:`controller.adapters.fence`); the intent is still counted by B until lists that
-are a lag younger than B's start prove it absent.
+What it does not do: an effect that A had decided, written and *begun to carry out* before it was stopped may
+reach a service after A goes on. That is the Lease's part (:mod:`controller.adapters.fence`); the intent is
+still counted by B until lists that are a lag younger than B's start prove it absent.
 """
 
 from __future__ import annotations
@@ -57,8 +64,8 @@ from controller.ports import Clock, Fenced, Intents, IntentsMoved, Leader, Store
 log = logging.getLogger(__name__)
 
 TRIES = 20
-"""Writes of one pool that others may be quicker than, one after the other: somebody who annotates a pool ten times a second
-is quicker than one write in ten, at 10 ms for a write."""
+"""Writes of one pool that others may be quicker than, one after the other: somebody who annotates a pool ten
+times a second is quicker than one write in ten, at 10 ms for a write."""
 
 WRITE_TIMEOUT = 20.0
 """Seconds for all tries together. One call ends after 15 s by itself."""
@@ -71,7 +78,9 @@ PARALLEL = 16
 
 
 class IntentWriter:
-    """Writes intents: one write of a pool at a time, which takes along what has come while the last one was under way."""
+    """Writes intents: one write of a pool at a time, which takes along what has come while
+    the last one was under way.
+    """
 
     def __init__(
         self,
@@ -131,7 +140,9 @@ class IntentWriter:
             page.task = None
 
     async def _write(self, page: Page, new: Sequence[Intent]) -> Failure | None:
-        """Write a pool's intents with some new ones; return why they are not written, and leave them out then."""
+        """Write a pool's intents with some new ones; return why they are not written, and
+        leave them out then.
+        """
         page.untidy = False
         for intent in new:
             page.open[intent.name] = OpenIntent(intent, None)
@@ -150,7 +161,8 @@ class IntentWriter:
         except Fenced:
             raise
         except Exception:
-            # Whatever the answer was: launches that wait for it must not wait for ever, each in a place of maxRunners.
+            # Whatever the answer was: launches that wait for it must not wait for ever, each in a place
+            # of maxRunners.
             log.exception(
                 "intents not written", extra={"pool": str(page.pool.key), "reason": "InternalError"}
             )
@@ -213,11 +225,12 @@ class IntentWriter:
     def _heed_later_term(self, page: Page, term: Term, theirs: Term) -> None:
         """Raise, unless the Lease proves that nobody has begun the later term that a pool tells of.
 
-        Whoever may patch the status of one pool can write any term there, and must not stop the controller for all. A real
-        successor held the Lease when it wrote:
+        Whoever may patch the status of one pool can write any term there, and must not stop the controller
+        for all. A real successor held the Lease when it wrote:
 
-        1. A pool tells of a later term.  2. A renewal of our Lease is sent.  3. It succeeds: nobody else has held the Lease. If
-        it fails instead, this process ends by that.
+        1. A pool tells of a later term.
+        2. A renewal of our Lease is sent.
+        3. It succeeds: nobody else has held the Lease. If it fails instead, this process ends by that.
 
         Raises:
             Fenced: There is no election that could tell, so the pool is believed.

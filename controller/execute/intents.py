@@ -1,4 +1,5 @@
-"""Every launch that is written down, or will be: before it begins, and until evidence shows what became of it.
+"""Every launch that is written down, or will be: before it begins, and until evidence shows
+what became of it.
 
 Why a write may be refused, and what that protects from, is told in :mod:`controller.execute.intent_writer`.
 """
@@ -65,14 +66,15 @@ class IntentLog:
             store=store, clock=clock, leader=leader, adopt=self._take_over, changed=changed, took=took
         )
 
-    # ------------------------------------------------------------------------------------------------ what is known already
+    # ---------------------------------------------------------------------------------- what is known already
     def begin(self, terms: Callable[[], Iterable[Term | None]]) -> None:
         """Choose this process's term, from those of all pools that there are. The first call counts."""
         if self._writer.term is None:
             self._writer.term = next_term(self._leader.transitions, terms(), holder=self._leader.identity)
 
     def keep(self, pools: Sequence[Pool], first_sight: Callable[[str], Written]) -> None:
-        """Take in the pools that there are: what was written of a new one counts, and one that is gone is forgotten.
+        """Take in the pools that there are: what was written of a new one counts, and one
+        that is gone is forgotten.
 
         Args:
             pools: All of them.
@@ -123,11 +125,12 @@ class IntentLog:
             entry.intent.place.place == place.place for entry in page.open.values()
         )
 
-    # ----------------------------------------------------------------------------------------------------- what is to begin
+    # --------------------------------------------------------------------------------------- what is to begin
     async def write(self, uid: str, intents: Sequence[Intent]) -> Failure | None:
         """Return once a pool's launches are written down: None, or why they must not begin.
 
-        The intents of one call share one write, with those of other calls that came while the last one was under way.
+        The intents of one call share one write, with those of other calls that came while
+        the last one was under way.
         """
         page = self._pages.get(uid)
         if page is None:
@@ -158,7 +161,9 @@ class IntentLog:
             page.untidy = True
 
     def review(self, in_flight: Mapping[str, InFlight], snapshot: Snapshot) -> Sequence[str]:
-        """Forget intents that evidence has ended; return the names of those that nothing can have come of any more."""
+        """Forget intents that evidence has ended; return the names of those that nothing
+        can have come of any more.
+        """
         given_up = []
         for page in self._pages.values():
             if not page.open:
@@ -181,7 +186,9 @@ class IntentLog:
         return given_up
 
     def tidy(self) -> None:
-        """Write where intents are only to be removed, or where it is time to see whether writing works again."""
+        """Write where intents are only to be removed, or where it is time to see whether
+        writing works again.
+        """
         now = self._clock.mono()
         for page in self._pages.values():
             due = page.untidy and now - page.written_at >= TIDY_EVERY
@@ -191,7 +198,8 @@ class IntentLog:
                 self._writer.start(page)
 
     async def close(self, grace: float) -> None:
-        """Write nothing any more, but what ended since the last write: who acts next need not find out what became of it.
+        """Write nothing any more, but what ended since the last write: who acts next need not
+        find out what became of it.
 
         Args:
             grace: Seconds for that. What is cut off then was written or not, and either is safe.

@@ -85,7 +85,6 @@ class Launcher:
         secret_env = await self._secret_env(pool)
         self._permission.to_launch(pool.hub.namespace)
         jit = await self._register(github, pool, name)
-        self._permission.to_act()
         spec = launch_spec(
             pool,
             name=name,

@@ -2,8 +2,9 @@
 
 1. read the run and its jobs;  2. unless something stands against it, ask GitHub to run the failed jobs again.
 
-Killed between 1 and 2: nothing happened. Killed after 2, or its answer lost: the next look finds a later attempt, and asks
-for nothing. So a request is never repeated blindly, and between two of them there is always a look.
+Killed between 1 and 2: nothing happened. Killed after 2, or its answer lost: the next look finds
+a later attempt, and asks for nothing. So a request is never repeated blindly, and between two of
+them there is always a look.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from controller.core.model import Disposition, Failure, GitHubSource
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, Outcome, Rerun, RerunResult, as_the_hub_says, judge
+from controller.core.retry import Outcome, Rerun, RerunAnswer, RerunResult, as_the_hub_says, judge
 from controller.execute.guards import Permission, Turns
 from controller.ports import Connections, Runs, UpstreamError
 
@@ -62,7 +63,7 @@ class Reruns:
             return await run_again(self._connections.github(source), action, self._permission.to_act)
 
         outcome, failure = await self._turns.take(("rerun", source), work, effect="rerun", run=action.name)
-        led_to = outcome or Outcome(Answer.LATER)
+        led_to = outcome or Outcome(RerunAnswer.LATER)
         self._looking.discard((source, action.name))
         self._results.append(
             RerunResult(
@@ -104,4 +105,4 @@ async def run_again(github: Runs, action: Rerun, may_act: Callable[[], None]) ->
         return Outcome(judged.against, judged.note)
     may_act()
     done = await github.rerun_failed(lost.repository, lost.run_id)
-    return Outcome(Answer.DONE, judged.note) if done else Outcome(Answer.LATER)
+    return Outcome(RerunAnswer.DONE, judged.note) if done else Outcome(RerunAnswer.LATER)

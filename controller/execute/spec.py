@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from controller.adapters.huggingface.bootstrap import (
+from controller.core.model import Flavor, Pool
+from controller.core.money import timeout_seconds
+from controller.core.naming import hf_labels
+from controller.execute.bootstrap import (
     RUNNER_NEWEST_ON,
     RUNNER_SERVED,
     RUNNER_SHA256,
     RUNNER_VERSION,
     bootstrap_job,
 )
-from controller.core.model import Flavor, Pool
-from controller.core.money import timeout_seconds
-from controller.core.naming import hf_labels
 from controller.ports import JitConfig, LaunchSpec, Release
 
 CPU_IMAGE = "ubuntu:24.04"
 GPU_IMAGE = "nvidia/cuda:12.9.2-runtime-ubuntu24.04"
-"""Images of pools that name none: the same that Hugging Face's own dispatcher uses (usecases.md §5)."""
+"""Images of pools that name none: the same that Hugging Face's own dispatcher uses (docs/facts.md#dispatcher-images)."""
 
 DOWNLOADS = "https://github.com/actions/runner/releases/download"
 """Where GitHub publishes the runner."""
@@ -116,7 +116,7 @@ def launch_spec(
 def _has_accelerator(flavor: str, offer: Flavor | None) -> bool:
     """Return whether a flavor has one: by the Hub's list, or by its name while the list is not known.
 
-    All CPU flavors are called ``cpu-...`` (https://huggingface.co/docs/hub/jobs-pricing). The image with CUDA runs on a CPU too;
+    All CPU flavors are called ``cpu-...`` (docs/facts.md#cpu-flavors). The image with CUDA runs on a CPU too;
     the other one leaves a GPU idle that is paid for.
     """
     return bool(offer.accelerator) if offer is not None else not flavor.startswith("cpu")

@@ -1,9 +1,10 @@
 """Every metric: name, type, labels, and what exactly it says.
 
-``docs/reference/metrics.md`` is generated from this module. Names and labels are stable: dashboards and alerts are built on
-them, so add, don't rename. Labels are bounded by what people configured (pools, the flavors of their specs, Secrets) and by lists in
-the code (reasons, phases, HTTP codes); what a service calls a thing, such as a job's or a runner's id, is never one. Every series
-belongs to a pool, a credential, an account, or the process, and ends with it.
+``docs/reference/metrics.md`` is generated from this module. Names and labels are stable: dashboards and
+alerts are built on them, so add, don't rename. Labels are bounded by what people configured (pools, the
+flavors of their specs, Secrets) and by lists in the code (reasons, phases, HTTP codes); what a service calls
+a thing, such as a job's or a runner's id, is never one. Every series belongs to a pool, a credential, an
+account, or the process, and ends with it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _histogram(name: str, labels: tuple[str, ...], buckets: tuple[float, ...], t
     )
 
 
-# ------------------------------------------------------------------------------------------------- pools, in the newest pass
+# ---------------------------------------------------------------------------------- pools, in the newest pass
 QUEUE_JOBS = _gauge(
     "queue_jobs",
     (*POOL, "reason"),
@@ -110,7 +111,7 @@ WORST_CASE = _gauge(
     "server-side timeout.",
 )
 
-# -------------------------------------------------------------------------------------------------- pools, since the start
+# ------------------------------------------------------------------------------------- pools, since the start
 QUEUE_TO_ONLINE = _histogram(
     "job_queue_to_online",
     POOL,
@@ -210,7 +211,7 @@ ORPHANS = _counter(
     "hf_job at the Hub.",
 )
 
-# ---------------------------------------------------------------------------------------------------------------- GitHub
+# ----------------------------------------------------------------------------------------------------- GitHub
 GITHUB_REQUESTS = _counter(
     "github_requests",
     (*CREDENTIAL, "code"),
@@ -245,7 +246,7 @@ POLL_AGE = _gauge(
     "complete look at any repository. At the time of the scrape, on the controller's clock.",
 )
 
-# ------------------------------------------------------------------------------------------------------------------- Hub
+# -------------------------------------------------------------------------------------------------------- Hub
 HUB_REQUESTS = _counter(
     "hub_requests",
     (*ACCOUNT, "code"),
@@ -263,7 +264,7 @@ LIST_AGE = _gauge(
     "clock; up to a minute where nothing lives.",
 )
 
-# --------------------------------------------------------------------------------------------------------------- process
+# ---------------------------------------------------------------------------------------------------- process
 LEADER = _gauge(
     "leader", (), "1 while this replica leads, 0 while it follows. Exactly one replica should lead."
 )

@@ -1,7 +1,8 @@
-"""Gauges that are read when Prometheus asks: from the newest pass, and from whoever looks at GitHub and the Hub.
+"""Gauges that are read when Prometheus asks: from the newest pass, and from whoever looks
+at GitHub and the Hub.
 
-A thousand idle pools cost a pass nothing this way, a pool that is gone leaves no series behind, and a replica that does not
-lead shows none of another's.
+A thousand idle pools cost a pass nothing this way, a pool that is gone leaves no series behind, and a replica
+that does not lead shows none of another's.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from controller.ports import AccountSight, Clock, Leadership, Quota, Release, Si
 log = logging.getLogger(__name__)
 
 MOST_LABEL = 600
-"""Characters of a label's value: the longest that people can configure, names of a namespace, a Secret and a host, have fewer."""
+"""Characters of a label's value: the longest that people can configure, names of a namespace, a Secret
+and a host, have fewer."""
 
 _PHASES = tuple((phase, str(phase)) for phase in Phase)
 
@@ -50,7 +52,9 @@ def account(of: HubAccount) -> str:
 
 @lru_cache(maxsize=16_384)
 def label(value: str) -> str:
-    """Return a label's value as a page can hold it: one lone surrogate among them would make the whole page fail."""
+    """Return a label's value as a page can hold it: one lone surrogate among them would
+    make the whole page fail.
+    """
     return text(value, MOST_LABEL)
 
 
@@ -91,7 +95,9 @@ class Newest(Collector):
         self.conditions: Mapping[PoolKey, Mapping[ConditionType, bool]] = {}
 
     def look(self) -> None:
-        """Take down how old everything is; before :meth:`collect`, and in the event loop, whose observers it asks."""
+        """Take down how old everything is; before :meth:`collect`, and in the event loop,
+        whose observers it asks.
+        """
         if self.sights is not None:
             self._sources, self._accounts = tuple(self.sights.sources()), tuple(self.sights.listed())
 

@@ -1,4 +1,6 @@
-"""Series that appear with 0 before anything is counted: a rate misses the increase that makes a series appear."""
+"""Series that appear with 0 before anything is counted: a rate misses the increase that
+makes a series appear.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ class FirstValues:
             self._known.pop(owner, None)
 
     def welcome(self, report: PoolReport) -> None:
-        """Show what a pool counts before it counts anything: little while it is idle, the rest from its first runner on."""
+        """Show what a pool counts before it counts anything: little while it is idle, the rest
+        from its first runner on.
+        """
         pool = report.pool
         key, labels = pool.key, (pool.key.namespace, pool.key.name)
         known = self._known.get(key)

@@ -55,7 +55,7 @@ _COUNTED: Mapping[Measure, Spec] = MappingProxyType(
 class Metrics:
     """What is measured of one process.
 
-    Implements :class:`controller.reconcile.loop.Recorder` and :class:`controller.ports.Meter`.
+    Implements :class:`controller.reconcile.protocols.Recorder` and :class:`controller.ports.Meter`.
     """
 
     def __init__(self, *, clock: Clock, release: Release | None = None) -> None:

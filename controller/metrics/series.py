@@ -13,15 +13,15 @@ from controller.metrics.collected import label
 from controller.ports import Clock
 
 FORGET_AFTER = 900.0
-"""Seconds for which the counters of a pool, or of credentials, that are gone are still shown: long enough for Prometheus to
-see their last values, and an end, so that pools that come and go do not fill the memory."""
+"""Seconds for which the counters of a pool, or of credentials, that are gone are still shown: long enough for
+Prometheus to see their last values, and an end, so that pools that come and go do not fill the memory."""
 
 MOST_GONE = 2_000
 """Owners of series that are gone and still shown; of more, those that went first are shown no longer."""
 
 Owner = PoolKey | tuple[PoolKey, str] | str
-"""Whose a series is: a pool's, a pool's flavor's (which ends when the spec no longer names it), or a credential's or account's by
-its label."""
+"""Whose a series is: a pool's, a pool's flavor's (which ends when the spec no longer names it), or a
+credential's or account's by its label."""
 
 
 class Series:

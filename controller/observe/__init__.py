@@ -1,5 +1,5 @@
 """From clients to observations: who looks at what, how often, and what is kept when a look fails.
 
-How often to look is decided here, and nothing about pools and runners. May import the ports, the API's types and the core; imported
-by ``controller.reconcile``, the operator, which fills the registry of pools, and the commands.
+How often to look is decided here, and nothing about pools and runners. May import the ports and the core; imported by
+``controller.reconcile``, the wiring, and the commands for its defaults.
 """

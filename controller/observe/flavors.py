@@ -15,7 +15,8 @@ from controller.ports import Clock, Hardware, UpstreamError
 log = logging.getLogger(__name__)
 
 HARDWARE_INTERVAL, HARDWARE_RETRY = 3600.0, 60.0
-"""Seconds between lists of hardware, and the first pause after one that failed; prices change a few times a year."""
+"""Seconds between lists of hardware, and the first pause after one that failed; prices
+change a few times a year."""
 
 
 class FlavorObserver:
@@ -25,8 +26,8 @@ class FlavorObserver:
         source: The endpoint.
         clock: Time.
         interval: Seconds between lists.
-        retry: Seconds after a failure, doubled for each further one up to a quarter of the interval; and after a list that lacks
-            what a pool names.
+        retry: Seconds after a failure, doubled for each further one up to a quarter of the interval; and
+            after a list that lacks what a pool names.
         changed: Called after every look that showed something new; must not block.
     """
 
@@ -51,7 +52,8 @@ class FlavorObserver:
         """The hardware, or None before the first look ended."""
 
     def want(self, flavors: Collection[str]) -> None:
-        """Say which hardware pools name: what the last list lacks is looked for now, and then once in ``retry`` seconds.
+        """Say which hardware pools name: what the last list lacks is looked for now, and then
+        once in ``retry`` seconds.
 
         The Hub may offer it by now: a pool whose only flavor this is serves nobody until then.
         """

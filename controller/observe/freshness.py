@@ -1,7 +1,8 @@
 """Whether what Kubernetes tells of RunnerPools is still fresh.
 
-A watch that has died looks like one that has nothing to say (kopf.md §0.7, §5). What tells them apart is a list: one that
-shows changes which the watch kept silent about, although it had all the time since the list before.
+A watch that has died looks like one that has nothing to report (docs/facts.md#watch-misses-deletions,
+docs/facts.md#watch-goes-silent). What tells them apart is a list: one that shows changes which the watch kept
+silent about, although it had all the time since the list before.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ class Freshness:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._heard_at = -math.inf
+        self._message_at = -math.inf
         self._compared_at = clock.mono()
         self._silent_since: float | None = None
         self._failing: tuple[float, str] | None = None
 
-    def heard(self) -> None:
-        """Note that the watch has told something."""
-        self._heard_at = self._clock.mono()
+    def message_came(self) -> None:
+        """Record that a message of the watch came."""
+        self._message_at = self._clock.mono()
         self._silent_since = None
 
     def compared(self, differences: int) -> None:
         """Note that a list was read, and how many objects it shows otherwise than the watch has told."""
         now = self._clock.mono()
-        if differences and self._heard_at < self._compared_at and self._silent_since is None:
+        if differences and self._message_at < self._compared_at and self._silent_since is None:
             self._silent_since = now
         self._compared_at = now
         self._failing = None

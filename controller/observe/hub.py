@@ -17,17 +17,19 @@ from controller.ports import Clock, LiveJobs, UpstreamError
 log = logging.getLogger(__name__)
 
 INTERVAL = 10.0
-"""Seconds between lists while anything lives or is wanted: 30 of the 1,000 requests that a free account has per window
-(hf-jobs.md §4)."""
+"""Seconds between lists while anything lives or is wanted: 30 of the 1,000 requests that a free account has
+per window (docs/facts.md#hub-rate-limits)."""
 
 IDLE_INTERVAL = 60.0
-"""Seconds between lists otherwise: how long an orphan that nobody expects goes unseen, and at most what a failure costs."""
+"""Seconds between lists otherwise: how long an orphan that nobody expects goes unseen, and at
+most what a failure costs."""
 
 SPACING = 2.0
 """Least seconds between two lists, however often somebody asks for one."""
 
 INSPECTIONS, AT_ONCE = 100, 16
-"""Inspections per step, and how many of them at a time: 1,000 runners that end together must not spend a whole window."""
+"""Inspections per step, and how many of them at a time: 1,000 runners that end together must
+not spend a whole window."""
 
 
 class HubObserver:
@@ -66,22 +68,27 @@ class HubObserver:
         self._unchecked = 0
         self._began = clock.mono()
 
-    # ------------------------------------------------------------------------------------------------ what it has seen
+    # --------------------------------------------------------------------------------------- what it has seen
     @property
     def observation(self) -> Observation[HFJob] | None:
-        """Live HF Jobs, or None before the first look ended; those whose end is not proved yet are among them."""
+        """Live HF Jobs, or None before the first look ended; those whose end is not proved
+        yet are among them.
+        """
         return None if self._seen is None else replace(self._seen, items=self._jobs.live())
 
     def list_age(self) -> float:
-        """Return the seconds since the newest complete list was asked for; without one, since there is this observer."""
+        """Return the seconds since the newest complete list was asked for; without one,
+        since there is this observer.
+        """
         seen = self._seen
         return self._clock.mono() - (seen.asked_at if seen and seen.answered else self._began)
 
     def ended(self) -> tuple[HFJob, ...]:
         """Return the jobs that ended and were not acknowledged yet, oldest end first.
 
-        Each has a terminal stage; ``DELETED`` also when the Hub knows the job no more, ``UNKNOWN`` when it left the list and
-        could not be inspected. Asking takes nothing away: a pass that fails half-way sees them again.
+        Each has a terminal stage; ``DELETED`` also when the Hub knows the job no more, ``UNKNOWN`` when
+        it left the list and could not be inspected. Asking takes nothing away: a pass that fails
+        half-way sees them again.
         """
         return self._jobs.ended()
 
@@ -89,14 +96,18 @@ class HubObserver:
         """Forget ended jobs that a pass has taken into account. Idempotent."""
         self._jobs.acknowledge(ids)
 
-    # --------------------------------------------------------------------------------------------------- what it is told
+    # ---------------------------------------------------------------------------------------- what it is told
     def note(self, job: HFJob) -> None:
-        """Take in a job that was just launched: it counts from now on, and its end is not missed between two lists."""
+        """Take in a job that was just launched: it counts from now on, and its end is not
+        missed between two lists.
+        """
         if self._jobs.launched(job, self._clock.mono()):
             self._pace.nudge()
 
     def heat(self, *, hot: bool) -> None:
-        """Say whether a pool of this account has demand; without any, and without jobs, lists come more rarely."""
+        """Say whether a pool of this account has demand; without any, and without jobs,
+        lists come more rarely.
+        """
         if hot and not self._hot:
             self._pace.nudge()
         self._hot = hot
@@ -106,7 +117,7 @@ class HubObserver:
         self._failures = 0
         self._pace.nudge()
 
-    # ----------------------------------------------------------------------------------------------------- what it does
+    # ------------------------------------------------------------------------------------------- what it does
     async def run(self) -> None:
         """Look for ever."""
         while True:
@@ -114,7 +125,8 @@ class HubObserver:
             try:
                 delay = await self.step()
             except Exception:
-                # A mistake of ours about one account's answer must not end the others' observers, nor look like an answer.
+                # A mistake of ours about one account's answer must not end the others' observers, nor look
+                # like an answer.
                 log.exception("Observing HF Jobs failed in a way that is not known")
                 self._fail(Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning))
                 delay = self._delay()

@@ -1,7 +1,8 @@
 """Which HF Jobs of one account live, and which have ended: what lists and inspections say, put together.
 
-An HF Job is never concluded to have ended because one list lacks it: lists lag, and entries slip between pages. It counts as
-live until an inspection proves its end. So the number of live jobs errs upwards, and never past ``maxRunners``.
+An HF Job is never concluded to have ended because one list lacks it: lists lag, and entries slip between
+pages. It counts as live until an inspection proves its end. So the number of live jobs errs upwards, and
+never past ``maxRunners``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ REMEMBERED = 600.0
 """Seconds for which an ended job is not believed to live again, whatever an old list says."""
 
 MOST_KNOWN = 20_000
-"""Live jobs that are remembered of one account: twice what one list may hold. Only a Hub that makes jobs up, and says of each
-that it lives, has more; new ones are not taken in then, and no list counts as complete, so that nothing is launched there."""
+"""Live jobs that are remembered of one account: twice what one list may hold. Only a Hub that makes jobs up,
+and says of each that it lives, has more; new ones are not taken in then, and no list counts as complete, so
+that nothing is launched there."""
 
 MOST_ENDED = 10_000
-"""Ended jobs that are kept for a pass that accounts them. Passes do so within seconds, but for a pool that cannot be planned;
-of more than these the oldest are forgotten, and with them their cost."""
+"""Ended jobs that are kept for a pass that accounts them. Passes do so within seconds, but for a pool that
+cannot be planned; of more than these the oldest are forgotten, and with them their cost."""
 
 _TOO_MANY = Failure(
     reason=Reason.HubMalformed,
@@ -93,7 +95,9 @@ class HFJobs:
         return seen
 
     def missing(self, seen: Observation[HFJob]) -> list[str]:
-        """Return the ids of those that a complete list lacks although they were known before it was asked for."""
+        """Return the ids of those that a complete list lacks although they were known
+        before it was asked for.
+        """
         shown = {job.id for job in seen.items}
         return [i for i, known in self._known.items() if i not in shown and known.since < seen.asked_at]
 

@@ -1,6 +1,8 @@
-"""Reads single workflow jobs of one source by their ids, and looks up why GitHub does not give them to idle runners.
+"""Reads single workflow jobs of one source by their ids, and looks up why GitHub does not
+give them to idle runners.
 
-Only jobs that wait beside an idle runner are read, and only while some are under suspicion is anything looked up.
+Only jobs that wait beside an idle runner are read, and only while some are under suspicion
+is anything looked up.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ SPACING = 0.5
 """Seconds between two reads at least."""
 
 MOST_WANTED = 32
-"""Jobs of a source that are read at a time, whatever its pools want: two requests each, at most every :data:`EVERY` seconds."""
+"""Jobs of a source that are read at a time, whatever its pools want: two requests each, at most every
+:data:`EVERY` seconds."""
 
 MOST_KEPT = 256
 """Jobs of which it is kept how they were read last."""
@@ -46,7 +49,9 @@ def _keys(check: Check) -> list[CheckKey]:
 
 
 class LookObserver:
-    """Keeps what the newest read of each wanted job showed. A read that fails is tried again later, and shows nothing."""
+    """Keeps what the newest read of each wanted job showed. A read that fails is tried again
+    later, and shows nothing.
+    """
 
     def __init__(self, *, github: Source, clock: Clock, changed: Callable[[], None]) -> None:
         """Build an observer that has read nothing.

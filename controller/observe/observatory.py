@@ -118,9 +118,11 @@ class Observatory:
         self._secret_watch: Observers[str, SecretWatch] = Observers(lambda _: self.secrets)
         self._watched: tuple[object, ...] = ()
 
-    # ------------------------------------------------------------------------------------------------- what is observed
+    # --------------------------------------------------------------------------------------- what is observed
     def watch(self, pools: Sequence[Pool]) -> bool:
-        """Observe what these pools need, and nothing else; return whether that has changed. Idempotent, and then cheap."""
+        """Observe what these pools need, and nothing else; return whether that has changed.
+        Idempotent, and then cheap.
+        """
         basis = tuple(
             (
                 *(p.uid, p.footprint, p.footprints, p.include, p.exclude, p.runner_group, p.flavors),
@@ -130,12 +132,14 @@ class Observatory:
         )
         if basis == self._watched:
             return False
-        # What could not be followed is tried again in the next pass; taken for followed, it would be nobody's for ever.
+        # What could not be followed is tried again in the next pass; taken for followed, it would be
+        # nobody's for ever.
         self._watched = basis if self._follow(pools) else ()
         return True
 
     def _follow(self, pools: Sequence[Pool]) -> bool:
-        """Follow what the pools need; return whether all of it is. What cannot be followed costs its own pools alone.
+        """Follow what the pools need; return whether all of it is. What cannot be followed
+        costs its own pools alone.
 
         Of a pool whose hosts are refused that is where something of it may live, and nothing else.
         """
@@ -163,7 +167,9 @@ class Observatory:
         return whole
 
     def _users_of_secrets(self) -> list[User]:
-        """Return who uses which Secret for lists; a person mends what is wrong with one, and waits for that to be seen."""
+        """Return who uses which Secret for lists; a person mends what is wrong with one, and
+        waits for that to be seen.
+        """
         return [
             *(User(source.secret, queue, queue.needs_a_person) for source, queue in self.queues.items()),
             *(User(w.source.secret, one, _lasting(one.observation)) for w, one in self.registrations.items()),
@@ -172,7 +178,9 @@ class Observatory:
         ]
 
     def _follow_variables(self, pools: Sequence[Pool]) -> bool:
-        """Look at the Secrets that runners of these pools get, by namespace; a pool that leaves starts none."""
+        """Look at the Secrets that runners of these pools get, by namespace; a pool that
+        leaves starts none.
+        """
         wanted: dict[str, set[SecretEnv]] = defaultdict(set)
         for pool in pools:
             if _variables(pool):
@@ -212,7 +220,7 @@ class Observatory:
         tasks = [task for kind in kinds for task in kind.cancel()]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # ------------------------------------------------------------------------------------------------------- what is seen
+    # ------------------------------------------------------------------------------------------- what is seen
     def snapshot(self) -> Snapshot:
         """Return everything that is known now."""
         return Snapshot(
@@ -249,7 +257,9 @@ class Observatory:
         )
 
     def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:
-        """Drop ended HF Jobs, but for these by account and id, and completed workflow jobs, that a pass has accounted."""
+        """Drop ended HF Jobs, but for these by account and id, and completed workflow jobs,
+        that a pass has accounted.
+        """
         for account, jobs in snapshot.ended.items():
             if account in self.accounts:
                 self.accounts[account].acknowledge(job.id for job in jobs if (account, job.id) not in kept)
@@ -276,7 +286,7 @@ class Observatory:
             for account, observer in self.accounts.items()
         ]
 
-    # ---------------------------------------------------------------------------------------------------- what it is told
+    # ---------------------------------------------------------------------------------------- what it is told
     def launched(self, account: HubAccount, job: HFJob) -> None:
         """Take in an HF Job that was just launched, so that its end is not missed between two lists."""
         if account in self.accounts:
@@ -308,7 +318,7 @@ class Observatory:
             queue.follow(runs.get(source, ()))
         for source, names in repositories.items():
             if source in self.queues:
-                self.queues[source].keep_hot(sorted(names))
+                self.queues[source].mark_hot(sorted(names))
         scopes: dict[RegistrationScope, bool] = {}
         accounts: dict[HubAccount, bool] = {}
         for place, hot in busy.items():

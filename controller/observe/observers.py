@@ -1,4 +1,6 @@
-"""All observers of one kind, each in a task of its own, so that one that hangs or fails keeps only what it observes in the dark."""
+"""All observers of one kind, each in a task of its own, so that one that hangs or fails keeps only
+what it observes in the dark.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Observers(dict[K, O]):
         self._tasks: dict[K, asyncio.Task[None]] = {}
 
     def keep(self, wanted: Iterable[K]) -> bool:
-        """Open what is wanted and close the rest; return whether everything that is wanted is open. Idempotent."""
+        """Open what is wanted and close the rest; return whether everything that is wanted
+        is open. Idempotent.
+        """
         whole = True
         keys = dict.fromkeys(wanted)  # in their order, and found at once: a thousand are nothing special
         for key in [key for key in self if key not in keys]:
@@ -56,7 +60,9 @@ class Observers(dict[K, O]):
         return whole
 
     def cancel(self) -> list[asyncio.Task[None]]:
-        """Stop observing, and return the tasks that are about to end; what was seen last stays. Idempotent."""
+        """Stop observing, and return the tasks that are about to end; what was seen last
+        stays. Idempotent.
+        """
         tasks = list(self._tasks.values())
         self._tasks.clear()
         for task in tasks:

@@ -33,7 +33,9 @@ class Pace:
         self._nudged.set()
 
     async def pause(self, began: float, delay: float, least: float) -> None:
-        """Wait until ``delay`` has passed since ``began``, or somebody nudges; at least until ``least`` has."""
+        """Wait until ``delay`` has passed since ``began``, or somebody nudges; at least
+        until ``least`` has.
+        """
         try:
             async with asyncio.timeout(max(0.0, began + delay - self._clock.mono())):
                 await self._nudged.wait()

@@ -1,8 +1,9 @@
 """Watches GitHub's queue for one source: every wanted repository at its own pace, under one budget.
 
-:mod:`.queue_schedule` decides when to look and for what, :mod:`.queue_loop` begins the looks, :mod:`.queue_look` takes one,
-:mod:`.queue_runs` knows what the answers mean, :mod:`.queue_discovery` which repositories there are. This one keeps them together:
-a failure is kept with the repository it befell, and one that all share stops the source once.
+:mod:`.queue_schedule` decides when to look and for what, :mod:`.queue_loop` begins the looks,
+:mod:`.queue_look` takes one, :mod:`.queue_runs` knows what the answers mean, :mod:`.queue_discovery` which
+repositories there are. This one keeps them together: a failure is kept with the repository it befell, and one
+that all share stops the source once.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ from controller.observe.queue_schedule import (
 from controller.ports import Clock, Queue, Quota, UpstreamError
 
 SPREAD = 0.02
-"""Seconds between the first looks at new repositories: 500 are spread over ten seconds, the newest pushes first."""
+"""Seconds between the first looks at new repositories: 500 are spread over ten seconds, the
+newest pushes first."""
 
 MENDED_AFTER = 3
 """Failures in a row after which an answer means that somebody has mended something."""
 
 BROUGHT_FORWARD = 10
-"""Repositories that are looked at at once when another one is mended; each of them brings as many forward if it is too."""
+"""Repositories that are looked at at once when another one is mended; each of them brings as
+many forward if it is too."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +50,8 @@ _log = logging.getLogger(__name__)
 class QueueObserver:
     """Keeps the unfinished workflow jobs of all wanted repositories of one source.
 
-    It has more than fifteen methods because a dozen are what planning, measuring and mending ask of a queue, a line or two each.
+    It has more than fifteen methods because a dozen are what planning, measuring and mending ask of a
+    queue, a line or two each.
 
     Args:
         source: Whose repositories globs select from.
@@ -89,34 +93,39 @@ class QueueObserver:
         # GitHub's clock, as far as we know, less our monotonic one.
         self._server_ahead = clock.wall() - clock.mono()
 
-    # ------------------------------------------------------------------------------------------------ what callers see
+    # --------------------------------------------------------------------------------------- what callers see
     def want(self, patterns: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
         """Say which repositories matter from now on. Cheap when nothing changed.
 
         Args:
-            patterns: Pairs of included and excluded globs (:class:`controller.observe.queue_discovery.Patterns`).
+            patterns: Pairs of included and excluded globs
+                (:class:`controller.observe.queue_discovery.Patterns`).
         """
         if self._discovery.want(patterns):
             self._resolve()
 
-    def keep_hot(self, repositories: Iterable[str]) -> None:
+    def mark_hot(self, repositories: Iterable[str]) -> None:
         """Say where something of ours is at work: there it pays to look often."""
         now = self._clock.mono()
         for name in repositories:
             known = self._repositories.get(name)
             if known is not None:
                 was = known.watch.heat(now)
-                self._heat(known.watch, now)
+                self._mark_hot(known.watch, now)
                 if was is not Heat.HOT:
                     self._hurry(known.watch, now)
 
     def follow(self, runs: Collection[int]) -> None:
-        """Say which runs have queued jobs for which a runner of ours is there, or may come: there it pays to read often."""
+        """Say which runs have queued jobs for which a runner of ours is there, or may come:
+        there it pays to read often.
+        """
         self._followed = runs
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether something fails that only a person can mend, for the source or for one of its repositories."""
+        """Whether something fails that only a person can mend, for the source or for one of
+        its repositories.
+        """
         failures = [self._gate.failure, *(watch.failure for watch in self._watches())]
         return any(failure is not None and failure.lasting for failure in failures)
 
@@ -127,7 +136,9 @@ class QueueObserver:
         self._bring_forward(now)
 
     def _bring_forward(self, now: float, most: int | None = None) -> None:
-        """Look soon where a failure lasts, at no more of them than said: those first that were not looked at for the longest."""
+        """Look soon where a failure lasts, at no more of them than said: those first that were not
+        looked at for the longest.
+        """
         failing = [w for w in self._watches() if w.failure is not None and w.failure.lasting]
         failing.sort(key=lambda watch: (watch.looked_at, watch.name))
         for place, watch in enumerate(failing[:most]):
@@ -166,7 +177,9 @@ class QueueObserver:
         return self._view
 
     def completed(self) -> tuple[WorkflowJob, ...]:
-        """Return the workflow jobs of runners like ours that were seen completed and were not acknowledged yet."""
+        """Return the workflow jobs of runners like ours that were seen completed and were
+        not acknowledged yet.
+        """
         return tuple(self._completed.values())
 
     def acknowledge(self, ids: Iterable[int]) -> None:
@@ -177,9 +190,9 @@ class QueueObserver:
     def poll_age(self) -> float:
         """Return how old the view is that matters most, in seconds.
 
-        Of repositories where workflows are at work, the oldest complete look. Without any, the newest look at all, which
-        proves that polling works: quiet repositories have their turn only every few minutes. Without that, the time since
-        polling began.
+        Of repositories where workflows are at work, the oldest complete look. Without any, the newest look at
+        all, which proves that polling works: quiet repositories have their turn only every few minutes.
+        Without that, the time since polling began.
         """
         now = self._clock.mono()
         looks = [
@@ -198,7 +211,7 @@ class QueueObserver:
         """Return what GitHub said last of the token's end."""
         return self._queue.token_end()
 
-    # --------------------------------------------------------------------------------------------------------- the loop
+    # ----------------------------------------------------------------------------------------------- the loop
     async def run(self) -> None:
         """Watch for ever."""
         await self._loop.run()
@@ -230,20 +243,21 @@ class QueueObserver:
             message = f"{type(error).__name__} while looking at {watch.name}; see the log."
             self._failed(watch, Failure(reason=Reason.InternalError, message=message))
 
-    # --------------------------------------------------------------------------------------------------------- one look
+    # ----------------------------------------------------------------------------------------------- one look
     def _succeeded(self, known: RepositoryView, *, more: bool) -> None:
         now = self._clock.mono()
         watch = known.watch
         seen = known.runs.observation()
         self._server_ahead = seen.server_time - seen.asked_at
         watch.looks += 1
-        # What was refused a few times is granted: that may well be so elsewhere. An answer that comes and goes says nothing.
+        # What was refused a few times is granted: that may well be so elsewhere. An answer that
+        # comes and goes says nothing.
         mended = watch.failures >= MENDED_AFTER and watch.failure is not None and watch.failure.lasting
         watch.looked_at, watch.failures, watch.failure = now, 0, None
         if mended:
             self._bring_forward(now, most=BROUGHT_FORWARD)
         if known.runs.at_work:
-            self._heat(watch, now)
+            self._mark_hot(watch, now)
         elif known.runs.waits:
             watch.warm_until = max(watch.warm_until, now + self._cadence.warm_for)
         if more or watch.hinted:
@@ -276,7 +290,8 @@ class QueueObserver:
                 )
         toggled = self._gate.failed(failure, now)
         closed = self._gate.failure is not None and now < self._gate.until
-        # What all share the gate waits for; a wait of the repository's own on top would outlast it once it is over.
+        # What all share the gate waits for; a wait of the repository's own on top would outlast it
+        # once it is over.
         watch.next_at = self._gate.until if closed else now + self._back_off(watch, failure)
         if toggled:
             about = {"reason": str(failure.reason), "detail": failure.message}
@@ -299,13 +314,13 @@ class QueueObserver:
         self._view = None
         return True
 
-    # -------------------------------------------------------------------------------------------------- which there are
+    # ---------------------------------------------------------------------------------------- which there are
     async def _discover(self) -> None:
         found = await self._discovery.look(self._pressure)
         now = self._clock.mono()
         for name in found.pushed:
             if (known := self._repositories.get(name)) is not None:
-                self._heat(known.watch, now)
+                self._mark_hot(known.watch, now)
                 self._hurry(known.watch, now)
         opened = self._open_gate()
         if found.different:
@@ -329,8 +344,8 @@ class QueueObserver:
         self._loop.wake()
         self._changed()
 
-    # ----------------------------------------------------------------------------------------------------------- shared
-    def _heat(self, watch: Watch, now: float) -> None:
+    # ------------------------------------------------------------------------------------------------- shared
+    def _mark_hot(self, watch: Watch, now: float) -> None:
         watch.hot_until = max(watch.hot_until, now + self._cadence.hot_for)
         watch.warm_until = max(watch.warm_until, now + self._cadence.warm_for)
 

@@ -108,7 +108,9 @@ class Discovery:
         return Found(different, self._note_pushes(found.items))
 
     def failed(self, failure: Failure, now: float, server_time: float) -> None:
-        """Keep the list that there is, with the failure of one that was asked for ``now``, in monotonic seconds."""
+        """Keep the list that there is, with the failure of one that was asked for ``now``,
+        in monotonic seconds.
+        """
         self._seen = still_seen(self._seen, failure, asked_at=now, server_time=server_time)
 
     def _note_pushes(self, found: Iterable[Repository]) -> tuple[str, ...]:

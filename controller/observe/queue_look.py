@@ -20,7 +20,8 @@ class RepositoryView:
         watch: When to look at it.
         runs: What looks have shown.
         seen: Its unfinished jobs, None before the first look ended.
-        looked_at: When the newest complete look was begun, monotonic: what was seen of single jobs may be older.
+        looked_at: When the newest complete look was begun, monotonic: what was seen of
+            single jobs may be older.
     """
 
     watch: Watch
@@ -62,7 +63,9 @@ class RepositoryView:
         return more
 
     async def _read(self, run: Run, queue: Queue, clock: Clock) -> None:
-        """Read the jobs of one run. Its failure is its own: the other runs of the repository are served all the same."""
+        """Read the jobs of one run. Its failure is its own: the other runs of the
+        repository are served all the same.
+        """
         try:
             seen = await queue.jobs(self.watch.name, run)
         except UpstreamError as error:

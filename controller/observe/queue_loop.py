@@ -1,4 +1,6 @@
-"""Begins looks when they are due, a few at a time, each as a task of its own, so that a slow one delays no other."""
+"""Begins looks when they are due, a few at a time, each as a task of its own, so that a
+slow one delays no other.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from controller.observe.queue_schedule import Cadence, Gate, Heat, Pressure, Wat
 from controller.ports import Clock
 
 LONGEST_SLEEP = 30.0
-"""Seconds after which the loop looks around without a reason: only so that a mistake of ours cannot stop it."""
+"""Seconds after which the loop looks around without a reason: only so that a mistake of
+ours cannot stop it."""
 
 
 class LookLoop:

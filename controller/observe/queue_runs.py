@@ -1,14 +1,16 @@
-"""What is known of one repository's unfinished runs and their jobs: pure, fed by :mod:`controller.observe.queue`.
+"""What is known of one repository's unfinished runs and their jobs: pure, fed by
+:mod:`controller.observe.queue`.
 
-GitHub lists runs by status and jobs by run, at different moments. So a run can slip from one status to another between two
-lists, be listed before its jobs are, stay listed without any, or leave its jobs "queued" when it is over (github.md §1.2,
-§1.3). Demand is jobs, never runs; a run that yields no jobs is asked ever less often.
+GitHub lists runs by status and jobs by run, at different moments. So a run can slip from one status to
+another between two lists, be listed before its jobs are, stay listed without any, or leave its jobs "queued"
+when it is over (docs/facts.md#run-status-precedence, docs/facts.md#runs-and-jobs-disagree). Demand is jobs,
+never runs; a run that yields no jobs is asked ever less often.
 
-Jobs are read when the row of their run has changed, and otherwise every five minutes: 200 jobs that wait would cost 45,000
-requests an hour if each was read at every look. That is sound where the row tells of every change. GitHub documents neither
-that ``updated_at`` follows the jobs nor when ``status`` does, so rows are believed until one is caught
-(:meth:`RepositoryRuns.read`), and where several jobs of a run are unfinished they are read more often anyway
-(:meth:`RepositoryRuns._pause`).
+Jobs are read when the row of their run has changed, and otherwise every five minutes: 200 jobs that wait
+would cost 45,000 requests an hour if each was read at every look. That is sound where the row tells of every
+change. GitHub documents neither that ``updated_at`` follows the jobs nor when ``status`` does
+(docs/facts.md#rows-of-runs), so rows are believed until one is caught (:meth:`RepositoryRuns.read`), and
+where several jobs of a run are unfinished they are read more often anyway (:meth:`RepositoryRuns._pause`).
 """
 
 from __future__ import annotations
@@ -28,23 +30,24 @@ SAFETY = 300.0
 """Seconds after which the jobs of a run are read again at the latest, although its row did not change."""
 
 SAFETY_SPACING = 2.0
-"""Seconds from one such read to the next in one repository: with more than 150 runs they come less often, so that a backlog of any
-size costs 1,800 requests an hour."""
+"""Seconds from one such read to the next in one repository: with more than 150 runs they come less often, so
+that a backlog of any size costs 1,800 requests an hour."""
 
 REREAD = 30.0
-"""Seconds between reads of a run without queued jobs while its row is no help: it changed a moment ago, or rows are not
-believed."""
+"""Seconds between reads of a run without queued jobs while its row is no help: it changed a moment ago, or
+rows are not believed."""
 
 QUIET_SHARE = 0.1
-"""A run with several unfinished jobs is read again after this share of the time for which nothing about it has changed: at
-every look while its jobs come and go, and every :data:`SAFETY` seconds once it has waited for 50 minutes."""
+"""A run with several unfinished jobs is read again after this share of the time for which nothing about
+it has changed: at every look while its jobs come and go, and every :data:`SAFETY` seconds once it has
+waited for 50 minutes."""
 
 DISBELIEF = 3_600.0
 """Seconds for which no row of a repository is believed after one of them kept silent about a change."""
 
 BARREN_RETRY, BARREN_RETRY_AT_MOST = 15.0, 3_600.0
-"""Seconds between looks at a run that has no jobs, doubled each time. The second look comes at once: a new run is listed
-a moment before its jobs."""
+"""Seconds between looks at a run that has no jobs, doubled each time. The second look comes at once: a new
+run is listed a moment before its jobs."""
 
 BARREN_PATIENCE = 3
 """Looks without jobs after which a run is no sign of work any more."""
@@ -120,25 +123,30 @@ class RepositoryRuns:
 
     @property
     def _listed_at(self) -> float:
-        """When the older of the two lists that name running jobs was asked for, monotonic; -inf before the first."""
+        """When the older of the two lists that name running jobs was asked for, monotonic;
+        -inf before the first.
+        """
         return min((self._lists[s][0] for s in (QUEUED, IN_PROGRESS) if s in self._lists), default=-math.inf)
 
-    # ----------------------------------------------------------------------------------------------------------- asking
+    # ------------------------------------------------------------------------------------------------- asking
     def statuses(self) -> list[str]:
         """Return the statuses of the runs that matter."""
         return sorted({k.run.status for k in self._known.values() if k.barren <= BARREN_PATIENCE})
 
     def lacks(self, lists: Mapping[str, Observation[Run]]) -> bool:
-        """Return whether some run has left the list of its status, though it may be in another one that was not asked for."""
+        """Return whether some run has left the list of its status, though it may be in another
+        one that was not asked for.
+        """
         shown = {run.id for seen in lists.values() for run in seen.items}
         return any(i not in shown and known.run.status in lists for i, known in self._known.items())
 
     def listed(self, lists: Mapping[str, Observation[Run]], now: float) -> bool:
         """Take in the runs of some statuses; return whether a run is missing.
 
-        A run that the lists lack is over, or has a status that was not asked for, or slipped by between two of them. Its
-        jobs tell: they are read at once, and it is forgotten when none is unfinished. Else it is kept for one more look, at
-        every status. Lacking then too, it is over, whatever its jobs say: one that stays "queued" is no demand.
+        A run that the lists lack is over, or has a status that was not asked for, or slipped by between two
+        of them. Its jobs tell: they are read at once, and it is forgotten when none is unfinished. Else it is
+        kept for one more look, at every status. Lacking then too, it is over, whatever its jobs say: one that
+        stays "queued" is no demand.
         """
         rows = {run.id: run for seen in lists.values() for run in seen.items}
         self._lists |= {status: (seen.asked_at, seen.server_time) for status, seen in lists.items()}
@@ -188,11 +196,11 @@ class RepositoryRuns:
     def _pause(self, known: _Known, now: float, *, followed: bool) -> float:
         """Return for how many seconds after a read a run is left alone while its row stays as it is.
 
-        A change of the row may be seen before the jobs that it tells of, since both lists lag, and a row tells whole seconds:
-        so the jobs are read until one read is a lag younger than the change.
+        A change of the row may be seen before the jobs that it tells of, since both lists lag, and a row
+        tells whole seconds: so the jobs are read until one read is a lag younger than the change.
 
-        After that the row tells, if only one job is unfinished: GitHub derives a run's ``status`` from its jobs, ``queued``
-        before ``in_progress``. Of several, one can start or end without that word changing.
+        After that the row tells, if only one job is unfinished: GitHub derives a run's ``status`` from its
+        jobs, ``queued`` before ``in_progress``. Of several, one can start or end without that word changing.
         """
         safety = max(SAFETY, SAFETY_SPACING * len(self._known))
         if known.quiet <= LIST_LAG:
@@ -205,14 +213,16 @@ class RepositoryRuns:
             return min(safety, QUIET_SHARE * known.quiet)
         return safety
 
-    # ---------------------------------------------------------------------------------------------------------- reading
+    # ------------------------------------------------------------------------------------------------ reading
     def read(self, run: Run, seen: Observation[WorkflowJob], now: float) -> None:
         """Take in the jobs of a run.
 
-        Jobs that changed although the row did not, a lag and more after its own last change, are a witness against all rows
-        of the repository, unless the next list shows that the row has followed:
+        Jobs that changed although the row did not, a lag and more after its own last change, are a witness
+        against all rows of the repository, unless the next list shows that the row has followed:
 
-        1. Runs are listed: R's row is as it was.  2. A job of R starts.  3. R's jobs are read: one is running. The row was true.
+        1. Runs are listed: R's row is as it was.
+        2. A job of R starts.
+        3. R's jobs are read: one is running. The row was true.
         """
         known = self._known.get(run.id)
         if known is None:
@@ -242,8 +252,9 @@ class RepositoryRuns:
     def unreadable(self, run: Run, failure: Failure, now: float) -> None:
         """Note that the jobs of a run could not be read; those of a deleted run are gone.
 
-        A deleted run is not listed any more. One that is still listed, and whose jobs answer 404, may do so in passing: its
-        jobs are kept, for taking them for gone would cost the runners that are on their way to them.
+        A deleted run is not listed any more. One that is still listed, and whose jobs answer 404,
+        may do so in passing: its jobs are kept, for taking them for gone would cost the runners that
+        are on their way to them.
         """
         known = self._known.get(run.id)
         if known is None:
@@ -256,12 +267,12 @@ class RepositoryRuns:
         wait = min(UNREADABLE_RETRY_AT_MOST, BARREN_RETRY * 2.0 ** min(known.failures - 1, 16))
         known.look_at = now + max(wait, failure.retry_after or 0.0)
 
-    # ---------------------------------------------------------------------------------------------------------- telling
+    # ------------------------------------------------------------------------------------------------ telling
     def blocked(self) -> Failure | None:
         """Return why the view is no whole one: at least half of the runs with jobs cannot be read.
 
-        One run that cannot be read must not hide all the others; but where nothing can be read, no jobs seen are no sign of
-        no jobs.
+        One run that cannot be read must not hide all the others; but where nothing can be read, no jobs
+        seen are no sign of no jobs.
         """
         failed = [known.failure for known in self._known.values() if known.failure is not None]
         read = sum(known.failure is None and bool(known.jobs) for known in self._known.values())
@@ -270,8 +281,9 @@ class RepositoryRuns:
     def observation(self) -> Observation[WorkflowJob]:
         """Return the unfinished jobs, oldest first.
 
-        It is as old as its oldest view of an unfinished job, up to :data:`SAFETY` seconds, even where the row of the run has not
-        changed since: somebody's job is at stake where it is taken for proof that nothing runs on a runner.
+        It is as old as its oldest view of an unfinished job, up to :data:`SAFETY` seconds, even where the
+        row of the run has not changed since: somebody's job is at stake where it is taken for proof that
+        nothing runs on a runner.
         """
         shown = [known for known in self._known.values() if known.failures < UNREADABLE_AFTER]
         views = [(known.asked_at, known.server_time) for known in shown if any(known.active)]
@@ -286,7 +298,9 @@ class RepositoryRuns:
         )
 
     def take_completed(self) -> Sequence[WorkflowJob]:
-        """Hand over the jobs that were seen completed since the last call, each once, of runners named like ours."""
+        """Hand over the jobs that were seen completed since the last call, each once, of
+        runners named like ours.
+        """
         taken, self._completed = self._completed, []
         return taken
 
@@ -313,7 +327,8 @@ def _by_ours(job: WorkflowJob) -> bool:
 
 
 _HELD_BACK = frozenset({JobStatus.WAITING, JobStatus.PENDING, JobStatus.REQUESTED})
-"""What a job may be before it is queued, for weeks: until somebody approves it, its timer ends, or its group has room."""
+"""What a job may be before it is queued, for weeks: until somebody approves it, its timer ends,
+or its group has room."""
 
 
 def _dated(job: WorkflowJob, before: WorkflowJob | None, last_time: float, server_time: float) -> WorkflowJob:

@@ -1,7 +1,8 @@
 """When to look at which repository, and for what: the pure half of :mod:`controller.observe.queue`.
 
-A repository is *hot* while its workflows are at work, *warm* for some hours after, and *cold* otherwise (github.md §1.8).
-What limits us is not the quota, since an unchanged list is free of it, but the requests per minute.
+A repository is *hot* while its workflows are at work, *warm* for some hours after, and *cold* otherwise.
+What limits us is not the quota, since an unchanged list is free of it
+(docs/facts.md#unchanged-answers-are-free), but the requests per minute (docs/facts.md#rate-limits).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from controller.ports import Quota
 
 QUEUED, IN_PROGRESS, PENDING = "queued", "in_progress", "pending"
 ALL_STATUSES = ("requested", "waiting", PENDING, QUEUED, IN_PROGRESS)
-"""Statuses of runs that are not completed, in the order of a run's life: lists that are read in this order cannot lose a run
-that moves on meanwhile."""
+"""Statuses of runs that are not completed, in the order of a run's life: lists that are read in this order
+cannot lose a run that moves on meanwhile."""
 
 LISTS = 2
 """Lists of runs that a look takes at most as a rule: queued and in_progress."""
@@ -66,13 +67,15 @@ class Cadence:
         hot: Between two looks at a hot repository.
         warm: At a warm one.
         cold: At a cold one, when there are many.
-        cold_per_minute: Requests per minute that quiet repositories may cost together. Few are therefore looked at more
-            often, at most as often as hot ones: ten every 12 seconds, 60 every minute, 300 and more every five.
+        cold_per_minute: Requests per minute that quiet repositories may cost together. Few are
+            therefore looked at more often, at most as often as hot ones: ten every 12 seconds, 60 every
+            minute, 300 and more every five.
         jitter: Share by which an interval varies, so that repositories spread.
         hot_for: After the last sign of work.
         warm_for: After the last sign of work.
         pending_every: Looks, of which one asks for pending runs too.
-        running_every: Least time between two lists of runs in progress while some run is known to be unfinished.
+        running_every: Least time between two lists of runs in progress while some run is
+            known to be unfinished.
         idle_every: The same while none is, and none was for :attr:`hot_for`.
         sweep: Between two looks for runs of every status.
         cold_sweep: The same for a cold repository.
@@ -80,9 +83,11 @@ class Cadence:
         least: Between two looks at one repository, whatever hints come in.
         retry: First wait after a failure, then doubled.
         retry_at_most: Longest wait after a failure that may pass by itself.
-        retry_person: Longest wait after one that a person must mend, where few repositories have such a failure.
-        person_per_minute: Requests per minute that such repositories may cost together; with more of them each waits longer,
-            and the first that answers again brings the others forward. Refusals are never free of the quota.
+        retry_person: Longest wait after one that a person must mend, where few repositories
+            have such a failure.
+        person_per_minute: Requests per minute that such repositories may cost together; with more of
+            them each waits longer, and the first that answers again brings the others forward. Refusals
+            are never free of the quota.
         retry_person_at_most: Longest wait however many they are.
         polls: Repositories looked at at a time.
     """
@@ -169,12 +174,13 @@ def pressure(quota: Quota | None, server_now: float) -> Pressure:
 def statuses(watch: Watch, now: float, cadence: Cadence, known: Iterable[str]) -> tuple[str, ...]:
     """Return the statuses to ask for, one request each.
 
-    Queued runs hold the demand and in_progress ones the running jobs, and each may hold the other's (github.md §1.2). The list
-    of queued runs is asked for at every look, and tells nearly all: a run with a queued job reads ``queued`` whatever its other
-    jobs do, in every sample that we have. That is no promise of GitHub's, so runs in progress are listed too, two to four
-    times less often; and at once where a known run has left the lists that were asked for (:meth:`.RepositoryRuns.lacks`), so
-    that none is lost from sight by changing from one status to another. Between two jobs of a workflow no run need be known:
-    a repository that was at work a moment ago is asked for both at every look.
+    Queued runs hold the demand and in_progress ones the running jobs, and each may hold the other's
+    (docs/facts.md#run-status-precedence). The list of queued runs is asked for at every look, and tells
+    nearly all: a run with a queued job reads ``queued`` whatever its other jobs do, in every sample that we
+    have. That is no promise of GitHub's, so runs in progress are listed too, two to four times less often;
+    and at once where a known run has left the lists that were asked for (:meth:`.RepositoryRuns.lacks`), so
+    that none is lost from sight by changing from one status to another. Between two jobs of a workflow no run
+    need be known: a repository that was at work a moment ago is asked for both at every look.
     """
     period = cadence.cold_sweep if watch.heat(now) is Heat.COLD else cadence.sweep
     if watch.sweep_next or now - watch.swept_at >= period:
@@ -209,15 +215,16 @@ def interval(watch: Watch, now: float, cadence: Cadence, *, of: int, under: Pres
     if under is not Pressure.NONE:
         base *= 2
     if watch.looks <= 1 and base > cadence.hot:
-        # All that are there at a start are first looked at together. From then on each has its own place in the interval:
-        # jitter alone would leave them a crowd for hours.
+        # All that are there at a start are first looked at together. From then on each has its own place in
+        # the interval: jitter alone would leave them a crowd for hours.
         return max(cadence.least, base * fraction(watch.name, "place"))
     return base * (1 + cadence.jitter * (2 * fraction(watch.name, watch.looks) - 1))
 
 
 def base_interval(heat: Heat, cadence: Cadence, *, of: int) -> float:
     """Return the seconds between two looks at one of ``of`` repositories, but for jitter and pressure."""
-    # Few quiet repositories are looked at as often as busy ones: somebody with ten should not wait minutes for a first job.
+    # Few quiet repositories are looked at as often as busy ones: somebody with ten should not
+    # wait minutes for a first job.
     requests = LISTS * of
     affordable = max(cadence.hot, 60.0 * requests / cadence.cold_per_minute)
     return {
@@ -228,7 +235,9 @@ def base_interval(heat: Heat, cadence: Cadence, *, of: int) -> float:
 
 
 def requests_per_hour(repositories: int, heat: Heat) -> float:
-    """Return how many lists of runs so many repositories take, if all are as hot; lists of jobs come on top."""
+    """Return how many lists of runs so many repositories take, if all are as hot; lists of
+    jobs come on top.
+    """
     cadence = Cadence()
     between = base_interval(heat, cadence, of=repositories)
     running = between if heat is Heat.HOT else between * math.ceil(cadence.idle_every / between)
@@ -254,7 +263,8 @@ def back_off(watch: Watch, failure: Failure, cadence: Cadence, *, lasting: int =
 
 
 def due(watches: Iterable[Watch], now: float, cadence: Cadence, under: Pressure) -> list[Watch]:
-    """Return the repositories to look at now: those never seen first, then those that are latest for their heat.
+    """Return the repositories to look at now: those never seen first, then those that are
+    latest for their heat.
 
     When there is more to do than the pace allows, every heat gets its share and none starves.
     """
@@ -274,8 +284,8 @@ def due(watches: Iterable[Watch], now: float, cadence: Cadence, under: Pressure)
 class Gate:
     """Whether the source as a whole may be asked.
 
-    A failure that all repositories share closes it once, for all of them. When its time is over, one request goes through:
-    it opens the gate for the others, or closes it for longer.
+    A failure that all repositories share closes it once, for all of them. When its time is over, one request
+    goes through: it opens the gate for the others, or closes it for longer.
 
     Attributes:
         failure: Why it is closed, None while it is open.
@@ -311,8 +321,8 @@ class Gate:
 
     def failed(self, failure: Failure, now: float) -> bool:
         """Take in a failure of one look; return whether that closes the gate."""
-        # One repository's 5xx, or 401, is its own. Several in a row are an outage, or credentials that are dead, and asking
-        # 500 repositories would not help.
+        # One repository's 5xx, or 401, is its own. Several in a row are an outage, or credentials that are
+        # dead, and asking 500 repositories would not help.
         self.misses += failure.reason is Reason.GitHubUnavailable
         self.refusals += failure.reason is Reason.GitHubUnauthorized
         if failure.reason in SOURCE_WIDE:

@@ -1,4 +1,6 @@
-"""Lists what one scope at GitHub has: its registrations, often while runners live there, and its runner groups, seldom."""
+"""Lists what one scope at GitHub has: its registrations, often while runners live there, and
+its runner groups, seldom.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,15 @@ from controller.observe.queue_schedule import fraction
 from controller.ports import Clock, Runners, UpstreamError
 
 HOT, COLD = 10.0, 300.0
-"""Seconds between two lists of registrations while something of ours may live in the scope, and while nothing does."""
+"""Seconds between two lists of registrations while something of ours may live in the scope,
+and while nothing does."""
 
 GROUPS_INTERVAL = 300.0
 """Seconds between two lists of groups while every group that a pool names is there."""
 
 MISSING_INTERVAL = 30.0
-"""Seconds between two lists of groups while one is not: whoever makes it sees the pool recover within a minute."""
+"""Seconds between two lists of groups while one is not: whoever makes it sees the pool
+recover within a minute."""
 
 GROUPS_RETRY = 15.0
 """Seconds after a list of groups that failed, doubled each time."""
@@ -99,7 +103,8 @@ class _ScopeObserver(ABC, Generic[T]):
             self._failures += 1
             self._seen = self._failed(error.failure, asked_at)
         except Exception:  # noqa: BLE001
-            # A mistake of ours about one scope's answer must be told, and not look like a list that is still to come.
+            # A mistake of ours about one scope's answer must be told, and not look like a list that is
+            # still to come.
             _log.exception("Listing a scope failed in a way that is not known")
             self._failures += 1
             unknown = Failure(reason=Reason.InternalError, message=Reason.InternalError.meaning)
@@ -123,8 +128,9 @@ class _ScopeObserver(ABC, Generic[T]):
     def _in_its_place(self, interval: float, least: float, *what: str) -> float:
         """Return the seconds until the next of lists that come seldom.
 
-        All scopes that are there at a start are first listed together, and each has its own place in the interval from then on: a
-        thousand lists at once would hold up everything else for a minute, every five minutes.
+        All scopes that are there at a start are first listed together, and each has its own place in
+        the interval from then on: a thousand lists at once would hold up everything else for a
+        minute, every five minutes.
         """
         placed, self._placed = self._placed, True
         share = 1.0 if placed else fraction(self.where.source.api_url, self.where.scope, *what)
@@ -156,7 +162,9 @@ class RegistrationObserver(_ScopeObserver[Registration]):
         changed: Callable[[], None],
         hot_interval: float = HOT,
     ) -> None:
-        """Build an observer that has seen nothing; ``hot_interval`` is in seconds, between lists while something of ours may live."""
+        """Build an observer that has seen nothing; ``hot_interval`` is in seconds, between lists while
+        something of ours may live.
+        """
         super().__init__(where=where, runners=runners, clock=clock, changed=changed)
         self._hot = False
         self._hot_interval = hot_interval
@@ -188,7 +196,9 @@ class GroupObserver(_ScopeObserver[RunnerGroup]):
         self._wanted: frozenset[str] = frozenset()
 
     def want(self, names: Collection[str]) -> None:
-        """Say which groups pools name; one that the last list lacks is looked for at once. Idempotent, and then cheap."""
+        """Say which groups pools name; one that the last list lacks is looked for at once.
+        Idempotent, and then cheap.
+        """
         wanted = frozenset(names)
         new, self._wanted = wanted - self._wanted, wanted
         if any(self._lacks(name) for name in new):

@@ -12,7 +12,8 @@ from controller.core.model import SecretRef
 from controller.ports import Clock, Connections
 
 INTERVAL = 5.0
-"""Seconds between two reads of a Secret while something fails that a person must mend, perhaps by changing it."""
+"""Seconds between two reads of a Secret while something fails that a person must mend,
+perhaps by changing it."""
 
 MOST_SECRETS = 20
 """Secrets that are read in such an interval; of more, those that were not read for the longest."""
@@ -64,7 +65,9 @@ class SecretWatch:
             await self.look()
 
     async def look(self) -> None:
-        """Read the Secrets of whatever needs a person, and let all their users ask again at once where one has changed."""
+        """Read the Secrets of whatever needs a person, and let all their users ask again at
+        once where one has changed.
+        """
         troubled = {user.secret for user in self._users() if user.needs_a_person}
         self._read_at = {ref: self._read_at.get(ref, -math.inf) for ref in troubled}
         for ref in sorted(troubled, key=lambda ref: (self._read_at[ref], ref))[:MOST_SECRETS]:

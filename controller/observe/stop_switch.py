@@ -1,4 +1,6 @@
-"""Looks at the stop switch, again and again: what it says now is all that counts, however it came to say so."""
+"""Looks at the stop switch, again and again: what it says now is all that counts, however
+it came to say so.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class SwitchObserver:
         return self.state.stops_for(account)
 
     async def look(self) -> None:
-        """Read the switch once. Whatever goes wrong changes nothing of what is known, but for the trouble itself."""
+        """Read the switch once. Whatever goes wrong changes nothing of what is known, but
+        for the trouble itself.
+        """
         if self._source is None:
             return
         before = self.state
@@ -57,7 +61,7 @@ class SwitchObserver:
             log.exception("the stop switch could not be read", extra={"reason": "InternalError"})
             self.state = after_failure(before, "the controller's log has a fault of its own")
         if self.state != before:
-            _tell(before, self.state)
+            _log_change(before, self.state)
             self._changed()
 
     async def first_look(self) -> None:
@@ -74,7 +78,7 @@ class SwitchObserver:
             await self.look()
 
 
-def _tell(before: StopSwitch, now: StopSwitch) -> None:
+def _log_change(before: StopSwitch, now: StopSwitch) -> None:
     """Log what changed, once."""
     if bool(now.trouble) != bool(before.trouble):
         if now.trouble:

@@ -1,7 +1,8 @@
-"""Looks at the Secrets that ``secretEnv`` of one namespace's pools names: may runners have them, and which keys do they have.
+"""Looks at the Secrets that ``secretEnv`` of one namespace's pools names: may runners have them,
+and which keys do they have.
 
-No value is kept here. One after the other and not all at once: a pool may name 64, and whoever writes pools without end must cost
-the API server, and the pools of other namespaces, next to nothing.
+No value is kept here. One after the other and not all at once: a pool may name 64, and whoever writes pools
+without end must cost the API server, and the pools of other namespaces, next to nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from controller.core.variables import refusal, sight
 from controller.ports import Clock, Connections, UpstreamError
 
 INTERVAL = 30.0
-"""Seconds between two looks at a Secret, as long as :data:`controller.adapters.secret_cache.FRESH_FOR`: a launch reads nothing older."""
+"""Seconds between two looks at a Secret, as long as :data:`controller.adapters.secret_cache.FRESH_FOR`: a
+launch reads nothing older."""
 
 REFUSED_INTERVAL = 5.0
 """Seconds between two looks at one that keeps a pool from launching: whoever mends it waits for that."""
@@ -66,7 +68,9 @@ class VariableObserver:
         self._wanted = wanted
 
     async def step(self) -> float:
-        """Look at the Secret that is due for the longest, if one is; return the seconds until the next look."""
+        """Look at the Secret that is due for the longest, if one is; return the seconds
+        until the next look.
+        """
         now = self._clock.mono()
         line = min((self._due, self._refused), key=_first)
         if _first(line) > now:

@@ -1,7 +1,8 @@
 """The handlers, three of them, and kopf's settings.
 
-``on.event`` and a dictionary of our own instead of ``kopf.index`` (quadratic at start-up), no peering (it never fences), no
-daemons and no timers: the loop is ours (kopf.md §0).
+``on.event`` and a dictionary of our own instead of ``kopf.index`` (quadratic at start-up), no peering (it
+never fences), no daemons and no timers: the loop is ours (docs/facts.md#kopf-index,
+docs/facts.md#kopf-peering, docs/facts.md#kopf-daemons).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from controller.adapters.kube.client import Identity
 from controller.core.model import Failure, PoolKey
 from controller.core.reasons import Reason
 from controller.core.resource import FINALIZER, GROUP, PLURAL, VERSION
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.ports import Leadership, UpstreamError
 
 DRAIN_POLL = 3.0
@@ -49,7 +50,8 @@ class Watch:
         leadership: Leadership,
         heard: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin to watch. kopf takes SIGTERM and SIGINT for itself here: who wants them takes them back afterwards.
+        """Begin to watch. kopf takes SIGTERM and SIGINT for itself here: who wants them
+        takes them back afterwards.
 
         Args:
             registry: What it feeds.
@@ -63,8 +65,9 @@ class Watch:
             clusterwide=not namespaces,
             namespaces=list(namespaces),
             standalone=True,
-            # Who we are among peers, of which there are none. By itself kopf would ask for the user's name, and in a container
-            # whose user is a mere number there is none: an exception, and the end of the process.
+            # Who we are among peers, of which there are none. By itself kopf would ask for the user's
+            # name, and in a container whose user is a mere number there is none: an exception, and the
+            # end of the process.
             identity=NAME,
             stop_flag=self._enough,
             ready_flag=self.ready,
@@ -79,8 +82,9 @@ class Watch:
         self._enough.set()
         try:
             async with asyncio.timeout(GRACE):
-                # kopf takes every task that is younger than itself for one that it must wait for, and then cancel. So all
-                # that there are now are named as not its own; those that are, it ends first and by other means.
+                # kopf takes every task that is younger than itself for one that it must wait for, and then
+                # cancel. So all that there are now are named as not its own; those that are, it ends first
+                # and by other means.
                 await kopf.run_tasks(self.tasks, ignored=asyncio.all_tasks())
         except TimeoutError:
             return
@@ -92,7 +96,9 @@ _REASONS = {403: Reason.KubernetesForbidden, 404: Reason.KubernetesNotFound}
 
 
 def _failure(error: Exception) -> Failure:
-    """Put in words what ended kopf; its errors of the API server have a status and that server's own words."""
+    """Put in words what ended kopf; its errors of the API server have a status and that
+    server's own words.
+    """
     reason = _REASONS.get(getattr(error, "status", 0), Reason.KubernetesUnavailable)
     words = getattr(error, "message", None) or str(error) or type(error).__name__
     return Failure(reason=reason, message=f"RunnerPools cannot be watched: {words}. {reason.meaning}")
@@ -135,7 +141,9 @@ def build_handlers(
             registry.upsert(body)
 
     def may_hold_something(**known: Any) -> bool:
-        """Return whether the finalizer must stay: kopf removes it from an object that no deletion handler wants."""
+        """Return whether the finalizer must stay: kopf removes it from an object that no
+        deletion handler wants.
+        """
         return not (
             leadership.holds() and registry.may_go(PoolKey(known["namespace"], known["name"]), known["uid"])
         )
@@ -153,7 +161,9 @@ def build_handlers(
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Stores nothing, instead of a copy of each spec in an annotation (which may hold 256 KiB): only handlers of changes need it."""
+    """Stores nothing, instead of a copy of each spec in an annotation (which may hold 256 KiB): only
+    handlers of changes need it.
+    """
 
     def fetch(self, **_: Any) -> None:
         """Know no earlier state."""
@@ -163,7 +173,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 def apply_settings(settings: kopf.OperatorSettings) -> None:
-    """Set what kopf's defaults leave open or slow (kopf.md §7)."""
+    """Set what kopf's defaults leave open or slow (docs/facts.md#kopf-defaults)."""
     settings.peering.standalone = True
     settings.persistence.finalizer = FINALIZER
     settings.persistence.diffbase_storage = _NoDiffBase()

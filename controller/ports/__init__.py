@@ -1,8 +1,10 @@
-"""What the controller needs from the outside world, declared by its consumers: one module for each part of that world.
+"""What the controller needs from the outside world, declared by its consumers: one module
+for each part of that world.
 
-Adapters implement these protocols over HTTP. In simulations the adapters are the same, and a cluster in memory implements those of
-Kubernetes. Every method that talks to somebody raises :class:`UpstreamError`, and nothing else, for whatever the other side does;
-each has its own timeout. Everybody imports from here, not from the modules.
+Adapters implement these protocols over HTTP. In simulations the adapters are the same, and a cluster in
+memory implements those of Kubernetes. Every method that talks to somebody raises
+:class:`UpstreamError`, and nothing else, for whatever the other side does; each has its own timeout.
+Everybody imports from here, not from the modules.
 """
 
 from controller.ports.clock import Clock

@@ -15,12 +15,15 @@ from controller.ports.kubernetes import Secret
 class Connections(Protocol):
     """Clients for whatever credentials a pool names.
 
-    Returned clients read the Secret when they are used, notice when it changed, and raise :class:`UpstreamError` with
-    ``SecretMissing``, ``SecretForbidden`` or ``SecretMalformed`` like any other failure: a rotated Secret needs no restart.
+    Returned clients read the Secret when they are used, notice when it changed, and raise
+    :class:`UpstreamError` with ``SecretMissing``, ``SecretForbidden`` or ``SecretMalformed`` like any other
+    failure: a rotated Secret needs no restart.
     """
 
     def github(self, source: GitHubSource) -> GitHub:
-        """Return the client of one source; the same object each time, so that token, quota and cache are shared."""
+        """Return the client of one source; the same object each time, so that token, quota
+        and cache are shared.
+        """
 
     def hub(self, account: HubAccount) -> Hub:
         """Return the client of one account; the same object each time."""
@@ -32,13 +35,19 @@ class Connections(Protocol):
         """Read a Secret, at most some seconds old."""
 
     def hold(self, secrets: Collection[SecretRef]) -> None:
-        """Go on using what these Secrets, and no others, held last if they can be read no more: only pools that leave name them."""
+        """Go on using what these Secrets, and no others, held last if they can be read no more: only
+        pools that leave name them.
+        """
 
     def let_end(self, endings: Endings) -> None:
-        """Let these credentials, and no others, end what was launched with them at hosts that are not allowed any more."""
+        """Let these credentials, and no others, end what was launched with them at hosts that
+        are not allowed any more.
+        """
 
     async def secret_changed(self, ref: SecretRef) -> bool:
-        """Read a Secret now, and return whether it has changed since it was read last; all clients use what it holds now."""
+        """Read a Secret now, and return whether it has changed since it was read last; all
+        clients use what it holds now.
+        """
 
     async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
         """Close and forget all other clients, which are opened anew when somebody needs them. Idempotent."""

@@ -83,7 +83,8 @@ class Quota:
 class Queue(Protocol):
     """GitHub's queue as one source sees it: the poller's needs.
 
-    All calls are conditional where GitHub allows it: an unchanged answer costs no primary quota and returns an equal value.
+    All calls are conditional where GitHub allows it: an unchanged answer costs no primary quota
+    and returns an equal value.
     """
 
     async def repositories(self, owner: str) -> Observation[Repository]:
@@ -99,12 +100,16 @@ class Queue(Protocol):
         """Return what the last answer said, or None before the first."""
 
     def token_end(self) -> TokenEnd | None:
-        """Return when the personal access token that is in use ends, as the last answer told; None where it has no end."""
+        """Return when the personal access token that is in use ends, as the last answer told;
+        None where it has no end.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRead:
-    """One workflow job as GitHub shows it by its id; ``spaced`` where a label has a space before or behind it."""
+    """One workflow job as GitHub shows it by its id; ``spaced`` where a label has a space
+    before or behind it.
+    """
 
     status: JobStatus
     spaced: bool = False
@@ -117,17 +122,23 @@ class Jobs(Protocol):
         """Return a job, read by its id. GitHub's 404 is a failure: it may also be a right that was lost."""
 
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
-        """Return a run, with the jobs of its newest attempt once it has ended; None when GitHub does not know it."""
+        """Return a run, with the jobs of its newest attempt once it has ended; None when
+        GitHub does not know it.
+        """
 
 
 class Causes(Protocol):
     """What may keep GitHub from giving a waiting job to an idle runner."""
 
     async def admission(self, scope: Scope, group: str | None, repository: str) -> Admission:
-        """Return whether a runner group of an organization or enterprise admits a repository; None: the default one."""
+        """Return whether a runner group of an organization or enterprise admits a
+        repository; None: the default one.
+        """
 
     async def version_ended(self, scope: Scope, version: str) -> bool:
-        """Return whether GitHub serves a version of actions/runner no more, by its own clock and its announcement."""
+        """Return whether GitHub serves a version of actions/runner no more, by its own
+        clock and its announcement.
+        """
 
 
 class Removal(Enum):
@@ -145,7 +156,9 @@ class Runners(Protocol):
         """List all registrations of a scope, to the last page."""
 
     async def runner_groups(self, scope: Scope) -> Observation[RunnerGroup]:
-        """List the runner groups of an organization or enterprise, to the last page; a repository has none to list."""
+        """List the runner groups of an organization or enterprise, to the last page; a
+        repository has none to list.
+        """
 
     async def find(self, scope: Scope, name: str) -> Registration | None:
         """Return the registration of exactly this name, or None. For effects whose answer was lost."""
@@ -155,15 +168,16 @@ class Runners(Protocol):
     ) -> JitConfig:
         """Register a runner. Not idempotent and never retried inside.
 
-        A failure with ``in_doubt`` may have registered the name: look with :meth:`find`, deregister what is there (its
-        secret is lost), and use a new name. ``group`` is a group's name, None for the default group.
+        A failure with ``in_doubt`` may have registered the name: look with :meth:`find`,
+        deregister what is there (its secret is lost), and use a new name. ``group`` is a group's
+        name, None for the default group.
         """
 
     async def deregister(self, scope: Scope, runner_id: int) -> Removal:
-        """Remove a registration: the only safe test of idleness (github.md §3.4).
+        """Remove a registration: the only safe test of idleness (docs/facts.md#deregistering-tests-idleness).
 
-        GitHub answers 204 (``DONE``), 404 (``GONE``) or 422 (``BUSY``). Only 204 says that the runner has no job: GitHub takes
-        the records of some runners away when their job starts. Idempotent.
+        GitHub answers 204 (``DONE``), 404 (``GONE``) or 422 (``BUSY``). Only 204 says that the runner has no
+        job: GitHub takes the records of some runners away when their job starts. Idempotent.
         """
 
 
@@ -171,13 +185,16 @@ class Runs(Protocol):
     """Runs that lost a job with its HF Job."""
 
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
-        """Return a run, with the jobs of its newest attempt once it has ended; None when GitHub does not know it."""
+        """Return a run, with the jobs of its newest attempt once it has ended; None when
+        GitHub does not know it.
+        """
 
     async def rerun_failed(self, repository: str, run_id: int) -> bool:
         """Ask GitHub to run a run's failed jobs again, and those that need them, as its next attempt.
 
-        Returns False when the run has not ended, or runs again already. Raises ``RerunRefused`` when it can never be run
-        again. Not idempotent, and never retried inside: after a failure with ``in_doubt`` the run's attempt tells.
+        Returns False when the run has not ended, or runs again already. Raises ``RerunRefused`` when it
+        can never be run again. Not idempotent, and never retried inside: after a failure with
+        ``in_doubt`` the run's attempt tells.
         """
 
 

@@ -40,7 +40,9 @@ class LiveJobs(Protocol):
     """Live HF Jobs of one account, and the end of each: the needs of who watches them."""
 
     async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
-        """List live HF Jobs that carry all the labels, to the last page; labels are checked on our side too."""
+        """List live HF Jobs that carry all the labels, to the last page; labels are checked
+        on our side too.
+        """
 
     async def inspect(self, job_id: str) -> HFJob | None:
         """Return one HF Job, or None when the Hub knows it no more."""
@@ -50,7 +52,9 @@ class Hub(LiveJobs, Protocol):
     """HF Jobs of one account."""
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
-        """Return HF Jobs of any stage that carry all the labels: for launches of which it is not known what became of them."""
+        """Return HF Jobs of any stage that carry all the labels: for launches of which it is not
+        known what became of them.
+        """
 
     async def launch(self, spec: LaunchSpec) -> HFJob:
         """Create an HF Job. Not idempotent and never retried inside.
@@ -59,7 +63,9 @@ class Hub(LiveJobs, Protocol):
         """
 
     async def cancel(self, job_id: str) -> None:
-        """Ask the Hub to end a job; one that ended already, or is unknown, is no error. Idempotent, asynchronous."""
+        """Ask the Hub to end a job; one that ended already, or is unknown, is no error.
+        Idempotent, asynchronous.
+        """
 
     async def close(self) -> None:
         """Close connections. Idempotent."""
@@ -69,4 +75,6 @@ class Hardware(Protocol):
     """What one Hub endpoint has on offer, for everybody."""
 
     async def flavors(self) -> Observation[Flavor]:
-        """List hardware and prices. Needs no credentials, so that nobody's bad Secret hides it from the others."""
+        """List hardware and prices. Needs no credentials, so that nobody's bad Secret hides
+        it from the others.
+        """

@@ -1,4 +1,6 @@
-"""What is read from and written to the Kubernetes API: Secrets, statuses, intents, Events, the stop switch."""
+"""What is read from and written to the Kubernetes API: Secrets, statuses, intents, Events,
+the stop switch.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ class Secrets(Protocol):
         """Return a Secret as it is now. Values never reach a log line or an exception.
 
         Raises:
-            UpstreamError: ``SecretMissing`` (404), ``SecretForbidden`` (403), ``KubernetesForbidden`` (401), ``KubernetesUnavailable``.
+            UpstreamError: ``SecretMissing`` (404), ``SecretForbidden`` (403), ``KubernetesForbidden`` (401),
+                ``KubernetesUnavailable``.
         """
 
 
@@ -39,7 +42,9 @@ class StatusWriter(Protocol):
     """Writes a pool's status."""
 
     async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
-        """Apply the whole status server-side as our field manager; a pool that is gone (or is another uid) is no error."""
+        """Apply the whole status server-side as our field manager; a pool that is gone (or is
+        another uid) is no error.
+        """
 
 
 class IntentsMoved(Exception):  # noqa: N818 - an answer, not a failure
@@ -65,15 +70,19 @@ class Intents(Protocol):
     """Where intents are kept: the pools' statuses."""
 
     def newest(self, uid: str) -> StoredIntents | None:
-        """Return the newest state of a pool that any answer has shown, None if none has. It may be out of date."""
+        """Return the newest state of a pool that any answer has shown, None if none has. It
+        may be out of date.
+        """
 
     async def read(self, key: PoolKey) -> StoredIntents | None:
         """Return a pool's intents as they are now (no cache answers), None when there is no such object."""
 
     async def replace(self, key: PoolKey, known: StoredIntents, written: Written) -> StoredIntents:
-        """Write all intents and the term of a pool, on top of what is known, and leave the rest of its status alone.
+        """Write all intents and the term of a pool, on top of what is known, and leave the
+        rest of its status alone.
 
-        Not idempotent: of two equal calls the second raises. After a failure with ``in_doubt`` it may have been written.
+        Not idempotent: of two equal calls the second raises. After a failure with ``in_doubt``
+        it may have been written.
 
         Raises:
             IntentsMoved: The object is not of the known version any more.
@@ -87,7 +96,9 @@ class Events(Protocol):
     async def emit(
         self, *, namespace: str, name: str, uid: str, warning: bool, reason: str, action: str, message: str
     ) -> None:
-        """Publish one Event about a pool; equal ones are counted up in a series. Failures are logged, never raised."""
+        """Publish one Event about a pool; equal ones are counted up in a series. Failures
+        are logged, never raised.
+        """
 
 
 class StopSwitches(Protocol):

@@ -21,20 +21,26 @@ class Leader(Leadership, Protocol):
 
     @property
     def transitions(self) -> int:
-        """How often the Lease had changed hands when this process got it; 0 for one that runs without an election."""
+        """How often the Lease had changed hands when this process got it; 0 for one that
+        runs without an election.
+        """
 
     def led_after(self, moment: float) -> bool | None:
-        """Return whether the Lease is known to have been this process's at some time after a moment, in monotonic seconds.
+        """Return whether the Lease is known to have been this process's at some time after a
+        moment, in monotonic seconds.
 
         None for a process that runs without an election: nothing can tell.
         """
 
     def lose(self, why: str) -> None:
-        """Allow no effect from now on, and let the process end: another one has decided something later. Idempotent."""
+        """Allow no effect from now on, and let the process end: another one has decided
+        something later. Idempotent.
+        """
 
 
 class Alone:
-    """Leadership of a process that takes it for granted that it is alone, until something proves the opposite.
+    """Leadership of a process that takes it for granted that it is alone, until something
+    proves the opposite.
 
     Args:
         identity: No process ever had it before.

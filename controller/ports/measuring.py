@@ -37,7 +37,8 @@ class SourceSight:
 
     Attributes:
         source: Which.
-        poll_age: Seconds since the oldest complete look at a repository at work, else since the newest at any.
+        poll_age: Seconds since the oldest complete look at a repository at work, else since
+            the newest at any.
         quota: As the last answer told it.
         token_end: Of its personal access token, likewise; None where it has no end, or none is known.
     """
@@ -50,7 +51,9 @@ class SourceSight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSight:
-    """How well one account is seen; ``list_age`` is the seconds since its newest complete list was asked for."""
+    """How well one account is seen; ``list_age`` is the seconds since its newest complete
+    list was asked for.
+    """
 
     account: HubAccount
     list_age: float
@@ -72,7 +75,8 @@ class Release:
 
     Attributes:
         version: Without a ``v``.
-        served_until: Epoch seconds until which GitHub gives jobs to it, at least; None where nothing is known of it.
+        served_until: Epoch seconds until which GitHub gives jobs to it, at least; None
+            where nothing is known of it.
     """
 
     version: str

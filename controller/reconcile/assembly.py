@@ -16,10 +16,11 @@ from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
 from controller.execute.spec import RunnerVersion
 from controller.observe.observatory import GITHUB_INTERVAL, HUB_INTERVAL, Observatory
-from controller.observe.pools import PoolRegistry
 from controller.observe.stop_switch import SwitchObserver
+from controller.pools import PoolRegistry
 from controller.ports import Clock, Connections, Events, Intents, Leader, StatusWriter
-from controller.reconcile.loop import Reconciler, Recorder
+from controller.reconcile.loop import Reconciler
+from controller.reconcile.protocols import Recorder
 from controller.reconcile.publish import Publisher
 
 
@@ -136,6 +137,7 @@ def assemble(
         publisher=Publisher(
             statuses=statuses, events=events, clock=clock, first_sight=registry.status_at_first_sight
         ),
+        connections=connections,
         leadership=leadership,
         clock=clock,
         controller_id=settings.controller_id,

@@ -4,47 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
-from controller.api.status.build import build_status, faulted_status, rejected_status
 from controller.api.status.changes import QUIET
-from controller.api.status.model import RunnerPoolStatus
 from controller.api.status.values import Instant
 from controller.core.actions import Launch
 from controller.core.attention import busy_places, busy_repositories, served_runs, to_look_at
-from controller.core.causes import Check
-from controller.core.conditions import ConditionType
 from controller.core.effects import find_shown
 from controller.core.endings import endings
-from controller.core.facts import Fact, Seen
+from controller.core.facts import Seen
 from controller.core.hosts import Hosts
 from controller.core.intents import unseen_launches
 from controller.core.measure import Chronicle
 from controller.core.memory import Memory
 from controller.core.model import (
     Footprint,
-    GitHubSource,
-    HubAccount,
-    Pool,
-    PoolKey,
     Snapshot,
 )
-from controller.core.money import prices
 from controller.core.moved import lives_to_note, note_moved, places_left, places_to_leave
-from controller.core.overlap import Overlap, find_overlaps
-from controller.core.passed_over import Wanted
 from controller.core.plan import Plan, plan
-from controller.core.restart import earlier_status_stands
 from controller.core.retained import secrets_of_pools_that_leave, unaccounted
 from controller.core.stop_switch import NO_SWITCH, StopSwitch
 from controller.core.view import PlanInput
 from controller.execute.executor import Executor
 from controller.execute.intents import IntentLog
-from controller.observe.pools import PoolRegistry
-from controller.ports import Clock, Leadership
+from controller.pools import PoolRegistry
+from controller.ports import Clock, Connections, Leadership
+from controller.reconcile.faults import log_left_out
+from controller.reconcile.protocols import Observatory, Recorder
 from controller.reconcile.publish import Publisher
+from controller.reconcile.statuses import StatusRound
 
 log = logging.getLogger(__name__)
 
@@ -53,59 +42,6 @@ INTERVAL = 5.0
 
 PAUSE = 0.1
 """Seconds between two passes at least, so that a storm of hints becomes one pass."""
-
-Statuses = dict[str, tuple[PoolKey, RunnerPoolStatus]]
-"""Statuses by pool uid."""
-
-
-class Observatory(Protocol):
-    """What the loop needs of the observers."""
-
-    def watch(self, pools: Sequence[Pool]) -> bool:
-        """Observe what these pools need, and nothing else; return whether that has changed."""
-
-    def heat(
-        self,
-        busy: Mapping[Footprint, bool],
-        repositories: Mapping[GitHubSource, set[str]],
-        runs: Mapping[GitHubSource, set[int]],
-    ) -> None:
-        """Take a hint where to look more often."""
-
-    def look(
-        self,
-        wanted: Mapping[GitHubSource, Sequence[Wanted]],
-        checks: Mapping[GitHubSource, Sequence[Check]],
-    ) -> None:
-        """Say which workflow jobs should be read by their ids, and which causes looked up, and no others."""
-
-    def snapshot(self) -> Snapshot:
-        """Return everything that is known now."""
-
-    def acknowledge(self, snapshot: Snapshot, *, kept: Collection[tuple[HubAccount, str]] = ()) -> None:
-        """Drop what a pass has accounted: ended HF Jobs are handed over until then, those to be kept also after it."""
-
-
-class Recorder(Protocol):
-    """Where a pass is measured."""
-
-    def passed(self, done: Plan, seconds: float) -> None:
-        """Record one pass."""
-
-    def measured(self, facts: Sequence[Fact]) -> None:
-        """Count and time what a pass has seen happen."""
-
-    def judged(self, conditions: Mapping[PoolKey, Mapping[ConditionType, bool]]) -> None:
-        """Take over which conditions people see from now on."""
-
-    def intended(self, pool: PoolKey, seconds: float) -> None:
-        """Record how long it took to write launches down."""
-
-    def failed_pass(self) -> None:
-        """Count a pass, or a writing of statuses, that failed for a fault of ours."""
-
-    def failed_pool(self, pool: PoolKey, part: str) -> None:
-        """Count a pool that was left out of a ``part`` of a pass (plan, status or measure) for a fault of ours."""
 
 
 class Reconciler:
@@ -119,6 +55,7 @@ class Reconciler:
         executor: Executor,
         intents: IntentLog,
         publisher: Publisher,
+        connections: Connections,
         leadership: Leadership,
         clock: Clock,
         controller_id: str,
@@ -135,6 +72,7 @@ class Reconciler:
         self._executor = executor
         self._intents = intents
         self._publisher = publisher
+        self._connections = connections
         self._leadership = leadership
         self._clock = clock
         self._controller_id = controller_id
@@ -145,7 +83,9 @@ class Reconciler:
         self._start = Instant(mono=clock.mono(), wall=clock.wall())
         self._chronicle = Chronicle(began=self._start.mono)
         self._moved_at: Mapping[tuple[str, Footprint], float] = {}
-        self._overlaps: tuple[object, dict[str, tuple[Overlap, ...]]] = (None, {})
+        self._statuses = StatusRound(
+            registry=registry, publisher=publisher, recorder=recorder, clock=clock, start=self._start
+        )
         self._publishing: asyncio.Task[None] | None = None
         self.last_plan: Plan | None = None
         self.last_pass_at: float | None = None
@@ -178,7 +118,29 @@ class Reconciler:
             self._wake.clear()
 
     async def step(self) -> Plan:
-        """Make one pass."""
+        """Make one pass: take in what is known, plan, and carry it out."""
+        given = self._take_in()
+        done = plan(given)
+        # From here on the pass counts: what it accounted must not be accounted again by the next one.
+        self._memory = done.memory
+        self._log_faults(given, done)
+        self._carry_out(given, done)
+        others = self._look_for(done)
+        self.last_plan, self.last_pass_at = done, self._clock.mono()
+        self._recorder.passed(done, self._clock.mono() - given.now)
+        # Statuses take as long as the API server likes, a thousand first ones half a minute; no pass waits for them. What
+        # changes meanwhile is written by the pass that follows them.
+        if self._publishing is None or self._publishing.done():
+            self._publishing = asyncio.create_task(self._publish(done, given.snapshot), name="publish")
+        await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
+        # Last, so that a mistake in measuring costs figures and nothing else.
+        self._tell_what_happened(self._chronicle.follow(given, done))
+        if others:
+            await self._let_go()
+        return done
+
+    def _take_in(self) -> PlanInput:
+        """Freeze everything that is known for one plan, without what the lists have proved by now."""
         began = self._clock.mono()
         pools = self._registry.pools
         snapshot = self._observatory.snapshot()
@@ -188,7 +150,7 @@ class Reconciler:
         self._executor.look_for(unseen_launches(self._executor.in_flight, snapshot, pools))
         self._executor.forget(self._intents.review(self._executor.in_flight, snapshot))
         self._intents.tidy()
-        given = PlanInput(
+        return PlanInput(
             pools=pools,
             snapshot=snapshot,
             in_flight=self._executor.in_flight,
@@ -203,12 +165,12 @@ class Reconciler:
             controller_id=self._controller_id,
             entropy=self._token(),
         )
-        done = plan(given)
-        # From here on the pass counts: what it accounted must not be accounted again by the next one.
-        self._memory = done.memory
-        for pool in pools:
+
+    def _log_faults(self, given: PlanInput, done: Plan) -> None:
+        for pool in given.pools:
             if (fault := done.faults.get(pool.uid)) is not None:
-                self._leave_out(pool.key, "plan", fault)
+                self._recorder.failed_pool(pool.key, "plan")
+                log_left_out(pool.key, "plan", fault)
         if done.strays_fault is not None:
             self._recorder.failed_pass()
             log.error(
@@ -216,46 +178,39 @@ class Reconciler:
                 exc_info=done.strays_fault,
                 extra={"reason": "InternalError"},
             )
-        self._observatory.acknowledge(snapshot, kept=unaccounted(done, snapshot, pools))
+
+    def _carry_out(self, given: PlanInput, done: Plan) -> None:
+        """Begin the effects; note what was accounted, launched and ended, and what may be used to end the rest."""
+        self._observatory.acknowledge(given.snapshot, kept=unaccounted(done, given.snapshot, given.pools))
         self._executor.submit(done.actions)
         for action in done.actions:
             if isinstance(action, Launch):
                 self._registry.note_launch(action.pool.uid, self._clock.wall())
-        self._note_endings(done, snapshot)
-        self._executor.hold(secrets_of_pools_that_leave(self._registry.pools, done))
-        self._executor.let_end(
+        self._note_endings(done, given.snapshot)
+        self._connections.hold(secrets_of_pools_that_leave(self._registry.pools, done))
+        self._connections.let_end(
             endings(self._registry.pools, self._hosts, began=self._start.wall, wall=self._clock.wall())
         )
+
+    def _look_for(self, done: Plan) -> bool:
+        """Let observers look where it pays from now on; return whether others are needed than before."""
         others = self._observatory.watch(self._registry.pools)
         self._observatory.heat(busy_places(done), busy_repositories(done), served_runs(done))
         self._observatory.look(*to_look_at(done))
-        self.last_plan, self.last_pass_at = done, self._clock.mono()
-        self._recorder.passed(done, self._clock.mono() - began)
-        # The words about it take as long as the API server likes, a thousand first statuses half a minute; no pass waits for
-        # them. What changes meanwhile is told by the pass that follows them.
-        if self._publishing is None or self._publishing.done():
-            self._publishing = asyncio.create_task(self._publish(done, snapshot), name="publish")
-        await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
-        # Last, so that a mistake in measuring costs figures and nothing else.
-        self._tell_what_happened(self._chronicle.follow(given, done))
-        if others:
-            await self._let_go()
-        return done
+        return others
 
     async def _let_go(self) -> None:
-        """Close what only pools needed that are gone or have moved."""
+        """Close the clients that neither pools nor effects under way need, so that pools which go leave nothing open."""
         places = {place for pool in self._registry.pools for place in pool.footprints}
-        await self._executor.keep(places)
-
-    def _leave_out(self, pool: PoolKey, part: str, fault: Exception) -> None:
-        """Say that a mistake of ours left a pool out of a part of the pass."""
-        self._recorder.failed_pool(pool, part)
-        _say_left_out(pool, part, fault)
+        places |= {e.footprint for e in self._executor.in_flight.values() if e.footprint is not None}
+        await self._connections.keep(
+            {place.registrations.source for place in places}, {place.account for place in places}
+        )
 
     def _tell_what_happened(self, seen: Seen) -> None:
         self._recorder.measured(seen.facts)
         for pool, fault in seen.faults.items():  # counted among the facts
-            _say_left_out(pool, "measure", fault)
+            log_left_out(pool, "measure", fault)
         for start in seen.starts:
             log.info(
                 "workflow job started",
@@ -294,97 +249,7 @@ class Reconciler:
 
     async def _publish(self, done: Plan, snapshot: Snapshot) -> None:
         try:
-            await self._publish_statuses(done, snapshot)
+            await self._statuses.publish(done, snapshot)
         except Exception:
             self._recorder.failed_pass()
             log.exception("statuses not written", extra={"reason": "InternalError"})
-
-    async def _publish_statuses(self, done: Plan, snapshot: Snapshot) -> None:
-        usd = prices(snapshot.flavors)
-        overlaps = self._find_overlaps(done, usd)
-        now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
-        statuses: Statuses = {}
-
-        def add(key: PoolKey, uid: str, build: Callable[[RunnerPoolStatus], RunnerPoolStatus]) -> bool:
-            """Build one status on the previous one; whatever goes wrong with it keeps nobody else's from being written."""
-            try:
-                statuses[uid] = (key, build(self._publisher.previous(uid)))
-            except Exception as fault:  # noqa: BLE001
-                self._leave_out(key, "status", fault)
-                return False
-            return True
-
-        for uid, report in done.reports.items():
-            build = partial(
-                build_status,
-                report,
-                overlaps=overlaps.get(uid, ()),
-                usd_per_second=usd.get(report.pool.hub.endpoint, {}),
-                start=self._start,
-                now=now,
-            )
-            if not add(report.pool.key, uid, lambda previous, build=build: build(previous=previous)):  # type: ignore[misc]
-                # What it said before may be what is wrong with it.
-                statuses[uid] = (
-                    report.pool.key,
-                    faulted_status(report.pool, previous=RunnerPoolStatus(), wall=now.wall),
-                )
-        for pool in self._registry.pools:
-            if pool.uid in done.faults:
-                add(
-                    pool.key,
-                    pool.uid,
-                    lambda previous, pool=pool: faulted_status(pool, previous=previous, wall=now.wall),  # type: ignore[misc]
-                )
-        early = {
-            uid
-            for uid, report in done.reports.items()
-            if earlier_status_stands(
-                report,
-                generation=self._publisher.previous(uid).observed_generation,
-                written=self._publisher.has_spoken(uid),
-                running_for=now.mono - self._start.mono,
-            )
-        }
-        for rejected in self._registry.rejected:
-            add(
-                rejected.key,
-                rejected.uid,
-                lambda previous, rejected=rejected: rejected_status(  # type: ignore[misc]
-                    generation=rejected.generation,
-                    message=rejected.message,
-                    previous=previous,
-                    deleting=rejected.deleting,
-                    wall=now.wall,
-                    report=done.reports.get(rejected.uid),
-                ),
-            )
-        self._recorder.judged(
-            {
-                key: (self._publisher.previous(uid) if uid in early else status).truths()
-                for uid, (key, status) in statuses.items()
-            }
-        )
-        await self._publisher.publish(statuses, later=early)
-
-    def _find_overlaps(
-        self, done: Plan, usd: Mapping[str, Mapping[str, float]]
-    ) -> dict[str, tuple[Overlap, ...]]:
-        """Compare pools only when pools, their repositories or prices changed: it is quadratic in the worst case."""
-        reach = {uid: report.demand.reach for uid, report in done.reports.items()}
-        shown = {uid: report.demand.shown for uid, report in done.reports.items()}
-        basis = (
-            tuple((r.pool.uid, r.pool.generation) for r in done.reports.values()),
-            tuple(reach.values()),
-            tuple(shown.values()),
-            usd,
-        )
-        if self._overlaps[0] != basis:
-            found = find_overlaps([report.pool for report in done.reports.values()], reach, shown, usd)
-            self._overlaps = (basis, found)
-        return self._overlaps[1]
-
-
-def _say_left_out(pool: PoolKey, part: str, fault: Exception) -> None:
-    about = {"pool": str(pool), "part": part, "reason": "InternalError"}
-    log.error("pool left out of a pass", exc_info=fault, extra=about)

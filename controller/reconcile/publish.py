@@ -1,6 +1,7 @@
 """Tells people: status when it changed, Events on transitions, one log line per event.
 
-A pool whose status cannot be written delays no other (invariant 10); it is tried again at the next pass.
+A pool whose status cannot be written delays no other (docs/invariants.md#isolation); it is
+tried again at the next pass.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Publisher:
             statuses: Where statuses go.
             events: Where Events go.
             clock: Time.
-            first_sight: Returns the status that a pool had when this process first saw it, by uid: what an earlier process
-                said still stands, and is not told again.
+            first_sight: Returns the status that a pool had when this process first saw it, by uid: what an
+                earlier process said still stands, and is not told again.
         """
         self._first_sight = first_sight
         self._statuses = statuses
@@ -67,7 +68,9 @@ class Publisher:
     async def publish(
         self, statuses: Mapping[str, tuple[PoolKey, RunnerPoolStatus]], *, later: Collection[str] = ()
     ) -> None:
-        """Write the statuses, by pool uid, that changed and are not kept for later; forget pools that are not among them."""
+        """Write the statuses, by pool uid, that changed and are not kept for later; forget
+        pools that are not among them.
+        """
         for uid in [uid for uid in self._published if uid not in statuses]:
             del self._published[uid]
         now = self._clock.mono()

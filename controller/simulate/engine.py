@@ -26,7 +26,7 @@ from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
 from controller.ports import Alone, Clock, Leader, Meter, StopSwitches
 from controller.reconcile.assembly import Controller, Settings, assemble
-from controller.reconcile.loop import Recorder
+from controller.reconcile.protocols import Recorder
 from controller.simulate.cluster import ApiServer, MemoryCluster
 from controller.simulate.machine import Boot, RunnerMachine
 from hf_runner_simulators.clock import EPOCH, LoopClock

@@ -133,7 +133,7 @@ async def test_credentials_that_are_merely_wrong_are_tried_once(world: World, hu
         assert len(world.used) == calls
 
 
-# ------------------------------------------------------------------------------------------------- what ends with a pool
+# -------------------------------------------------------------------------------------- what ends with a pool
 @dataclass
 class Ending(Hub):
     """A client that closes as told."""
@@ -276,7 +276,7 @@ class TestASecretThatIsGone:
             await cache.read(REF)
 
 
-# ------------------------------------------------------------------------------------------------------------------ hosts
+# ------------------------------------------------------------------------------------------------------ hosts
 SOURCE = GitHubSource(api_url="https://ghe.example/api/v3", secret=SecretRef("ci", "gh"), owner="acme")
 ELSEWHERE = HubAccount(endpoint="https://hub.example", namespace="acme", secret=REF)
 LIB = Scope(kind=ScopeKind.REPOSITORY, owner="acme", repository="lib")

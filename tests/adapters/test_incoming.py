@@ -37,7 +37,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 PEM = "-----BEGIN KEY-----\nMIIsecretsecretsecret\nline two of it\n-----END KEY-----\n"
 
 
-# ------------------------------------------------------------------------------------------------------------------ text
+# ------------------------------------------------------------------------------------------------------- text
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
@@ -79,7 +79,7 @@ def test_a_name_that_would_have_to_be_changed_is_none(sent: object) -> None:
     assert exact(sent, 64) is None
 
 
-# --------------------------------------------------------------------------------------------------------------- numbers
+# ---------------------------------------------------------------------------------------------------- numbers
 @pytest.mark.parametrize(
     "sent", [True, False, None, "5", [], math.nan, math.inf, -math.inf, 10**400, -(10**400), 101, -1, 1e300]
 )
@@ -110,7 +110,7 @@ def test_a_header_may_hold_white_space_and_a_fraction() -> None:
     assert header_number(" 12.5 ", 0, 100) == 12.5
 
 
-# ----------------------------------------------------------------------------------------------------------------- times
+# ------------------------------------------------------------------------------------------------------ times
 @pytest.mark.parametrize(
     ("sent", "seconds"),
     [
@@ -178,7 +178,7 @@ def test_nobody_makes_us_wait_for_more_than_an_hour(sent: object, seconds: float
     assert wait(sent, now=1_795_881_600.0) == seconds
 
 
-# ------------------------------------------------------------------------------------------------------------------ JSON
+# ------------------------------------------------------------------------------------------------------- JSON
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -224,7 +224,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         parse_json(body)
 
 
-# ------------------------------------------------------------------------------------------------------------------ URLs
+# ------------------------------------------------------------------------------------------------------- URLs
 @pytest.mark.parametrize(
     ("sent", "origin", "kept"),
     [
@@ -313,7 +313,7 @@ def test_no_header_leads_to_another_origin(link: str, location: str) -> None:
         assert found is None or found.startswith("https://ghe.example/")
 
 
-# --------------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 @pytest.mark.parametrize(
     "shown",
     [

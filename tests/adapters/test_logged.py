@@ -1,4 +1,6 @@
-"""What everybody logs at DEBUG, and what errors say, while nothing can be reached: no secret, not even a proxy's."""
+"""What everybody logs at DEBUG, and what errors say, while nothing can be reached: no
+secret, not even a proxy's.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
 
 
 class Servers:
-    """Answers for ``good`` at once unless told otherwise, and says nothing about others until it is released."""
+    """Answers for ``good`` at once unless told otherwise, and says nothing about others
+    until it is released.
+    """
 
     def __init__(self) -> None:
         self.released = threading.Event()

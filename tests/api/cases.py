@@ -1,4 +1,6 @@
-"""RunnerPools that are right, and ones with one mistake each, for the models and for a real API server alike."""
+"""RunnerPools that are right, and ones with one mistake each, for the models and for a real
+API server alike.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,9 @@ def github(**changes: Any) -> dict[str, Any]:
 class Bad:
     """One mistake.
 
-    ``at`` is the path both must name; ``says`` is part of the sentence of both, or of ours alone where the API server has
-    its own words for the mistake (``server_says``), and perhaps a more exact place (``server_at``).
+    ``at`` is the path both must name; ``says`` is part of the sentence of both, or of ours alone
+    where the API server has its own words for the mistake (``server_says``), and perhaps a more
+    exact place (``server_at``).
     """
 
     changes: dict[str, Any]

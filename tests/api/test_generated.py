@@ -1,4 +1,6 @@
-"""crds/, docs/reference/runnerpool.md and cli.md: current, complete, and checked by commands that can fail."""
+"""crds/, docs/reference/runnerpool.md and cli.md: current, complete, and checked by
+commands that can fail.
+"""
 
 from __future__ import annotations
 

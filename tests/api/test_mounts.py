@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.huggingface.bootstrap import script
 from controller.api.mounts import is_odd
 from controller.api.runnerpool import InvalidPool, Mistake, RunnerPool
+from controller.execute.bootstrap import script
 from tests.api.cases import manifest, volume
 
 SCRIPT = script()

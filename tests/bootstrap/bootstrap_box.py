@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.adapters.huggingface.bootstrap import bootstrap_job
 from controller.core.outcomes import Exit
+from controller.execute.bootstrap import bootstrap_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.huggingface.bootstrap import script
 from controller.core.outcomes import Exit
+from controller.execute.bootstrap import script
 from tests.bootstrap.bootstrap_box import SECRET, STANDIN
 
 SUITE = "bookworm"

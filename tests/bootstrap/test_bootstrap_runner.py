@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
+from controller.execute.bootstrap import RUNNER_VERSION
 from tests.bootstrap.bootstrap_box import STANDIN, Box
 
 NOBODY = 65534

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.huggingface import bootstrap
-from controller.adapters.huggingface.bootstrap import bootstrap_job, script
 from controller.core.outcomes import Exit
+from controller.execute import bootstrap
+from controller.execute.bootstrap import bootstrap_job, script
 from controller.simulate import machine
 
 REPOSITORY = Path(__file__).parents[2]

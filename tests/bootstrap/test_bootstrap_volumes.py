@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
+from controller.execute.bootstrap import RUNNER_VERSION
 from tests.bootstrap.bootstrap_box import MOUNTS, STANDIN, Box, End
 
 WRITABLE, READ_ONLY = "rw,nosuid,relatime", "ro,nosuid,relatime"

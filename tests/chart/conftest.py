@@ -34,7 +34,9 @@ class Helm:
         return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
     def render(self, *arguments: object, release: str = "hfrc") -> list[Body]:
-        """Return the objects that ``helm template`` prints as of an upgrade, which has more hooks than an installation; all are included."""
+        """Return the objects that ``helm template`` prints as of an upgrade, which has more hooks than an
+        installation; all are included.
+        """
         kinds = [word for kind in MONITORING for word in ("--api-versions", kind)]
         done = self.run(
             "template",

@@ -54,7 +54,8 @@ PEOPLE: dict[str, list[Body]] = {
     "reads-none": [EDITS, WRITES_STATUS],
     CONTROLLER: [EDITS, WRITES_STATUS],
 }
-"""What each may do in the namespaces with pools. The controller may read Secrets too, but shall not need it for this."""
+"""What each may do in the namespaces with pools. The controller may read Secrets too, but
+shall not need it for this."""
 
 NUMBERS = count()
 
@@ -112,7 +113,9 @@ def grant(server: Server, name: str, namespace: str, rules: list[Body], *, to: s
 
 @contextmanager
 def policy(server: Server, helm: Helm, *words: str, namespace: str = CI) -> Iterator[list[Body]]:
-    """Install what the chart renders of its policy and its pools, but the Job; yield once the policy is heeded in a namespace."""
+    """Install what the chart renders of its policy and its pools, but the Job; yield once the policy
+    is heeded in a namespace.
+    """
     values = settings(["admission.enabled=true", "crds.enabled=false", *words])
     rendered = helm.render(*values, "--namespace", RELEASE)
     wanted = ("admission", "pools")
@@ -181,7 +184,7 @@ def assert_taken(answer: httpx.Response) -> None:
     assert answer.status_code in (200, 201), answer.text
 
 
-# ------------------------------------------------------------------------------------------------------------ creating
+# --------------------------------------------------------------------------------------------------- creating
 def test_who_may_read_both_credentials_makes_a_pool(server: Server) -> None:
     assert_taken(Person(server, "reads-both").creates(a_pool()))
 
@@ -224,7 +227,9 @@ def test_a_right_in_another_namespace_is_none_here(server: Server) -> None:
 def test_who_edits_a_namespace_by_kubernetes_own_role_may_read_its_secrets_and_so_name_them(
     server: Server, programs: Path
 ) -> None:
-    """Which is why the chart's rights on RunnerPools are added to that role by default. Nobody sums roles up here."""
+    """Which is why the chart's rights on RunnerPools are added to that role by default.
+    Nobody sums roles up here.
+    """
     (added,) = [
         obj
         for obj in Helm(programs / "helm4").render()
@@ -235,7 +240,7 @@ def test_who_edits_a_namespace_by_kubernetes_own_role_may_read_its_secrets_and_s
     assert_taken(Person(server, "edits-ci").creates(a_pool(secretEnv=[variable("password")])))
 
 
-# ------------------------------------------------------------------------------------------------------------ updating
+# --------------------------------------------------------------------------------------------------- updating
 def test_who_may_read_no_secret_changes_whatever_names_none(server: Server) -> None:
     pool = there(server, a_pool(secretEnv=[variable("password")]))
     colleague = Person(server, "reads-none")
@@ -300,7 +305,7 @@ def test_a_typo_is_mended_by_whoever_may_read_what_was_meant(server: Server) -> 
     assert_taken(Person(server, "reads-all").patches(pool, wrong))
 
 
-# ------------------------------------------------------------------------------------------------------------ deleting
+# --------------------------------------------------------------------------------------------------- deleting
 def test_who_may_read_no_secret_deletes_a_pool_and_lets_it_go(server: Server) -> None:
     pool = a_pool()
     pool["metadata"]["finalizers"] = ["hfrunners.dev/drain"]
@@ -324,7 +329,7 @@ def test_a_pool_that_is_being_deleted_is_given_no_other_secret_by_who_may_not_re
     assert_taken(Person(server, "reads-none").patches(pool, {"metadata": {"finalizers": None}}))
 
 
-# -------------------------------------------------------------------------------------------------------- the controller
+# --------------------------------------------------------------------------------------------- the controller
 def test_the_controller_is_asked_nothing(server: Server) -> None:
     pool = there(server, a_pool(secretEnv=[variable("password")]))
     controller = Person(server, CONTROLLER)
@@ -336,9 +341,11 @@ def test_the_controller_is_asked_nothing(server: Server) -> None:
     assert_taken(controller.creates(a_pool()))
 
 
-# ------------------------------------------------------------------------------------------------------------ its price
+# -------------------------------------------------------------------------------------------------- its price
 def longest(number: int, *, secret: str) -> Body:
-    """Return a variable with all texts as long as the type allows, which differ in their last characters alone."""
+    """Return a variable with all texts as long as the type allows, which differ in their
+    last characters alone.
+    """
     return {
         "name": f"V{number:02}".ljust(256, "x"),
         "secret": secret.rjust(250, "a") + f"{number:03}",
@@ -374,7 +381,7 @@ def test_the_largest_pool_costs_no_more_than_the_api_server_spends(server: Serve
     assert_taken(author.patches(pool, {"spec": change}))
 
 
-# ------------------------------------------------------------------------------------------------ the pools of the values
+# ------------------------------------------------------------------------------------ the pools of the values
 DECLARED = [
     "poolDefaults.namespace=ml",
     "poolDefaults.spec.github.url=https://github.com/acme/lib",
@@ -425,7 +432,9 @@ def test_the_job_applies_the_pools_of_the_values_and_no_other_secret(programs: P
 def test_who_installs_pools_of_the_values_must_be_allowed_to_read_their_secrets(
     server: Server, programs: Path, readable: tuple[str, ...]
 ) -> None:
-    """Kubernetes lets nobody grant a right that they lack, and the Job's right is granted by whoever runs Helm."""
+    """Kubernetes lets nobody grant a right that they lack, and the Job's right is granted
+    by whoever runs Helm.
+    """
     installs: Body = {"apiGroups": [API], "resources": ["roles"], "verbs": ["create"]}
     maps: Body = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
     secrets = [reads(*readable)] if readable else []

@@ -39,7 +39,9 @@ POOLS = Path(__file__).parent / "values" / "namespaced.yaml"
 
 
 def fresh() -> ControlPlane:
-    """An API server of a module's or test's own: what Helm installs has fixed names, and other tests bring the same CRD."""
+    """An API server of a module's or test's own: what Helm installs has fixed names, and other
+    tests bring the same CRD.
+    """
     programs = present_assets()
     if programs is None:
         pytest.fail("no kube-apiserver and etcd here yet: run `make controlplane` once")
@@ -157,7 +159,7 @@ def test_kubeconform_agrees_with_the_servers_own_schemas(
     assert conform(objects).returncode != 0
 
 
-# ------------------------------------------------------------------------------------------------------- installations
+# ---------------------------------------------------------------------------------------------- installations
 @pytest.fixture(scope="module")
 def cluster(programs: Path) -> Iterator[ControlPlane]:
     """An API server on which only Helm installs anything."""
@@ -386,7 +388,8 @@ def test_pools_of_the_values_are_there_after_the_first_installation(
     assert "write each one once" in refused.stderr
     assert empty.wait(pool).json()["spec"]["maxRunners"] == 2
 
-    # A pool that leaves the values leaves the release; its ConfigMap takes it along (the tests on a cluster see that).
+    # A pool that leaves the values leaves the release; its ConfigMap takes it along (the tests on
+    # a cluster see that).
     fewer = install(
         helm, cluster, "hfrc", *values, "--set", "pools.hf-h200=null", namespace="chart", verb="upgrade"
     )

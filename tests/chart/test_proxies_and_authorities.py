@@ -1,4 +1,6 @@
-"""What the chart puts into the environment for proxies and own authorities, and that every client of the controller heeds it."""
+"""What the chart puts into the environment for proxies and own authorities, and that every client
+of the controller heeds it.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def deployed(
     programs: Path, *words: str, secret: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the controller's environment, with what a Secret holds in it, and what its init container runs."""
+    """Return the controller's environment, with what a Secret holds in it, and what its
+    init container runs.
+    """
     (deployment,) = [
         obj for obj in Helm(programs / "helm4").render(*settings(words)) if obj["kind"] == "Deployment"
     ]
@@ -94,7 +98,7 @@ def github(url: str) -> Client:
     )
 
 
-# ------------------------------------------------------------------------------------------------------- authorities
+# ------------------------------------------------------------------------------------------------ authorities
 def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
     """Make an authority that nobody knows, and a server's context with a certificate of it for 127.0.0.1."""
     now = dt.datetime.now(dt.UTC)
@@ -187,7 +191,7 @@ def test_a_file_without_a_certificate_keeps_the_pod_from_starting(programs: Path
     assert not (tmp_path / "authorities.crt").exists()
 
 
-# ----------------------------------------------------------------------------------------------------------- proxies
+# ---------------------------------------------------------------------------------------------------- proxies
 @pytest.mark.parametrize("source", ["values", "secret"])
 async def test_github_and_the_hub_go_through_the_proxy_and_the_api_server_does_not(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str

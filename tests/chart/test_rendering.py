@@ -72,7 +72,9 @@ def test_the_schema_needs_no_internet() -> None:
 
 
 def test_the_schema_knows_every_value_and_no_other() -> None:
-    """Each map of values.yaml that is not a map of the user's keys is closed, and lists exactly what is there."""
+    """Each map of values.yaml that is not a map of the user's keys is closed, and lists
+    exactly what is there.
+    """
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
 
@@ -164,14 +166,17 @@ def test_every_argument_is_one_that_the_command_line_takes(
             if container["name"] in ("controller", "pools", "drain", "upgrade-check"):
                 name, *arguments = container["args"]
                 command = main.commands[name]
-                # With the group, as always: a command keeps the first --help that it is asked for, and with it the group's -h.
+                # With the group, as always: a command keeps the first --help that it is asked for, and with
+                # it the group's -h.
                 command.make_context(name, [str(argument) for argument in arguments], parent=program)
                 seen += 1
     assert seen >= 1
 
 
 def test_the_rights_are_those_that_the_operator_is_tested_with(programs: Path) -> None:
-    """tests/operator runs the operator with rbac.yaml and nothing else; the chart must grant the same, no more."""
+    """tests/operator runs the operator with rbac.yaml and nothing else; the chart must
+    grant the same, no more.
+    """
     tested = {(obj["kind"], obj["metadata"]["name"]): obj["rules"] for obj in TESTED if "rules" in obj}
     helm = Helm(programs / "helm3")
     everywhere = {obj["metadata"]["name"]: obj for obj in helm.render() if "rules" in obj}
@@ -209,7 +214,9 @@ def test_the_rights_are_those_that_the_operator_is_tested_with(programs: Path) -
 
 
 def test_the_rules_and_the_dashboard_are_the_files_that_are_tested(programs: Path) -> None:
-    """promtool and the dashboard's own tests read the files; the chart must ship the same, Prometheus's templates included."""
+    """promtool and the dashboard's own tests read the files; the chart must ship the same,
+    Prometheus's templates included.
+    """
     words = settings(["monitoring.prometheusRule.enabled=true", "monitoring.dashboard.enabled=true"])
     objects = {obj["kind"] + obj["metadata"]["name"]: obj for obj in Helm(programs / "helm3").render(*words)}
     files = [yaml.safe_load(path.read_text()) for path in sorted((CHART / "files/rules").glob("*.yaml"))]

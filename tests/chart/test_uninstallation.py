@@ -31,7 +31,9 @@ def plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def server(plane: ControlPlane) -> Iterator[Server]:
-    """The type, a pool in two namespaces that an operator has seen and that holds nothing, and a Secret in each."""
+    """The type, a pool in two namespaces that an operator has seen and that holds nothing,
+    and a Secret in each.
+    """
     with Server(plane.kubeconfig) as server:
         server.install_types(CHART / "files/crds/hfrunners.dev_runnerpools.yaml")
         for name in (*POOLS, RELEASE):

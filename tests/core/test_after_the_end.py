@@ -164,7 +164,9 @@ class TestALostRunner:
     def test_a_job_that_is_named_only_after_the_end_is_lost_unless_github_heard_of_the_end(
         self, code: int
     ) -> None:
-        """1. It dies. 2. The queue is read, and lags: no job.  3. The queue names its job, and goes on doing so."""
+        """1. It dies. 2. The queue is read, and lags: no job. 3. The queue names its job,
+        and goes on doing so.
+        """
         p = replace(P, retry_interrupted=1)
         idle: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 60, "online_at": NOW - 60}
         view = snapshot(registrations=[registration(P, online=True)], ended=[ended(code)])

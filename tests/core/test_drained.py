@@ -101,7 +101,9 @@ class TestWhileItsListsCanBeRead:
 @pytest.mark.parametrize("broken", ["registrations", "hf_jobs"])
 @pytest.mark.parametrize("how", [None, seen(failure=OUTAGE), seen(failure=REFUSED)], ids=str)
 class TestWhileAListCannotBeRead:
-    """Whatever the cause: a host that is gone, a Secret that is, a token that is refused, or no answer at all."""
+    """Whatever the cause: a host that is gone, a Secret that is, a token that is refused,
+    or no answer at all.
+    """
 
     @staticmethod
     def after(seconds: float, of: Pool, broken: str, how: Any, **more: Any) -> list[Awaited]:

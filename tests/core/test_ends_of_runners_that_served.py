@@ -1,4 +1,6 @@
-"""The exit code of a runner that had a workflow job says nothing against the next one: a job can bring it to any code."""
+"""The exit code of a runner that had a workflow job says nothing against the next one: a job
+can bring it to any code.
+"""
 
 from __future__ import annotations
 

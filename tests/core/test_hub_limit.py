@@ -1,4 +1,6 @@
-"""A Hub that runs fewer HF Jobs at a time than ``maxRunners``: launches go on as fast as those that wait there are started."""
+"""A Hub that runs fewer HF Jobs at a time than ``maxRunners``: launches go on as fast as those
+that wait there are started.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Adding a pool of another namespace changes nothing for a pool that shares neither HF account nor GitHub credentials with it."""
+"""Adding a pool of another namespace changes nothing for a pool that shares neither HF account nor
+GitHub credentials with it.
+"""
 
 from __future__ import annotations
 
@@ -149,7 +151,9 @@ def worlds(draw: Any) -> tuple[Snapshot, Memory, dict[str, Any]]:
 
 @st.composite
 def hostile(draw: Any) -> tuple[Pool, Snapshot]:
-    """A pool of another namespace with credentials of its own, perhaps for the very same places, and whatever it is shown."""
+    """A pool of another namespace with credentials of its own, perhaps for the very same places,
+    and whatever it is shown.
+    """
     same_host = draw(st.booleans())
     source = GitHubSource(
         api_url=SOURCE.api_url if same_host else "https://evil.example/api/v3",
@@ -310,7 +314,9 @@ def hf_jobs_of_odd(odd: Pool) -> list[HFJob]:
 
 
 class Immeasurable(int):
-    """A bound that nothing can be taken from: a mistake of ours that shows only where two pools share a job."""
+    """A bound that nothing can be taken from: a mistake of ours that shows only where two
+    pools share a job.
+    """
 
     def __sub__(self, other: object) -> int:
         raise ZeroDivisionError

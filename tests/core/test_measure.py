@@ -88,7 +88,9 @@ def value(told: Seen, measure: Measure) -> float:
 
 
 def at_work() -> Snapshot:
-    """A runner that has been running for a minute, whose job was queued 30 s and started 10 s before the list."""
+    """A runner that has been running for a minute, whose job was queued 30 s and started 10
+    s before the list.
+    """
     mine = pool()
     return snapshot(
         jobs=[running(1, name_of(mine))],
@@ -276,7 +278,7 @@ def test_a_launch_on_a_later_flavor_gives_up_every_earlier_one() -> None:
     assert facts[Measure.FALLBACK, ("t4-small",)] == 0
 
 
-# ---------------------------------------------------------------------------------------------- tenants and their services
+# --------------------------------------------------------------------------------- tenants and their services
 EVIL_HUB = HubAccount(
     endpoint="https://hub.evil.example", namespace="mallory", secret=SecretRef("mallory", "any")
 )

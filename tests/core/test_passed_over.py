@@ -1,4 +1,6 @@
-"""Jobs under suspicion within the plan: what is launched, kept and told. The rules themselves are in test_suspicion.py."""
+"""Jobs under suspicion within the plan: what is launched, kept and told. The rules themselves
+are in test_suspicion.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Each pool is judged by the lists that its own credentials brought: what another team's lists say changes nothing."""
+"""Each pool is judged by the lists that its own credentials brought: what another team's
+lists say changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,8 @@ THEIRS_ON_OUR_HOSTS = replace(
     source=replace(THEIR_SOURCE, api_url=OURS.source.api_url),
     hub=replace(THEIR_HUB, endpoint=OURS.hub.endpoint),
 )
-"""The same team without hosts of its own: it registers runners in its own repository, and starts HF Jobs in its own namespace."""
+"""The same team without hosts of its own: it registers runners in its own repository, and starts HF
+Jobs in its own namespace."""
 
 IDLE_FOR_LONG: dict[str, Any] = {"phase": Phase.IDLE, "since": NOW - 5000, "online_at": NOW - 5000}
 CRASHED: dict[str, Any] = {
@@ -190,7 +193,9 @@ def test_a_stray_is_never_joined_with_what_another_namespace_shows_under_its_nam
 
 
 class TestTwoSecretsForOnePlace:
-    """Two teams of one organization, each with a Secret of its own for the same GitHub owner and Hub namespace."""
+    """Two teams of one organization, each with a Secret of its own for the same GitHub
+    owner and Hub namespace.
+    """
 
     mine = pool("mine")
     second_source = replace(OURS.source, secret=SecretRef("team-b", "github-app"))
@@ -368,7 +373,9 @@ class TestDemandWithinANamespace:
 
 class TestAnotherRunnerOfOurName:
     def test_a_job_on_another_registration_of_our_name_keeps_no_runner_busy(self) -> None:
-        """A repository may register a runner under the name of one of its organization's: ids tell them apart."""
+        """A repository may register a runner under the name of one of its organization's:
+        ids tell them apart.
+        """
         mine = registration(OURS, online=True)
         theirs = replace(running(9, mine.name), runner_id=mine.id + 1)
         memory = remembering(mine.name, **IDLE_FOR_LONG)

@@ -175,7 +175,9 @@ def test_a_container_that_has_not_started_a_lag_after_the_gap_has_no_job(later: 
 
 
 def test_one_that_was_waiting_for_its_machine_when_the_gap_was_proved_may_have_started_before() -> None:
-    """The Hub's list lags: it showed the HF Job waiting while its runner had come online and had taken a job."""
+    """The Hub's list lags: it showed the HF Job waiting while its runner had come online
+    and had taken a job.
+    """
     before = missed(ORGANIZATION, hf_job(ORGANIZATION))
     assert ended(before) == {}
     assert ended(at(ORGANIZATION, GONE_AT + 200, before, live=[started(ORGANIZATION)])) == {}

@@ -17,7 +17,15 @@ from controller.core.model import Disposition, Failure, HFJob, Interruption, Poo
 from controller.core.notices import Notice
 from controller.core.plan import Plan, plan
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, JobRecord, Rerun, RerunResult, RunRecord, as_the_hub_says, judge
+from controller.core.retry import (
+    JobRecord,
+    Rerun,
+    RerunAnswer,
+    RerunResult,
+    RunRecord,
+    as_the_hub_says,
+    judge,
+)
 from controller.core.view import PlanInput
 
 from .build import (
@@ -77,7 +85,9 @@ class Passes:
         done = self.step(at, *reruns)
         return [action.name for action in done.actions if isinstance(action, Rerun)]
 
-    def answered(self, answer: Answer = Answer.LATER, failure: Failure | None = None) -> RerunResult:
+    def answered(
+        self, answer: RerunAnswer = RerunAnswer.LATER, failure: Failure | None = None
+    ) -> RerunResult:
         return RerunResult(pool_uid=self.pool.uid, name=RERUN, answer=answer, failure=failure)
 
     def reasons(self) -> list[Reason]:
@@ -108,7 +118,7 @@ def test_a_run_that_lost_a_job_is_looked_at_until_it_has_ended_and_then_left_alo
     assert passes.looks(LOOK_AFTER + 1) == []
     assert passes.looks(2 * LOOK_AFTER, passes.answered()) == [RERUN]
     assert passes.state(120) == ["Pending"]
-    assert passes.looks(3 * LOOK_AFTER, passes.answered(Answer.DONE)) == []
+    assert passes.looks(3 * LOOK_AFTER, passes.answered(RerunAnswer.DONE)) == []
     assert passes.reasons() == [Reason.RunnerLost, Reason.JobsRerun]
     assert "attempt 2" in passes.notices[-1].message
     assert passes.state(180) == ["Done"]
@@ -249,12 +259,12 @@ def test_a_request_in_doubt_that_took_effect_is_told_as_done() -> None:
     lost = Failure(reason=Reason.GitHubUnavailable, message="no answer", in_doubt=True)
     passes.looks(LOOK_AFTER)
     assert passes.looks(2 * LOOK_AFTER, passes.answered(failure=lost)) == [RERUN]
-    passes.looks(2 * LOOK_AFTER + 1, passes.answered(Answer.MOVED))
+    passes.looks(2 * LOOK_AFTER + 1, passes.answered(RerunAnswer.MOVED))
     assert passes.reasons() == [Reason.RunnerLost, Reason.JobsRerun]
 
 
-@pytest.mark.parametrize("answer", [Answer.MOVED, Answer.NOT_NEEDED])
-def test_what_somebody_else_did_is_no_news(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [RerunAnswer.MOVED, RerunAnswer.NOT_NEEDED])
+def test_what_somebody_else_did_is_no_news(answer: RerunAnswer) -> None:
     passes = Passes()
     passes.lose()
     assert passes.looks(2 * LOOK_AFTER, passes.answered(answer)) == []
@@ -305,11 +315,11 @@ def test_the_condition_holds_again_an_hour_after_the_last_loss() -> None:
     status, reason, message = passes.uninterrupted(0)
     assert (status, reason) == ("False", "RunnerLost")
     assert "/actions/runs/7/job/7" in message
-    passes.step(TOLD, passes.answered(Answer.NOT_NEEDED))
+    passes.step(TOLD, passes.answered(RerunAnswer.NOT_NEEDED))
     assert passes.uninterrupted(TOLD)[0] == "True"
 
 
-# ------------------------------------------------------------------------------------------------------------- the judge
+# -------------------------------------------------------------------------------------------------- the judge
 LOST = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=7, at=SERVER)
 
 
@@ -320,7 +330,9 @@ def run(conclusion: str | None, *jobs: str | None, attempt: int = 1) -> RunRecor
 
 
 def ended_at(**jobs: float | None) -> RunRecord:
-    """A failed run whose jobs ended so (``failure``, ``cancelled``, ``failure_2``) at these seconds; the first is the lost one."""
+    """A failed run whose jobs ended so (``failure``, ``cancelled``, ``failure_2``) at these seconds;
+    the first is the lost one.
+    """
     records = [
         JobRecord(
             id=7 + n, conclusion=how.partition("_")[0], completed_at=None if at is None else SERVER + at
@@ -335,23 +347,23 @@ def ended_at(**jobs: float | None) -> RunRecord:
     [
         (run("failure", "failure"), None),
         (run("failure", "failure", "success", "failure", "skipped"), None),
-        (run(None), Answer.LATER),
-        (run("failure", None), Answer.LATER),
-        (run("success", None), Answer.LATER),
-        (run("failure", "failure", None), Answer.LATER),
-        (run("failure"), Answer.LATER),
-        (run("success", "success"), Answer.NOT_NEEDED),
-        (run("success", "failure"), Answer.NOT_NEEDED),
-        (run("failure", "success", "failure"), Answer.NOT_NEEDED),
-        (run("cancelled", "failure"), Answer.NOT_NEEDED),
-        (run("cancelled", "cancelled"), Answer.NOT_NEEDED),
-        (run("failure", "cancelled", "failure"), Answer.NOT_NEEDED),
-        (run("failure", "failure", attempt=2), Answer.MOVED),
-        (run(None, attempt=2), Answer.MOVED),
+        (run(None), RerunAnswer.LATER),
+        (run("failure", None), RerunAnswer.LATER),
+        (run("success", None), RerunAnswer.LATER),
+        (run("failure", "failure", None), RerunAnswer.LATER),
+        (run("failure"), RerunAnswer.LATER),
+        (run("success", "success"), RerunAnswer.NOT_NEEDED),
+        (run("success", "failure"), RerunAnswer.NOT_NEEDED),
+        (run("failure", "success", "failure"), RerunAnswer.NOT_NEEDED),
+        (run("cancelled", "failure"), RerunAnswer.NOT_NEEDED),
+        (run("cancelled", "cancelled"), RerunAnswer.NOT_NEEDED),
+        (run("failure", "cancelled", "failure"), RerunAnswer.NOT_NEEDED),
+        (run("failure", "failure", attempt=2), RerunAnswer.MOVED),
+        (run(None, attempt=2), RerunAnswer.MOVED),
     ],
 )
 def test_run_and_job_must_both_have_failed_in_the_attempt_that_lost_the_job(
-    seen: RunRecord, answer: Answer | None
+    seen: RunRecord, answer: RerunAnswer | None
 ) -> None:
     assert judge(LOST, seen).against is answer
 
@@ -363,16 +375,16 @@ def test_run_and_job_must_both_have_failed_in_the_attempt_that_lost_the_job(
         (ended_at(failure=600, cancelled=600), None),
         (ended_at(failure=600, cancelled=596), None),  # two services' seconds
         (ended_at(failure=600, cancelled=1_200), None),
-        (ended_at(failure=600, cancelled=590), Answer.NOT_NEEDED),
-        (ended_at(failure=600, cancelled=1_201), Answer.NOT_NEEDED),
+        (ended_at(failure=600, cancelled=590), RerunAnswer.NOT_NEEDED),
+        (ended_at(failure=600, cancelled=1_201), RerunAnswer.NOT_NEEDED),
         (ended_at(failure=600, cancelled=1_201, failure_2=1_190), None),
-        (ended_at(failure=600, cancelled=620, cancelled_2=10), Answer.NOT_NEEDED),
+        (ended_at(failure=600, cancelled=620, cancelled_2=10), RerunAnswer.NOT_NEEDED),
         (ended_at(failure=600, cancelled=None), None),
         (ended_at(failure=None, cancelled=620), None),
     ],
 )
 def test_a_job_that_was_cancelled_when_none_had_just_failed_was_cancelled_by_somebody(
-    seen: RunRecord, answer: Answer | None
+    seen: RunRecord, answer: RerunAnswer | None
 ) -> None:
     assert judge(LOST, seen).against is answer
 
@@ -387,7 +399,7 @@ def test_a_doubt_is_told_with_the_request_and_kept_in_the_status() -> None:
     passes = Passes()
     passes.lose()
     note = judge(LOST, ended_at(failure=600, cancelled=620)).note
-    passes.looks(2 * LOOK_AFTER, replace(passes.answered(Answer.DONE), note=note))
+    passes.looks(2 * LOOK_AFTER, replace(passes.answered(RerunAnswer.DONE), note=note))
     assert "GitHub does not tell" in passes.notices[-1].message
     (told,) = passes.status(120)["interruptions"]
     assert (told["rerun"], told["note"]) == ("Done", note)
@@ -397,7 +409,7 @@ def test_a_run_that_is_left_alone_for_a_job_that_somebody_cancelled_is_told() ->
     passes = Passes()
     passes.lose()
     note = judge(LOST, ended_at(failure=600, cancelled=10)).note
-    passes.looks(2 * LOOK_AFTER, replace(passes.answered(Answer.NOT_NEEDED), note=note))
+    passes.looks(2 * LOOK_AFTER, replace(passes.answered(RerunAnswer.NOT_NEEDED), note=note))
     assert passes.reasons() == [Reason.RunnerLost, Reason.RerunRefused]
     assert not passes.notices[-1].warning
     assert note in passes.notices[-1].message
@@ -409,8 +421,8 @@ def test_a_run_that_is_left_alone_for_a_job_that_somebody_cancelled_is_told() ->
     [
         (True, True, "cancelled", None),
         (True, True, "failure", None),
-        (True, False, "cancelled", Answer.NOT_NEEDED),
-        (False, True, "cancelled", Answer.NOT_NEEDED),
+        (True, False, "cancelled", RerunAnswer.NOT_NEEDED),
+        (False, True, "cancelled", RerunAnswer.NOT_NEEDED),
     ],
     ids=[
         "its runner was told to stop",
@@ -420,7 +432,7 @@ def test_a_run_that_is_left_alone_for_a_job_that_somebody_cancelled_is_told() ->
     ],
 )
 def test_a_job_that_its_runner_reported_cancelled_because_the_hub_took_the_machine_is_run_again(
-    by_hub: bool, reported: bool, conclusion: str, answer: Answer | None
+    by_hub: bool, reported: bool, conclusion: str, answer: RerunAnswer | None
 ) -> None:
     lost, seen_run = replace(LOST, by_hub=by_hub), run(conclusion, "cancelled", "success")
     mine = replace(seen_run.jobs[0], reported=reported)
@@ -435,7 +447,7 @@ def test_another_job_that_was_cancelled_beside_it_is_still_somebodys_wish() -> N
         for n, at in enumerate((600, 10))
     ]
     told = as_the_hub_says(lost, RunRecord(attempt=1, conclusion="cancelled", jobs=jobs))
-    assert judge(lost, told).against is Answer.NOT_NEEDED
+    assert judge(lost, told).against is RerunAnswer.NOT_NEEDED
 
 
 @pytest.mark.parametrize(
@@ -454,7 +466,7 @@ def test_who_ended_an_hf_job_is_kept_over_a_restart(end: dict[str, Any], by_hub:
     assert kept.by_hub is by_hub
 
 
-# ----------------------------------------------------------------------------------------------- losses that nobody saw
+# ------------------------------------------------------------------------------------- losses that nobody saw
 def left_behind(of: Pool, at: float, *, workflow_job: bool = True) -> dict[str, Any]:
     """Lists of this moment that show a busy registration without an HF Job."""
     return {

@@ -137,7 +137,7 @@ def test_whatever_is_in_it_the_words_are_bounded_and_printable(data: dict[str, o
         assert len(stop.why) <= max(MOST_WHY, 200)
 
 
-# ------------------------------------------------------------------------------------------------------------- in a pass
+# -------------------------------------------------------------------------------------------------- in a pass
 def run(*pools: Any, by: StopSwitch, view: Any = None, **more: Any) -> Plan:
     given_ = PlanInput(
         pools=list(pools),

@@ -67,7 +67,9 @@ class Lists:
         self.looks[job_id] = JobLook(status=status, asked_at=self.now)
 
     def passes(self, seconds: float = 0.0, **more: Any) -> Suspicions:
-        """Let time pass, and learn what is seen then; jobs that should be read are read before the next pass."""
+        """Let time pass, and learn what is seen then; jobs that should be read are read
+        before the next pass.
+        """
         self.now += seconds
         spans = [Span(runner=n, labels=("hf-t4",), since=self.began, until=self.now) for n in self.idle]
         given = {
@@ -336,7 +338,9 @@ class TestWhatClearsIt:
 
 class TestWhatMayBeStarted:
     def play(self, hours: float, *, alive: float, hint_every: float | None = None) -> list[float]:
-        """Return when runners are started for jobs that nobody gets, each of which idles beside them for a while."""
+        """Return when runners are started for jobs that nobody gets, each of which idles
+        beside them for a while.
+        """
         known, starts, now = Suspicions(held=(suspicion(POOL),)), [NOW], NOW
         newest = 100
         while now < NOW + hours * HOUR:

@@ -1,4 +1,6 @@
-"""Runners that ``minIdle`` keeps ready: their replacement comes first, while enough of their lifetime is left for a job."""
+"""Runners that ``minIdle`` keeps ready: their replacement comes first, while enough of their
+lifetime is left for a job.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ def test_two_warm_runners_with_45_minutes_cost_64_starts_a_day_each() -> None:
     assert starts_a_day(Deadlines(lifetime=2_700.0)) == 64.0
 
 
-# ------------------------------------------------------------------------------------------------------- one planning pass
+# ------------------------------------------------------------------------------------------ one planning pass
 OLD, YOUNG = 1_801.0, 60.0
 
 

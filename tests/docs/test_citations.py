@@ -86,3 +86,29 @@ def test_what_is_unknown_names_a_knob_of_the_simulators() -> None:
         named = {knob.strip(" `") for found in KNOBS.findall(entry["text"]) for knob in found.split(",")}
         assert named <= knobs, entry["name"]
         assert named or "*unknown*" not in entry["text"], entry["name"]
+
+
+def test_each_fact_is_cited_where_somebody_relies_on_it() -> None:
+    used = {
+        anchor
+        for path, text in texts()
+        if path != FACTS
+        for page, anchor in cited(path, text)
+        if page == "docs/facts.md"
+    }
+    facts = {entry["name"] for entry in ENTRY.finditer(FACTS.read_text())}
+    assert sorted(facts - used) == []
+
+
+def test_nothing_cites_a_note_that_is_not_in_the_repository() -> None:
+    found = [
+        f"{name(path)}: {note[0]}"
+        for path, text in texts()
+        for note in OLD_NOTES.finditer(_without_links(text))
+    ]
+    assert found == []
+
+
+def _without_links(text: str) -> str:
+    """The text without paths of this repository, which may end like an old note."""
+    return re.sub(r"(?:docs|charts|adr)/[\w./-]+", "", text)

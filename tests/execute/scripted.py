@@ -253,8 +253,9 @@ class World:
             changed=self._wake,
             took=lambda key, seconds: self.took.append((key, seconds)),
         )
+        self.connections = connections or _Connections(self)
         self.executor = Executor(
-            connections=connections or _Connections(self),
+            connections=self.connections,
             clock=self.clock,
             leadership=self.leads,
             controller_id=CONTROLLER,

@@ -95,6 +95,7 @@ class TestALaunch:
             assert flight is not None
             assert flight.settled_at is not None
             assert flight.hf_job == w.hub.made["hf-aaaa"]
+            assert (flight.flavor, result.flavor) == (P.flavors[0], P.flavors[0])
             assert w.launched == ["hf-aaaa"]
             w.executor.forget([NAME])
             assert w.executor.in_flight == {}
@@ -181,6 +182,33 @@ class TestALaunch:
             await launched(w)
             assert w.github.registered
             assert w.log.for_plan()[P.uid].open == {NAME}
+
+        play(act)
+
+    def test_a_registration_that_is_busy_when_it_is_taken_back_keeps_its_intent(self) -> None:
+        async def act(w: World) -> None:
+            w.script.fail("launch", REFUSED)
+            w.script.after["launch"] = lambda: w.github.busy.update(w.github.registered.values())
+            await launched(w)
+            assert steps(w) == ["register", "launch", "deregister"]
+            assert w.log.for_plan()[P.uid].open == {NAME}
+
+        play(act)
+
+    def test_a_mistake_of_ours_in_one_launch_is_told_as_its_failure_and_concerns_no_other(self) -> None:
+        async def act(w: World) -> None:
+            w.script.fail("secret", ZeroDivisionError("what is this"))
+            env = (SecretEnv(name="KEY", secret=SecretRef("ci", "mine"), key="KEY"),)
+            wants = replace(P, template=RunnerTemplate(secret_env=env))
+            w.launch(wants, "aaaa")
+            w.launch(P, "bbbb")
+            await w.quiet()
+            failures = {each.name: each.failure for each in w.executor.take_results()}
+            failure = failures[NAME]
+            assert failure is not None
+            assert (failure.reason, failure.in_doubt) == (Reason.InternalError, False)
+            assert failures[name_of(P, "bbbb")] is None
+            assert in_flight(w) is None
 
         play(act)
 
@@ -306,12 +334,14 @@ class TestWhoLeadsNoMore:
 class TestARetirement:
     def test_it_deregisters_first_and_cancels_then(self) -> None:
         async def act(w: World) -> None:
+            began = w.clock.mono()
             w.executor.submit([retire()])
             await w.quiet()
             assert steps(w) == ["deregister", "cancel"]
             flight = in_flight(w)
             assert flight is not None
             assert flight.settled_at is not None
+            assert flight.settled_at > flight.since == began
 
         play(act)
 
@@ -457,6 +487,19 @@ class TestGates:
             w.executor.submit([Rerun(P, lost), Rerun(P, lost)])
             await w.quiet(1)
             assert w.script.under_way["run"] == 2
+
+        play(act)
+
+    def test_a_run_is_looked_at_again_once_the_look_before_has_ended(self) -> None:
+        async def act(w: World) -> None:
+            lost = Interruption(repository="acme/lib", run_id=7, attempt=1, job_id=1, at=0.0)
+            for _ in range(2):
+                w.executor.submit([Rerun(P, lost)])
+                await w.quiet(1)
+                (result,) = w.executor.take_reruns()
+                assert result.failure is not None
+                assert result.failure.reason is Reason.GitHubNotFound
+            assert w.script.count("run") == 2
 
         play(act)
 

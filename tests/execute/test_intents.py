@@ -10,7 +10,7 @@ import pytest
 
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import MOST_INTENTS, MOST_TERMS, Term, Written, unseen_launches
-from controller.core.model import Failure, Stage
+from controller.core.model import Failure, SecretRef, Stage
 from controller.core.reasons import Reason
 from controller.execute.inherited import ASK_EVERY, AT_ONCE, MOST_QUESTIONS, TIMES
 from controller.execute.intent_writer import RETRY_DELAYS, TRIES, WRITE_TIMEOUT
@@ -154,6 +154,9 @@ class TestWhatElseChangesThePool:
             await w.quiet()
             assert w.script.count("register") == 0
             assert w.script.count("write") == 0
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert "gone" in result.failure.message
 
         play(act)
 
@@ -168,6 +171,9 @@ class TestTerms:
             await w.quiet()
             assert "other" in w.leads.lost
             assert w.script.count("write") == w.script.count("register") == 0
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+            assert result.failure.reason is Reason.Pending
 
         play(act)
 
@@ -385,6 +391,18 @@ class TestWithoutKubernetes:
 
         play(act)
 
+    def test_one_that_was_lost_twice_is_not_looked_up_again_at_once(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.script.fail("write", DOWN, DOWN)
+            w.launch(P, "aaaa")
+            await w.quiet(1)
+            assert w.script.count("write") == 2
+            assert w.log.for_plan()[P.uid].blocked is not None
+            assert w.github.registered == {}
+
+        play(act)
+
     def test_a_server_that_hangs_blocks_launches_and_what_it_did_all_the_same_is_removed_later(self) -> None:
         async def act(w: World) -> None:
             w.know(P)
@@ -557,6 +575,20 @@ class TestAnEarlierProcess:
 
         play(act)
 
+    def test_where_the_pools_secrets_change_its_launches_are_looked_for_with_the_new_ones(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet()
+            now = replace(P, hub=replace(P.hub, secret=SecretRef("ci", "rotated")))
+            w.know(now)
+            w.launch(now, "bbbb")
+            await w.quiet()
+            places = {one.place for one in w.store.objects[P.key].written.intents}
+            assert places == {now.footprint}
+
+        play(act)
+
     def test_what_it_left_is_written_under_the_new_term_without_a_launch(self) -> None:
         async def act(w: World) -> None:
             w.know(P)
@@ -621,6 +653,19 @@ class TestWhatBecameOfThem:
             await self.ask(w)
             assert w.executor.in_flight == {}
             assert w.wakes
+
+        play(act)
+
+    def test_nobody_asks_on_for_one_that_lists_show_meanwhile(self) -> None:
+        async def act(w: World) -> None:
+            self.begin(w)
+            w.script.gates["find-hf-job"] = asyncio.Event()
+            await self.ask(w)
+            assert w.script.under_way["find-hf-job"] == 1
+            w.executor.look_for({})
+            await w.quiet(1)
+            assert w.script.under_way["find-hf-job"] == 0
+            assert w.executor.in_flight
 
         play(act)
 

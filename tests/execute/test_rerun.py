@@ -6,7 +6,7 @@ import pytest
 
 from controller.core.model import Disposition, Interruption, RerunState
 from controller.core.reasons import Reason
-from controller.core.retry import Answer, JobRecord, Rerun, RunRecord
+from controller.core.retry import JobRecord, Rerun, RerunAnswer, RunRecord
 from controller.execute.rerun import run_again
 from controller.ports import Fenced, UpstreamError
 from tests.core.build import pool
@@ -35,23 +35,23 @@ class Runs:
             raise Fenced
 
 
-async def look(github: Runs) -> Answer:
+async def look(github: Runs) -> RerunAnswer:
     return (await run_again(github, Rerun(pool(), LOST), github.may_act)).answer
 
 
 async def test_a_run_that_has_failed_is_read_and_then_run_again() -> None:
     github = Runs(FAILED)
-    assert await look(github) is Answer.DONE
+    assert await look(github) is RerunAnswer.DONE
     assert github.calls == ["run acme/lib 7", "rerun acme/lib 7"]
 
 
 async def test_a_run_that_runs_already_after_all_is_looked_at_later() -> None:
-    assert await look(Runs(FAILED, accepts=False)) is Answer.LATER
+    assert await look(Runs(FAILED, accepts=False)) is RerunAnswer.LATER
 
 
 async def test_nothing_is_asked_against_the_judgement() -> None:
     github = Runs(RunRecord(attempt=2, conclusion="failure"))
-    assert await look(github) is Answer.MOVED
+    assert await look(github) is RerunAnswer.MOVED
     assert github.calls == ["run acme/lib 7"]
 
 

@@ -1,4 +1,6 @@
-"""What another team's services say of our runners, from the lists to the requests: which host is asked for what, as whom."""
+"""What another team's services say of our runners, from the lists to the requests: which host
+is asked for what, as whom.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Asked = dict[GitHubSource | HubAccount, list[str]]
 
 
 class Hosts:
-    """A GitHub and a Hub for each credential, which agree to everything and write down what they are asked."""
+    """A GitHub and a Hub for each credential, which agree to everything and write down what
+    they are asked.
+    """
 
     def __init__(self) -> None:
         self.scripts: defaultdict[GitHubSource | HubAccount, Script] = defaultdict(Script)

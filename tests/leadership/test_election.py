@@ -24,7 +24,9 @@ CALM = 60.0
 
 
 class Clock:
-    """A replica's clocks: the wall clock is wrong and jumps, the monotonic one runs a little too fast or too slow."""
+    """A replica's clocks: the wall clock is wrong and jumps, the monotonic one runs a
+    little too fast or too slow.
+    """
 
     def __init__(self, *, skew: float = 0.0, rate: float = 1.0) -> None:
         self._loop = asyncio.get_running_loop()
@@ -139,7 +141,7 @@ async def end(*replicas: Replica) -> None:
     await asyncio.gather(*(replica.task for replica in replicas), return_exceptions=True)
 
 
-# ------------------------------------------------------------------------------------------------------------ in a calm world
+# -------------------------------------------------------------------------------------------- in a calm world
 @virtual
 async def test_one_of_two_leads_and_goes_on_leading() -> None:
     server, a, b = pair()
@@ -230,7 +232,7 @@ async def test_a_first_start_whose_answer_is_lost_leads_without_waiting_for_itse
     await end(a)
 
 
-# ------------------------------------------------------------------------------------------------------------- things go wrong
+# -------------------------------------------------------------------------------------------- things go wrong
 @virtual
 async def test_a_leader_whose_line_hangs_stops_before_another_begins() -> None:
     _, a, b = pair()
@@ -354,7 +356,9 @@ async def test_a_first_start_while_the_server_is_away_waits_no_longer_than_that(
 
 @virtual
 async def test_a_candidate_that_was_stopped_while_it_took_over_takes_over_anew() -> None:
-    """1. It asks for the lease. 2. It is stopped for long. 3. It reads that it got it. That tells nothing about now."""
+    """1. It asks for the lease. 2. It is stopped for long. 3. It reads that it got it. That
+    tells nothing about now.
+    """
     server = LeaseServer()
 
     class Slow(KubernetesLeases):
@@ -427,7 +431,7 @@ def test_durations_without_a_margin_are_refused(durations: dict[str, float]) -> 
         Timing(**durations)
 
 
-# ------------------------------------------------------------------------------------------------------------------- storms
+# ----------------------------------------------------------------------------------------------------- storms
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchecked(Timing):
     """Durations that nobody should choose."""
@@ -456,7 +460,8 @@ class Storm:
             slowest=random.choice([0.01, 3.0, 30.0]),
         )
         clock = Clock(skew=random.uniform(-300, 300), rate=random.uniform(0.95, 1.05))
-        # A term begins when acquire() returns and is never taken up again, so an overlap shows at that moment.
+        # A term begins when acquire() returns and is never taken up again, so an overlap shows at
+        # that moment.
         return Replica(name, line, clock=clock, timing=timing, on_lead=self.check)
 
     def check(self) -> None:

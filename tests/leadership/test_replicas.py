@@ -1,7 +1,7 @@
 """Two real replicas on a real API server, in every trouble that takes a leader away.
 
-Who acted is read in the services' own request logs, which name the replica. Times are printed (``-s``), never asserted; those
-with the default durations are in docs/operations/leadership.md, from ``LEASE=default``.
+Who acted is read in the services' own request logs, which name the replica. Times are printed (``-s``), never
+asserted; those with the default durations are in docs/operations/leadership.md, from ``LEASE=default``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ pytestmark = [
 ]
 
 PATIENCE = 180.0
-"""Seconds for one thing to come about. Only a failure takes as long; a machine that is busy with other tests may take half of it."""
+"""Seconds for one thing to come about. Only a failure takes as long; a machine that is busy with other
+tests may take half of it."""
 
 NAMESPACE = "leadership"
 SHORT = ("--lease-duration", "15", "--lease-renew-deadline", "12", "--lease-retry-period", "1.5")
-"""Renewed often, and lost late: a leader that gets no processor for ten seconds keeps its Lease, as these tests want to choose who
-loses it."""
+"""Renewed often, and lost late: a leader that gets no processor for ten seconds keeps its Lease, as these
+tests want to choose who loses it."""
 DURATIONS = () if os.environ.get("LEASE") == "default" else SHORT
 HANG = float(os.environ.get("HANG", "0"))
 """Seconds for which the API server hangs beyond the take-over; the figures were taken with some minutes."""
@@ -87,7 +88,9 @@ class Pair:
 
     @asynccontextmanager
     async def under_load(self) -> AsyncIterator[None]:
-        """Queue a workflow job every half a second, so that whoever may act has something to do; then let all be done."""
+        """Queue a workflow job every half a second, so that whoever may act has something to
+        do; then let all be done.
+        """
 
         async def queue() -> None:
             while True:
@@ -222,7 +225,9 @@ async def test_a_leader_that_is_stopped_and_resumed_does_nothing_more(pair: Pair
 
 
 async def test_a_leader_whose_way_to_the_api_server_hangs_stops_before_another_begins(pair: Pair) -> None:
-    """GitHub and the Hub stay in its reach, so nothing but the lease keeps it from serving the jobs that go on coming."""
+    """GitHub and the Hub stay in its reach, so nothing but the lease keeps it from serving
+    the jobs that go on coming.
+    """
     first, identity = await pair.leader()
     async with pair.under_load():
         first.proxy.freeze()

@@ -1,4 +1,6 @@
-"""The last question before a request leaves: asked when the connection stands, not when the executor began."""
+"""The last question before a request leaves: asked when the connection stands, not when the
+executor began.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ async def test_an_effect_goes_out_while_we_lead_and_says_who_sent_it(which: int)
 
 @pytest.mark.parametrize("which", [0, 1], ids=["httpx", "huggingface_hub"])
 async def test_nothing_is_written_when_leadership_ends_while_the_connection_is_made(which: int) -> None:
-    """1. The executor asks: yes. 2. The connection is opened. 3. The lease ends. 4. Nothing may be written."""
+    """1. The executor asks: yes. 2. The connection is opened. 3. The lease ends. 4. Nothing
+    may be written.
+    """
     asked: list[bool] = []
 
     class Ending(Lead):
@@ -101,7 +105,9 @@ async def test_reads_and_tokens_need_no_leadership(which: int) -> None:
 
 
 async def test_a_launch_is_kept_back_when_the_stop_switch_is_turned_while_the_connection_is_made() -> None:
-    """1. The executor asks: nothing is stopped. 2. The connection is opened. 3. The switch is turned. 4. Nothing may be written."""
+    """1. The executor asks: nothing is stopped. 2. The connection is opened. 3. The switch is turned.
+    4. Nothing may be written.
+    """
     asked: list[str] = []
 
     def stopped(account: str) -> Stopped | None:

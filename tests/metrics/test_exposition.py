@@ -1,4 +1,6 @@
-"""What Prometheus is shown: valid, complete by the catalogue, and without a label that could grow for ever."""
+"""What Prometheus is shown: valid, complete by the catalogue, and without a label that
+could grow for ever.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The whole controller in virtual time: what its metrics say, against what really happened in the services."""
+"""The whole controller in virtual time: what its metrics say, against what really happened
+in the services.
+"""
 
 from __future__ import annotations
 

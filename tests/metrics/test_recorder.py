@@ -235,7 +235,7 @@ class Broken:
 
 
 async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    from controller.observe.pools import PoolRegistry
+    from controller.pools import PoolRegistry
     from controller.reconcile.loop import Reconciler
 
     metrics = Metrics(clock=Time())
@@ -246,6 +246,7 @@ async def test_a_pass_that_fails_is_counted(caplog: pytest.LogCaptureFixture) ->
         executor=None,  # type: ignore[arg-type] # a pass does not get that far
         intents=None,  # type: ignore[arg-type]
         publisher=None,  # type: ignore[arg-type]
+        connections=None,  # type: ignore[arg-type]
         leadership=Alone("alone"),
         clock=Time(),
         controller_id="test",

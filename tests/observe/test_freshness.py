@@ -27,7 +27,7 @@ def test_a_watch_that_kept_silent_about_a_change_is_stale_unless_it_tells_of_it_
     clock.advance(300)
     freshness.compared(0)  # the list has told it, but the watch is as dead as before
     assert freshness.stale() is not None
-    freshness.heard()
+    freshness.message_came()
     assert freshness.stale() is None
 
 
@@ -35,7 +35,7 @@ def test_a_watch_that_has_told_something_since_the_last_list_merely_raced_with_t
     clock = ManualClock()
     freshness = Freshness(clock=clock)
     clock.advance(200)
-    freshness.heard()
+    freshness.message_came()
     clock.advance(100)
     freshness.compared(1)
     clock.advance(SILENT_FOR + 1)

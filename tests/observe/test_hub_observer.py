@@ -379,7 +379,7 @@ async def test_only_news_wakes_the_planner(rig: Rig) -> None:
     assert rig.changes == 4
 
 
-# --------------------------------------------------------------------------------------------------------------- pace
+# ------------------------------------------------------------------------------------------------------- pace
 async def watch(rig: Rig, seconds: float) -> list[float]:
     """Let the observer run for some time and return when it listed, counted from its start."""
     start, task = rig.clock.mono(), asyncio.create_task(rig.observer.run())

@@ -1,4 +1,6 @@
-"""Single workflow jobs that are read by their ids, and causes that are looked up: few, seldom, and nothing is concluded from a failure."""
+"""Single workflow jobs that are read by their ids, and causes that are looked up: few, seldom, and nothing is
+concluded from a failure.
+"""
 
 from __future__ import annotations
 

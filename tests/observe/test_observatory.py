@@ -1,4 +1,6 @@
-"""What all observers share: what a pass has accounted is dropped at the account that told of it, and nowhere else."""
+"""What all observers share: what a pass has accounted is dropped at the account that told
+of it, and nowhere else.
+"""
 
 from __future__ import annotations
 

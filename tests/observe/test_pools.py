@@ -20,7 +20,7 @@ from controller.core.intents import Intent, Term, Written
 from controller.core.model import Footprint, Pool, PoolKey
 from controller.core.money import timeout_seconds
 from controller.core.resource import DRAIN_ANNOTATION
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from tests.core.build import NOW, SERVER, run_plan, snapshot
 
 BODY: dict[str, Any] = {
@@ -361,7 +361,9 @@ class TestABadSpecAfterARestart:
 def test_a_status_that_somebody_has_made_unreadable_keeps_no_pool_from_being_served(
     odd: dict[str, Any],
 ) -> None:
-    """Whoever administers a namespace may patch statuses there, and an API server takes more than we can read."""
+    """Whoever administers a namespace may patch statuses there, and an API server takes
+    more than we can read.
+    """
     registry = Registry()
     other = body(metadata__name="other", metadata__uid="uid-2")
     registry.replace_all([{**body(), "status": odd}, other])
@@ -397,7 +399,7 @@ def test_a_status_that_makes_no_sense_is_read_as_far_as_it_does(status: object) 
     assert known.interruptions == ()
 
 
-# ------------------------------------------------------------------------------------------------------------------ hosts
+# ------------------------------------------------------------------------------------------------------ hosts
 OWN_HOST = "https://ghe.example/acme/lib"
 
 

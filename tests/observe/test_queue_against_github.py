@@ -1,4 +1,6 @@
-"""The observer and the real adapter in front of the simulated GitHub, with what nobody knows of GitHub turned both ways."""
+"""The observer and the real adapter in front of the simulated GitHub, with what nobody knows
+of GitHub turned both ways.
+"""
 
 from __future__ import annotations
 

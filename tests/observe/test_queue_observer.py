@@ -1,4 +1,6 @@
-"""The observer of one source's queue, in virtual time: who waits for whom, what a failure costs, and what it is told."""
+"""The observer of one source's queue, in virtual time: who waits for whom, what a failure
+costs, and what it is told.
+"""
 
 from __future__ import annotations
 
@@ -182,7 +184,7 @@ class Watched:
         return sum(job.status is JobStatus.QUEUED for job in self.observer.observations()[name].items)
 
 
-# ------------------------------------------------------------------------------------------------------ what it observes
+# ------------------------------------------------------------------------------------------- what it observes
 @virtual
 async def test_a_queued_job_is_seen_and_said_at_once() -> None:
     github = FakeGitHub()
@@ -291,7 +293,7 @@ async def test_names_that_nobody_wants_any_more_are_dropped() -> None:
         assert github.count("acme/a") == asked
 
 
-# ------------------------------------------------------------------------------------------------------------- cadence
+# ---------------------------------------------------------------------------------------------------- cadence
 @virtual
 async def test_a_busy_repository_is_looked_at_every_dozen_seconds_and_one_of_many_idle_ones_seldom() -> None:
     github = FakeGitHub()
@@ -329,7 +331,7 @@ async def test_repositories_where_something_of_ours_works_stay_hot() -> None:
     async with Watched(github, "acme/lib") as watched:
         await asyncio.sleep(5)
         for _ in range(100):
-            watched.observer.keep_hot({"acme/lib", "acme/unknown"})
+            watched.observer.mark_hot({"acme/lib", "acme/unknown"})
             await asyncio.sleep(12)
         assert len(github.times("acme/lib")) > 80
 
@@ -341,7 +343,7 @@ async def test_a_quiet_repository_where_a_runner_of_ours_begins_to_work_is_looke
         await asyncio.sleep(200)
         looks = len(github.times("acme/lib"))
         github.queue("acme/lib", status=JobStatus.IN_PROGRESS)
-        watched.observer.keep_hot({"acme/lib"})
+        watched.observer.mark_hot({"acme/lib"})
         await asyncio.sleep(1)
         assert len(github.times("acme/lib")) == looks + 1
         assert len(watched.observer.observations()["acme/lib"].items) == 1
@@ -374,7 +376,7 @@ async def test_a_zombie_run_costs_next_to_nothing() -> None:
         assert watched.observer.observations()["acme/lib"].items == ()
 
 
-# ------------------------------------------------------------------------------------------------------------ slowness
+# --------------------------------------------------------------------------------------------------- slowness
 @virtual
 async def test_one_slow_repository_delays_no_other() -> None:
     github = FakeGitHub()
@@ -400,7 +402,7 @@ async def test_a_step_does_what_is_due_and_says_when_to_come_back() -> None:
     assert github.count("acme/lib", kind="jobs") == 1
 
 
-# ------------------------------------------------------------------------------------------------------------ failures
+# --------------------------------------------------------------------------------------------------- failures
 @pytest.mark.parametrize("failure", [DOWN, GONE, FORBIDDEN, DEAD], ids=lambda f: str(f.reason))
 @virtual
 async def test_a_failing_repository_is_its_own_affair(failure: Failure) -> None:
@@ -592,7 +594,7 @@ async def test_a_cancelled_observer_may_run_again() -> None:
         assert watched.queued("acme/lib") == 1
 
 
-# --------------------------------------------------------------------------------------------------------------- quota
+# ------------------------------------------------------------------------------------------------------ quota
 @virtual
 async def test_less_than_half_of_the_quota_halves_the_looks() -> None:
     github = FakeGitHub()
@@ -620,7 +622,7 @@ async def test_the_last_tenth_is_for_hot_repositories_until_the_reset() -> None:
         assert github.count("acme/cold", since=began) > 0
 
 
-# ----------------------------------------------------------------------------------------------------------- discovery
+# -------------------------------------------------------------------------------------------------- discovery
 def seen_repositories(*names: str, pushed_at: str = "t0") -> dict[str, Repository]:
     return {name: Repository(full_name=name, pushed_at=pushed_at) for name in names}
 

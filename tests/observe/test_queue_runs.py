@@ -440,7 +440,7 @@ def test_its_oldest_part_is_the_run_that_was_read_longest_ago_whatever_its_jobs_
     assert look.runs.observation().oldest_part_at == 2.0
 
 
-# -------------------------------------------------------------------------------------------------------- unreadable runs
+# -------------------------------------------------------------------------------------------- unreadable runs
 def test_one_run_that_cannot_be_read_hides_no_other() -> None:
     look = Look()
     rows = [run(n) for n in (1, 2, 3)]

@@ -197,7 +197,7 @@ def test_repositories_that_are_refused_share_ten_requests_a_minute_for_up_to_a_q
     assert 0.8 * seconds <= wait <= 1.2 * seconds
 
 
-# ----------------------------------------------------------------------------------------------------------------- gate
+# ------------------------------------------------------------------------------------------------------- gate
 LIMITED = failure(Reason.GitHubRateLimited, retry_after=1_000.0)
 DEAD = failure(Reason.GitHubUnauthorized)
 DOWN = failure(Reason.GitHubUnavailable)

@@ -1,4 +1,6 @@
-"""GitHub and the Hub on sockets, in the tests' own event loop: a test sets its scene by calling the worlds themselves."""
+"""GitHub and the Hub on sockets, in the tests' own event loop: a test sets its scene by
+calling the worlds themselves.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +138,9 @@ class Cloud:
         return ("--github-host", self.github_url, "--hub-endpoint", self.hub_url, "--allow-http")
 
     def account(self) -> Account:
-        """Open an account: an organization with a repository ``lib``, an App installed on it, a namespace on the Hub."""
+        """Open an account: an organization with a repository ``lib``, an App installed on
+        it, a namespace on the Hub.
+        """
         owner = f"acme-{next(self._numbers):03}"
         repository = f"{owner}/lib"
         self.github.accounts.add_repository(repository)
@@ -168,7 +172,9 @@ class Cloud:
         return value
 
     def secrets(self) -> set[str]:
-        """Return everything that must never be seen: what the tests made, and what the services handed out."""
+        """Return everything that must never be seen: what the tests made, and what the
+        services handed out.
+        """
         jit = {text for job in self.hub.platform.jobs.values() for text in (job.spec.secrets or {}).values()}
         key = {line for line in private_key().splitlines() if len(line) == 64}
         return {text for text in self._secrets | jit | key | set(self.github.access._tokens) if len(text) > 8}

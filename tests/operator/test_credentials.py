@@ -1,4 +1,6 @@
-"""Credentials that are missing, wrong, weak, rotated: each told apart, none ever shown, none in another pool's way."""
+"""Credentials that are missing, wrong, weak, rotated: each told apart, none ever shown,
+none in another pool's way.
+"""
 
 from __future__ import annotations
 
@@ -195,7 +197,8 @@ async def test_no_secret_is_ever_shown(namespace: Namespace, operator: OperatorP
     await namespace.secret("wandb", {"apiKey": api_key}, labels={"hfrunners.dev/runner-env": "true"})
     jobs = account.queue("gpu", count=2)
     wanted = [{"name": "WANDB_API_KEY", "secret": "wandb", "key": "apiKey"}]
-    # Two launches are refused, and the next ones succeed: refusals that quote the request back are where secrets leak.
+    # Two launches are refused, and the next ones succeed: refusals that quote the request back
+    # are where secrets leak.
     account.cloud.hub_exchange.rules.add(
         {
             "route": "POST /api/jobs/{namespace}",

@@ -1,4 +1,5 @@
-"""Namespaces that are deleted, on a real API server: what is in them goes at once, RunnerPools when they are let go.
+"""Namespaces that are deleted, on a real API server: what is in them goes at once,
+RunnerPools when they are let go.
 
 No namespace controller runs here, so a test deletes what that would.
 """
@@ -108,7 +109,9 @@ async def test_pools_of_a_watched_namespace_go_with_it_and_the_others_are_served
 async def test_a_namespace_that_may_not_be_listed_costs_the_others_nothing(
     service_account: Path, tmp_path: Path, new_namespace: NewNamespace
 ) -> None:
-    """It was deleted while the controller did not run, without the ClusterRole: Role and RoleBinding are gone."""
+    """It was deleted while the controller did not run, without the ClusterRole: Role and
+    RoleBinding are gone.
+    """
     gone, other = await new_namespace(), await new_namespace()
     await granted_in(other)
     operator = OperatorProcess(

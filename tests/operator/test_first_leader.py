@@ -1,4 +1,6 @@
-"""When the first leader of an installation begins: at once where nobody can have led before, else as if somebody had died."""
+"""When the first leader of an installation begins: at once where nobody can have led before,
+else as if somebody had died.
+"""
 
 from __future__ import annotations
 

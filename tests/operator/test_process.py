@@ -1,4 +1,6 @@
-"""The process: rights, start, stop, and what is said when it cannot run. Each operator here watches single namespaces."""
+"""The process: rights, start, stop, and what is said when it cannot run. Each operator here
+watches single namespaces.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ import yaml
 from controller.adapters.kube.client import Identity, connect
 from controller.core.evidence import LIST_LAG
 from controller.core.hosts import DEFAULT_HOSTS
-from controller.observe.pools import PoolRegistry
 from controller.operator.handlers import Watch
+from controller.pools import PoolRegistry
 from controller.ports import Alone
 from tests.operator.cloud import Cloud
 from tests.operator.cluster import PATIENCE, Namespace, apply, path_for, until
@@ -53,7 +55,7 @@ def watching(*namespaces: Namespace) -> list[str]:
     ]
 
 
-# ------------------------------------------------------------------------------------------------------------------ rights
+# ----------------------------------------------------------------------------------------------------- rights
 async def test_each_right_that_is_missing_is_told_and_harms_nobody_who_has_them_all(
     alone: OperatorProcess, namespace: Namespace, new_namespace: NewNamespace
 ) -> None:
@@ -122,7 +124,7 @@ async def test_a_watch_that_is_forbidden_is_told(alone: OperatorProcess, namespa
     assert await alone.stop() == 0
 
 
-# ----------------------------------------------------------------------------------------------------------- start and stop
+# --------------------------------------------------------------------------------------------- start and stop
 @pytest.mark.timeout(600)
 async def test_what_a_stopped_operator_began_is_whole_and_its_successor_ends_it(
     alone: OperatorProcess, namespace: Namespace

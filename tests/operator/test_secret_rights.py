@@ -1,4 +1,6 @@
-"""Whose Secrets the operator may read, on a real API server: what a pool says to do is done, word by word, and it is served."""
+"""Whose Secrets the operator may read, on a real API server: what a pool says to do is done, word
+by word, and it is served.
+"""
 
 from __future__ import annotations
 

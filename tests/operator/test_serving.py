@@ -255,7 +255,7 @@ async def test_probes_and_metrics_answer(namespace: Namespace, operator: Operato
     assert namespace.account.hf_token not in plan
 
 
-# ----------------------------------------------------------------------------------------------------------------- deleted
+# ---------------------------------------------------------------------------------------------------- deleted
 async def test_a_deleted_pool_ends_its_idle_runners_and_waits_for_its_running_job_and_says_so(
     namespace: Namespace,
 ) -> None:

@@ -32,7 +32,7 @@ from controller.core.model import (
 from controller.core.naming import hf_labels, runner_name
 from controller.core.passed_over import Wanted
 from controller.core.plan import Plan
-from controller.observe.pools import PoolRegistry
+from controller.pools import PoolRegistry
 from controller.reconcile.loop import Reconciler
 from controller.reconcile.publish import Publisher
 from controller.simulate.loop import run_virtual
@@ -170,6 +170,7 @@ class Scene:
                 clock=self.world.clock,
                 first_sight=lambda uid: self.said.get(uid, RunnerPoolStatus()),
             ),
+            connections=self.world.connections,
             leadership=self.world.leads,
             clock=self.world.clock,
             controller_id=CONTROLLER,

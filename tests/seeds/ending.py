@@ -8,17 +8,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from controller.api.duration import seconds as duration_seconds
 from controller.core.model import PoolKey
 from controller.simulate.invariants import LEFTOVERS, ONCE, QUIET, SERVED
 from controller.simulate.serving import HOSTILE_ORIGINS, serves
 from tests.seeds.plan import JobPlan, PoolPlan
+from tests.seeds.scene import Scene
 from tests.seeds.worlds import WORLDS
-
-if TYPE_CHECKING:
-    from tests.seeds.scene import Scene
 
 PATIENCE = 3_000.0
 """Seconds without any progress after which a run has failed: the longest back-off (600), a lost job's lease,

@@ -21,8 +21,8 @@ from itertools import chain
 from tests.seeds.coverage import unplayed
 from tests.seeds.isolation import play_judged
 from tests.seeds.plan import Plan, Profile
+from tests.seeds.play import Outcome, play
 from tests.seeds.run import replay, report, shrink
-from tests.seeds.scene import Outcome, play
 from tests.seeds.sweep import SCENES, pairs, reads, writes
 from tests.seeds.worlds import WORLDS, draw_world
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from controller.simulate.invariants import ISOLATION, Violation
 from tests.seeds.plan import Plan
-from tests.seeds.scene import Outcome, play
+from tests.seeds.play import Outcome, play
 from tests.seeds.views import NamespaceView
 from tests.seeds.worlds import WORLDS
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 
 from tests.seeds.isolation import play_judged as play
 from tests.seeds.plan import Plan
-from tests.seeds.scene import Outcome
+from tests.seeds.play import Outcome
 from tests.seeds.sweep import SCENES
 from tests.seeds.worlds import WORLDS, draw_world
 

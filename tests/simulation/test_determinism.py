@@ -11,8 +11,8 @@ import pytest
 
 from tests.seeds.fleet import profile_of
 from tests.seeds.plan import draw
+from tests.seeds.play import play
 from tests.seeds.run import replay, report, shrink
-from tests.seeds.scene import play
 from tests.seeds.sweep import SCENES
 
 NUMBERS = (3, 6, 20, 34)
@@ -20,7 +20,7 @@ NUMBERS = (3, 6, 20, 34)
 PRINT = """
 import sys
 from tests.seeds.fleet import seeds
-from tests.seeds.scene import play
+from tests.seeds.play import play
 for number in map(int, sys.argv[1:]):
     print(number, play(next(seeds(number, number))).digest)
 """

@@ -40,8 +40,8 @@ from controller.execute.guards import Permission
 from controller.execute.intent_writer import IntentWriter
 from controller.execute.intents import IntentLog
 from controller.execute.launch import Launcher
-from controller.observe.pools import PoolRegistry
 from controller.observe.scopes import RegistrationObserver
+from controller.pools import PoolRegistry
 from controller.ports import Leadership, Removal, UpstreamError
 from controller.reconcile import loop
 from controller.reconcile.publish import Publisher

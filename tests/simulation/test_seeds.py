@@ -13,7 +13,7 @@ from controller.adapters.github.connection import GitHubConnection
 from tests.seeds import fleet, run
 from tests.seeds.coverage import PLAYED, unplayed
 from tests.seeds.plan import DISTURBANCES, READ_FAULTS, WRITE_FAULTS
-from tests.seeds.trouble import CANCEL_REASONS
+from tests.seeds.trouble_services import CANCEL_REASONS
 
 
 def test_the_table_of_what_must_be_played_names_every_fault_there_is() -> None:

@@ -16,7 +16,7 @@ import pytest
 from controller.simulate.serving import HOSTILE_GITHUB, HOSTILE_HUB
 from tests.seeds.isolation import play_judged
 from tests.seeds.plan import Disturbance, JobPlan, Plan, PoolPlan
-from tests.seeds.scene import Outcome
+from tests.seeds.play import Outcome
 from tests.seeds.sweep import SCENES
 from tests.seeds.worlds import WORLDS, draw_world
 

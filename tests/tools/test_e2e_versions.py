@@ -134,7 +134,7 @@ def acts(tmp_path: Path, before: Former | None) -> list[str]:
         kubectl=Kubectl("kubectl"),
         helms=[str(helm)],
         image="an/image:tag",
-        simulators="an/image:simulators",
+        simulators="an/image-simulators:tag",
         say=print,
         former=before,
     )

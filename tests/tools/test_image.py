@@ -87,7 +87,9 @@ def test_the_image_of_the_simulators_is_the_products_with_a_layer_on_top(
 
 
 def test_nothing_of_the_simulators_and_the_tests_reaches_the_products_image() -> None:
-    """The Dockerfile copies the whole context, so what it may hold is decided by .dockerignore: nothing but what is named there."""
+    """The Dockerfile copies the whole context, so what it may hold is decided by .dockerignore:
+    nothing but what is named there.
+    """
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
 

@@ -58,7 +58,7 @@ def test_the_products_wheel_has_no_simulated_service_no_stand_in_runner_and_no_t
         f"hf_runner_controller-{of_the_product}.dist-info",
     }
     parts = {part for name in found for part in name.split("/")}
-    assert {"app.py", "engine.py", "run.py"} <= parts
+    assert {"cli", "core", "engine.py"} <= parts
     assert not parts & {
         "hf_runner_simulators",
         "tests",

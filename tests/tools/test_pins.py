@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.adapters.huggingface.bootstrap import (
+from controller.execute.bootstrap import (
     RUNNER_NEWEST_ON,
     RUNNER_SERVED,
     RUNNER_SHA256,

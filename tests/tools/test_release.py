@@ -31,6 +31,8 @@ CHANGELOG = """# Changelog
 def tree(tmp_path: Path) -> Path:
     for name, text in {
         "controller/__init__.py": '__version__ = "1.2.0"\n',
+        release.SIMULATORS: '__version__ = "1.2.0"\n',
+        "pyproject.toml": 'simulate = ["hf-runner-simulators==1.2.0"]\n',
         release.CHART: 'apiVersion: v2\nversion: 1.2.0\nappVersion: "1.2.0"\n',
         "CHANGELOG.md": CHANGELOG,
     }.items():
@@ -62,8 +64,12 @@ def test_a_version_without_notes_has_none(tree: Path) -> None:
 def test_every_mistake_is_told_at_once(tree: Path) -> None:
     edit(tree / release.CHART, "version: 1.2.0\nappVersion", "version: 1.1.9\nappVersion")
     edit(tree / "CHANGELOG.md", "## [1.2.0] - 2026-12-01", "## [1.2.0]")
-    tag, chart, date = release.mistakes("v1.2.1", tree)
+    edit(tree / release.SIMULATORS, "1.2.0", "1.1.9")
+    edit(tree / "pyproject.toml", "1.2.0", "1.1.9")
+    tag, simulators, extra, chart, date = release.mistakes("v1.2.1", tree)
     assert "v1.2.1" in tag
+    assert simulators.startswith(release.SIMULATORS)
+    assert "hf-runner-simulators==1.2.0" in extra
     assert "has version 1.1.9" in chart
     assert "YYYY-MM-DD" in date
 

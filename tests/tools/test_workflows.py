@@ -57,15 +57,18 @@ def test_nothing_of_a_release_is_published_before_it_was_tested_and_verified() -
         direct = {needs} if isinstance(needs, str) else set(needs)
         return direct.union(*(after(other) for other in direct))
 
-    assert after("image") == {"tag", "test", "scan"}
+    assert after("image") == after("wheels") == {"tag", "test", "scan"}
+    assert after("index") == set(release) - {"index", "publish"}
     assert after("publish") == set(release) - {"publish"}
     writers = [name for name, job in release.items() if job["permissions"].get("contents") == "write"]
     assert writers == ["publish"]
 
 
 def test_a_job_that_publishes_something_waits_for_the_people_of_the_protected_environment() -> None:
-    publishing = {name for name, job in jobs() if {"packages", "contents", "attestations"} & _written(job)}
-    assert publishing == {f"release.yml: {name}" for name in ("image", "chart", "publish")}
+    publishing = {
+        name for name, job in jobs() if {"packages", "contents", "attestations", "id-token"} & _written(job)
+    }
+    assert publishing == {f"release.yml: {name}" for name in ("image", "chart", "wheels", "index", "publish")}
     assert {name for name, job in jobs() if job.get("environment") == "release"} == publishing
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
 from controller.core.naming import LABEL_POOL, LABEL_RUNNER
+from controller.execute.bootstrap import RUNNER_VERSION
 from tools.e2e.cluster import Kubectl, Manifest, StoryError
 
 OWNER = "acme"

@@ -16,7 +16,8 @@ from controller.api.spec.variables import SecretVariables, Variables
 from controller.api.spec.volumes import Volumes
 from controller.core.labels import HOSTED
 
-# Printable ASCII without a comma: `runs-on: "a,b"` is one label to GitHub, and lower-casing beyond ASCII is nobody's promise.
+# Printable ASCII without a comma: `runs-on: "a,b"` is one label to GitHub, and lower-casing beyond
+# ASCII is nobody's promise.
 LABEL = r"[!-+\--~](?:[ -+\--~]*[!-+\--~])?"
 # What GitHub's own machines answer to: the planner never takes a job with such a label for demand.
 HOSTED_LABEL = rf"(?:{HOSTED.pattern})"
@@ -28,7 +29,9 @@ IMAGE = (
 
 
 class Deadlines(Strict):
-    """How long a runner may stay in each phase before the controller ends it, so that no machine is paid for nothing."""
+    """How long a runner may stay in each phase before the controller ends it, so that no
+    machine is paid for nothing.
+    """
 
     scheduling: Annotated[
         str,

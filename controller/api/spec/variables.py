@@ -12,7 +12,8 @@ from controller.api.spec.names import SecretName
 
 SECRET_KEY = r"[-._a-zA-Z0-9]+"  # noqa: S105 - a pattern
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-# The bootstrap's and the runner's own variables, and those that the Hub sets in every job (hf-jobs.md §3).
+# The bootstrap's and the runner's own variables, and those that the Hub sets in every job
+# (docs/facts.md#hf-job-environment).
 RESERVED_ENV = r"HFRUNNER_.*|ACTIONS_RUNNER_INPUT_.*|JOB_ID|ACCELERATOR|CPU_CORES|MEMORY"
 RESERVED_WORDS = (
     "HFRUNNER_*, ACTIONS_RUNNER_INPUT_*, JOB_ID, ACCELERATOR, CPU_CORES and MEMORY "

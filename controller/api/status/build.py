@@ -1,4 +1,6 @@
-"""A pool's whole status after a pass, and that of a pool which could not be planned (``docs/reference/runnerpool.md``)."""
+"""A pool's whole status after a pass, and that of a pool which could not be planned
+(``docs/reference/runnerpool.md``).
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,8 @@ def rejected_status(
 
 
 def faulted_status(pool: Pool, *, previous: RunnerPoolStatus, wall: float) -> RunnerPoolStatus:
-    """Return the status of a pool for which a mistake of ours ended the pass; what it said of its runners stays.
+    """Return the status of a pool for which a mistake of ours ended the pass; what it said
+    of its runners stays.
 
     Args:
         pool: The pool.

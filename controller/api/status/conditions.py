@@ -1,7 +1,8 @@
 """The conditions of a pool: what each is after a pass, why, and what to do about it.
 
-Written so that ``kubectl wait``, Helm 4, Flux and Argo CD judge a pool rightly (charts.md §6): ``Ready`` sums up,
-``Reconciling`` is true only while a change is taken in, and ``Stalled`` means that a person must act.
+Written so that ``kubectl wait``, Helm 4, Flux and Argo CD judge a pool rightly
+(docs/facts.md#how-tools-judge-a-status): ``Ready`` sums up, ``Reconciling`` is true only while a change is
+taken in, and ``Stalled`` means that a person must act.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from controller.core.report import PoolReport
 from controller.core.text import counted, text
 
 PATIENCE: Final = 90.0
-"""Seconds for which a service may be out of reach before a pool is called not ready: conditions must not flap."""
+"""Seconds for which a service may be out of reach before a pool is called not ready:
+conditions must not flap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,8 @@ def meaning_of(reason: Reason) -> tuple[Reason, str]:
 def reported(failure: Failure) -> tuple[Reason, str]:
     """Return what a condition says of a failure.
 
-    The service's own id of the request is for its support, so only where the fault is the service's: beside what a person has to
-    do it would be noise, another one each time.
+    The service's own id of the request is for its support, so only where the fault is the service's: beside
+    what a person has to do it would be noise, another one each time.
     """
     named = failure.request_id if failure.disposition is not Disposition.PERSON else None
     request = f" (request id {named})" if named else ""
@@ -110,7 +112,9 @@ def _what_needs_a_person(report: PoolReport) -> tuple[Reason, str] | None:
 
 
 def _blinded_by(report: PoolReport) -> Failure | None:
-    """Return why no repository of the pool can be read, if it is for good: others may be listed well, yet nobody is served."""
+    """Return why no repository of the pool can be read, if it is for good: others may be listed
+    well, yet nobody is served.
+    """
     failures = [failure for _, failure in report.demand.unreadable]
     lasting = all(failure.disposition in (Disposition.PERSON, Disposition.GONE) for failure in failures)
     if not failures or not lasting or len(failures) < len(report.demand.reach):
@@ -123,7 +127,9 @@ def _is_emptying(report: PoolReport) -> bool:
 
 
 def _reconciling(report: PoolReport, stalled: tuple[Reason, str] | None) -> Aspect:
-    """Not beside ``Stalled``: Helm 4 and Flux judge by the first of the two that is true, and would wait for what never comes."""
+    """Not beside ``Stalled``: Helm 4 and Flux judge by the first of the two that is true, and would
+    wait for what never comes.
+    """
     if stalled is not None and not report.observed and not report.pool.leaving:
         return Aspect(ConditionType.RECONCILING, False, *stalled)
     return Aspect(ConditionType.RECONCILING, not report.observed or _is_emptying(report), *progress(report))
@@ -160,7 +166,9 @@ def _unreadable_places(report: PoolReport) -> str:
 
 
 def _ready(report: PoolReport, stalled: tuple[Reason, str] | None, now: Instant) -> Aspect:
-    """Sum up. A pool that people stopped is as they want it, so it stays ready, or an upgrade that stops it would never end."""
+    """Sum up. A pool that people stopped is as they want it, so it stays ready, or an upgrade that
+    stops it would never end.
+    """
     own, stopped = _ready_but_for_the_switch(report, stalled, now), report.pool.stopped
     if stopped is None:
         return own
@@ -250,7 +258,9 @@ def _launches(report: PoolReport) -> Aspect:
 
 
 def _not_picked_up(report: PoolReport) -> tuple[Reason, str]:
-    """Return what is said of jobs that GitHub gives to nobody; when the next start is due is in ``status.queue``."""
+    """Return what is said of jobs that GitHub gives to nobody; when the next start is due
+    is in ``status.queue``.
+    """
     found = next((one for one in report.waiting if one.reason is Reason.NotPickedUp), None)
     return Reason.NotPickedUp, found.message if found is not None else Reason.NotPickedUp.meaning
 

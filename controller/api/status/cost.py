@@ -12,8 +12,8 @@ from controller.core.report import PoolReport
 def cost(report: PoolReport, usd_per_second: Mapping[str, float]) -> Cost | None:
     """Return what a pool costs, None while a price that is needed for it is not known.
 
-    A flavor that is not offered any more costs what it did, or nothing if it was never offered; one that is offered without
-    a price may cost anything.
+    A flavor that is not offered any more costs what it did, or nothing if it was never offered; one that is
+    offered without a price may cost anything.
 
     Args:
         report: The pool after the pass.

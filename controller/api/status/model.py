@@ -1,10 +1,11 @@
 """The models of ``RunnerPool.status``: what the controller reports about a pool.
 
-It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``, which tell
-where runners of an edited or broken pool may still be and for how long, ``interruptions``, which it may have to follow up,
-``intents`` with their ``term``, the launches that an earlier process decided on, ``suspicions``, and when a condition changed
-last, and that only after a restart, or when another process has written them (:mod:`.stored`). Amounts of money are strings of
-decimal dollars, as Kubernetes objects hold no floating point numbers (and Helm 4 and kstatus trip over them).
+It is for reading by people and tools. The controller itself reads back only ``places`` and ``lastLaunchAt``,
+which tell where runners of an edited or broken pool may still be and for how long, ``interruptions``, which
+it may have to follow up, ``intents`` with their ``term``, the launches that an earlier process decided on,
+``suspicions``, and when a condition changed last, and that only after a restart, or when another process has
+written them (:mod:`.stored`). Amounts of money are strings of decimal dollars, as Kubernetes objects hold no
+floating point numbers (and Helm 4 and kstatus trip over them).
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ from controller.core.reasons import Reason
 from controller.core.suspicion import MOST_STARTS, MOST_SUSPICIONS
 
 NEVER_SEEN: Final = -1
-"""``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo CD then wait
-instead of taking a missing status for success (charts.md §6)."""
+"""``observedGeneration`` of a pool that no controller has looked at: ``kubectl wait``, Helm 4, Flux and Argo
+CD then wait instead of taking a missing status for success (docs/facts.md#how-tools-judge-a-status)."""
 
 
 def _word(*, least: int | None = None, most: int = 128) -> WithJsonSchema:
     """Return the schema of a stable word.
 
-    It lists no words: a pool that was written by another version with more of them must stay readable and writable.
+    It lists no words: a pool that was written by another version with more of them must
+    stay readable and writable.
     """
     least_of = {} if least is None else {"minLength": least}
     return WithJsonSchema(
@@ -68,7 +70,9 @@ Link = Annotated[str, Field(max_length=MOST_LINK)]
 
 
 class StatusPart(BaseModel):
-    """Base of all status models: camelCase outside, Python names inside, no unknown fields, no silent conversion of types."""
+    """Base of all status models: camelCase outside, Python names inside, no unknown fields, no
+    silent conversion of types.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -195,7 +199,7 @@ class Cost(StatusPart):
     )
     max_usd_per_hour: Dollars | None = Field(
         default=None,
-        description="maxRunners times the dearest flavor: what the pool can cost per hour at most.",
+        description="maxRunners times the price of the most expensive flavor: what the pool can cost per hour at most.",
     )
     worst_case_usd: Dollars | None = Field(
         default=None,

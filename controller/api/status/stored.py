@@ -1,7 +1,9 @@
-"""What a status keeps beyond a process, written and read: places, launches, intents, lost jobs and suspicions.
+"""What a status keeps beyond a process, written and read: places, launches, intents, lost
+jobs and suspicions.
 
-Whoever may patch a status can put anything there, and no entry of one pool may keep the controller from serving the others. So
-all of it is read through :func:`read_status`, which leaves out what is no status, entry by entry.
+Whoever may patch a status can put anything there, and no entry of one pool may keep the controller
+from serving the others. So all of it is read through :func:`read_status`, which leaves out what is
+no status, entry by entry.
 """
 
 from __future__ import annotations
@@ -33,14 +35,15 @@ from controller.core.text import text
 _NAMES: Final = frozenset(str(field.alias) for field in RunnerPoolStatus.model_fields.values())
 
 
-# ---------------------------------------------------------------------------------------------------------- any status
+# ------------------------------------------------------------------------------------------------- any status
 def read_status(value: object) -> RunnerPoolStatus:
     """Return a stored status as far as it can be read; never raises.
 
     What is not of the type is left out: an entry of a list by itself, any other field as a whole.
 
     Args:
-        value: ``status`` of an object from the API server, or what somebody made of it; None if there is none.
+        value: ``status`` of an object from the API server, or what somebody made of it;
+            None if there is none.
     """
     stored = dict(value) if isinstance(value, Mapping) else {}
     whole = _parsed(stored)
@@ -72,7 +75,9 @@ def _readable(name: str, value: object) -> object:
 
 
 def _readable_launches(group: object) -> object:
-    """Return intents to one place without the launches that cannot be read, and without more than there may be."""
+    """Return intents to one place without the launches that cannot be read, and without
+    more than there may be.
+    """
     if not isinstance(group, Mapping) or not isinstance(group.get("launches"), list):
         return group
     place = group.get("place")
@@ -84,7 +89,7 @@ def _readable_launches(group: object) -> object:
     return {"place": place, "launches": alone[:MOST_INTENTS]}
 
 
-# -------------------------------------------------------------------------------------------------------------- places
+# ----------------------------------------------------------------------------------------------------- places
 def places_of(pool: model.Pool) -> list[api.LaunchedPlace]:
     """Return where runners of a pool may be, and for how long, for a later process."""
     bounded = [(where, by) for where in pool.footprints if (by := pool.bound(where.place))]
@@ -141,7 +146,9 @@ def bounds(
 
 
 def last_launch_at(status: RunnerPoolStatus) -> float | None:
-    """Return ``lastLaunchAt`` as epoch seconds, or None if nothing was ever launched, or nobody can read when."""
+    """Return ``lastLaunchAt`` as epoch seconds, or None if nothing was ever launched, or
+    nobody can read when.
+    """
     return moment(status.last_launch_at) if status.last_launch_at is not None else None
 
 
@@ -173,7 +180,7 @@ _KINDS: Final = {
 }
 
 
-# ------------------------------------------------------------------------------------------------------------- intents
+# ---------------------------------------------------------------------------------------------------- intents
 def write_down(what: Written) -> dict[str, Any]:
     """Return the part of ``status`` that tells of intents: JSON types, grouped by place to stay small."""
     by_place: dict[model.Footprint, list[Intent]] = {}
@@ -211,7 +218,7 @@ def written(status: RunnerPoolStatus, *, namespace: str) -> Written:
     )
 
 
-# ----------------------------------------------------------------------------------------------------------- lost jobs
+# -------------------------------------------------------------------------------------------------- lost jobs
 def interruptions_of(losses: Losses) -> list[api.Interruption]:
     """Return the newest losses, before all others those that must be followed up after a restart too."""
     watched = [one.lost for one in reversed(losses.watched)]
@@ -255,7 +262,7 @@ def interruptions(status: RunnerPoolStatus) -> tuple[model.Interruption, ...]:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- suspicions
+# ------------------------------------------------------------------------------------------------- suspicions
 def suspicions_of(known: suspicion.Suspicions, start: Instant) -> list[api.Suspicion]:
     """Return what the next process must know, so that it starts no more than this one would.
 
@@ -294,5 +301,7 @@ def suspicions(status: RunnerPoolStatus) -> tuple[model.PastSuspicion, ...]:
 
 
 def _is_whole(repository: str) -> bool:
-    """Return whether a repository's name can be shown as it is: half a name, read back, would be another repository's."""
+    """Return whether a repository's name can be shown as it is: half a name, read back,
+    would be another repository's.
+    """
     return text(repository, MOST_REPOSITORY) == repository

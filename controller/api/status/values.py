@@ -21,11 +21,13 @@ MOST_REQUEST_ID: Final = 256
 MOST_RUNNER: Final = 64
 MOST_HF_JOB: Final = 64
 MOST_FLAVOR: Final = 63
-"""Entries of each list and characters of each text: with one more the API server refuses the whole status. What a pass itself
-keeps no more of has its limit in core (``MOST_INTENTS``, ``MOST_STARTS``, ``MOST_SUSPICIONS``)."""
+"""Entries of each list and characters of each text: with one more the API server refuses the
+whole status. What a pass itself keeps no more of has its limit in core (``MOST_INTENTS``,
+``MOST_STARTS``, ``MOST_SUSPICIONS``)."""
 
 LATEST: Final = 7_258_118_399.0
-"""Epoch seconds of the end of the year 2199: a time beyond it, or before 1970, is a mistake, and may have no text."""
+"""Epoch seconds of the end of the year 2199: a time beyond it, or before 1970, is a
+mistake, and may have no text."""
 
 MOST_USD: Final = 999_999_999_999.0
 """US dollars that are shown; more has no place in the type's 20 characters."""
@@ -49,7 +51,9 @@ class Instant:
 
 
 def iso(epoch: float) -> str:
-    """Return epoch seconds as RFC 3339 text, in whole seconds; what is outside of 1970 to 2199 as the nearest of them."""
+    """Return epoch seconds as RFC 3339 text, in whole seconds; what is outside of 1970 to
+    2199 as the nearest of them.
+    """
     return datetime.fromtimestamp(int(min(max(0.0, epoch), LATEST)), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -65,7 +69,9 @@ def moment(time: str) -> float | None:
 
 
 def dollars(amount: float) -> str:
-    """Return US dollars as decimal text; small amounts keep four digits, since an HF Job may cost less than a cent."""
+    """Return US dollars as decimal text; small amounts keep four digits, since an HF Job
+    may cost less than a cent.
+    """
     amount = min(max(0.0, amount), MOST_USD)
     return f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
 

@@ -42,6 +42,8 @@ SAFE_TO_WRITE = frozenset({"checks", "statuses"})
 class GitHubCheck:
     """All checks of one source: a set of credentials, a host and an owner.
 
+    It has more than fifteen methods because each checks one thing and adds what it found; they share the source and nothing else.
+
     Args:
         source: The source.
         subjects: The pools that use it.

@@ -1,7 +1,8 @@
 """The demo: the real operator on a real Kubernetes API, against simulated GitHub and Hub.
 
-Nothing of the product is replaced: the operator is a process of its own that is killed once, the bootstrap runs as it would
-in a container, and a runner takes its workflow job from the simulated GitHub. Only the two services are ours.
+Nothing of the product is replaced: the operator is a process of its own that is killed once, the bootstrap
+runs as it would in a container, and a runner takes its workflow job from the simulated GitHub. Only the two
+services are ours.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import yaml
 from rich.live import Live
 from rich.table import Table
 
-from controller.adapters.huggingface.bootstrap import RUNNER_VERSION
 from controller.adapters.kube.client import Client, connect
 from controller.cli.cluster import Cluster
 from controller.cli.files import shipped
 from controller.cli.simulated.operator_process import Operator
 from controller.cli.terminal import Console, say
+from controller.execute.bootstrap import RUNNER_VERSION
 from hf_runner_simulators.github.archive import Archives
 from hf_runner_simulators.serve import ON_THIS_MACHINE, Origins, serving
 
@@ -189,7 +190,7 @@ class Demo:
             spec["deadlines"]["idle"] = "10s"
             await self._cluster.apply_pool(manifest)
 
-    # ----------------------------------------------------------------------------------------------------------- waiting
+    # ------------------------------------------------------------------------------------------- waiting
     async def _until(self, what: str, met: Any) -> None:  # noqa: ANN401 - a predicate over the truth and the pools
         """Watch until something is so, drawing the table meanwhile."""
         ends = time.monotonic() + PATIENCE
@@ -235,7 +236,7 @@ class Demo:
         )
         return truth.done() == self._queued and not (lost or truth.live or truth.registrations)
 
-    # ----------------------------------------------------------------------------------------------------------- showing
+    # ------------------------------------------------------------------------------------------- showing
     def show_in(self, live: Live) -> None:
         """Draw into a live display from now on."""
         self._live = live
@@ -279,7 +280,7 @@ def _ready_reason(pool: Mapping[str, Any]) -> str:
 
 
 def _runner_archive() -> Mapping[str, str]:
-    """Return the runner that the simulated GitHub offers for this machine: a stand-in of the pinned version."""
+    """Return the runner that the simulated GitHub offers for this machine: of the pinned version."""
     arch = "arm64" if os.uname().machine in ("aarch64", "arm64") else "x64"
     return {"version": RUNNER_VERSION, "arch": arch, "sha256": Archives().build(RUNNER_VERSION, arch).sha256}
 

@@ -17,7 +17,8 @@ def run(*, github: HostPort | None, hub: HostPort | None, job_environment: Mappi
     Args:
         github: Where to serve GitHub, if at all.
         hub: Where to serve the Hub, if at all.
-        job_environment: Set in the environment of every job, over what keeps a job's bootstrap off this machine.
+        job_environment: Set in the environment of every job, over what keeps a job's bootstrap off this
+            machine.
 
     Raises:
         click.ClickException: An address cannot be bound.

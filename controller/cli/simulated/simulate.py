@@ -71,7 +71,7 @@ def _progress(now: float, until: float) -> None:
     rewrite(f"{_time(now)} of {_time(until)} simulated; Ctrl-C ends it")
 
 
-# ------------------------------------------------------------------------------------------------------------- for people
+# -------------------------------------------------------------------------------------------- for people
 def show(report: Report, console: Console) -> None:
     """Print a report for people."""
     stopped = " (interrupted: the report so far)" if report.interrupted else ""

@@ -1,8 +1,9 @@
 """The nouns of the controller: pools, workflow jobs, registrations, HF Jobs, and one snapshot of them all.
 
-All values are frozen. Times named ``*_at`` are seconds on the clock that the field's text names; durations are seconds.
-Ages across two machines' clocks are never subtracted: an :class:`Observation` carries the time of the server that
-answered, so that a job's age is the server's own arithmetic plus our monotonic clock since then.
+All values are frozen. Times named ``*_at`` are seconds on the clock that the field's text names;
+durations are seconds. Ages across two machines' clocks are never subtracted: an :class:`Observation`
+carries the time of the server that answered, so that a job's age is the server's own arithmetic plus
+our monotonic clock since then.
 
 Import these names from this package: which of its modules holds one may change.
 """

@@ -28,7 +28,8 @@ class Failure:
         disposition: What it means for the next try.
         request_id: The upstream's request id, when it sent one.
         retry_after: Seconds that the upstream asked us to wait.
-        in_doubt: The request may have taken effect although it failed (lost answer, 5xx, timeout after sending).
+        in_doubt: The request may have taken effect although it failed (lost answer, 5xx,
+            timeout after sending).
     """
 
     reason: Reason

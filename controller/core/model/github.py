@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """A workflow job's status (github.md §2.1)."""
+    """A workflow job's status (docs/facts.md#job-status)."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -29,16 +29,19 @@ class WorkflowJob:
         name: As shown by GitHub.
         labels: Lower-case, sorted; empty when the job names only a group.
         status: GitHub's word.
-        created_at: Epoch seconds on GitHub's clock. A job may wait for a reviewer, a timer or its concurrency group for weeks before it
-            is queued, and GitHub does not tell when that was: ``started_at`` of a queued job is its ``created_at``.
-        queued_at: Epoch seconds on GitHub's clock since when it counts as queued: when it was seen to become so; of a job that was
-            queued when it was first seen, its ``created_at``, or that first sight where GitHub would have ended it since. None where
-            it was never seen queued.
-        seen_queued_at: Epoch seconds on GitHub's clock of the first look that showed it queued: it has been so at least since then.
+        created_at: Epoch seconds on GitHub's clock. A job may wait for a reviewer, a timer or its concurrency
+            group for weeks before it is queued, and GitHub does not tell when that was: ``started_at`` of a
+            queued job is its ``created_at``.
+        queued_at: Epoch seconds on GitHub's clock since when it counts as queued: when it was seen to become
+            so; of a job that was queued when it was first seen, its ``created_at``, or that first sight where
+            GitHub would have ended it since. None where it was never seen queued.
+        seen_queued_at: Epoch seconds on GitHub's clock of the first look that showed it queued: it has
+            been so at least since then.
         started_at: Epoch seconds on GitHub's clock; meaningful once a runner took the job.
         runner_name: Who runs it, or None.
         runner_id: GitHub's id of the runner that has it, None where it does not tell.
-        repository_id: GitHub's id of the repository, which stays when the repository is renamed; None where it does not tell.
+        repository_id: GitHub's id of the repository, which stays when the repository is renamed;
+            None where it does not tell.
         html_url: The job's page.
     """
 
@@ -60,7 +63,9 @@ class WorkflowJob:
 
     @property
     def waits_since(self) -> float:
-        """Epoch seconds on GitHub's clock from which its wait counts; its creation where nothing better was seen."""
+        """Epoch seconds on GitHub's clock from which its wait counts; its creation where
+        nothing better was seen.
+        """
         return self.created_at if self.queued_at is None else self.queued_at
 
 
@@ -71,10 +76,12 @@ class Registration:
     Attributes:
         id: GitHub's runner id.
         name: Unique within its scope while it exists.
-        online: ``status`` was ``online``. A hint: live runners have been seen offline (github.md §3.4).
+        online: ``status`` was ``online``. A hint: live runners have been seen offline
+            (docs/facts.md#online-and-busy-are-hints).
         busy: GitHub's ``busy``. A hint, never a proof.
         labels: Lower-case, sorted.
-        version: Of actions/runner, as its Listener told GitHub; empty before it was online, or where GitHub does not tell.
+        version: Of actions/runner, as its Listener told GitHub; empty before it was online, or
+            where GitHub does not tell.
     """
 
     id: int
@@ -90,7 +97,8 @@ class JobLook:
     """One workflow job, read by its id.
 
     Attributes:
-        status: GitHub's word at the newest read that succeeded; ``completed`` also where GitHub knows the job no more.
+        status: GitHub's word at the newest read that succeeded; ``completed`` also where
+            GitHub knows the job no more.
         asked_at: Monotonic seconds when that read was sent.
         run_ended: How its run has ended (GitHub's word), None while it goes on or was not read.
         spaced: One of its labels has a space before or behind it, which GitHub compares too.
@@ -127,8 +135,8 @@ class RunnerGroup:
         id: GitHub's.
         name: As written.
         default: Runners join it when no group is named.
-        visibility: GitHub's word: ``all``, ``selected`` (only those that were selected may) or ``private``; empty where GitHub does
-            not tell.
+        visibility: GitHub's word: ``all``, ``selected`` (only those that were selected may) or ``private``;
+            empty where GitHub does not tell.
         allows_public_repositories: Public repositories may use it too.
         restricted_to_workflows: Only :attr:`workflows` may use it.
         workflows: ``owner/repo/path@ref`` that alone may use it; empty where it is not restricted.
@@ -149,5 +157,7 @@ class RunnerGroup:
 
     @property
     def public(self) -> bool:
-        """A public repository may use it: allowed, and not shut out by a visibility of private repositories alone."""
+        """A public repository may use it: allowed, and not shut out by a visibility of
+        private repositories alone.
+        """
         return self.allows_public_repositories and self.visibility != "private"

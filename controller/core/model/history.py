@@ -47,7 +47,8 @@ class RerunState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interruption:
-    """A workflow job that was lost because its HF Job ended under it; the first one stands for all of its run's attempt.
+    """A workflow job that was lost because its HF Job ended under it; the first one stands for
+    all of its run's attempt.
 
     Attributes:
         repository: ``owner/repo``, lower case.

@@ -11,7 +11,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Stage(StrEnum):
-    """An HF Job's stage (hf-jobs.md §1.2)."""
+    """An HF Job's stage (docs/facts.md#hf-job-stages)."""
 
     SCHEDULING = "SCHEDULING"
     RUNNING = "RUNNING"
@@ -46,9 +46,10 @@ class HFJob:
         message: The Hub's own words about the stage.
         cancel_reason: Why the platform cancelled it, for instance ``NO_CREDITS``.
         creator: Name of the user whose token launched it; empty when the answer does not tell.
-        foreign: Its creator is another user than the one whose token listed it; None while the Hub has not said whose token that
-            is.
-        initiator: What made it, in the Hub's word and lower case (``duplicated-job`` for a copy); empty when it does not tell.
+        foreign: Its creator is another user than the one whose token listed it; None while the Hub has not
+            said whose token that is.
+        initiator: What made it, in the Hub's word and lower case (``duplicated-job`` for a copy);
+            empty when it does not tell.
         url: The job's page.
     """
 
@@ -69,7 +70,9 @@ class HFJob:
 
     @property
     def ended(self) -> bool:
-        """It has ended: by its stage, or by its time of end where the stage is a word that this release does not know."""
+        """It has ended: by its stage, or by its time of end where the stage is a word that
+        this release does not know.
+        """
         return self.stage.ended or (self.stage is Stage.UNKNOWN and self.finished_at is not None)
 
     @property
@@ -86,12 +89,10 @@ class Flavor:
 
     Attributes:
         name: What a launch asks for.
-        pretty_name: For people.
         usd_per_minute: Price of one minute in US dollars; None where the Hub offers the flavor and its price cannot be read.
         accelerator: Model of the accelerator, empty for CPU flavors.
     """
 
     name: str
-    pretty_name: str = ""
     usd_per_minute: float | None = None
     accelerator: str = ""

@@ -42,7 +42,7 @@ class Scope:
 
     @property
     def path(self) -> str:
-        """The REST prefix, such as ``repos/acme/lib`` (github.md §3.1)."""
+        """The REST prefix, such as ``repos/acme/lib`` (docs/facts.md#runner-endpoints)."""
         match self.kind:
             case ScopeKind.REPOSITORY:
                 return f"repos/{self.owner}/{self.repository}"
@@ -63,7 +63,8 @@ class GitHubSource:
     Everything that is shared between pools on GitHub's side (token, quota, polling) is shared per source.
 
     Attributes:
-        api_url: REST base without a trailing slash (``https://api.github.com``, ``https://ghe.example/api/v3``).
+        api_url: REST base without a trailing slash (``https://api.github.com``,
+            ``https://ghe.example/api/v3``).
         secret: The Secret with the credentials.
         owner: Owner or enterprise slug, lower case.
         enterprise: ``owner`` is an enterprise.
@@ -76,7 +77,9 @@ class GitHubSource:
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Hash once: every pass looks up lists by this for each pool, and hashing nested values is the dear part."""
+        """Hash once: every pass looks up lists by this for each pool, and hashing nested
+        values is the expensive part.
+        """
         object.__setattr__(self, "_hash", hash((self.api_url, self.secret, self.owner, self.enterprise)))
 
     def __hash__(self) -> int:
@@ -147,9 +150,10 @@ class Place:
 class Footprint:
     """A place as one pool's credentials see it: one list of registrations and one list of HF Jobs.
 
-    A pool judges by the lists that its own credentials brought, and by no others: who else looks at the same place, with
-    whatever rights, says nothing about it. A pool that is edited to another repository or namespace keeps its older
-    footprints (in its status, so that they survive a restart) until both lists are seen without it.
+    A pool judges by the lists that its own credentials brought, and by no others: who else looks at the
+    same place, with whatever rights, says nothing about it. A pool that is edited to another repository
+    or namespace keeps its older footprints (in its status, so that they survive a restart) until both
+    lists are seen without it.
     """
 
     registrations: RegistrationScope

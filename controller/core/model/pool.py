@@ -74,7 +74,7 @@ class SecretSight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A bucket or repository mounted into the runner (hf-jobs.md §1.1)."""
+    """A bucket or repository mounted into the runner (docs/facts.md#hf-job-request)."""
 
     type: str
     source: str
@@ -101,7 +101,8 @@ class Pool:
 
     Attributes:
         key: Namespace and name, for people.
-        uid: Kubernetes UID: the identity. A pool that is deleted and made again under the same name is another pool.
+        uid: Kubernetes UID: the identity. A pool that is deleted and made again under the
+            same name is another pool.
         generation: ``metadata.generation`` that these values come from.
         created_at: ``metadata.creationTimestamp`` as epoch seconds; the older pool wins a tie.
         url: ``spec.github.url`` as written.
@@ -118,18 +119,22 @@ class Pool:
         max_runners: Upper bound of live HF Jobs.
         min_idle: Runners kept idle beside those that serve demand.
         deadlines: Seconds.
-        retry_interrupted: The last attempt of a run whose failed jobs are run again after an interruption; 0 for never.
+        retry_interrupted: The last attempt of a run whose failed jobs are run again after an
+            interruption; 0 for never.
         paused: Launch nothing.
-        stopped: Why the stop switch lets it launch nothing; None while it is off (:func:`controller.core.plan.plan` says so).
+        stopped: Why the stop switch lets it launch nothing; None while it is off
+            (:func:`controller.core.plan.plan` says so).
         deleting: ``metadata.deletionTimestamp`` is set.
-        drain_request: Who asks for draining writes something new here again and again; empty when nobody does.
+        drain_request: Who asks for draining writes something new here again and again;
+            empty when nobody does.
         draining: Somebody does ask (:func:`controller.core.plan.plan` says so).
-        refused: Why the spec's hosts are given no credentials (:mod:`controller.core.hosts`): nothing is launched, and what was launched
-            is ended. None where they are allowed.
+        refused: Why the spec's hosts are given no credentials (:mod:`controller.core.hosts`): nothing is
+            launched, and what was launched is ended. None where they are allowed.
         former: Older footprints that may still hold runners of this pool.
-        last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None if it never launched.
-        ends_by: For each place where something was launched, or was seen alive, epoch seconds by which all of it has met the Hub's
-            timeout. A place that is not named never had anything of the pool.
+        last_launch_at: Epoch seconds of the newest launch, as the pool's status tells; None
+            if it never launched.
+        ends_by: For each place where something was launched, or was seen alive, epoch seconds by which all of
+            it has met the Hub's timeout. A place that is not named never had anything of the pool.
         interruptions: Workflow jobs that were lost lately, as the pool's status tells.
         suspicions: Jobs that nobody was given, as the pool's status tells.
         footprint: Where runners that this spec launches leave their two halves.
@@ -175,18 +180,23 @@ class Pool:
     def footprints(self) -> tuple[Footprint, ...]:
         """Everywhere the pool may have runners: where it launches now, then its former places.
 
-        Where the spec's hosts are refused, what it names is no such place, unless something was launched there before.
+        Where the spec's hosts are refused, what it names is no such place, unless something
+        was launched there before.
         """
         if self.refused is not None and self.bound(self.footprint.place) is None:
             return self.former
         return (self.footprint, *self.former)
 
     def bound(self, place: Place) -> float | None:
-        """Return epoch seconds by which all that was launched to a place has ended; None if nothing ever was."""
+        """Return epoch seconds by which all that was launched to a place has ended; None if
+        nothing ever was.
+        """
         return next((ends_by for known, ends_by in self.ends_by if known == place), None)
 
     def through(self, known: Footprint) -> Footprint:
-        """Return a place as the pool's credentials see it now: its Secrets may have changed since something was launched there."""
+        """Return a place as the pool's credentials see it now: its Secrets may have changed since
+        something was launched there.
+        """
         return next((own for own in self.footprints if own.place == known.place), known)
 
     @property
@@ -196,10 +206,14 @@ class Pool:
 
     @property
     def stops_serving(self) -> bool:
-        """Whether its free runners are ended and busy ones finish: it is :attr:`leaving`, or names a host that is not allowed."""
+        """Whether its free runners are ended and busy ones finish: it is :attr:`leaving`, or names a
+        host that is not allowed.
+        """
         return self.leaving or self.refused is not None
 
     @property
     def held(self) -> bool:
-        """Whether a person wants nothing launched: by ``spec.paused``, by the stop switch, or by the lists of hosts."""
+        """Whether a person wants nothing launched: by ``spec.paused``, by the stop switch,
+        or by the lists of hosts.
+        """
         return self.paused or self.stopped is not None or self.refused is not None

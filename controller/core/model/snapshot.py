@@ -21,13 +21,15 @@ class Observation(Generic[T]):
 
     Attributes:
         items: What it held.
-        asked_at: Monotonic seconds when the first request of the list was sent: the list shows every effect that was
-            acknowledged before, and may miss every later one.
+        asked_at: Monotonic seconds when the first request of the list was sent: the list shows every effect
+            that was acknowledged before, and may miss every later one.
         server_time: Epoch seconds on the answering server's clock (its ``Date`` header), for ages.
         failure: Why the newest try failed. ``items`` are then those of the last good one and prove nothing.
-        answered: Some try has succeeded; False while all have failed, so that there are no times to rely on either.
-        oldest_part_at: Monotonic seconds when the oldest request was sent that some of the items may come from, where parts are
-            read at a pace of their own; minus infinity where one was never read. None where all came with this try.
+        answered: Some try has succeeded; False while all have failed, so that there are no
+            times to rely on either.
+        oldest_part_at: Monotonic seconds when the oldest request was sent that some of the items may come
+            from, where parts are read at a pace of their own; minus infinity where one was never read. None
+            where all came with this try.
     """
 
     items: tuple[T, ...] = ()
@@ -44,7 +46,9 @@ class Observation(Generic[T]):
 
     @property
     def usable(self) -> bool:
-        """Good enough to launch by: once seen, and complete or incomplete for a reason that passes by itself."""
+        """Good enough to launch by: once seen, and complete or incomplete for a reason that
+        passes by itself.
+        """
         passing = self.failure is None or self.failure.disposition in (Disposition.RETRY, Disposition.WAIT)
         return self.answered and passing
 
@@ -78,21 +82,26 @@ class Snapshot:
     A key that is missing was never observed; nothing is concluded from that either.
 
     Attributes:
-        queues: Unfinished workflow jobs (queued, in_progress and pending) by source and lower-case ``owner/repo``.
+        queues: Unfinished workflow jobs (queued, in_progress and pending) by source and
+            lower-case ``owner/repo``.
         registrations: By scope.
         hf_jobs: Live HF Jobs that carry our managed-by label, by account.
         ended: HF Jobs that left the live list since the last pass, each inspected once, by account.
-        completed: Workflow jobs of runners like ours that were seen completed since the last pass, by source. They are no
-            demand, and may be the only sight of a short one.
-        repositories: Lower-case ``owner/repo`` names that a source can see; only for sources whose pools use globs.
+        completed: Workflow jobs of runners like ours that were seen completed since the last pass, by source.
+            They are no demand, and may be the only sight of a short one.
+        repositories: Lower-case ``owner/repo`` names that a source can see; only for
+            sources whose pools use globs.
         flavors: Hardware on offer by Hub endpoint.
         groups: Runner groups by scope; only of organizations and enterprises.
         looks: Workflow jobs that were read by their ids, by source and id.
-        admissions: Looked up lately, by scope, runner group (empty for the default one) and lower-case ``owner/repo``.
-        versions_ended: Whether GitHub serves a version of actions/runner no more, looked up lately, by scope and version.
+        admissions: Looked up lately, by scope, runner group (empty for the default one) and
+            lower-case ``owner/repo``.
+        versions_ended: Whether GitHub serves a version of actions/runner no more, looked up
+            lately, by scope and version.
         variables: Secrets that ``secretEnv`` names.
         token_ends: When the personal access token of a source ends, where GitHub tells.
-        pools_known: Every RunnerPool of the cluster is among the pools: only then is a runner without a pool a stray.
+        pools_known: Every RunnerPool of the cluster is among the pools: only then is a
+            runner without a pool a stray.
     """
 
     queues: Mapping[tuple[GitHubSource, str], Observation[WorkflowJob]] = field(default_factory=dict)

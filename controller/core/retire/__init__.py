@@ -8,8 +8,8 @@
 * :mod:`.consequences` says what follows for the next launches, and what people hear of it.
 * :mod:`.strays` has the runners whose pool does not exist.
 
-A retirement deregisters at GitHub first and cancels the HF Job only when GitHub agreed, so a runner that took a
-job in the meantime is left alone. What is decided here is therefore a wish, never a kill. Where the registration
-is gone already GitHub cannot be asked: :func:`.why.has_no_job` says what proves that the HF Job may go, and all
-others are left to the deadlines inside their container.
+A retirement deregisters at GitHub first and cancels the HF Job only when GitHub agreed, so a runner that took
+a job in the meantime is left alone. What is decided here is therefore a wish, never a kill. Where the
+registration is gone already GitHub cannot be asked: :func:`.why.has_no_job` says what proves that the HF Job
+may go, and all others are left to the deadlines inside their container.
 """

@@ -48,7 +48,8 @@ class Retirements:
 def choose_retirements(
     view: PoolView, learned: Learned, capacity: Capacity, offer: Offer, demand: Demand
 ) -> Retirements:
-    """End what must not go on: past a deadline, without its other half, unfit for the spec, worn out, or surplus.
+    """End what must not go on: past a deadline, without its other half, unfit for the spec,
+    worn out, or surplus.
 
     Args:
         view: What is known of the pool.
@@ -101,7 +102,8 @@ def retirement(pool: Pool, runner: Runner, reason: Reason) -> Retire:
         scope=runner.footprint.registrations,
         account=runner.footprint.account,
         registration_id=registration.id if registration and not runner.track.deregistered else None,
-        # What another user made may be a copy: without its registration ours ends by itself, a copy is not ours to end.
+        # What another user made may be a copy: without its registration ours ends by itself, a copy
+        # is not ours to end.
         hf_job_id=hf_job.id if hf_job and not hf_job.foreign else None,
         flavor=runner.flavor,
         pool=pool.key,
@@ -155,7 +157,9 @@ def _worn_out(view: PoolView, left: Capacity, limit: Limit | None, may: MayRetir
 def _surplus(
     view: PoolView, left: Capacity, demand: Demand, may: MayRetire
 ) -> tuple[list[tuple[Runner, Reason]], Surplus]:
-    """Return what nobody wants any more, the cheapest to lose first. A queue that could not be read may want it all."""
+    """Return what nobody wants any more, the cheapest to lose first. A queue that could not
+    be read may want it all.
+    """
     pool, memory, now, queued = view.pool, view.memory, view.now, len(demand.queued)
 
     def too_many(capacity: Capacity) -> int:

@@ -91,7 +91,8 @@ def _failed_start(
 def hub_limit(
     before: Consequences, runner: Runner, *, offered: Collection[str], billed: int, now: float
 ) -> Limit | None:
-    """Return the limit if a runner was not scheduled because the Hub runs no more HF Jobs at a time; else None.
+    """Return the limit if a runner was not scheduled because the Hub runs no more HF Jobs
+    at a time; else None.
 
     With another flavor to try, it may as well be this one that is scarce: then that one is tried first.
     """
@@ -109,7 +110,9 @@ def _with_limit(before: Consequences, pool: Pool, runner: Runner, limit: Limit) 
 
 
 def _never_served(before: Consequences, pool: Pool, runner: Runner, now: float) -> Consequences:
-    """Take the good end of an HF Job for a failure after all: its registration stayed, so it never had a job."""
+    """Take the good end of an HF Job for a failure after all: its registration stayed, so
+    it never had a job.
+    """
     message = f"{runner.name}: its HF Job completed, yet it never came online. {Reason.RunnerFailed.meaning}"
     failure = Failure(reason=Reason.RunnerFailed, message=message)
     track = replace(before.tracks[runner.name], unproven_end="")

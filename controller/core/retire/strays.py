@@ -31,7 +31,8 @@ class Stray:
 
     Attributes:
         scope: The list with its registration.
-        registration: GitHub's half; without it nobody can ask whether the runner works, so it is never retired.
+        registration: GitHub's half; without it nobody can ask whether the runner works, so
+            it is never retired.
         account: The list with its HF Job, None where there is none.
         hf_job: The Hub's half.
     """
@@ -76,11 +77,12 @@ def stray_retirements(
     in_flight: Collection[str],
     now: float,
 ) -> tuple[list[Retire], dict[StrayKey, Track]]:
-    """Return retirements for runners of this controller whose pool does not exist, and the tracks that time them.
+    """Return retirements for runners of this controller whose pool does not exist, and the
+    tracks that time them.
 
-    Only when every pool of the cluster is known: before that, each runner would look like a stray. An HF Job whose
-    registration cannot be found in any list that some pool still gives us is left to its own deadlines: without the
-    registration nobody can ask GitHub whether it is busy.
+    Only when every pool of the cluster is known: before that, each runner would look like a stray. An HF Job
+    whose registration cannot be found in any list that some pool still gives us is left to its own deadlines:
+    without the registration nobody can ask GitHub whether it is busy.
     """
     found: list[Retire] = []
     kept: dict[StrayKey, Track] = {}

@@ -13,8 +13,8 @@ from controller.core.runners import Runner
 from controller.core.warm import idles_at_most
 
 GIVE_BACK_HOLD = 20.0
-"""Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that flaps must not
-thrash."""
+"""Seconds that surplus must last when some was given back within :data:`FLAP_WINDOW`: demand that
+flaps must not thrash."""
 
 FLAP_WINDOW = 120.0
 
@@ -52,14 +52,16 @@ def worn_out(
     none_can_come: Callable[[], bool],
     now: float,
 ) -> Sequence[Runner]:
-    """Return the warm runners whose replacement is online, and one by one those for whom none can come before.
+    """Return the warm runners whose replacement is online, and one by one those for whom
+    none can come before.
 
     Args:
         pool: The pool.
         capacity: What it has.
         longest_job: Seconds for which a workflow job of it was seen to run at the longest.
         may_retire: Whether ending a runner could be tried now.
-        none_can_come: Whether a replacement can neither be launched nor is on its way, once nothing is being ended.
+        none_can_come: Whether a replacement can neither be launched nor is on its way, once
+            nothing is being ended.
         now: Monotonic seconds.
     """
     old = [runner for runner in to_replace(pool, capacity, longest_job, now) if may_retire(runner)]
@@ -85,13 +87,13 @@ def all_idle(capacity: Capacity) -> bool:
 def excess(pool: Pool, capacity: Capacity, *, queued: int, longest_job: float, now: float) -> int:
     """Return by how many runners the capacity exceeds what is wanted, or what ``maxRunners`` allows.
 
-    Only whole runners count. A half may be what a predecessor, or a launch in doubt, has left: it keeps others from
-    being launched until it is collected, but must not cost a runner that is on its way.
+    Only whole runners count. A half may be what a predecessor, or a launch in doubt, has left: it keeps
+    others from being launched until it is collected, but must not cost a runner that is on its way.
 
     And every queued job counts, also those that seem to be taken by now
-    (:func:`controller.core.launch.taken_unseen`): a process that has just started sees a runner busy for the first
-    time, and cannot know whether its job is among those that were read. In doubt nothing more is launched, and
-    nothing is given back; the next look at the queue shows it.
+    (:func:`controller.core.launch.taken_unseen`): a process that has just started sees a runner busy for the
+    first time, and cannot know whether its job is among those that were read. In doubt nothing more is
+    launched, and nothing is given back; the next look at the queue shows it.
 
     Args:
         pool: The pool.
@@ -110,7 +112,8 @@ def excess(pool: Pool, capacity: Capacity, *, queued: int, longest_job: float, n
 def give_back(
     capacity: Capacity, before: Surplus, *, excess: int, may_retire: MayRetire, now: float
 ) -> tuple[Sequence[tuple[Runner, Reason]], Surplus]:
-    """Give back capacity that is not online yet, what is not billed first. Idle runners stay: they are paid for already.
+    """Give back capacity that is not online yet, what is not billed first. Idle runners stay:
+    they are paid for already.
 
     Args:
         capacity: What the pool has.

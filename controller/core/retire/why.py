@@ -10,11 +10,12 @@ from controller.core.reasons import Reason
 from controller.core.runners import Runner
 
 ENDING_GRACE = 300.0
-"""Seconds for a runner that finished its job to end by itself: upload of logs, the container's stop, slow lists."""
+"""Seconds for a runner that finished its job to end by itself: upload of logs, the
+container's stop, slow lists."""
 
 LOST_GRACE = 900.0
-"""Seconds until GitHub has failed the workflow job of a runner that died: about ten minutes, and room. It refuses
-to remove such a runner before."""
+"""Seconds until GitHub has failed the workflow job of a runner that died: about ten minutes, and room. It
+refuses to remove such a runner before."""
 
 LEFT_ALONE = frozenset({Phase.BUSY, Phase.REGISTERED})
 """A runner that works, and one whose HF Job is on its way."""
@@ -32,8 +33,8 @@ def why_retire(
 ) -> Reason | None:
     """Return why a runner must end now, or None.
 
-    What shows itself (a stage, an age) counts at once; what is concluded from absence counts only after a while,
-    from complete lists (:mod:`controller.core.evidence`).
+    What shows itself (a stage, an age) counts at once; what is concluded from absence counts only after a
+    while, from complete lists (:mod:`controller.core.evidence`).
 
     Args:
         pool: Whose.
@@ -42,7 +43,8 @@ def why_retire(
         spec: The pool's :func:`~controller.core.naming.spec_digest`.
         oldest_wait: Seconds for which the oldest of the pool's queued jobs has waited.
         now: Monotonic seconds.
-        patient: The runner may idle beside jobs that wait: ``minIdle`` asks for it, and GitHub gives them to nobody.
+        patient: The runner may idle beside jobs that wait: ``minIdle`` asks for it, and
+            GitHub gives them to nobody.
     """
     phase = runner.phase
     if phase in LEFT_ALONE:
@@ -83,10 +85,10 @@ def _why_an_orphan(runner: Runner) -> Reason:
 def may_retire(runner: Runner, track: Track, snapshot: Snapshot, now: float) -> bool:
     """Return whether ending a runner could be tried now.
 
-    The lists must show its registration, so that GitHub can be asked, or prove that there is none and that no job
-    runs. A list that lags lacks it, and so does one of another place, from which the pool has moved: looked for there
-    it would seem to be gone, and the HF Job would be cancelled although its runner has a job, or leave a registration
-    behind that nobody collects.
+    The lists must show its registration, so that GitHub can be asked, or prove that there is none and that no
+    job runs. A list that lags lacks it, and so does one of another place, from which the pool has moved:
+    looked for there it would seem to be gone, and the HF Job would be cancelled although its runner has a
+    job, or leave a registration behind that nobody collects.
 
     Args:
         runner: Which.
@@ -101,16 +103,18 @@ def may_retire(runner: Runner, track: Track, snapshot: Snapshot, now: float) -> 
 
 
 def has_no_job(runner: Runner, snapshot: Snapshot) -> bool:
-    """Return whether an HF Job whose registration is gone is proved to run no workflow job, so that it may be cancelled.
+    """Return whether an HF Job whose registration is gone is proved to run no workflow job, so
+    that it may be cancelled.
 
-    GitHub takes the records of some runners away when their job starts, so a missing one proves nothing. What does:
+    GitHub takes the records of some runners away when their job starts, so a missing one
+    proves nothing. What does:
 
-    * GitHub agreed to remove its registration, or has shown its workflow job completed; a runner never gets another
-      one.
+    * GitHub agreed to remove its registration, or has shown its workflow job completed; a
+      runner never gets another one.
     * The Hub shows, in a list that is a lag younger than the gap, that its container has not even started.
     * It serves one repository alone, whose whole queue, read a lag after the gap, names no job of it. For
-      organizations and enterprises there is no such proof: a job may run in any repository, also in one that the
-      credentials do not show.
+      organizations and enterprises there is no such proof: a job may run in any repository, also in one that
+      the credentials do not show.
 
     All others end by the deadlines inside their container, which ask nobody's lists.
     """
@@ -148,15 +152,16 @@ def _fits(pool: Pool, runner: Runner, spec: str) -> bool:
 def past_deadline(
     pool: Pool, runner: Runner, snapshot: Snapshot, now: float, *, passed_over: bool
 ) -> Reason | None:
-    """Return which deadline is over, by lists that show the world after it: an older or incomplete one says nothing.
+    """Return which deadline is over, by lists that show the world after it: an older or
+    incomplete one says nothing.
 
     Args:
         pool: Whose.
         runner: One that can take a job.
         snapshot: The lists.
         now: Monotonic seconds.
-        passed_over: A job has waited for longer than ``deadlines.idle``: a runner that has idled for as long was not
-            given it.
+        passed_over: A job has waited for longer than ``deadlines.idle``: a runner that has idled for
+            as long was not given it.
     """
     deadlines = pool.deadlines
     registrations = snapshot.registrations.get(runner.footprint.registrations)

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 @cache
 def private_key() -> str:
-    """Return this process's key for an App that brings none of its own: RSA, 2048 bits, PEM, in GitHub's format (PKCS #1).
+    """Return this process's key for an App that brings none of its own: RSA, 2048 bits, PEM, in
+    GitHub's format (PKCS #1).
 
-    The same at every call, since making one takes a tenth of a second. Not deterministic, and need not be: nothing that a world
-    does or records depends on it, only the signatures, which say that they fit or not.
+    The same at every call, since making one takes a tenth of a second. Not deterministic, and need not be:
+    nothing that a world does or records depends on it, only the signatures, which say that they fit or not.
     """
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, kw_only=True)
-class Meter:
+class CostMeter:
     """Running time and cost of one job.
 
     Attributes:

@@ -9,7 +9,7 @@ from enum import StrEnum, auto
 from typing import Any, Literal
 
 from hf_runner_simulators.http import JSON
-from hf_runner_simulators.hub.billing import Meter
+from hf_runner_simulators.hub.billing import CostMeter
 from hf_runner_simulators.hub.flavors import FLAVORS, PORT_MICRO_USD_PER_MINUTE
 from hf_runner_simulators.hub.knobs import Knobs
 from hf_runner_simulators.hub.odd import oddly
@@ -117,7 +117,7 @@ class Job:
     log_closed: bool = False
     copy_of: str | None = None
     odd: bool = False
-    meter: Meter = field(default_factory=Meter)
+    meter: CostMeter = field(default_factory=CostMeter)
 
     @property
     def rate(self) -> int:

@@ -102,7 +102,8 @@ class Script:
     """A GitHub that answers as a test says; requests are kept.
 
     Args:
-        answers: One for each request, the last one again and again: a response, an exception, or a function of the request.
+        answers: One for each request, the last one again and again: a response, an exception, or
+            a function of the request.
     """
 
     def __init__(self, *answers: Any, clock: LoopClock | None = None) -> None:

@@ -1,4 +1,6 @@
-"""Whatever GitHub answers, each call returns a value of its type or raises an UpstreamError, and nothing else."""
+"""Whatever GitHub answers, each call returns a value of its type or raises an
+UpstreamError, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -130,7 +132,7 @@ CALLS: dict[str, tuple[Call, Any, Any]] = {
     "try_listing_runners": (lambda g: g.try_listing_runners(ACME), NONE, {}),
 }
 
-# ----------------------------------------------------------------------------------------------------------- any answer
+# ------------------------------------------------------------------------------------------------- any answer
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)
 ODD = st.one_of(
     st.none(),
@@ -218,7 +220,9 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def bodies(draw: st.DrawFn, good: Any) -> bytes:
-    """Draw a good answer, one with an odd value in it or without one of its values, any other JSON, or any bytes."""
+    """Draw a good answer, one with an odd value in it or without one of its values, any
+    other JSON, or any bytes.
+    """
     kind = draw(st.sampled_from(["good", "spoilt", "spoilt", "spoilt", "message", "json", "bytes"]))
     if kind == "bytes":
         return draw(st.binary(max_size=50) | st.just(b"[" * 90_000) | st.just(b"") | st.just(b"<html>"))
@@ -255,9 +259,11 @@ def answers(draw: st.DrawFn, good: Any) -> Callable[[httpx.Request], httpx.Respo
     return lambda _: httpx.Response(status, headers=raw, stream=Body())
 
 
-# ------------------------------------------------------------------------------------------------------ the right type
+# --------------------------------------------------------------------------------------------- the right type
 def check(value: Any, kind: Any) -> None:
-    """Fail unless a value is of this type, down to its last field, and every text and time in it is bounded."""
+    """Fail unless a value is of this type, down to its last field, and every text and time
+    in it is bounded.
+    """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         matching = [one for one in inner if is_instance(value, one)]

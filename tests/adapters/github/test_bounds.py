@@ -1,4 +1,6 @@
-"""What one GitHub may cost: bytes, time of the event loop, connections; and what its words may do to people's terminals."""
+"""What one GitHub may cost: bytes, time of the event loop, connections; and what its words may
+do to people's terminals.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,7 @@ async def refused(script: Script) -> UpstreamError:
     return caught.value
 
 
-# ---------------------------------------------------------------------------------------------------------------- bodies
+# ----------------------------------------------------------------------------------------------------- bodies
 @virtual
 async def test_a_packed_page_is_unpacked_piece_by_piece() -> None:
     body = gzip.compress(page(runner_rows(range(900))))  # more than one piece
@@ -190,7 +192,7 @@ async def test_bodies_are_parsed_where_what_is_large_is_worked_on() -> None:
     assert workers.sizes == [len(body), 2]
 
 
-# ------------------------------------------------------------------------------------------------------------------ rows
+# ------------------------------------------------------------------------------------------------------- rows
 @pytest.mark.parametrize(
     "odd",
     [
@@ -335,7 +337,7 @@ async def test_a_token_that_cannot_travel_in_a_header_is_malformed(token: object
     assert "'token' is odd" in caught.value.failure.message
 
 
-# --------------------------------------------------------------------------------------------------------------- words
+# ------------------------------------------------------------------------------------------------------ words
 @virtual
 async def test_githubs_words_hold_nothing_that_a_terminal_acts_on() -> None:
     failure = (await refused(Script(answer(403, {"message": EVIL})))).failure
@@ -353,7 +355,7 @@ async def test_no_cookie_is_kept() -> None:
     assert [request.headers.get("cookie") for request in script.requests] == [None, None]
 
 
-# -------------------------------------------------------------------------------------------------------------- statuses
+# --------------------------------------------------------------------------------------------------- statuses
 @virtual
 async def test_what_is_withheld_by_law_is_for_a_person_to_settle() -> None:
     for status, words in (

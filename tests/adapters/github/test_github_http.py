@@ -38,7 +38,7 @@ OWN_HOST = Hosts.listed(github=["ghe.example"], hub=[])
 MOVED = {"message": "Moved Permanently"}
 
 
-# ------------------------------------------------------------------------------------------------------------- requests
+# --------------------------------------------------------------------------------------------------- requests
 @virtual
 async def test_a_request_says_who_asks_and_which_version() -> None:
     script = Script(EMPTY)
@@ -111,7 +111,7 @@ async def test_a_server_that_does_not_know_the_api_version_is_asked_without() ->
     assert len(script.requests) == 3
 
 
-# ------------------------------------------------------------------------------------------------------------ redirects
+# -------------------------------------------------------------------------------------------------- redirects
 @virtual
 async def test_a_renamed_repository_is_followed_for_reads_and_effects() -> None:
     scene = Scene()
@@ -161,7 +161,7 @@ async def test_redirects_in_a_circle_end() -> None:
     assert len(script.requests) == 4
 
 
-# --------------------------------------------------------------------------------------------------------------- errors
+# ----------------------------------------------------------------------------------------------------- errors
 TABLE = [
     (401, "Bad credentials", Reason.GitHubUnauthorized, Disposition.PERSON),
     (403, "Resource not accessible by integration", Reason.PermissionMissing, Disposition.PERSON),
@@ -270,7 +270,7 @@ async def test_only_a_connection_that_never_was_proves_that_nothing_was_sent(
     assert not caught.value.failure.in_doubt
 
 
-# -------------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 JIT_BLOB = "eyJ" + "Q2FuYXJ5" * 40
 LONG_TOKEN = "ghs_4711_eyJhbGciOi.eyJpc3MiOi-_x.c2lnbmF0dXJl"
 

@@ -32,7 +32,7 @@ RUNS = "repos/{repository}/actions/runs"
 NEXT = "https://api.github.com/orgs/acme/actions/runners?per_page=100&page=2"
 
 
-# -------------------------------------------------------------------------------------------------------- conditional
+# ------------------------------------------------------------------------------------------------ conditional
 @virtual
 async def test_an_unchanged_list_costs_no_quota_and_is_equal() -> None:
     scene = Scene()
@@ -132,7 +132,7 @@ def test_pages_that_nobody_asks_for_age_away() -> None:
     assert len(cache) == 1
 
 
-# -------------------------------------------------------------------------------------------------------------- pages
+# ------------------------------------------------------------------------------------------------------ pages
 @virtual
 async def test_a_list_is_read_to_its_last_page() -> None:
     scene = Scene()
@@ -307,7 +307,7 @@ async def test_a_page_that_is_its_own_next_page_is_given_up() -> None:
     assert len(script.requests) == 2
 
 
-# ------------------------------------------------------------------------------------------------------- repositories
+# ----------------------------------------------------------------------------------------------- repositories
 @virtual
 async def test_an_app_lists_what_its_installation_may_see() -> None:
     scene = Scene()
@@ -364,7 +364,7 @@ async def test_an_owner_that_does_not_exist_is_said() -> None:
     assert "orgs/nobody" in caught.value.failure.message
 
 
-# --------------------------------------------------------------------------------------------------------------- jobs
+# ------------------------------------------------------------------------------------------------------- jobs
 @virtual
 async def test_jobs_carry_what_matching_needs() -> None:
     scene = Scene()

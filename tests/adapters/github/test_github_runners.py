@@ -181,7 +181,7 @@ async def test_an_organizations_url_for_a_personal_account_is_explained() -> Non
     assert sum(request.url.path == "/users/ada" for request in script.requests) == 1
 
 
-# ------------------------------------------------------------------------------------------------- when nobody answers
+# ---------------------------------------------------------------------------------------- when nobody answers
 UNSENT = [{"kind": "unreachable"}, {"kind": "blackhole"}]
 NO_EFFECT = [
     {"kind": "lost_request"},
@@ -234,7 +234,7 @@ async def test_a_read_without_an_answer_is_never_in_doubt(rule: dict[str, object
     assert not caught.value.failure.in_doubt
 
 
-# ------------------------------------------------------------------------------------------------------------- removing
+# --------------------------------------------------------------------------------------------------- removing
 async def registered(scene: Scene, name: str = "r") -> JitConfig:
     return await scene.connect().register(ACME, name=name, labels=LABELS, group=None)
 
@@ -324,7 +324,7 @@ async def test_a_removal_without_an_answer_is_in_doubt_and_may_be_repeated(rule:
     assert await github.deregister(ACME, made.registration.id) is not Removal.BUSY
 
 
-# -------------------------------------------------------------------------------------------------------------- finding
+# ---------------------------------------------------------------------------------------------------- finding
 @virtual
 async def test_a_runner_is_found_by_its_whole_name_only() -> None:
     scene = Scene()

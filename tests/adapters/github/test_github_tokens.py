@@ -249,7 +249,7 @@ async def test_closing_ends_a_token_under_way_and_may_be_done_twice() -> None:
     assert scene.count(MINT) == 0
 
 
-# ------------------------------------------------------------------------------------------------- what a token may do
+# ---------------------------------------------------------------------------------------- what a token may do
 WIDE = {
     "actions": "write",
     "administration": "read",

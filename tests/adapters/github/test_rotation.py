@@ -1,4 +1,6 @@
-"""A client of GitHub's whose Secret is rotated: it goes on, and believes nothing that the last credentials were shown."""
+"""A client of GitHub's whose Secret is rotated: it goes on, and believes nothing that the
+last credentials were shown.
+"""
 
 from __future__ import annotations
 

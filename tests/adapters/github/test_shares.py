@@ -1,4 +1,6 @@
-"""Two Secrets of one GitHub App have one quota, one pace and one number of requests at a time; nobody else has a part in it."""
+"""Two Secrets of one GitHub App have one quota, one pace and one number of requests at a time;
+nobody else has a part in it.
+"""
 
 from __future__ import annotations
 

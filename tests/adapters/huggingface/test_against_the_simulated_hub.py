@@ -1,4 +1,6 @@
-"""The adapter and the observer against the simulated Hub: every unknown of the Hub, every fault of the line."""
+"""The adapter and the observer against the simulated Hub: every unknown of the Hub, every
+fault of the line.
+"""
 
 from __future__ import annotations
 
@@ -279,7 +281,7 @@ def test_the_hubs_hardware_is_read_with_its_prices() -> None:
     virtual(scenario)
 
 
-# ---------------------------------------------------------------------------------------------------------- observing
+# -------------------------------------------------------------------------------------------------- observing
 @pytest.mark.parametrize(
     "knobs",
     [*UNKNOWNS, {"list_stale_seconds": 25.0}, {"paging": "offset", "page_size": 1}],

@@ -1,4 +1,6 @@
-"""Every way in which the Hub fails ends as a named reason, and says whether the request may have taken effect."""
+"""Every way in which the Hub fails ends as a named reason, and says whether the request may
+have taken effect.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from huggingface_hub.utils._http import hf_raise_for_status
 
 from controller.adapters.credential import Fixed
 from controller.adapters.huggingface import errors
-from controller.adapters.huggingface.errors import Asked, HubError, means_no_capacity, refusal
+from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.jobs import HubJobs
+from controller.adapters.huggingface.refusals import Asked, means_no_capacity, refusal
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.huggingface.wire import DEADLINE, LARGEST_BODY, PAUSE
 from controller.core.model import Disposition
@@ -170,7 +173,7 @@ async def test_a_bad_flavor_is_rejected_in_the_hubs_own_words(hub: ScriptedHub, 
     assert 'Invalid enum value, received "t4"' in failure.message
 
 
-# ------------------------------------------------------------------------------------------------------------- words
+# ------------------------------------------------------------------------------------------------------ words
 BODIES: list[tuple[dict[str, str], bytes]] = [
     ({}, b'{"error": "said in the body"}'),
     ({}, b'{"error": ["one", "two"]}'),
@@ -226,7 +229,7 @@ def test_a_page_of_html_is_not_repeated_to_people() -> None:
     assert "<" not in failure.message
 
 
-# ----------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 async def test_a_secret_that_the_hub_repeats_is_masked(hub: ScriptedHub, jobs: HubJobs) -> None:
     jit = SPEC.secrets["JIT"]
     hub.answer(reply({"error": f"invalid secret {jit} for token {TOKEN}"}, status=400))
@@ -305,7 +308,7 @@ async def test_no_words_of_the_hub_reach_a_terminal_as_commands(hub: ScriptedHub
         assert not set(text) & set("\x1b\x07\x9b\u202e\ud800")
 
 
-# -------------------------------------------------------------------------------------------------- what was asked
+# --------------------------------------------------------------------------------------------- what was asked
 @pytest.mark.parametrize(
     ("status", "reason", "disposition"),
     [
@@ -357,7 +360,7 @@ async def test_a_launch_that_was_fenced_off_is_not_taken_for_a_failure(
         await jobs.launch(SPEC)
 
 
-# ----------------------------------------------------------------------------------------------------------- repeats
+# ---------------------------------------------------------------------------------------------------- repeats
 @pytest.mark.parametrize("first", [httpx2.ReadError("reset"), httpx2.ConnectError("no"), reply(status=502)])
 async def test_a_read_is_repeated_once_after_a_quick_failure(
     hub: ScriptedHub, jobs: HubJobs, first: Reply
@@ -408,7 +411,7 @@ def test_an_answer_that_drips_for_ever_ends_at_the_deadline() -> None:
     run_virtual(scenario())
 
 
-# ------------------------------------------------------------------------------------------------------- rate limits
+# ------------------------------------------------------------------------------------------------ rate limits
 WINDOW = {"RateLimit": '"api";r=0;t=42', "RateLimit_Policy": '"fixed window";"api";q=1000;w=300'}
 
 

@@ -39,7 +39,7 @@ def page(entries: list[Any], next_url: str | None = None, **headers: Any) -> Rep
     return reply(entries, **link, **headers)
 
 
-# ------------------------------------------------------------------------------------------------------------ launch
+# ----------------------------------------------------------------------------------------------------- launch
 async def test_a_launch_sends_exactly_the_documented_specification(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(reply(job(stage="SCHEDULING", timeout=21600, createdBy={"id": "u", "name": "bot"})))
     launched = await jobs.launch(SPEC)
@@ -93,7 +93,7 @@ def test_the_address_of_a_space_becomes_its_id(image: str) -> None:
     assert not {"dockerImage", "secrets", "volumes", "ssh"} & set(body)
 
 
-# -------------------------------------------------------------------------------------------------------------- lists
+# ------------------------------------------------------------------------------------------------------ lists
 async def test_a_list_asks_for_live_stages_and_our_labels_and_follows_every_page(
     hub: ScriptedHub, jobs: HubJobs
 ) -> None:
@@ -300,7 +300,7 @@ async def test_a_link_that_cannot_be_followed_is_not_the_end_of_the_list(
         await jobs.live(OURS)
 
 
-# --------------------------------------------------------------------------------------------------------------- find
+# ------------------------------------------------------------------------------------------------------- find
 async def test_a_launch_in_doubt_is_found_in_any_stage_newest_first(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(
         page(
@@ -351,7 +351,7 @@ async def test_a_search_with_an_unreadable_entry_proves_nothing(hub: ScriptedHub
         await jobs.find(OURS)
 
 
-# ------------------------------------------------------------------------------------------------- inspect and cancel
+# ----------------------------------------------------------------------------------------- inspect and cancel
 async def test_a_job_that_the_hub_forgot_is_none(hub: ScriptedHub, jobs: HubJobs) -> None:
     hub.answer(reply({"error": "Job not found"}, status=404))
     assert await jobs.inspect("gone") is None
@@ -410,7 +410,7 @@ async def test_a_cancel_is_repeated_after_a_quick_failure(hub: ScriptedHub, jobs
     assert len(hub.requests) == 2
 
 
-# ------------------------------------------------------------------------------------------------------------ hardware
+# --------------------------------------------------------------------------------------------------- hardware
 T4 = {
     "name": "t4-small",
     "prettyName": "Nvidia T4 - small",
@@ -504,7 +504,7 @@ async def test_no_hardware_at_all_is_a_failure(
     assert caught.value.failure.reason is Reason.HubMalformed
 
 
-# ------------------------------------------------------------------------------------------------------- environment
+# ------------------------------------------------------------------------------------------------ environment
 def test_importing_the_adapter_switches_telemetry_and_body_logging_off_and_loads_no_api_client() -> None:
     program = (
         "import sys; import controller.adapters.huggingface.jobs;"

@@ -60,7 +60,9 @@ def of(session: Session, endpoint: str, *, tenant: str = "ci", namespace: str = 
 def beside(
     calls: Callable[[Session], list[HubJobs]], then: Callable[[Session], HubJobs]
 ) -> tuple[Hubs, float]:
-    """Ask many at once who get no answer; return the Hubs, and when another one was answered that asked a second later."""
+    """Ask many at once who get no answer; return the Hubs, and when another one was answered
+    that asked a second later.
+    """
 
     async def main() -> tuple[Hubs, float]:
         hubs = Hubs()

@@ -1,4 +1,6 @@
-"""Intents in a pool's status, against the API server's own rules: versions, field managers, and whoever else writes."""
+"""Intents in a pool's status, against the API server's own rules: versions, field managers,
+and whoever else writes.
+"""
 
 from __future__ import annotations
 

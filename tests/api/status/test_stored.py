@@ -1,4 +1,6 @@
-"""controller.api.status.stored: what a status keeps beyond a process comes back, whatever else somebody put into it."""
+"""controller.api.status.stored: what a status keeps beyond a process comes back, whatever
+else somebody put into it.
+"""
 
 from __future__ import annotations
 

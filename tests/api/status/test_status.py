@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -21,11 +22,12 @@ from controller.core.backoff import POOL, Backoff
 from controller.core.conditions import ConditionType
 from controller.core.drained import ends_by
 from controller.core.explain import Waiting
-from controller.core.intents import Intent, Term, Written
+from controller.core.intents import Blocked, Intent, Term, Written
 from controller.core.lifecycle import Phase
 from controller.core.losses import Losses, Watched
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
+    Disposition,
     Failure,
     Interruption,
     Observation,
@@ -40,6 +42,7 @@ from controller.core.model import (
 from controller.core.reasons import Reason
 from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text
+from tests.api.status.healthy import built, healthy, report
 from tests.core.build import (
     FLAVORS,
     NOW,
@@ -81,7 +84,9 @@ DAY = 86_400.0
 def told_of_the_token(
     left: float | None, *, failure: Failure | None = None, ago: float = 0.0
 ) -> tuple[str, str, str]:
-    """What the condition says of a token that ended, or will, so many seconds after GitHub told it, ``ago`` seconds ago."""
+    """What the condition says of a token that ended, or will, so many seconds after GitHub
+    told it, ``ago`` seconds ago.
+    """
     end = None if left is None else TokenEnd(at=SERVER + left, asked_at=NOW - ago, server_time=SERVER)
     view = snapshot(registrations=seen(failure=failure))
     view = replace(view, token_ends={} if end is None else {SOURCE: end})
@@ -179,7 +184,8 @@ def test_an_outage_of_github_stalls_nobody() -> None:
 
 
 def test_a_pool_that_waits_for_a_person_is_not_being_reconciled() -> None:
-    # Helm 4, Flux and kubectl's kstatus judge by the first of Reconciling and Stalled that is true: they would wait for ever.
+    # Helm 4, Flux and kubectl's kstatus judge by the first of Reconciling and Stalled that is true:
+    # they would wait for ever.
     found = conditions(ORGANIZATION, replace(repositories(REFUSED, REFUSED), registrations={}))
     assert found["Stalled"] == ("True", "GitHubUnauthorized")
     assert found["Reconciling"] == ("False", "GitHubUnauthorized")
@@ -191,7 +197,7 @@ def test_a_pool_that_nothing_is_known_of_is_being_reconciled() -> None:
     assert found["Reconciling"] == ("True", "Pending")
 
 
-# ---------------------------------------------------------------------------------------------- bounds, whatever was told
+# ---------------------------------------------------------------------------------- bounds, whatever was told
 ODD = st.sampled_from(
     [
         "build",
@@ -258,7 +264,9 @@ def odd_status(draw: st.DataObject) -> dict[str, Any]:
 def status_of_everything(
     odd: Callable[[], str], number: Callable[[], float], *, outage: bool
 ) -> dict[str, Any]:
-    """The status of a pool of which there is something to tell in every part; texts and numbers of services as given."""
+    """The status of a pool of which there is something to tell in every part; texts and
+    numbers of services as given.
+    """
     mine = launched(pool(), SERVER)
     failure = Failure(reason=Reason.HubUnavailable, message=odd(), request_id=odd())
     backoff = Backoff(failures=3, at=NOW, until=number(), failure=failure)
@@ -499,7 +507,7 @@ def test_the_services_own_id_of_a_request_is_told_where_the_service_failed_and_n
         assert ("4711" in said) is told
 
 
-# ------------------------------------------------------------------------------------------------ each named as what it is
+# ----------------------------------------------------------------------------------- each named as what it is
 def test_a_pool_that_may_have_no_runner_is_not_said_to_serve() -> None:
     assert conditions(pool(max_runners=0), snapshot(jobs=[job()]))["Ready"] == ("True", "NoneAllowed")
 
@@ -530,3 +538,24 @@ def test_the_cost_of_a_pool_stays_while_one_of_its_flavors_is_not_offered() -> N
         report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second=usd, start=now, now=now
     ).to_object()
     assert status["cost"]["maxUsdPerHour"] == "2.40"
+
+
+def test_an_api_server_takes_every_reason_wherever_a_failure_is_told() -> None:
+    judge = Draft7Validator(schema())
+    for reason, disposition in zip(Reason, cycle(Disposition), strict=False):
+        failure = Failure(reason=reason, message="Why.", disposition=disposition, request_id="1")
+        known = Backoff(failures=9, until=NOW, at=NOW, failure=failure)
+        told = report(
+            pool=replace(healthy().pool, refused=failure),
+            failures=[failure],
+            github=failure,
+            hub=failure,
+            unknown_flavor=failure,
+            unwritten=Blocked(failure=failure, since=0.0, until=NOW),
+            waiting=[Waiting(reason=reason, count=1, message="Why.")],
+            demand=replace(healthy().demand, unreadable=[("acme/lib", failure)], reach=("acme/lib",)),
+            memory=replace(healthy().memory, backoffs={POOL: known, "t4-small": known}),
+        )
+        status = built(told).to_object()
+        assert [error.message for error in judge.iter_errors(status)] == []
+        assert read_status(status) == built(told)

@@ -1,6 +1,7 @@
-"""Every RunnerPool that the watch has shown, parsed.
+"""The store of RunnerPools: every one that the watch has shown, parsed, with what passes have learned of it since.
 
-The registry is a cache of what Kubernetes holds: it may be filled late, twice or in any order, and losing it loses nothing.
+It is a cache of what Kubernetes holds: it may be filled late, twice or in any order, and losing it loses nothing. May import the
+API's types and the core; the operator and the wiring fill it, ``controller.reconcile`` reads it and writes into it.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Rejected:
         generation: Of the bad spec.
         message: All mistakes, each with its path.
         deleting: It is being deleted.
-        follows: The newest valid spec of the same object, which goes on being served; where this process never saw one, and the
-            object is to go, what its status tells (:func:`~controller.api.convert.stand_in`).
+        follows: The newest valid spec of the same object, which goes on being served; where this process
+            never saw one, and the object is to go, what its status tells
+            (:func:`~controller.api.convert.stand_in`).
     """
 
     key: PoolKey
@@ -56,7 +58,9 @@ class Rejected:
 
 
 class _Object(NamedTuple):
-    """Which object had a name last; of two, the greater is the newer: it was made later, or the other one is going."""
+    """Which object had a name last; of two, the greater is the newer: it was made later, or
+    the other one is going.
+    """
 
     created: str
     stays: bool
@@ -70,7 +74,11 @@ _NO_STATUS = RunnerPoolStatus()
 
 
 class PoolRegistry:
-    """RunnerPools by key."""
+    """RunnerPools by key.
+
+    It has more than fifteen methods because three sides use it, each a few of them: the watch and lists fill it, planning reads
+    it, and passes note what they launched, saw and ended.
+    """
 
     def __init__(self, *, hosts: Hosts, changed: Callable[[], None]) -> None:
         """Build an empty registry.
@@ -94,10 +102,12 @@ class PoolRegistry:
     def upsert(self, body: Mapping[str, Any]) -> None:
         """Take in an object as the watch or a list shows it. Idempotent; never raises for a bad spec.
 
-        Late words are ignored. The watch tells of one object in order, but of two that had the same name in any:
+        Late words are ignored. The watch tells of one object in order, but of two that had
+        the same name in any:
 
-        1. The finalizer of t4 (uid A) is released, and it is gone.  2. t4 is made again (uid B), and shown.  3. What was still
-        to be said of A is said.
+        1. The finalizer of t4 (uid A) is released, and it is gone.
+        2. t4 is made again (uid B), and shown.
+        3. What was still to be said of A is said.
         """
         metadata = body.get("metadata", {})
         key = PoolKey(metadata.get("namespace", "default"), metadata["name"])
@@ -134,8 +144,8 @@ class PoolRegistry:
     ) -> None:
         """Go on serving the newest valid spec, and only take over whether the object is being deleted.
 
-        Where this process never saw a valid one, nothing is served. But what an earlier process launched must be ended before the
-        object may go, and the status tells where that is.
+        Where this process never saw a valid one, nothing is served. But what an earlier process launched must
+        be ended before the object may go, and the status tells where that is.
         """
         deleting = "deletionTimestamp" in metadata
         request = (metadata.get("annotations") or {}).get(DRAIN_ANNOTATION, "")
@@ -193,11 +203,13 @@ class PoolRegistry:
         before: Collection[str] = (),
         unlisted: Collection[str] = (),
     ) -> int:
-        """Take in a complete list: what it lacks is gone, although the watch never said so (kopf.md §0.7).
+        """Take in a complete list: what it lacks is gone, although the watch never reported it
+        (docs/facts.md#watch-misses-deletions).
 
         Args:
             bodies: The list.
-            before: :meth:`uids` before it was asked for: what came to be known since then is not gone for being absent.
+            before: :meth:`uids` before it was asked for: what came to be known since then is
+                not gone for being absent.
             unlisted: Namespaces that the list leaves out.
 
         Returns:
@@ -249,7 +261,9 @@ class PoolRegistry:
         return Written() if key is None else written(self.status_at_first_sight(uid), namespace=key.namespace)
 
     def terms(self) -> Sequence[Term | None]:
-        """Return the terms in which every object's intents had been written when this process first saw it."""
+        """Return the terms in which every object's intents had been written when this
+        process first saw it.
+        """
         return [
             written(self.status_at_first_sight(known.uid), namespace=key.namespace).term
             for key, known in self._newest.items()
@@ -260,7 +274,9 @@ class PoolRegistry:
         self._replace(uid, lambda pool: _launched(replace(pool, last_launch_at=wall), pool.footprint, wall))
 
     def note_life(self, uid: str, place: Footprint, wall: float) -> None:
-        """Remember that something of a pool was seen at a place where nobody knows of a launch; it was before this moment."""
+        """Remember that something of a pool was seen at a place where nobody knows of a launch;
+        it was before this moment.
+        """
         self._replace(uid, lambda pool: _launched(pool, place, wall))
 
     def leave_footprint(self, uid: str, place: Footprint) -> None:
@@ -285,7 +301,9 @@ class PoolRegistry:
         (self._drained.add if drained else self._drained.discard)(uid)
 
     def may_go(self, key: PoolKey, uid: str) -> bool:
-        """Return whether the finalizer may be released: the pool is drained, or was never one that could launch."""
+        """Return whether the finalizer may be released: the pool is drained, or was never
+        one that could launch.
+        """
         if uid in self._drained:
             return True
         rejected = self._rejected.get(key)
@@ -315,10 +333,11 @@ def _following(pool: Pool, known: Pool) -> Pool:
 
 
 def _as_it_was(pool: Pool, places: Iterable[Footprint]) -> Pool:
-    """Return a pool whose hosts are refused with the credentials that launched at its place, and with no others.
+    """Return a pool whose hosts are refused with the credentials that launched at its
+    place, and with no others.
 
-    1. A host is taken from the list; a pool has runners there, which are ended.  2. Somebody writes the name of another Secret into
-    its spec. That Secret was never meant for this host.
+    1. A host is taken from the list; a pool has runners there, which are ended.
+    2. Somebody writes the name of another Secret into its spec. That Secret was never meant for this host.
     """
     if pool.refused is None:
         return pool
@@ -340,7 +359,9 @@ def _with_former(pool: Pool, places: Iterable[Footprint]) -> Pool:
 
 
 def _launched(pool: Pool, where: Footprint, wall: float) -> Pool:
-    """Return a pool for which something was launched, or seen alive, at a place; an earlier launch may end later."""
+    """Return a pool for which something was launched, or seen alive, at a place; an earlier
+    launch may end later.
+    """
     known = dict(pool.ends_by)
     known[where.place] = max(known.get(where.place, 0.0), ends_by(pool, wall))
     return replace(pool, ends_by=tuple(known.items()))
