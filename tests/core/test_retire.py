@@ -150,11 +150,12 @@ def test_a_deadline_is_over_or_not(one: Runner, changes: dict[str, Any], expecte
     assert reason(one, **changes) is expected
 
 
-FREE, GONE = Track(phase=Phase.IDLE, since=LONG), {"alone_since": NOW - 200, "alone_at": NOW - 1}
+FREE = Track(phase=Phase.IDLE, since=LONG)
+GONE = {"alone_since": NOW - 200, "alone_at": NOW - 1}
 
 
 def gone(**track: Any) -> Runner:
-    known = Track(phase=Phase.ORPHANED, since=LONG, gone_at=NOW - 30, **GONE, **track)
+    known = Track(**{"phase": Phase.ORPHANED, "since": LONG, "gone_at": NOW - 30, **GONE, **track})
     return lonely("aaaa")._replace(track=known)
 
 

@@ -17,7 +17,7 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils._http import hf_raise_for_status
 
 from controller.adapters.credential import Fixed
-from controller.adapters.huggingface import errors
+from controller.adapters.huggingface import refusals
 from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.refusals import Asked, means_no_capacity, refusal
@@ -294,7 +294,7 @@ async def test_a_secret_is_masked_before_the_words_are_cut_or_squeezed(
 async def test_a_refusal_that_is_too_long_to_be_read_whole_is_told_by_its_status(
     hub: ScriptedHub, jobs: HubJobs
 ) -> None:
-    hub.answer(raw(b"x" * 2 * errors.LARGEST_ERROR, status=400))
+    hub.answer(raw(b"x" * 2 * refusals.LARGEST_ERROR, status=400))
     failure = (await failure_of(jobs.launch(SPEC))).failure
     assert failure.message.startswith("POST /api/jobs/acme: the Hub answered 400. ")
 
@@ -422,9 +422,9 @@ WINDOW = {"RateLimit": '"api";r=0;t=42', "RateLimit_Policy": '"fixed window";"ap
         ({"Retry_After": "7"}, 7.0),
         ({**WINDOW, "Retry_After": "7"}, 7.0),
         ({"Retry_After": "Sat, 21 Nov 2026 10:00:30 GMT", "Date": "Sat, 21 Nov 2026 10:00:00 GMT"}, 30.0),
-        ({"Retry_After": "999999"}, errors.LONGEST_WAIT),
-        ({"Retry_After": "soon"}, errors.DEFAULT_WAIT),
-        ({}, errors.DEFAULT_WAIT),
+        ({"Retry_After": "999999"}, refusals.LONGEST_WAIT),
+        ({"Retry_After": "soon"}, refusals.DEFAULT_WAIT),
+        ({}, refusals.DEFAULT_WAIT),
     ],
 )
 async def test_a_rate_limit_closes_the_account_for_as_long_as_the_hub_says(
