@@ -12,7 +12,9 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml simulators/pyproject.toml | cksum | tr ' ' '-')
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -n $(WORKERS)
+# Many tests wait for processes and for the API server: twice as many of them as cores run at a time.
+TESTERS ?= $(shell expr $(WORKERS) '*' 2)
+PYTEST := $(BIN)/pytest
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 WORKFLOWS = $(abspath $(wildcard .github/workflows/*.yml examples/*/*.yml))
@@ -35,15 +37,15 @@ WATCHED = $(if $(PROMETHEUS),$(BIN)/python -m tools.monitoring watch --) $(BIN)/
 WATCH_PORT = $(if $(PROMETHEUS),--web-port @port)
 
 .PHONY: test
-test: lint unit seeds ## Check everything: lint, types, layers, all tests, and a thousand seeds of faults
+test: lint unit ## Check everything but the seeds: lint, types, layers, dead code, dependencies, and all tests
 
 .PHONY: unit
 unit: $(STAMP) controlplane charttools ## Run all tests, those that need a Kubernetes API server too
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -n $(TESTERS) $(ARGS)
 
 .PHONY: test-fast
-test-fast: $(STAMP) ## Run the tests that need no Kubernetes API server
-	@$(PYTEST) -m "not controlplane" $(ARGS)
+test-fast: $(STAMP) ## Run the tests that need no Kubernetes API server and no processes, and play no hours
+	@$(PYTEST) -n $(WORKERS) -m "not controlplane and not slow" $(ARGS)
 
 .PHONY: seeds
 seeds: $(STAMP) ## Play seeds 0 to 999 of faults and crashes; fails also when a fault of the table was never played
@@ -121,7 +123,7 @@ controlplane: python ## Get kube-apiserver and etcd: from the cache, by download
 
 .PHONY: chart
 chart: $(STAMP) controlplane charttools ## Check the Helm chart with Helm 3 and 4, kubeconform and a real API server
-	@$(PYTEST) tests/chart $(ARGS)
+	@$(PYTEST) -n $(TESTERS) tests/chart $(ARGS)
 
 .PHONY: chart-docs
 chart-docs: charttools ## Generate the chart's README from its values

@@ -20,24 +20,61 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-class ModulesTogether(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Gives all tests of a module that needs the API server to one worker, and the others to whoever is free.
+SLOW = {
+    "tests/bootstrap": "real processes, and a Debian root",
+    "tests/chart": "Helm, kubeconform and helm-unittest are started for each test",
+    "tests/cli/test_simulate.py": "starts the command, and plays days",
+    "tests/monitoring/test_rules.py": "starts promtool",
+    "tests/scenarios": "plays days of whole organizations",
+    "tests/sim/github/test_determinism.py": "starts Python three times",
+    "tests/sim/github/test_the_stand_in_runner.py": "starts runners",
+    "tests/sim/hub/test_job_processes.py": "starts the jobs of the simulated Hub",
+    "tests/sim/hub/test_the_real_client.py": "starts jobs, and follows their logs",
+    "tests/simulation": "plays seeds, and the same one again in other processes",
+    "tests/system": "plays the whole controller, an hour of it in a second",
+    "tests/tools/test_mutants.py::test_it": "starts pytest for each mutant",
+    "tests/tools/test_packages.py": "builds and installs what is published",
+}
+"""What is marked ``slow``, by the beginning of the tests' names, and why: ``make test-fast`` leaves it out."""
 
-    So what such a module starts is started once, and replicas that fight for a Lease do not fight another
-    pair for the processor. pytest-xdist's own mark for that, ``xdist_group``, does nothing here: version 3.8
-    writes the group into a field of its items that pytest 9.2 has no more, and each test is sent anywhere.
+
+class PlanesApart(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
+    """Gives the tests that need the API server to two workers, by whole modules, the others to whoever is free.
+
+    So however many workers there are, two API servers are started, what such a module starts is started once,
+    and replicas that fight for a Lease do not fight more than one other pair for the processor. These two parts
+    are the largest, which pytest-xdist begins with.
+
+    pytest-xdist's own mark for that, ``xdist_group``, does nothing here: version 3.8 writes the group into a
+    field of its items that pytest 9.2 has no more, and each test is sent anywhere.
     """
 
     def __init__(self, config: pytest.Config, log: object) -> None:
         super().__init__(config, log)
-        self._together: dict[str, bool] = {}
+        self._planes: dict[str, str] = {}
+        self._sizes = {"control plane 1": 0, "control plane 2": 0}
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        if module not in self._together:
+        if module not in self._planes:
             text = (self.config.rootpath / module).read_text(encoding="utf-8")
-            self._together[module] = "mark.controlplane" in text
-        return module if self._together[module] else nodeid
+            smaller = min(self._sizes, key=lambda plane: self._sizes[plane])
+            self._planes[module] = smaller if "mark.controlplane" in text else ""
+        plane = self._planes[module]
+        if plane:
+            self._sizes[plane] += 1
+        return plane or nodeid
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own, which looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for name in SLOW:
+        if not (config.rootpath / name.partition("::")[0]).exists():
+            raise pytest.UsageError(f"tests/conftest.py: SLOW names {name}, which is gone")
+    for item in items:
+        if item.nodeid.startswith(tuple(SLOW)):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -54,9 +91,9 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ModulesTogether:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> PlanesApart:
     """Share tests out in our way where pytest is given several workers."""
-    return ModulesTogether(config, log)
+    return PlanesApart(config, log)
 
 
 @pytest.fixture(scope="session")
