@@ -128,8 +128,20 @@ def test_an_entry_without_a_reason_or_with_another_key_is_refused(text: str) -> 
         equivalent.read(text)
 
 
-def test_each_file_has_the_rung_of_its_folder() -> None:
-    assert rungs.rung("controller/core/plan.py") == "tests/core"
+@pytest.mark.parametrize(
+    ("file", "tests"),
+    [
+        ("controller/core/plan.py", "tests/core"),
+        ("controller/execute/launch.py", "tests/execute"),
+        ("controller/api/status/build.py", "tests/api/status"),
+    ],
+)
+def test_each_file_has_the_rung_of_its_folder(file: str, tests: str) -> None:
+    assert rungs.rung(file) == tests
+    assert file in rungs.files(ROOT, [])
+
+
+def test_a_file_without_tests_of_its_own_is_refused() -> None:
     with pytest.raises(ValueError, match="no tests of its own"):
         rungs.rung("controller/web.py")
 

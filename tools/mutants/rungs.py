@@ -7,6 +7,7 @@ from pathlib import Path
 RUNGS = {
     "controller/core": "tests/core",
     "controller/execute": "tests/execute",
+    "controller/api/status": "tests/api/status",
 }
 """Folder of the product to folder of its tests. These are checked unless files are named."""
 
