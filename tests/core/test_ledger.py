@@ -79,5 +79,16 @@ def test_one_that_tells_no_end_is_booked_whenever_this_process_began() -> None:
     assert booked((replace(job, finished_at=None), LIST), began=NOW + 1000).charges != []
 
 
+def test_what_ended_within_the_second_that_a_date_header_leaves_open_is_left_to_the_process_before() -> None:
+    # The list is a second old: what ended 5 s before it ended 6 s before NOW.
+    assert booked(ended(ago=5), began=NOW - 6.5).charges == []
+    assert booked(ended(ago=5), began=NOW - 7.5).charges != []
+
+
+def test_one_that_tells_neither_what_was_billed_nor_when_it_was_seen_is_free() -> None:
+    job, _ = ended()
+    assert booked((replace(job, finished_at=None), None)).charges == []
+
+
 def test_where_nothing_ended_and_nothing_waits_there_is_nothing_to_book() -> None:
     assert booked() is NOTHING

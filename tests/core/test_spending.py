@@ -24,6 +24,7 @@ def spent(*runners: Runner, launches: tuple[Launch, ...] = ()) -> Spending:
 
 def test_a_pool_without_runners_costs_nothing() -> None:
     assert spent() is NOTHING
+    assert (NOTHING.usd_per_hour, NOTHING.worst_case_usd) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,10 @@ def test_a_runner_costs_by_the_hour_when_it(one: Runner, usd_per_hour: float) ->
 
 def test_a_launch_can_cost_its_whole_timeout() -> None:
     assert spent(launches=(LAUNCH,)).worst_case_usd == pytest.approx(TIMEOUT * 0.01)
+
+
+def test_a_launch_of_a_flavor_without_a_price_costs_nothing_that_is_known() -> None:
+    assert spent(launches=(Launch(P, "no price", "new"),)).worst_case_usd == 0
 
 
 def test_what_has_run_for_a_while_can_cost_less() -> None:

@@ -14,7 +14,7 @@ from controller.api.status.values import dollars, iso
 from controller.core.backoff import POOL, Backoff, after_failure, choose_flavors, key_of
 from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
 from controller.core.model import Deadlines, Disposition, Failure, Pool, PoolKey, Stage
-from controller.core.money import timeout_seconds, worst_case
+from controller.core.money import cheapest, timeout_seconds, worst_case
 from controller.core.naming import (
     controller_digest,
     digest,
@@ -144,6 +144,12 @@ def test_labels_of_an_hf_job_are_fit_for_the_hub() -> None:
 def test_the_server_side_timeout_leaves_room_for_the_lifetime_however_the_hub_counts() -> None:
     deadlines = Deadlines(scheduling=600, lifetime=3600)
     assert timeout_seconds(deadlines) >= 600 + 3600
+
+
+def test_pools_are_compared_by_the_price_of_the_flavor_that_they_name_first() -> None:
+    usd = {"t4-small": 1.0, "a10g-small": 2.0}
+    assert cheapest(("a10g-small", "t4-small"), usd) == 2.0
+    assert cheapest(("h100", "t4-small"), usd) == cheapest((), usd) == float("inf")
 
 
 def test_the_worst_case_shrinks_while_a_job_runs_and_never_goes_below_nothing() -> None:

@@ -384,6 +384,17 @@ class TestARetirement:
 
         play(act)
 
+    def test_that_github_agreed_is_told_once(self) -> None:
+        async def act(w: World) -> None:
+            w.script.fail("cancel", REFUSED)
+            w.executor.submit([retire()])
+            await w.quiet()
+            w.executor.submit([retire(registration=None)])
+            await w.quiet()
+            assert [result.deregistered for result in w.executor.take_results()] == [True, False]
+
+        play(act)
+
     @pytest.mark.parametrize("listed", [True, False])
     def test_a_registration_that_no_list_shows_is_looked_up_before_anything_is_cancelled(
         self, listed: bool
@@ -565,5 +576,20 @@ class TestClosing:
             w.script.gates["write"].set()
             await w.quiet()
             assert list(w.github.registered) == [name_of(P, "bbbb")]
+
+        play(act)
+
+    def test_nor_the_write_of_launches_that_came_after_it(self) -> None:
+        async def act(w: World) -> None:
+            w.script.gates["write"] = asyncio.Event()
+            for token in ("aaaa", "bbbb", "cccc"):
+                w.launch(P, token)
+                await w.quiet(1)
+            name = f"launch:{name_of(P, 'bbbb')}"
+            next(t for t in asyncio.all_tasks() if t.get_name() == name).cancel()
+            await w.quiet(1)
+            w.script.gates["write"].set()
+            await w.quiet()
+            assert set(w.github.registered) == {name_of(P, "aaaa"), name_of(P, "cccc")}
 
         play(act)

@@ -631,6 +631,40 @@ class TestAnEarlierProcess:
 
         play(act)
 
+    def test_a_pool_that_nobody_knows_launches_nothing(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(pool("stranger"), "aaaa")
+            await w.quiet()
+            assert w.script.count("register") == 0
+            (result,) = w.executor.take_results()
+            assert result.failure is not None
+
+        play(act)
+
+    def test_a_pool_that_goes_during_its_second_write_is_not_written_again(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            gate = w.script.gates["write"] = asyncio.Event()
+            for token in ("aaaa", "bbbb"):
+                w.launch(P, token)
+                await w.quiet(1)
+            gate.set()
+            gate = w.script.gates["write"] = asyncio.Event()
+            await w.quiet(1)
+            w.launch(P, "cccc")
+            await w.quiet(1)
+            assert w.script.count("write") == 2
+            w.know()
+            gate.set()
+            await w.quiet()
+            assert w.script.count("write") == 2
+            assert [call for call in w.script.calls if call.startswith("register")] == [
+                f"register {name_of(P, 'aaaa')}"
+            ]
+
+        play(act)
+
 
 class TestWhatBecameOfThem:
     """What the Hub says of an earlier process's launches; the lists show none of them."""

@@ -15,11 +15,17 @@ from controller.api.status.model import Counts, RunnerPoolStatus
 from controller.api.status.stored import read_status
 from controller.api.status.values import (
     LATEST,
+    MOST_FLAVOR,
+    MOST_HF_JOB,
     MOST_INTERRUPTIONS,
+    MOST_LINK,
     MOST_MESSAGE,
+    MOST_NAME,
     MOST_NOTE,
     MOST_PLACES,
     MOST_REPOSITORY,
+    MOST_REQUEST_ID,
+    MOST_RUNNER,
     MOST_RUNNERS,
     MOST_USD,
     MOST_WAITING,
@@ -52,6 +58,29 @@ def runner(name: str, phase: Phase, *, since: float = NOW, **changes: Any) -> Ru
     mine = pool()
     (one,) = run_plan([mine], snapshot(hf_jobs=[hf_job(mine)])).reports[mine.uid].runners
     return one._replace(name=name, phase=phase, track=Track(phase=phase, since=since), **changes)
+
+
+@pytest.mark.parametrize(
+    ("limit", "published"),
+    [
+        (MOST_RUNNERS, 20),
+        (MOST_WAITING, 16),
+        (MOST_PLACES, 16),
+        (MOST_INTERRUPTIONS, 32),
+        (MOST_MESSAGE, 1024),
+        (MOST_NAME, 1024),
+        (MOST_LINK, 1024),
+        (MOST_NOTE, 512),
+        (MOST_REPOSITORY, 256),
+        (MOST_REQUEST_ID, 256),
+        (MOST_RUNNER, 64),
+        (MOST_HF_JOB, 64),
+        (MOST_FLAVOR, 63),
+    ],
+)
+def test_a_limit_is_the_one_of_the_published_crd(limit: int, published: int) -> None:
+    """A CRD that is installed apart from the operator may be older: a higher limit than its own fails."""
+    assert limit == published
 
 
 def test_a_status_of_a_pool_that_is_well_has_these_parts_and_no_others() -> None:
