@@ -54,3 +54,33 @@ def test_a_job_that_the_hub_calls_failed_did_not_complete_whatever_its_code() ->
 def test_the_words_of_the_bootstrap_are_the_names_of_the_codes() -> None:
     assert Exit.JOB_COMPLETED.outcome == "JobCompleted"
     assert Exit(73).outcome == "VersionDeprecated"  # type: ignore[call-arg] # a look-up
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (64, Reason.RunnerFailed),
+        (65, Reason.ImageUnsuitable),
+        (66, Reason.ImageUnsuitable),
+        (67, Reason.DownloadFailed),
+        (68, Reason.DownloadFailed),
+        (69, Reason.DownloadFailed),
+        (70, Reason.ImageUnsuitable),
+        (71, Reason.RegistrationRefused),
+        (72, Reason.RegistrationDeadline),
+        (73, Reason.RunnerVersionRefused),
+        (74, Reason.RegistrationRefused),
+        (75, Reason.IdleDeadline),
+        (76, Reason.EndedUnseen),
+        (77, Reason.Terminated),
+        (78, Reason.RunnerFailed),
+        (79, Reason.RunnerFailed),
+        (80, Reason.RunnerVersionRefused),
+        (81, Reason.RunnerFailed),
+        (82, Reason.LifetimeDeadline),
+    ],
+)
+def test_a_code_of_the_bootstrap_is_a_known_one_and_has_the_reason_that_the_reference_names(
+    code: int, reason: Reason
+) -> None:
+    assert Exit(code).reason is reason

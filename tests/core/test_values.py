@@ -141,6 +141,10 @@ def test_labels_of_an_hf_job_are_fit_for_the_hub() -> None:
         assert value == label_value(value)
 
 
+def test_deadlines_that_a_spec_leaves_out_are_those_of_the_reference() -> None:
+    assert Deadlines() == Deadlines(scheduling=600, registration=300, idle=120, lifetime=21_600)
+
+
 def test_the_server_side_timeout_leaves_room_for_the_lifetime_however_the_hub_counts() -> None:
     deadlines = Deadlines(scheduling=600, lifetime=3600)
     assert timeout_seconds(deadlines) >= 600 + 3600
