@@ -358,6 +358,7 @@ def ended_at(**jobs: float | None) -> RunRecord:
         (run("cancelled", "failure"), RerunAnswer.NOT_NEEDED),
         (run("cancelled", "cancelled"), RerunAnswer.NOT_NEEDED),
         (run("failure", "cancelled", "failure"), RerunAnswer.NOT_NEEDED),
+        (replace(run("failure"), jobs=[JobRecord(id=8, conclusion="failure")]), RerunAnswer.LATER),
         (run("failure", "failure", attempt=2), RerunAnswer.MOVED),
         (run(None, attempt=2), RerunAnswer.MOVED),
     ],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.api.status.values import dollars, iso
-from controller.core.backoff import POOL, Backoff, after_failure, choose_flavors, key_of
+from controller.core.backoff import POOL, STALLED_AFTER, Backoff, after_failure, choose_flavors, key_of
 from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
 from controller.core.model import Deadlines, Disposition, Failure, Pool, PoolKey, Stage
 from controller.core.money import cheapest, timeout_seconds, worst_case
@@ -294,3 +294,7 @@ def test_an_hf_job_in_a_stage_that_no_release_knows_has_ended_when_it_says_when(
     stage: Stage, finished: float | None, ended: bool
 ) -> None:
     assert replace(hf_job(pool()), stage=stage, finished_at=finished).ended is ended
+
+
+def test_a_pool_asks_for_a_person_after_four_failures_in_a_row() -> None:
+    assert STALLED_AFTER == 4
