@@ -17,6 +17,7 @@ import pytest
 from controller.adapters.fence import Hook
 from controller.adapters.github.connection import GitHubConnection
 from controller.adapters.huggingface.jobs import HubJobs
+from controller.api.status.changes import Due
 from controller.core import (
     allowance,
     backoff,
@@ -43,8 +44,7 @@ from controller.execute.launch import Launcher
 from controller.observe.scopes import RegistrationObserver
 from controller.pools import PoolRegistry
 from controller.ports import Leadership, Removal, UpstreamError
-from controller.reconcile import loop
-from controller.reconcile.publish import Publisher
+from controller.reconcile import loop, publish
 from controller.simulate import engine
 from controller.simulate.engine import Simulation
 from controller.simulate.invariants import INVARIANTS
@@ -248,7 +248,7 @@ def draw_names_alike_in_every_pass(patch: pytest.MonkeyPatch) -> None:
 
 
 def write_every_status(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Publisher, "_due", lambda *_: True)
+    patch.setattr(publish, "due", lambda *_, **__: Due.NOW)
 
 
 def add_a_label(patch: pytest.MonkeyPatch) -> None:
