@@ -129,7 +129,9 @@ class SecretConnections:
         """See :class:`controller.ports.Connections`."""
         return await self._cache.changed(ref)
 
-    async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
+    async def close_all_except(
+        self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]
+    ) -> None:
         """See :class:`controller.ports.Connections`."""
         gone: list[GitHub | Hub] = [
             *(self._github.pop(source) for source in sorted(set(self._github).difference(sources))),
@@ -139,7 +141,7 @@ class SecretConnections:
 
     async def close(self) -> None:
         """Close every client, and then what they share. Idempotent."""
-        await self.keep((), ())
+        await self.close_all_except((), ())
         if self._close_rest is not None:
             await _closed(self._close_rest)
 
