@@ -162,8 +162,8 @@ class Election:
         return self._renewed_at is not None and self._renewed_at > moment
 
     def lose(self, why: str) -> None:
-        """Refuse effects at once, and let :meth:`renew_until_lost` raise soon: another process has decided something in a
-        later term.
+        """Refuse effects at once, and let :meth:`renew_until_lost` raise soon: another process has decided
+        something in a later term.
         """
         self._renewed_at = None
         self._lost_because = self._lost_because or why
@@ -282,8 +282,8 @@ class Election:
     async def release(self) -> None:
         """Refuse effects at once, then let another take over without waiting. Never raises; idempotent.
 
-        :meth:`renew_until_lost` and :meth:`acquire` must have been cancelled, and every effect must have ended. A renewal
-        that is still on its way does no harm: whichever arrives second conflicts.
+        :meth:`renew_until_lost` and :meth:`acquire` must have been cancelled, and every effect must have
+        ended. A renewal that is still on its way does no harm: whichever arrives second conflicts.
         """
         self._renewed_at = None
         if not self._may_be_ours:
