@@ -292,22 +292,22 @@ class Observatory:
         if account in self.accounts:
             self.accounts[account].note(job)
 
-    def look(
+    def want(
         self,
         wanted: Mapping[GitHubSource, Sequence[Wanted]],
         checks: Mapping[GitHubSource, Sequence[Check]],
     ) -> None:
-        """Say which workflow jobs should be read by their ids, and which causes looked up, and no others."""
+        """Set which workflow jobs are read by their ids and which causes are looked up, and no others."""
         for source, observer in self.single.items():
             observer.want(wanted.get(source, ()), checks.get(source, ()))
 
-    def heat(
+    def set_pace(
         self,
         busy: Mapping[Footprint, bool],
         repositories: Mapping[GitHubSource, set[str]],
         runs: Mapping[GitHubSource, set[int]],
     ) -> None:
-        """Say where something of ours may live or is wanted: there it pays to look more often. Hints only.
+        """Set where lists are asked for more often: where runners may live or are wanted. Only hints.
 
         Args:
             busy: Whether something lives or is wanted, by place.
@@ -326,10 +326,10 @@ class Observatory:
             accounts[place.account] = accounts.get(place.account, False) or hot
         for scope, hot in scopes.items():
             if scope in self.registrations:
-                self.registrations[scope].heat(hot=hot)
+                self.registrations[scope].set_hot(hot=hot)
         for account, hot in accounts.items():
             if account in self.accounts:
-                self.accounts[account].heat(hot=hot)
+                self.accounts[account].set_hot(hot=hot)
 
 
 def _lasting(seen: Observation[Any] | None) -> bool:

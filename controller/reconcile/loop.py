@@ -199,8 +199,8 @@ class Reconciler:
     def _look_for(self, done: Plan) -> bool:
         """Let observers look where it pays from now on; return whether others are needed than before."""
         others = self._observatory.watch(self._registry.pools)
-        self._observatory.heat(busy_places(done), busy_repositories(done), served_runs(done))
-        self._observatory.look(*to_look_at(done))
+        self._observatory.set_pace(busy_places(done), busy_repositories(done), served_runs(done))
+        self._observatory.want(*to_look_at(done))
         return others
 
     async def _let_go(self) -> None:
