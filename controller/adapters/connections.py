@@ -208,7 +208,7 @@ def open_connections(
             points_per_minute=points(source.api_url),
             hosts=hosts,
             may_end=lambda: connections.may_end(source),
-            meter=lambda answer: counts.answered(source, answer.status),
+            answered=lambda answer: counts.answered(source, answer.status),
             failed=lambda reason: counts.failed(source, reason),
             before_send=before_send,
         )
@@ -220,7 +220,7 @@ def open_connections(
             credential=credential,
             session=session,
             clock=clock,
-            meter=lambda status: counts.answered(account, status),
+            answered=lambda status: counts.answered(account, status),
             failed=lambda reason: counts.failed(account, reason),
             hosts=hosts,
             may_end=lambda: connections.may_end(account),
