@@ -129,7 +129,9 @@ class SecretConnections:
         """See :class:`controller.ports.Connections`."""
         return await self._cache.changed(ref)
 
-    async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
+    async def close_all_except(
+        self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]
+    ) -> None:
         """See :class:`controller.ports.Connections`."""
         gone: list[GitHub | Hub] = [
             *(self._github.pop(source) for source in sorted(set(self._github).difference(sources))),
@@ -139,7 +141,7 @@ class SecretConnections:
 
     async def close(self) -> None:
         """Close every client, and then what they share. Idempotent."""
-        await self.keep((), ())
+        await self.close_all_except((), ())
         if self._close_rest is not None:
             await _closed(self._close_rest)
 
@@ -206,7 +208,7 @@ def open_connections(
             points_per_minute=points(source.api_url),
             hosts=hosts,
             may_end=lambda: connections.may_end(source),
-            meter=lambda answer: counts.answered(source, answer.status),
+            answered=lambda answer: counts.answered(source, answer.status),
             failed=lambda reason: counts.failed(source, reason),
             before_send=before_send,
         )
@@ -218,7 +220,7 @@ def open_connections(
             credential=credential,
             session=session,
             clock=clock,
-            meter=lambda status: counts.answered(account, status),
+            answered=lambda status: counts.answered(account, status),
             failed=lambda reason: counts.failed(account, reason),
             hosts=hosts,
             may_end=lambda: connections.may_end(account),

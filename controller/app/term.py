@@ -40,8 +40,8 @@ class PresumedAlone(Alone):
         super().lose(why)
         self._over.set()
 
-    async def keep(self) -> NoReturn:
-        """Wait until somebody else is found.
+    async def renew_until_lost(self) -> NoReturn:
+        """Wait until somebody else is found; without an election there is no lease to renew.
 
         Raises:
             LeadershipLost: Then.
@@ -59,7 +59,7 @@ class Term:
         self.identity = election.identity if election else ""
         self.grace = SHUTDOWN_GRACE if election is None else HANDOVER_GRACE
         self._election = election
-        self.lost: asyncio.Task[None] = asyncio.create_task(leadership.keep(), name="lease")
+        self.lost: asyncio.Task[None] = asyncio.create_task(leadership.renew_until_lost(), name="lease")
 
     async def end(self) -> None:
         """Let another replica lead. Idempotent; effects must have ended."""

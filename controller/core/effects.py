@@ -32,7 +32,7 @@ class InFlight:
         effect: What is being done.
         flavor: Of the launch.
         since: Monotonic seconds when it began.
-        settled_at: Monotonic seconds when it was acknowledged; None while it runs.
+        finished_at: Monotonic seconds when it ended; None while it runs.
         hf_job: The HF Job that a finished launch made.
         inherited: A launch of an earlier process, known by its intent alone (:mod:`controller.core.intents`).
     """
@@ -43,7 +43,7 @@ class InFlight:
     effect: Effect
     flavor: str = ""
     since: float
-    settled_at: float | None = None
+    finished_at: float | None = None
     hf_job: HFJob | None = None
     inherited: bool = False
 
@@ -66,11 +66,11 @@ def still_in_flight(effect: InFlight, seen: Observation[HFJob] | None, *, shown:
         seen: The newest list of the effect's account.
         shown: The list shows the runner's HF Job, live.
     """
-    if effect.settled_at is None:
+    if effect.finished_at is None:
         return True
-    if seen is None or not seen.complete or seen.asked_at <= effect.settled_at:
+    if seen is None or not seen.complete or seen.asked_at <= effect.finished_at:
         return True
-    overdue = shows_all_before(seen, effect.settled_at)
+    overdue = shows_all_before(seen, effect.finished_at)
     if effect.effect is Effect.LAUNCH:
         return not shown and not overdue
     return shown and not overdue
@@ -85,7 +85,7 @@ def find_shown(in_flight: Mapping[str, InFlight], snapshot: Snapshot, pools: Seq
     ended = {account: _by_name(jobs) for account, jobs in snapshot.ended.items()}
     found = []
     for name, effect in in_flight.items():
-        if effect.settled_at is None:
+        if effect.finished_at is None:
             continue
         pool, place = by_uid.get(effect.pool_uid), effect.footprint
         account = (pool.through(place) if pool else place).account if place else None

@@ -163,7 +163,7 @@ def ended_intents(
     """
     listed: dict[object, frozenset[str]] = {}
     ended = []
-    for intent, settled_at in intents:
+    for intent, finished_at in intents:
         scope = intent.place.registrations
         seen = snapshot.registrations.get(scope)
         if seen is not None and intent.name not in shown:
@@ -172,9 +172,9 @@ def ended_intents(
             if intent.name in listed[scope]:
                 shown.add(intent.name)
         effect = in_flight.get(intent.name)
-        if settled_at is None or (effect is not None and effect.effect is Effect.LAUNCH):
+        if finished_at is None or (effect is not None and effect.effect is Effect.LAUNCH):
             continue
-        if intent.name in shown or (seen is not None and shows_all_before(seen, settled_at)):
+        if intent.name in shown or (seen is not None and shows_all_before(seen, finished_at)):
             ended.append(intent.name)
     return ended
 
@@ -198,11 +198,11 @@ def unseen_launches(
     found = {}
     for name, effect in in_flight.items():
         pool = by_uid.get(effect.pool_uid)
-        if not effect.inherited or effect.settled_at is None or effect.footprint is None or pool is None:
+        if not effect.inherited or effect.finished_at is None or effect.footprint is None or pool is None:
             continue
         account = pool.through(effect.footprint).account
         seen = snapshot.hf_jobs.get(account)
-        if seen is not None and seen.complete and seen.asked_at >= effect.settled_at:
+        if seen is not None and seen.complete and seen.asked_at >= effect.finished_at:
             found[name] = account
     return found
 

@@ -258,7 +258,7 @@ def _join(
         end=end,
         launching=launch is not None,
         # Most launches of an earlier process have succeeded, so jobs may wait for them.
-        unanswered=launch is not None and launch.settled_at is not None and not launch.inherited,
+        unanswered=launch is not None and launch.finished_at is not None and not launch.inherited,
         listed=views.registrations_at(halves.scope) if hf_job is None else None,
         other_half_absent_at=views.no_hf_job if hf_job is None else views.no_registration,
     )

@@ -169,7 +169,7 @@ class Executor:
                     effect=Effect.LAUNCH,
                     flavor=intent.flavor,
                     since=now,
-                    settled_at=now,
+                    finished_at=now,
                     inherited=True,
                 ),
             )
@@ -206,7 +206,7 @@ class Executor:
                     launches[pool.uid].append(action)
                 case Retire():
                     known = self._in_flight.get(action.name)
-                    if known is None or known.settled_at is not None:
+                    if known is None or known.finished_at is not None:
                         effect = InFlight(
                             name=action.name,
                             pool_uid=action.pool_uid,
@@ -285,7 +285,7 @@ class Executor:
             await self._run(effect, action, written)
         except asyncio.CancelledError:
             if effect.effect is Effect.LAUNCH and not self._launcher.may_have_left(effect.name):
-                self._intents.settled(effect.pool_uid, effect.name, left=False)
+                self._intents.record_end(effect.pool_uid, effect.name, left=False)
             raise
 
     async def _run(
@@ -337,11 +337,11 @@ class Executor:
             self._in_flight.pop(effect.name, None)
         else:
             # Also after a doubtful failure: what it may have made counts until a newer list tells.
-            self._in_flight[effect.name] = replace(effect, settled_at=self._clock.mono(), hf_job=hf_job)
+            self._in_flight[effect.name] = replace(effect, finished_at=self._clock.mono(), hf_job=hf_job)
         if effect.effect is Effect.LAUNCH:
             left = failure is None or failure.in_doubt or self._launcher.may_have_left(effect.name)
             self._launcher.forget(effect.name)
-            self._intents.settled(effect.pool_uid, effect.name, left=left)
+            self._intents.record_end(effect.pool_uid, effect.name, left=left)
         self._results.append(
             Result(
                 name=effect.name,

@@ -15,11 +15,11 @@ class OpenIntent:
 
     Attributes:
         intent: As it is written, or will be.
-        settled_at: When its launch ended, in monotonic seconds; None while it is under way.
+        finished_at: When its launch ended, in monotonic seconds; None while it is under way.
     """
 
     intent: Intent
-    settled_at: float | None
+    finished_at: float | None
 
 
 @dataclass(slots=True)

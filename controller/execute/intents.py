@@ -73,7 +73,7 @@ class IntentLog:
         if self._writer.term is None:
             self._writer.term = next_term(self._leader.transitions, terms(), holder=self._leader.identity)
 
-    def keep(self, pools: Sequence[Pool], first_sight: Callable[[str], Written]) -> None:
+    def update_pools(self, pools: Sequence[Pool], first_sight: Callable[[str], Written]) -> None:
         """Take in the pools that there are: what was written of a new one counts, and one
         that is gone is forgotten.
 
@@ -143,8 +143,8 @@ class IntentLog:
         self._writer.start(page)
         return await done
 
-    def settled(self, uid: str, name: str, *, left: bool) -> None:
-        """Take in that a launch has ended, one way or the other.
+    def record_end(self, uid: str, name: str, *, left: bool) -> None:
+        """Record that a launch has ended, whether it succeeded or failed.
 
         Args:
             uid: Its pool.
@@ -156,7 +156,7 @@ class IntentLog:
         if page is None or entry is None:
             return
         if left:
-            entry.settled_at = self._clock.mono()
+            entry.finished_at = self._clock.mono()
         else:
             del page.open[name]
             page.untidy = True
@@ -173,12 +173,12 @@ class IntentLog:
             old = [
                 name
                 for name, entry in page.open.items()
-                if entry.settled_at is not None
+                if entry.finished_at is not None
                 and outlived(entry.intent, timeout=timeout, wall=self._clock.wall())
             ]
             given_up += old
             page.shown |= served_by(page.pool, snapshot) & page.open.keys()
-            told = ((entry.intent, entry.settled_at) for entry in page.open.values())
+            told = ((entry.intent, entry.finished_at) for entry in page.open.values())
             ended = ended_intents(told, in_flight, snapshot, shown=page.shown)
             for name in {*old, *ended}:
                 del page.open[name]

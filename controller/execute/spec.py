@@ -16,7 +16,7 @@ from controller.execute.bootstrap import (
     RUNNER_VERSION,
     bootstrap_job,
 )
-from controller.ports import JitConfig, LaunchSpec, Release
+from controller.ports import JitConfig, LaunchSpec, RunnerRelease
 
 CPU_IMAGE = "ubuntu:24.04"
 GPU_IMAGE = "nvidia/cuda:12.9.2-runtime-ubuntu24.04"
@@ -46,15 +46,15 @@ class RunnerVersion:
     base_url: str = DOWNLOADS
 
 
-def release_of(runner: RunnerVersion) -> Release:
+def release_of(runner: RunnerVersion) -> RunnerRelease:
     """Return until when GitHub serves a release, as far as it is known.
 
     A successor may have come out on the day after it was last known to be the newest.
     """
     if runner.version != RUNNER_VERSION:
-        return Release(version=runner.version, served_until=None)
+        return RunnerRelease(version=runner.version, served_until=None)
     newest_at = datetime.combine(RUNNER_NEWEST_ON, datetime.min.time(), UTC)
-    return Release(version=runner.version, served_until=(newest_at + RUNNER_SERVED).timestamp())
+    return RunnerRelease(version=runner.version, served_until=(newest_at + RUNNER_SERVED).timestamp())
 
 
 def launch_spec(

@@ -27,7 +27,7 @@ from controller.core.stop_switch import StopSwitch
 from controller.core.text import text
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec
-from controller.ports import AccountSight, Clock, Leadership, Quota, Release, Sights, SourceSight
+from controller.ports import AccountSight, Clock, Leadership, Quota, RunnerRelease, Sights, SourceSight
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class _Families:
 class Newest(Collector):
     """What is so now."""
 
-    def __init__(self, *, clock: Clock, release: Release | None) -> None:
+    def __init__(self, *, clock: Clock, release: RunnerRelease | None) -> None:
         """Build a collector of a process that follows.
 
         Args:

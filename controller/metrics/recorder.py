@@ -25,7 +25,7 @@ from controller.metrics.catalog import Spec
 from controller.metrics.collected import Newest, account, credential
 from controller.metrics.first_values import FirstValues
 from controller.metrics.series import Owner, Series
-from controller.ports import Clock, Leadership, Release, Sights
+from controller.ports import Clock, Leadership, RunnerRelease, Sights
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Metrics:
     Implements :class:`controller.reconcile.protocols.Recorder` and :class:`controller.ports.Meter`.
     """
 
-    def __init__(self, *, clock: Clock, release: Release | None = None) -> None:
+    def __init__(self, *, clock: Clock, release: RunnerRelease | None = None) -> None:
         """Build the metrics of a process that follows.
 
         Args:

@@ -104,8 +104,8 @@ class HubObserver:
         if self._jobs.launched(job, self._clock.mono()):
             self._pace.nudge()
 
-    def heat(self, *, hot: bool) -> None:
-        """Say whether a pool of this account has demand; without any, and without jobs,
+    def set_hot(self, *, hot: bool) -> None:
+        """Set whether a pool of this account has demand; without any, and without jobs,
         lists come more rarely.
         """
         if hot and not self._hot:

@@ -146,8 +146,8 @@ class Observatory:
         places = [place for pool in pools for place in pool.footprints]
         pools = [pool for pool in pools if pool.refused is None]
         sources = sorted({pool.source for pool in pools})
-        whole = self.queues.keep(sources)
-        whole &= self.single.keep(sources)
+        whole = self.queues.observe_only(sources)
+        whole &= self.single.observe_only(sources)
         patterns: dict[GitHubSource, list[Patterns]] = defaultdict(list)
         for pool in pools:
             patterns[pool.source].append(_patterns(pool))
@@ -155,15 +155,15 @@ class Observatory:
             if source in self.queues:
                 self.queues[source].want(patterns[source])
         scopes = sorted({p.registrations for p in places})
-        whole &= self.registrations.keep(scopes)
+        whole &= self.registrations.observe_only(scopes)
         whole &= self._follow_groups(pools)
         accounts = sorted({p.account for p in places})
-        whole &= self.accounts.keep(accounts)
-        whole &= self.endpoints.keep(sorted({pool.hub.endpoint for pool in pools}))
+        whole &= self.accounts.observe_only(accounts)
+        whole &= self.endpoints.observe_only(sorted({pool.hub.endpoint for pool in pools}))
         for endpoint, hardware in self.endpoints.items():
             hardware.want({flavor for p in pools if p.hub.endpoint == endpoint for flavor in p.flavors})
         whole &= self._follow_variables(pools)
-        whole &= self._secret_watch.keep(("Secrets",))
+        whole &= self._secret_watch.observe_only(("Secrets",))
         return whole
 
     def _users_of_secrets(self) -> list[User]:
@@ -185,7 +185,7 @@ class Observatory:
         for pool in pools:
             if _variables(pool):
                 wanted[pool.key.namespace].update(_variables(pool))
-        whole = self.variables.keep(sorted(wanted))
+        whole = self.variables.observe_only(sorted(wanted))
         for namespace, variables in wanted.items():
             if namespace in self.variables:
                 self.variables[namespace].want(variables)
@@ -199,7 +199,7 @@ class Observatory:
                 names = named[pool.footprint.registrations]  # for the default group too, which needs no name
                 if pool.runner_group is not None:
                     names.add(pool.runner_group)
-        whole = self.groups.keep(sorted(named))
+        whole = self.groups.observe_only(sorted(named))
         for where, names in named.items():
             if where in self.groups:
                 self.groups[where].want(names)
@@ -292,22 +292,22 @@ class Observatory:
         if account in self.accounts:
             self.accounts[account].note(job)
 
-    def look(
+    def want(
         self,
         wanted: Mapping[GitHubSource, Sequence[Wanted]],
         checks: Mapping[GitHubSource, Sequence[Check]],
     ) -> None:
-        """Say which workflow jobs should be read by their ids, and which causes looked up, and no others."""
+        """Set which workflow jobs are read by their ids and which causes are looked up, and no others."""
         for source, observer in self.single.items():
             observer.want(wanted.get(source, ()), checks.get(source, ()))
 
-    def heat(
+    def set_pace(
         self,
         busy: Mapping[Footprint, bool],
         repositories: Mapping[GitHubSource, set[str]],
         runs: Mapping[GitHubSource, set[int]],
     ) -> None:
-        """Say where something of ours may live or is wanted: there it pays to look more often. Hints only.
+        """Set where lists are asked for more often: where runners may live or are wanted. Only hints.
 
         Args:
             busy: Whether something lives or is wanted, by place.
@@ -326,10 +326,10 @@ class Observatory:
             accounts[place.account] = accounts.get(place.account, False) or hot
         for scope, hot in scopes.items():
             if scope in self.registrations:
-                self.registrations[scope].heat(hot=hot)
+                self.registrations[scope].set_hot(hot=hot)
         for account, hot in accounts.items():
             if account in self.accounts:
-                self.accounts[account].heat(hot=hot)
+                self.accounts[account].set_hot(hot=hot)
 
 
 def _lasting(seen: Observation[Any] | None) -> bool:

@@ -38,7 +38,7 @@ class Observers(dict[K, O]):
         self._opened = opened
         self._tasks: dict[K, asyncio.Task[None]] = {}
 
-    def keep(self, wanted: Iterable[K]) -> bool:
+    def observe_only(self, wanted: Iterable[K]) -> bool:
         """Open what is wanted and close the rest; return whether everything that is wanted
         is open. Idempotent.
         """

@@ -169,8 +169,8 @@ class RegistrationObserver(_ScopeObserver[Registration]):
         self._hot = False
         self._hot_interval = hot_interval
 
-    def heat(self, *, hot: bool) -> None:
-        """Say whether something of ours may live in the scope; a scope that turns hot is listed at once."""
+    def set_hot(self, *, hot: bool) -> None:
+        """Set whether something of ours may live in the scope; a scope that becomes hot is listed at once."""
         if hot and not self._hot:
             self._wake.set()
         self._hot = hot

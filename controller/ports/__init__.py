@@ -36,7 +36,7 @@ from controller.ports.kubernetes import (
     StoredIntents,
 )
 from controller.ports.leadership import Alone, Leader, Leadership
-from controller.ports.measuring import AccountSight, Meter, Release, Sights, SourceSight, Unmetered
+from controller.ports.measuring import AccountSight, Meter, RunnerRelease, Sights, SourceSight, Unmetered
 
 __all__ = [
     "AccountSight",
@@ -62,10 +62,10 @@ __all__ = [
     "Meter",
     "Queue",
     "Quota",
-    "Release",
     "Removal",
     "Repository",
     "Run",
+    "RunnerRelease",
     "Runners",
     "Runs",
     "Secret",

@@ -49,5 +49,7 @@ class Connections(Protocol):
         clients use what it holds now.
         """
 
-    async def keep(self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]) -> None:
+    async def close_all_except(
+        self, sources: Collection[GitHubSource], accounts: Collection[HubAccount]
+    ) -> None:
         """Close and forget all other clients, which are opened anew when somebody needs them. Idempotent."""

@@ -70,7 +70,7 @@ class Sights(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class RunnerRelease:
     """A release of actions/runner.
 
     Attributes:

@@ -147,7 +147,7 @@ class Reconciler:
         pools = self._registry.pools
         snapshot = self._observatory.snapshot()
         self._intents.begin(self._registry.terms)
-        self._intents.keep(pools, self._registry.written_at_first_sight)
+        self._intents.update_pools(pools, self._registry.written_at_first_sight)
         self._executor.forget(find_shown(self._executor.in_flight, snapshot, pools))
         self._executor.look_for(unseen_launches(self._executor.in_flight, snapshot, pools))
         self._executor.forget(self._intents.review(self._executor.in_flight, snapshot))
@@ -199,8 +199,8 @@ class Reconciler:
     def _look_for(self, done: Plan) -> bool:
         """Let observers look where it pays from now on; return whether others are needed than before."""
         others = self._observatory.watch(self._registry.pools)
-        self._observatory.heat(busy_places(done), busy_repositories(done), served_runs(done))
-        self._observatory.look(*to_look_at(done))
+        self._observatory.set_pace(busy_places(done), busy_repositories(done), served_runs(done))
+        self._observatory.want(*to_look_at(done))
         return others
 
     async def _let_go(self) -> None:
@@ -209,7 +209,7 @@ class Reconciler:
         """
         places = {place for pool in self._registry.pools for place in pool.footprints}
         places |= {e.footprint for e in self._executor.in_flight.values() if e.footprint is not None}
-        await self._connections.keep(
+        await self._connections.close_all_except(
             {place.registrations.source for place in places}, {place.account for place in places}
         )
 

@@ -19,20 +19,20 @@ class SnapshotSource(Protocol):
     def watch(self, pools: Sequence[Pool]) -> bool:
         """Observe what these pools need, and nothing else; return whether that has changed."""
 
-    def heat(
+    def set_pace(
         self,
         busy: Mapping[Footprint, bool],
         repositories: Mapping[GitHubSource, set[str]],
         runs: Mapping[GitHubSource, set[int]],
     ) -> None:
-        """Take a hint where to look more often."""
+        """Set where lists are asked for more often. Hints only."""
 
-    def look(
+    def want(
         self,
         wanted: Mapping[GitHubSource, Sequence[Wanted]],
         checks: Mapping[GitHubSource, Sequence[Check]],
     ) -> None:
-        """Say which workflow jobs should be read by their ids, and which causes looked up, and no others."""
+        """Set which workflow jobs are read by their ids and which causes are looked up, and no others."""
 
     def snapshot(self) -> Snapshot:
         """Return everything that is known now."""

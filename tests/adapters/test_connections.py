@@ -168,7 +168,7 @@ def test_a_client_that_does_not_close_keeps_no_other_from_closing() -> None:
         for name in clients:
             await connections.hub(account(name)).live({})
 
-        await connections.keep((), [account("kept")])
+        await connections.close_all_except((), [account("kept")])
 
         assert clients["c"].closed
         assert asyncio.get_running_loop().time() == CLOSING

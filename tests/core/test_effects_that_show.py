@@ -36,7 +36,7 @@ OTHER_ACCOUNT = elsewhere(P).account
 
 
 def launched(hf_job: HFJob | None = OURS, **changes: Any) -> dict[str, Any]:
-    return launching(P, settled_at=NOW - 5, hf_job=hf_job, **changes)
+    return launching(P, finished_at=NOW - 5, hf_job=hf_job, **changes)
 
 
 def after(items: list[HFJob], **more: Any) -> Snapshot:
@@ -84,13 +84,13 @@ class TestALaunchIsRemembered:
 
 
 def test_a_retirement_is_forgotten_once_lists_show_its_hf_job_no_more() -> None:
-    effect = launching(P, effect=Effect.RETIRE, settled_at=NOW - 5)
+    effect = launching(P, effect=Effect.RETIRE, finished_at=NOW - 5)
     assert find_shown(effect, after([OURS]), [P]) == []
     assert find_shown(effect, after([]), [P]) == [name_of(P)]
 
 
 def test_an_effect_without_an_hf_job_is_forgotten_when_it_has_ended() -> None:
-    effect = launching(P, effect=Effect.RETIRE, footprint=None, settled_at=NOW - 5)
+    effect = launching(P, effect=Effect.RETIRE, footprint=None, finished_at=NOW - 5)
     assert find_shown(effect, snapshot(), [P]) == [name_of(P)]
 
 

@@ -88,9 +88,9 @@ class TestEvidence:
     P = pool()
     ONE = Intent(name=name_of(P), flavor="t4-small", at=SERVER, place=P.footprint)
 
-    def ended(self, view: Snapshot, *, settled: float | None = NOW, flying: bool = False) -> bool:
+    def ended(self, view: Snapshot, *, finished: float | None = NOW, flying: bool = False) -> bool:
         flight = launching(self.P) if flying else {}
-        return bool(ended_intents([(self.ONE, settled)], flight, view, shown=set()))
+        return bool(ended_intents([(self.ONE, finished)], flight, view, shown=set()))
 
     def test_it_ends_when_a_younger_list_shows_the_registration(self) -> None:
         assert self.ended(snapshot(registrations=seen([registration(self.P)], at=NOW + 1)))
@@ -113,7 +113,7 @@ class TestEvidence:
 
     def test_not_while_the_launch_runs_or_its_hf_job_may_still_come(self) -> None:
         shown = snapshot(registrations=seen([registration(self.P)], at=NOW + 1))
-        assert not self.ended(shown, settled=None)
+        assert not self.ended(shown, finished=None)
         assert not self.ended(shown, flying=True)
 
     @pytest.mark.parametrize(("age", "over"), [(100 + LIST_LAG, False), (101 + LIST_LAG, True)])
@@ -125,7 +125,7 @@ class TestWhatIsAskedFor:
     P = pool()
 
     def unseen(self, listed: Observation[HFJob] | None, **flight: Any) -> bool:
-        flying = launching(self.P, **{"settled_at": NOW, "inherited": True, **flight})
+        flying = launching(self.P, **{"finished_at": NOW, "inherited": True, **flight})
         found = unseen_launches(flying, snapshot(hf_jobs=listed), [self.P])
         assert found in ({}, {name_of(self.P): self.P.hub})
         return bool(found)
@@ -143,12 +143,12 @@ class TestWhatIsAskedFor:
         assert not self.unseen(seen(at=NOW + 1), inherited=False)
 
     def test_not_that_of_a_pool_which_is_gone(self) -> None:
-        assert unseen_launches(launching(self.P, settled_at=NOW, inherited=True), snapshot(), []) == {}
+        assert unseen_launches(launching(self.P, finished_at=NOW, inherited=True), snapshot(), []) == {}
 
     def test_at_the_account_as_the_pools_secret_of_today_sees_it(self) -> None:
         today = replace(self.P, hub=replace(self.P.hub, secret=SecretRef("ci", "new-token")))
         view = Snapshot(hf_jobs={today.hub: seen(at=NOW + 1)})
-        flying = launching(self.P, settled_at=NOW, inherited=True)
+        flying = launching(self.P, finished_at=NOW, inherited=True)
         assert unseen_launches(flying, view, [today]) == {name_of(self.P): today.hub}
 
 
@@ -198,7 +198,7 @@ class TestThePlan:
 
     def test_jobs_wait_for_what_an_earlier_process_intended_and_it_takes_a_place(self) -> None:
         p = pool(max_runners=2)
-        flying = launching(p, settled_at=NOW, inherited=True)
+        flying = launching(p, finished_at=NOW, inherited=True)
         done = run_plan([p], snapshot(jobs=[job(n) for n in range(5)]), in_flight=flying)
         assert len(done.actions) == 1
         starting, rest = done.reports[p.uid].waiting
@@ -207,7 +207,7 @@ class TestThePlan:
 
     def test_one_of_our_own_that_is_in_doubt_takes_a_place_and_no_job_waits_for_it(self) -> None:
         p = pool(max_runners=2)
-        done = run_plan([p], snapshot(jobs=[job(1), job(2)]), in_flight=launching(p, settled_at=NOW))
+        done = run_plan([p], snapshot(jobs=[job(1), job(2)]), in_flight=launching(p, finished_at=NOW))
         starting, _ = done.reports[p.uid].waiting
         assert (starting.reason, starting.count) == (Reason.RunnerStarting, 1)
 
@@ -271,7 +271,7 @@ class TestThePlan:
 
     def test_a_runner_that_an_intent_named_is_joined_with_what_lists_show_of_it(self) -> None:
         p = pool()
-        flying = launching(p, settled_at=NOW - 5, inherited=True)
+        flying = launching(p, finished_at=NOW - 5, inherited=True)
         view = snapshot(registrations=[registration(p)], hf_jobs=[hf_job(p)])
         (runner,) = run_plan([p], view, in_flight=flying).reports[p.uid].runners
         assert runner.hf_job is not None

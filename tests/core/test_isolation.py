@@ -145,7 +145,7 @@ def worlds(draw: Any) -> tuple[Snapshot, Memory, dict[str, Any]]:
     failing = Backoff(failures=2, until=NOW + 60, at=NOW - 6, failure=OUTAGE)
     backoffs = draw(st.sampled_from([{}, {"": failing}]))
     memory = Memory(pools={VICTIM.uid: PoolMemory(tracks=tracks, backoffs=backoffs)})
-    under_way = draw(st.sampled_from([{}, launching(VICTIM, "cccc"), launching(VICTIM, settled_at=NOW - 5)]))
+    under_way = draw(st.sampled_from([{}, launching(VICTIM, "cccc"), launching(VICTIM, finished_at=NOW - 5)]))
     return view, memory, under_way
 
 

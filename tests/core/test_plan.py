@@ -126,7 +126,7 @@ class TestLaunching:
 
     def test_a_launch_that_is_acknowledged_and_not_listed_yet_counts_as_capacity(self) -> None:
         p = pool()
-        launched = launching(p, since=NOW - 2, settled_at=NOW - 1, hf_job=hf_job(p))
+        launched = launching(p, since=NOW - 2, finished_at=NOW - 1, hf_job=hf_job(p))
         done = run_plan([p], snapshot(jobs=[job()]), in_flight=launched)
         assert launches(done) == []
         assert done.reports[p.uid].count(Phase.SCHEDULING) == 1
@@ -551,24 +551,24 @@ class TestHalves:
 
 
 class TestLaunchesInDoubt:
-    def doubtful(self, p: Pool, *, settled: float) -> dict[str, InFlight]:
-        return launching(p, "doubt", since=settled - 20, settled_at=settled)
+    def doubtful(self, p: Pool, *, finished: float) -> dict[str, InFlight]:
+        return launching(p, "doubt", since=finished - 20, finished_at=finished)
 
     def test_a_launch_that_may_yet_come_true_takes_its_place_under_max_runners(self) -> None:
         p = pool(max_runners=1)
-        done = run_plan([p], snapshot(jobs=[job()]), in_flight=self.doubtful(p, settled=NOW - 5))
+        done = run_plan([p], snapshot(jobs=[job()]), in_flight=self.doubtful(p, finished=NOW - 5))
         assert launches(done) == []
 
     def test_no_job_waits_for_a_launch_in_doubt_where_there_is_room(self) -> None:
         p = pool(max_runners=2)
-        done = run_plan([p], snapshot(jobs=[job()]), in_flight=self.doubtful(p, settled=NOW - 5))
+        done = run_plan([p], snapshot(jobs=[job()]), in_flight=self.doubtful(p, finished=NOW - 5))
         assert launches(done) == ["t4-small"]
 
     def test_its_registration_is_no_capacity_and_is_left_to_the_hf_job_that_may_come(self) -> None:
         p = pool(max_runners=2)
         view = snapshot(jobs=[job()], registrations=[registration(p, "doubt")])
         memory = remembering(name_of(p, "doubt"), phase=Phase.REGISTERED, since=NOW - 100)
-        done = run_plan([p], view, in_flight=self.doubtful(p, settled=NOW - 5), memory=memory)
+        done = run_plan([p], view, in_flight=self.doubtful(p, finished=NOW - 5), memory=memory)
         assert (launches(done), retirements(done)) == (["t4-small"], {})
 
     def test_its_registration_counts_for_a_process_that_knows_nothing_of_the_launch(self) -> None:
@@ -591,7 +591,7 @@ class TestLaunchesInDoubt:
 
     def test_ending_it_is_told_as_a_doubt_that_is_over_and_not_as_an_orphan(self) -> None:
         p = pool()
-        memory, effect = Memory(), self.doubtful(p, settled=NOW)
+        memory, effect = Memory(), self.doubtful(p, finished=NOW)
         for after in (1, 2, LIST_LAG + 2, LIST_LAG + 3):
             at = NOW + after
             lists = seen([registration(p, "doubt")], at=at), seen(at=at)
@@ -609,12 +609,12 @@ class TestLaunchesInDoubt:
     def test_a_runner_that_came_online_is_in_doubt_no_more_although_no_list_shows_its_hf_job(self) -> None:
         p = pool(max_runners=2)
         view = snapshot(jobs=[job()], registrations=[registration(p, "doubt", online=True)])
-        done = run_plan([p], view, in_flight=self.doubtful(p, settled=NOW - 5))
+        done = run_plan([p], view, in_flight=self.doubtful(p, finished=NOW - 5))
         assert launches(done) == []
 
     def test_it_counts_until_a_list_much_younger_than_our_patience_lacks_it(self) -> None:
         p = pool()
-        (effect,) = self.doubtful(p, settled=NOW).values()
+        (effect,) = self.doubtful(p, finished=NOW).values()
         assert still_in_flight(effect, seen(at=NOW + 1), shown=False)
         assert not still_in_flight(effect, seen(at=NOW + LIST_LAG + 1), shown=False)
         assert not still_in_flight(effect, seen(at=NOW + 1), shown=True)
@@ -622,7 +622,7 @@ class TestLaunchesInDoubt:
     def test_a_retirement_counts_until_a_younger_list_lacks_its_hf_job_and_no_longer_than_lists_lag(
         self,
     ) -> None:
-        (effect,) = launching(pool(), effect=Effect.RETIRE, settled_at=NOW).values()
+        (effect,) = launching(pool(), effect=Effect.RETIRE, finished_at=NOW).values()
         assert still_in_flight(effect, seen(at=NOW - 1), shown=False)
         assert still_in_flight(effect, seen(at=NOW + 1, failure=OUTAGE), shown=False)
         assert still_in_flight(effect, seen(at=NOW + 1), shown=True)

@@ -444,7 +444,7 @@ class TestCopies:
         assert action.hf_job_id is None
 
     def test_the_one_that_our_launch_was_answered_with_is_ours_whatever_its_age(self) -> None:
-        in_flight = launching(OURS, settled_at=NOW - 1, hf_job=self.ours)
+        in_flight = launching(OURS, finished_at=NOW - 1, hf_job=self.ours)
         older = replace(self.copy, created_at=SERVER - 500)
         view = snapshot(jobs=[job(1)], registrations=[registration(OURS)], hf_jobs=[older, self.ours])
         (runner,) = run_plan([OURS], view, in_flight=in_flight).reports[OURS.uid].runners

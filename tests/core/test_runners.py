@@ -22,7 +22,7 @@ from tests.core.build import (
     snapshot,
 )
 
-LAUNCHED = launching(pool(), settled_at=NOW - 2, hf_job=hf_job(pool()))
+LAUNCHED = launching(pool(), finished_at=NOW - 2, hf_job=hf_job(pool()))
 
 
 def joined(**track: Any) -> Runner:
@@ -49,9 +49,9 @@ def test_one_whose_end_was_seen_does_not_come_back_with_the_answer_to_its_launch
 
 def test_only_a_launch_that_failed_without_an_answer_is_unconfirmed() -> None:
     for effect, unconfirmed in (
-        ({"settled_at": NOW - 2}, True),
-        ({"settled_at": None}, False),
-        ({"settled_at": NOW - 2, "inherited": True}, False),
+        ({"finished_at": NOW - 2}, True),
+        ({"finished_at": None}, False),
+        ({"finished_at": NOW - 2, "inherited": True}, False),
     ):
         in_flight = {name: replace(one, hf_job=None, **effect) for name, one in LAUNCHED.items()}
         done = run_plan([pool()], snapshot(registrations=[registration(pool())]), in_flight=in_flight)

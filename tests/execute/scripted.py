@@ -289,7 +289,7 @@ class World:
                 said = told.get(each.uid, Written())
                 self.store.put(each, *said.intents, term=said.term)
         self.log.begin(lambda: [said.term for said in told.values()])
-        self.log.keep(pools, lambda uid: told.get(uid, Written()))
+        self.log.update_pools(pools, lambda uid: told.get(uid, Written()))
 
     def launch(self, of: Pool, *tokens: str) -> None:
         self.executor.submit([Launch(of, of.flavors[0], name_of(of, token)) for token in tokens])
@@ -337,5 +337,5 @@ class _Connections:
     async def secret_changed(self, ref: SecretRef) -> bool:
         return False
 
-    async def keep(self, sources: object, accounts: object) -> None:
+    async def close_all_except(self, sources: object, accounts: object) -> None:
         """Nothing is closed."""

@@ -93,7 +93,7 @@ class TestALaunch:
             assert steps(w) == ["register", "launch"]
             flight = in_flight(w)
             assert flight is not None
-            assert flight.settled_at is not None
+            assert flight.finished_at is not None
             assert flight.hf_job == w.hub.made["hf-aaaa"]
             assert (flight.flavor, result.flavor) == (P.flavors[0], P.flavors[0])
             assert w.launched == ["hf-aaaa"]
@@ -256,7 +256,7 @@ class TestALaunch:
             assert w.script.count("deregister") == 0
             flight = in_flight(w)
             assert flight is not None
-            assert flight.settled_at is not None
+            assert flight.finished_at is not None
             assert w.log.for_plan()[P.uid].open == {NAME}
 
         play(act)
@@ -340,8 +340,8 @@ class TestARetirement:
             assert steps(w) == ["deregister", "cancel"]
             flight = in_flight(w)
             assert flight is not None
-            assert flight.settled_at is not None
-            assert flight.settled_at > flight.since == began
+            assert flight.finished_at is not None
+            assert flight.finished_at > flight.since == began
 
         play(act)
 

@@ -523,7 +523,7 @@ class TestAnEarlierProcess:
             w.know(P, written={P.uid: Written(term=OTHER, intents=(intent(P, "aaaa"), intent(P, "bbbb")))})
             flights = w.executor.in_flight
             assert set(flights) == {name_of(P, "aaaa"), name_of(P, "bbbb")}
-            assert all(flight.inherited and flight.settled_at is not None for flight in flights.values())
+            assert all(flight.inherited and flight.finished_at is not None for flight in flights.values())
             assert w.log.for_plan()[P.uid].open == set(flights)
 
         play(act)

@@ -42,7 +42,7 @@ class Hosts:
     def hold(self, secrets: object) -> None:
         """Nothing is taken away."""
 
-    async def keep(self, sources: object, accounts: object) -> None:
+    async def close_all_except(self, sources: object, accounts: object) -> None:
         """Nothing is closed."""
 
 

@@ -12,7 +12,7 @@ from controller.app.term import PresumedAlone, Term
 
 async def test_it_leads_until_it_finds_somebody_else_and_then_ends_with_the_reason() -> None:
     alone = PresumedAlone("pod_1")
-    kept = asyncio.create_task(alone.keep())
+    kept = asyncio.create_task(alone.renew_until_lost())
     await asyncio.sleep(0)
     assert alone.holds()
     assert not kept.done()

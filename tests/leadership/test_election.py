@@ -88,7 +88,7 @@ class Replica:
         await self.election.acquire()
         self.on_lead()
         try:
-            await self.election.keep()
+            await self.election.renew_until_lost()
         except LeadershipLost as lost:
             self.lost.append(str(lost))
         assert not self.election.holds()

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.metrics import catalog
 from controller.metrics.catalog import Spec, Type
 from controller.metrics.recorder import Metrics
-from controller.ports import Release
+from controller.ports import RunnerRelease
 from hf_runner_simulators.clock import EPOCH, LoopClock
 from tools.metrics import PAGE, page
 
@@ -42,7 +42,7 @@ BOUNDED = {
 def fresh() -> Metrics:
     return Metrics(
         clock=LoopClock(time=lambda: 100.0, epoch=EPOCH),
-        release=Release(version="2.337.0", served_until=EPOCH),
+        release=RunnerRelease(version="2.337.0", served_until=EPOCH),
     )
 
 

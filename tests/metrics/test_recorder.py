@@ -212,14 +212,14 @@ class Broken:
     def watch(self, pools: Sequence[Pool]) -> bool:
         return False
 
-    def look(
+    def want(
         self,
         wanted: Mapping[GitHubSource, Sequence[Wanted]],
         checks: Mapping[GitHubSource, Sequence[Check]],
     ) -> None:
         """Read nothing."""
 
-    def heat(
+    def set_pace(
         self,
         busy: Mapping[Footprint, bool],
         repositories: Mapping[GitHubSource, set[str]],

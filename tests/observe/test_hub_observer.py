@@ -390,7 +390,7 @@ async def watch(rig: Rig, seconds: float) -> list[float]:
 
 @virtual
 async def test_lists_come_each_interval_while_something_lives(rig: Rig) -> None:
-    rig.observer.heat(hot=False)
+    rig.observer.set_hot(hot=False)
     rig.hub.put(job("a"))
     assert await watch(rig, 3.5 * INTERVAL) == [0, INTERVAL, 2 * INTERVAL, 3 * INTERVAL]
 
@@ -413,16 +413,16 @@ async def test_the_age_of_the_list_is_told_from_the_first_moment_on(rig: Rig) ->
 
 @virtual
 async def test_lists_come_more_rarely_when_nothing_lives_or_is_wanted(rig: Rig) -> None:
-    rig.observer.heat(hot=False)
+    rig.observer.set_hot(hot=False)
     assert await watch(rig, 2.5 * IDLE_INTERVAL) == [0, IDLE_INTERVAL, 2 * IDLE_INTERVAL]
 
 
 @virtual
 async def test_demand_and_launches_are_answered_soon_but_never_in_a_storm(rig: Rig) -> None:
-    rig.observer.heat(hot=False)
+    rig.observer.set_hot(hot=False)
     task = asyncio.create_task(rig.observer.run())
     await asyncio.sleep(20)
-    rig.observer.heat(hot=True)
+    rig.observer.set_hot(hot=True)
     for number in range(100):
         await asyncio.sleep(0.05)
         rig.observer.note(job(f"launched-{number}"))
@@ -435,7 +435,7 @@ async def test_demand_and_launches_are_answered_soon_but_never_in_a_storm(rig: R
 
 @virtual
 async def test_a_launch_during_a_look_is_not_lost(rig: Rig) -> None:
-    rig.observer.heat(hot=False)
+    rig.observer.set_hot(hot=False)
     task = asyncio.create_task(rig.observer.run())
     await asyncio.sleep(0.05)
     rig.observer.note(job("a"))

@@ -79,7 +79,7 @@ def test_a_quiet_scope_is_listed_seldom_and_one_with_work_often() -> None:
         )
         quiet = len(runners.asked)
         assert 4 <= quiet <= 5
-        observer.heat(hot=True)
+        observer.set_hot(hot=True)
         await asyncio.sleep(HOT * 5)
         assert 5 <= len(runners.asked) - quiet <= 6
 
@@ -108,7 +108,7 @@ def test_quiet_scopes_that_are_first_listed_together_spread_over_the_whole_inter
 
 def test_only_a_list_that_differs_wakes_the_planner() -> None:
     async def act(runners: Runners, observer: RegistrationObserver, changes: list[float]) -> None:
-        observer.heat(hot=True)
+        observer.set_hot(hot=True)
         await asyncio.sleep(35)
         assert len(changes) == 1
         runners.items = ()
@@ -120,7 +120,7 @@ def test_only_a_list_that_differs_wakes_the_planner() -> None:
 
 def test_a_failed_list_keeps_the_items_of_the_last_good_one_and_proves_nothing() -> None:
     async def act(runners: Runners, observer: RegistrationObserver, _: list[float]) -> None:
-        observer.heat(hot=True)
+        observer.set_hot(hot=True)
         await asyncio.sleep(1)
         good = observer.observation
         runners.failure = Failure(reason=Reason.GitHubUnavailable, message="502")
@@ -154,7 +154,7 @@ def test_a_mistake_of_ours_is_told_as_one_and_the_next_list_is_taken_as_it_is() 
 
 def test_failures_slow_the_lists_down_and_what_github_asks_for_is_waited_for() -> None:
     async def act(runners: Runners, observer: RegistrationObserver, _: list[float]) -> None:
-        observer.heat(hot=True)
+        observer.set_hot(hot=True)
         runners.failure = Failure(reason=Reason.GitHubRateLimited, message="later", retry_after=700.0)
         await asyncio.sleep(690)
         assert len(runners.asked) == 1

@@ -68,14 +68,14 @@ class Sight:
         self.pools = pools
         return changed
 
-    def look(
+    def want(
         self,
         wanted: Mapping[GitHubSource, Sequence[Wanted]],
         checks: Mapping[GitHubSource, Sequence[Check]],
     ) -> None:
         """Read nothing."""
 
-    def heat(
+    def set_pace(
         self,
         busy: Mapping[Footprint, bool],
         repositories: Mapping[GitHubSource, set[str]],

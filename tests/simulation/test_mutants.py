@@ -149,7 +149,7 @@ def forget_launches_in_doubt(patch: pytest.MonkeyPatch) -> None:
     true = effects.still_in_flight
 
     def counts(effect: Any, seen: Any, *, shown: bool) -> bool:
-        lost = effect.effect is Effect.LAUNCH and effect.settled_at is not None and effect.hf_job is None
+        lost = effect.effect is Effect.LAUNCH and effect.finished_at is not None and effect.hf_job is None
         return not lost and true(effect, seen, shown=shown)
 
     patch.setattr(effects, "still_in_flight", counts)

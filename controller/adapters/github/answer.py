@@ -66,7 +66,7 @@ def shown_url(url: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class GitHubAnswer:
     """What GitHub answered: its status, its headers one by one, and the value that was made of its body.
 
     Attributes:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import httpx
 
 from controller.adapters.credential import Credential
-from controller.adapters.github.answer import Answer
+from controller.adapters.github.answer import GitHubAnswer
 from controller.adapters.github.credentials import AppCredentials, Credentials
 from controller.adapters.github.delivery import Delivery, readable, success
 from controller.adapters.github.fields import Row
@@ -26,7 +26,7 @@ from controller.adapters.github.limits import MAX_IN_FLIGHT, POINTS_PER_MINUTE, 
 from controller.adapters.github.lists import read_through
 from controller.adapters.github.pages import Page, PageCache, read_page
 from controller.adapters.github.tokens import OwnTokens, PersonalToken, Token, Tokens
-from controller.adapters.github.wire import Meter, Read, Request, Wire
+from controller.adapters.github.wire import Answered, Read, Request, Wire
 from controller.adapters.offloop import AT_ONCE, SHARED, Workers
 from controller.core.hosts import DEFAULT_HOSTS, Hosts
 from controller.core.model import GitHubSource, Observation, TokenEnd
@@ -60,7 +60,7 @@ class Client:
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
         may_end: Returns whether requests that only end what was launched may go to the source's host although
             it is not among them.
-        meter: Called with every answer.
+        answered: Called with every answer.
         failed: Told why a call of a port failed.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
     """
@@ -79,7 +79,7 @@ class Client:
         max_in_flight: int = MAX_IN_FLIGHT,
         hosts: Hosts = DEFAULT_HOSTS,
         may_end: Callable[[], bool] = lambda: False,
-        meter: Meter | None = None,
+        answered: Answered | None = None,
         failed: Callable[[Reason], None] = lambda _: None,
         before_send: Callable[[httpx.Request], Awaitable[None]] | None = None,
     ) -> None:
@@ -101,7 +101,7 @@ class Client:
             tls=tls,
             max_connections=max_in_flight,
             workers=workers or (SHARED if transport is None else AT_ONCE),
-            meter=meter,
+            answered=answered,
             before_send=before_send,
             hosts=hosts,
             may_end=may_end,
@@ -158,7 +158,7 @@ class Client:
         """
         return self._token_end
 
-    def _learn_end(self, token: Token, answer: Answer) -> None:
+    def _learn_end(self, token: Token, answer: GitHubAnswer) -> None:
         """Learn from an answer to a personal access token; an App's are renewed long before their end.
 
         A 304 and a refusal need not repeat what a success says, so only a success without the header says
@@ -188,7 +188,7 @@ class Client:
         effect: bool = False,
         registration: bool = False,
         **fields: object,
-    ) -> Answer:
+    ) -> GitHubAnswer:
         """Send one request and return its success; its ``value`` is what ``read`` made of it.
 
         Args:
@@ -269,7 +269,7 @@ class Client:
         seen = await once()
         return seen if seen.complete else await once()
 
-    async def _page(self, request: Request) -> tuple[Page[Any], Answer, int]:
+    async def _page(self, request: Request) -> tuple[Page[Any], GitHubAnswer, int]:
         token = await self._tokens.current()
         # An effect's list is nobody else's: the store may hold the same URL, parsed to other values by
         # another reader.
@@ -288,7 +288,7 @@ class Client:
     # -------------------------------------------------------------------------------------------- one request
     async def _authorized(
         self, request: Request, token: Token, condition: Mapping[str, str]
-    ) -> tuple[Token, Answer]:
+    ) -> tuple[Token, GitHubAnswer]:
         """Send, and return the token that was not refused with the answer: a 401 proves that there was no
         effect.
 
@@ -319,7 +319,7 @@ class Client:
                 answer = await self._sent(request, token, {})
         return token, success(answer)
 
-    async def _sent(self, request: Request, token: Token, condition: Mapping[str, str]) -> Answer:
+    async def _sent(self, request: Request, token: Token, condition: Mapping[str, str]) -> GitHubAnswer:
         """Send with one token under its account's limits, and learn from the answer.
 
         Raises:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from controller.adapters.github.answer import Answer
+from controller.adapters.github.answer import GitHubAnswer
 from controller.adapters.github.errors import error_for, malformed
 from controller.adapters.github.limits import Limits, points
 from controller.adapters.github.wire import Read, Request, Wire
@@ -49,7 +49,7 @@ class Delivery:
         read: Read,
         *,
         limits: Limits,
-    ) -> Answer:
+    ) -> GitHubAnswer:
         """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes
         first.
 
@@ -73,7 +73,9 @@ class Delivery:
         answer = await self.send(request, limits, jwt, {})
         return answer if answer.status >= 400 else readable(success(answer))
 
-    async def send(self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]) -> Answer:
+    async def send(
+        self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]
+    ) -> GitHubAnswer:
         """Send one request, and learn from the answer what is left of the account's limits.
 
         Args:
@@ -97,7 +99,7 @@ class Delivery:
 
     async def _followed(
         self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> GitHubAnswer:
         """Send, and send again where an answer shows that there was no effect: moved, or an unknown API
         version.
         """
@@ -120,7 +122,7 @@ class Delivery:
                 raise malformed(answer, "one redirect too many", in_doubt=False)
 
 
-def success(answer: Answer) -> Answer:
+def success(answer: GitHubAnswer) -> GitHubAnswer:
     """Return an answer that is a success, or a 304."""
     if answer.status >= 400:
         raise error_for(answer)
@@ -129,7 +131,7 @@ def success(answer: Answer) -> Answer:
     return answer
 
 
-def readable(answer: Answer) -> Answer:
+def readable(answer: GitHubAnswer) -> GitHubAnswer:
     """Return a success whose value could be read."""
     if answer.status == 304:
         raise malformed(answer, "a 304 that nobody asked for")

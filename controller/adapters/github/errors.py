@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import httpx
 
-from controller.adapters.github.answer import Answer, redact
+from controller.adapters.github.answer import GitHubAnswer, redact
 from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
 from controller.core.text import text
@@ -52,7 +52,7 @@ class GitHubError(UpstreamError):
         *,
         method: str,
         url: str,
-        answer: Answer | None = None,
+        answer: GitHubAnswer | None = None,
         reason: Reason | None = None,
         disposition: Disposition | None = None,
         retry_after: float | None = None,
@@ -161,7 +161,7 @@ _PERMISSION = (
 )
 
 
-def error_for(answer: Answer) -> GitHubError:
+def error_for(answer: GitHubAnswer) -> GitHubError:
     """Return the error that an answer of 400 or more means, rate limits aside (:mod:`.limits` knows
     those).
     """
@@ -204,23 +204,23 @@ MOST_REPOSITORY = 256
 _REPOSITORY = re.compile(r"/repos/([^/?#]+/[^/?#]+)/")
 
 
-def _what(answer: Answer) -> str:
+def _what(answer: GitHubAnswer) -> str:
     """Return what a call was about, for people: the repository, where it was one."""
     found = _REPOSITORY.search(answer.url)
     return f"repository {text(found[1], MOST_REPOSITORY)}, or what was asked of it," if found else "it"
 
 
-def registers(answer: Answer) -> bool:
+def registers(answer: GitHubAnswer) -> bool:
     """Return whether a runner was to be made: only then is a conflict one of names."""
     return answer.method == "POST" and answer.route.endswith("/generate-jitconfig")
 
 
-def _blocked(answer: Answer) -> GitHubError:
+def _blocked(answer: GitHubAnswer) -> GitHubError:
     hint = "settle it with GitHub, or leave it out of the pool's repositories"
     return _error(ForbiddenError, answer, f"GitHub withholds it; {hint}", reason=Reason.GitHubBlocked)
 
 
-def _forbidden(answer: Answer, said: str) -> GitHubError:
+def _forbidden(answer: GitHubAnswer, said: str) -> GitHubError:
     if any(words in said for words in _PERMISSION):
         grant = (
             f"grant {answer.accepted}"
@@ -247,7 +247,7 @@ def _forbidden(answer: Answer, said: str) -> GitHubError:
 
 def _error(
     kind: type[GitHubError],
-    answer: Answer,
+    answer: GitHubAnswer,
     hint: str,
     *,
     reason: Reason | None = None,
@@ -264,7 +264,7 @@ def _error(
     )
 
 
-def malformed(answer: Answer, what: str, *, in_doubt: bool | None = None) -> MalformedError:
+def malformed(answer: GitHubAnswer, what: str, *, in_doubt: bool | None = None) -> MalformedError:
     """Return the error of an answer that cannot be used; unless said, a mutation may have taken place all the
     same.
     """

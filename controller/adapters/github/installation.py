@@ -15,7 +15,7 @@ from typing import Any
 
 import jwt
 
-from controller.adapters.github.answer import Answer
+from controller.adapters.github.answer import GitHubAnswer
 from controller.adapters.github.credentials import LONGEST_TOKEN, AppCredentials
 from controller.adapters.github.errors import NotFoundError, UnauthorizedError, error_for
 from controller.adapters.github.fields import Row
@@ -59,7 +59,7 @@ LOOK_AGAIN = 50.0
 """Seconds between looks at what an installation was granted while a token may do too little: whoever grants
 more waits for it."""
 
-SendAsApp = Callable[[str, str, str, Mapping[str, Any] | None, Callable[[Any], Any]], Awaitable[Answer]]
+SendAsApp = Callable[[str, str, str, Mapping[str, Any] | None, Callable[[Any], Any]], Awaitable[GitHubAnswer]]
 """Sends (method, path, JWT, body) and returns what GitHub answers: an error of any status, or a success with
 what the reader made of it."""
 
@@ -208,7 +208,7 @@ class InstallationTokens:
             usable_until=now + life - LAST_USE,
         )
 
-    async def _ask(self, *, narrowed: bool = True) -> Answer:
+    async def _ask(self, *, narrowed: bool = True) -> GitHubAnswer:
         """Ask for a token; return it, a 404, or a 422 where permissions were asked for that are not
         granted.
         """
@@ -244,7 +244,7 @@ class InstallationTokens:
         *,
         body: Mapping[str, Any] | None = None,
         expected: tuple[int, ...] = (404,),
-    ) -> Answer:
+    ) -> GitHubAnswer:
         """Call as the App; return a success, or an error of a status that is ``expected``.
 
         A 401 that complains of the JWT's times means that our clock is wrong: correct it by GitHub's once,
@@ -270,7 +270,7 @@ class InstallationTokens:
         claims = {"iat": now - JWT_BACKDATE, "exp": now + JWT_LIFE, "iss": self._app.issuer}
         return jwt.encode(claims, self._app.key, algorithm="RS256")
 
-    def _not_installed(self, answer: Answer, what: str) -> NotFoundError:
+    def _not_installed(self, answer: GitHubAnswer, what: str) -> NotFoundError:
         return NotFoundError(
             f"{what[0].upper()}{what[1:]}: install it there, or correct installationId in the Secret.",
             method=answer.method,

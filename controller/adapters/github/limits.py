@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from controller.adapters.github.answer import Answer, shown_url
+from controller.adapters.github.answer import GitHubAnswer, shown_url
 from controller.adapters.github.errors import RateLimitedError, mutates
 from controller.adapters.github.turns import Line
 from controller.adapters.github.wire import LARGE_AT_A_TIME, Request
@@ -231,7 +231,7 @@ class Quotas:
             wait = self._registrations_until - now
             raise _too_many_registrations(wait, method=method, url=shown_url(url))
 
-    def learn(self, answer: Answer, *, registration: bool) -> RateLimitedError | None:
+    def learn(self, answer: GitHubAnswer, *, registration: bool) -> RateLimitedError | None:
         """Take in an answer's headers; return the error if it is a refusal for a limit's sake."""
         self._read_headers(answer, registration=registration)
         if answer.status not in (403, 429):
@@ -260,7 +260,7 @@ class Quotas:
             return _odd(answer)
         return None
 
-    def _read_headers(self, answer: Answer, *, registration: bool) -> None:
+    def _read_headers(self, answer: GitHubAnswer, *, registration: bool) -> None:
         if answer.quota is None:
             return
         limit, remaining, reset = answer.quota
@@ -279,7 +279,7 @@ class Quotas:
         self._until[resource] = self._clock.mono() + wait
 
     def _used_up(
-        self, resource: str, *, method: str, url: str, answer: Answer | None = None
+        self, resource: str, *, method: str, url: str, answer: GitHubAnswer | None = None
     ) -> RateLimitedError:
         wait = max(0.0, self._until[resource] - self._clock.mono())
         known = self._by_resource.get(resource)
@@ -293,7 +293,7 @@ class Quotas:
             f"{text}; calls wait.", method=method, url=url, answer=answer, retry_after=wait
         )
 
-    def _pause(self, answer: Answer) -> RateLimitedError:
+    def _pause(self, answer: GitHubAnswer) -> RateLimitedError:
         """Note a secondary limit: the whole source waits.
 
         Several requests may be on their way when the limit strikes: their refusals are one strike, not many.
@@ -353,7 +353,7 @@ class Shares:
         return found
 
 
-def _secondary(wait: float, *, method: str, url: str, answer: Answer | None = None) -> RateLimitedError:
+def _secondary(wait: float, *, method: str, url: str, answer: GitHubAnswer | None = None) -> RateLimitedError:
     return RateLimitedError(
         f"GitHub asked for fewer requests; all calls with these credentials wait {wait:.0f} s.",
         method=method,
@@ -365,7 +365,7 @@ def _secondary(wait: float, *, method: str, url: str, answer: Answer | None = No
 
 
 def _too_many_registrations(
-    wait: float, *, method: str, url: str, answer: Answer | None = None
+    wait: float, *, method: str, url: str, answer: GitHubAnswer | None = None
 ) -> RateLimitedError:
     return RateLimitedError(
         f"GitHub wants no more runner registrations for now; the next ones wait {wait:.0f} s.",
@@ -376,7 +376,7 @@ def _too_many_registrations(
     )
 
 
-def _odd(answer: Answer) -> RateLimitedError:
+def _odd(answer: GitHubAnswer) -> RateLimitedError:
     """One URL is refused for a quota that is not used up (docs/facts.md#refused-although-quota-is-left):
     no reason to stop the rest.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from controller.adapters.github.answer import Answer
+from controller.adapters.github.answer import GitHubAnswer
 from controller.adapters.github.errors import malformed
 from controller.adapters.github.pages import Page, has_moved
 from controller.core.model import Disposition, Failure, Observation
@@ -22,7 +22,7 @@ MOST_BYTES = 256 * 2**20
 
 async def read_through(
     url: str,
-    page_at: Callable[[str], Awaitable[tuple[Page[Any], Answer, int]]],
+    page_at: Callable[[str], Awaitable[tuple[Page[Any], GitHubAnswer, int]]],
     *,
     key: Callable[[T], object],
     cap: int | None,
@@ -72,7 +72,7 @@ async def read_through(
     )
 
 
-def _moved(answer: Answer) -> Failure:
+def _moved(answer: GitHubAnswer) -> Failure:
     return Failure(
         reason=Reason.GitHubListMoved,
         message=f"GET {answer.url} changed while its pages were read; it is read again.",

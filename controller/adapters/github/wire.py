@@ -21,7 +21,7 @@ import httpx
 
 from controller import __version__
 from controller.adapters.addresses import as_sent
-from controller.adapters.github.answer import Answer, error_message, server_time, shown_url
+from controller.adapters.github.answer import GitHubAnswer, error_message, server_time, shown_url
 from controller.adapters.github.errors import NotAllowedError, transport_error
 from controller.adapters.github.fields import FieldError
 from controller.adapters.incoming import PAGE_BYTES, UnreadableError, parse_json
@@ -45,7 +45,7 @@ time: with the small ones of 16 requests, 36 MB."""
 Read = Callable[[Any], Any]
 """Makes a value of a JSON document; raises :class:`.fields.FieldError` where it cannot."""
 
-Meter = Callable[[Answer], None]
+Answered = Callable[[GitHubAnswer], None]
 """Called with each answer."""
 
 
@@ -98,7 +98,7 @@ class Wire:
         tls: Shared between wires, since making one costs 16 ms and a megabyte; None makes one.
         max_connections: Connections at a time.
         workers: Parse what is large.
-        meter: Called with every answer.
+        answered: Called with every answer.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
         hosts: To which hosts requests may go.
         may_end: Returns whether requests that only end things may go to a host that is not among them.
@@ -112,7 +112,7 @@ class Wire:
         tls: ssl.SSLContext | None,
         max_connections: int,
         workers: Workers,
-        meter: Meter | None,
+        answered: Answered | None,
         before_send: Callable[[httpx.Request], Awaitable[None]] | None,
         hosts: Hosts,
         may_end: Callable[[], bool],
@@ -121,7 +121,7 @@ class Wire:
         self._may_end = may_end
         self._clock = clock
         self._workers = workers
-        self._meter = meter
+        self._answered = answered
         limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
         verify = tls if tls is not None else True
 
@@ -148,7 +148,7 @@ class Wire:
 
     async def send(
         self, request: Request, *, secret: str, headers: Mapping[str, str], large: asyncio.Semaphore
-    ) -> Answer:
+    ) -> GitHubAnswer:
         """Send a request once and return its answer, of whatever status.
 
         Args:
@@ -209,7 +209,7 @@ class Wire:
         *,
         secret: str,
         asked_at: float,
-    ) -> Answer:
+    ) -> GitHubAnswer:
         status, value, message = response.status_code, None, ""
         if status >= 400:
             message = await self._workers.run(len(body), partial(error_message, body, secret))
@@ -218,7 +218,7 @@ class Wire:
         elif 200 <= status < 300 and not problem:
             value, problem = await self._workers.run(len(body), partial(_valued, body, request.read))
         told = server_time(response.headers)
-        answer = Answer(
+        answer = GitHubAnswer(
             method=request.method,
             route=request.route,
             sent_to=request.url,
@@ -231,8 +231,8 @@ class Wire:
             server_time=self._clock.wall() if told is None else told,
             message=message,
         )
-        if self._meter is not None:
-            self._meter(answer)
+        if self._answered is not None:
+            self._answered(answer)
         return answer
 
 

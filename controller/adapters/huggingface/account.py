@@ -30,7 +30,7 @@ class AccountClient(Counted):
         session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not
             closed here.
         clock: Time.
-        meter: Called with the HTTP status of every answer.
+        answered: Called with the HTTP status of every answer.
         failed: Told why a call of a port failed.
         hosts: To which hosts requests may go.
         may_end: Returns whether reads and cancellations may go to an endpoint that is not among them.
@@ -43,7 +43,7 @@ class AccountClient(Counted):
         credential: Credential[str],
         session: Session,
         clock: Clock,
-        meter: Callable[[int], None] = lambda _: None,
+        answered: Callable[[int], None] = lambda _: None,
         failed: Callable[[Reason], None] = lambda _: None,
         hosts: Hosts = DEFAULT_HOSTS,
         may_end: Callable[[], bool] = lambda: False,
@@ -57,7 +57,7 @@ class AccountClient(Counted):
             credential=credential,
             clock=clock,
             account=account,
-            meter=meter,
+            answered=answered,
             hosts=hosts,
             may_end=may_end,
         )

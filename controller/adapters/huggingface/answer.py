@@ -16,7 +16,7 @@ from controller.adapters.huggingface.values import JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HubAnswer:
     """A successful answer.
 
     Attributes:

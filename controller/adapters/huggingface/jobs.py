@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from controller.adapters.counted import counted
 from controller.adapters.huggingface.account import AccountClient
-from controller.adapters.huggingface.answer import Answer
+from controller.adapters.huggingface.answer import HubAnswer
 from controller.adapters.huggingface.errors import (
     BlockedError,
     ConflictError,
@@ -235,7 +235,7 @@ def _ours(entries: Iterable[JSON], labels: Mapping[str, str], account: HubAccoun
     return jobs, why
 
 
-def _page(answer: Answer) -> _Page:
+def _page(answer: HubAnswer) -> _Page:
     if not isinstance(answer.payload, list):
         raise malformed(call=answer.call, why="it is no list")
     return _Page(entries=answer.payload, call=answer.call, server_time=answer.server_time, size=answer.size)

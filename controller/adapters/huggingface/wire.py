@@ -20,7 +20,7 @@ from controller.adapters import incoming
 from controller.adapters.addresses import as_sent
 from controller.adapters.credential import Content, Credential, Fixed
 from controller.adapters.huggingface import body as bodies
-from controller.adapters.huggingface.answer import Answer, Bearer, next_query
+from controller.adapters.huggingface.answer import Bearer, HubAnswer, next_query
 from controller.adapters.huggingface.errors import (
     HubError,
     NotAllowedError,
@@ -71,7 +71,7 @@ class Wire:
         credential: Bearer token, printable ASCII; None for public routes.
         clock: Time.
         account: Whose share of connections is used; None for public routes.
-        meter: Called with the HTTP status of every answer.
+        answered: Called with the HTTP status of every answer.
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
         may_end: Returns whether reads and cancellations may go to the endpoint although it is not among them:
             they end what was launched there.
@@ -85,7 +85,7 @@ class Wire:
         credential: Credential[str] | None,
         clock: Clock,
         account: HubAccount | None = None,
-        meter: Callable[[int], None] = lambda _: None,
+        answered: Callable[[int], None] = lambda _: None,
         hosts: Hosts = DEFAULT_HOSTS,
         may_end: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -96,7 +96,7 @@ class Wire:
         self._clock = clock
         self._shares = shares_of(endpoint, account)
         self._large = Share(("large", endpoint, account), 1)
-        self._meter = meter
+        self._answered = answered
         self._credential: Credential[str] = credential or Fixed("")
         self._bearer = Bearer(number=0, token="")
 
@@ -119,12 +119,12 @@ class Wire:
             self._bearer = Bearer(number=content.number, token=content.value)
         return self._bearer
 
-    async def get(self, path: str, *, query: Sequence[tuple[str, str]] | str = ()) -> Answer:
+    async def get(self, path: str, *, query: Sequence[tuple[str, str]] | str = ()) -> HubAnswer:
         """Read something; repeated once if it fails quickly.
 
         Args:
             path: Below the endpoint, percent-encoded.
-            query: Pairs, or the query of an earlier answer's :attr:`Answer.next`.
+            query: Pairs, or the query of an earlier answer's :attr:`HubAnswer.next`.
         """
         return await self._repeatable(
             "GET", path, query=query if isinstance(query, str) else _query(query), asked=Asked.READ
@@ -137,7 +137,7 @@ class Wire:
         asked: Asked,
         body: JSON = None,
         secrets: Iterable[str] = (),
-    ) -> Answer:
+    ) -> HubAnswer:
         """Ask for something; a launch is sent once, anything else is repeated once if it fails quickly.
 
         Args:
@@ -233,7 +233,7 @@ class Wire:
 
     async def _repeatable(
         self, method: str, path: str, *, asked: Asked, query: str = "", body: JSON = None
-    ) -> Answer:
+    ) -> HubAnswer:
         try:
             return await self._limited(method, path, query=query, body=body, asked=asked)
         except HubError as error:
@@ -251,7 +251,7 @@ class Wire:
         query: str = "",
         body: JSON = None,
         secrets: Iterable[str] = (),
-    ) -> Answer:
+    ) -> HubAnswer:
         """Send once, with what replaced the token where it is refused: a 401 proves that there was no
         effect.
         """
@@ -276,7 +276,7 @@ class Wire:
         query: str,
         body: JSON,
         secrets: Iterable[str],
-    ) -> Answer:
+    ) -> HubAnswer:
         now = self._clock.mono()
         until = max(bearer.closed_until.get("", now), bearer.closed_until.get(method, now))
         if until > now:
@@ -315,7 +315,7 @@ class Wire:
         body: JSON,
         asked: Asked,
         secrets: Sequence[str],
-    ) -> Answer:
+    ) -> HubAnswer:
         call, url = f"{method} {path}", self._url(path, query)
         headers = {**bearer.headers, "accept": "application/json", "accept-encoding": ACCEPTED}
         content = None
@@ -333,7 +333,7 @@ class Wire:
                     asyncio.timeout(DEADLINE),
                     self._session.stream(method, url, headers=headers, content=content) as response,
                 ):
-                    self._meter(response.status_code)
+                    self._answered(response.status_code)
                     answered = response.headers
                     if not response.is_success:
                         raise refusal(
@@ -357,7 +357,7 @@ class Wire:
                 why = f"{len(raw)} bytes of {kind} are not JSON: {error}"
             else:
                 date = incoming.http_date(answered.get("date"))
-                return Answer(
+                return HubAnswer(
                     call=call,
                     payload=payload,
                     server_time=date if date is not None else self._clock.wall(),

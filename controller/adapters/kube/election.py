@@ -96,7 +96,7 @@ async def _unknown() -> bool:
 
 
 class Election:
-    """One candidacy: :meth:`acquire`, then :meth:`keep` until it raises or is cancelled, then
+    """One candidacy: :meth:`acquire`, then :meth:`renew_until_lost` until it raises or is cancelled, then
     :meth:`release`.
 
     More than fifteen methods: following, leading and releasing share one state of the Lease, and the
@@ -162,8 +162,8 @@ class Election:
         return self._renewed_at is not None and self._renewed_at > moment
 
     def lose(self, why: str) -> None:
-        """Refuse effects at once, and let :meth:`keep` raise soon: another process has decided something in a
-        later term.
+        """Refuse effects at once, and let :meth:`renew_until_lost` raise soon: another process has decided
+        something in a later term.
         """
         self._renewed_at = None
         self._lost_because = self._lost_because or why
@@ -221,7 +221,7 @@ class Election:
         return asked_at - self._changed_at >= max(self._timing.duration, lease.seconds)
 
     # ------------------------------------------------------------------------------------------------ leading
-    async def keep(self) -> NoReturn:
+    async def renew_until_lost(self) -> NoReturn:
         """Renew until the lease is lost.
 
         Raises:
@@ -282,8 +282,8 @@ class Election:
     async def release(self) -> None:
         """Refuse effects at once, then let another take over without waiting. Never raises; idempotent.
 
-        :meth:`keep` and :meth:`acquire` must have been cancelled, and every effect must have ended. A renewal
-        that is still on its way does no harm: whichever arrives second conflicts.
+        :meth:`renew_until_lost` and :meth:`acquire` must have been cancelled, and every effect must have
+        ended. A renewal that is still on its way does no harm: whichever arrives second conflicts.
         """
         self._renewed_at = None
         if not self._may_be_ours:

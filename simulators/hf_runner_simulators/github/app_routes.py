@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_runner_simulators.github.errors import DOCS, Refusal
-from hf_runner_simulators.github.inquiry import Answer, Inquiry, Route
+from hf_runner_simulators.github.inquiry import Inquiry, Route, RouteAnswer
 from hf_runner_simulators.github.limits import CORE, REGISTRATION
 from hf_runner_simulators.github.render_accounts import iso
 from hf_runner_simulators.github.world import GitHubWorld
@@ -51,27 +51,27 @@ class _App:
         yield "GET", "/rate_limit", Route(answer=self.rate_limit, free=True)
         yield "GET", "/meta", Route(answer=self.meta)
 
-    def app(self, asked: Inquiry) -> Answer:
+    def app(self, asked: Inquiry) -> RouteAnswer:
         app = self._world.accounts.apps[asked.caller.id]
         count = len(self._mine(asked))
-        return Answer(payload=asked.render.app(app, count))
+        return RouteAnswer(payload=asked.render.app(app, count))
 
     def _mine(self, asked: Inquiry) -> list[Any]:
         return [row for row in self._world.accounts.installations.values() if row.app_id == asked.caller.id]
 
-    def installations(self, asked: Inquiry) -> Answer:
+    def installations(self, asked: Inquiry) -> RouteAnswer:
         rows, headers = asked.page(self._mine(asked))
         app = self._world.accounts.apps[asked.caller.id]
-        return Answer(payload=[asked.render.installation(row, app) for row in rows], headers=headers)
+        return RouteAnswer(payload=[asked.render.installation(row, app) for row in rows], headers=headers)
 
-    def installation(self, asked: Inquiry) -> Answer:
+    def installation(self, asked: Inquiry) -> RouteAnswer:
         number = asked.number("installation_id")
         row = next((row for row in self._mine(asked) if row.id == number), None)
         if row is None:
             raise Refusal(404, "Not Found")
-        return Answer(payload=asked.render.installation(row, self._world.accounts.apps[row.app_id]))
+        return RouteAnswer(payload=asked.render.installation(row, self._world.accounts.apps[row.app_id]))
 
-    def find(self, asked: Inquiry) -> Answer:
+    def find(self, asked: Inquiry) -> RouteAnswer:
         parts = asked.parts
         account = parts.get("org") or parts.get("username") or parts.get("enterprise") or parts["owner"]
         row = self._world.accounts.installation_of(asked.caller.id, account)
@@ -84,9 +84,9 @@ class _App:
             names = [r.name.lower() for r in self._world.access.installation_repositories(row)]
             if parts["repo"].lower() not in names:
                 raise Refusal(404, "Not Found")
-        return Answer(payload=asked.render.installation(row, self._world.accounts.apps[row.app_id]))
+        return RouteAnswer(payload=asked.render.installation(row, self._world.accounts.apps[row.app_id]))
 
-    def token(self, asked: Inquiry) -> Answer:
+    def token(self, asked: Inquiry) -> RouteAnswer:
         body = asked.body()
         issued = self._world.access.create_token(
             asked.caller,
@@ -107,9 +107,9 @@ class _App:
         if issued.repositories is not None:
             rows = [self._world.store.repository(name) for name in sorted(issued.repositories)]
             payload["repositories"] = [asked.render.full_repository(row) for row in rows]
-        return Answer(payload=payload, status=201)
+        return RouteAnswer(payload=payload, status=201)
 
-    def rate_limit(self, asked: Inquiry) -> Answer:
+    def rate_limit(self, asked: Inquiry) -> RouteAnswer:
         if asked.enterprise_server and not self._world.knobs.ghes_rate_limits:
             raise Refusal(404, "Rate limiting is not enabled.")
         limits = {}
@@ -125,10 +125,10 @@ class _App:
         payload: dict[str, Any] = {"resources": {**limits, "search": search}}
         if asked.api_version == "2022-11-28":
             payload["rate"] = limits[CORE]
-        return Answer(payload=payload)
+        return RouteAnswer(payload=payload)
 
-    def meta(self, asked: Inquiry) -> Answer:
+    def meta(self, asked: Inquiry) -> RouteAnswer:
         payload: dict[str, Any] = {"verifiable_password_authentication": not asked.enterprise_server}
         if asked.enterprise_server:
             payload["installed_version"] = self._world.knobs.ghes_version
-        return Answer(payload=payload)
+        return RouteAnswer(payload=payload)

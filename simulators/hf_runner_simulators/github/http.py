@@ -18,7 +18,7 @@ from hf_runner_simulators.github import queries
 from hf_runner_simulators.github.access import ACCEPTED_SCOPES
 from hf_runner_simulators.github.control import Control
 from hf_runner_simulators.github.errors import Refusal, not_found
-from hf_runner_simulators.github.inquiry import Answer, Inquiry, Route
+from hf_runner_simulators.github.inquiry import Inquiry, Route, RouteAnswer
 from hf_runner_simulators.github.model import ANONYMOUS, Caller
 from hf_runner_simulators.github.render import Render
 from hf_runner_simulators.github.render_accounts import compact
@@ -168,7 +168,7 @@ class GitHubSite:
             headers["X-GitHub-Enterprise-Version"] = self.world.knobs.ghes_version
         return headers
 
-    def _refused(self, refusal: Refusal, route: Route, request: Request) -> Answer:
+    def _refused(self, refusal: Refusal, route: Route, request: Request) -> RouteAnswer:
         if refusal.redirect is not None:
             return self._redirected(refusal.redirect, route, request)
         payload: dict[str, Any] = {
@@ -178,9 +178,9 @@ class GitHubSite:
         }
         if refusal.errors is not None:
             payload["errors"] = refusal.errors
-        return Answer(payload=payload, status=refusal.status, headers=refusal.headers)
+        return RouteAnswer(payload=payload, status=refusal.status, headers=refusal.headers)
 
-    def _redirected(self, target: str, route: Route, request: Request) -> Answer:
+    def _redirected(self, target: str, route: Route, request: Request) -> RouteAnswer:
         """Lead on to the present name. GitHub keeps the method of what is no GET: 301 would
         let a client turn it into one.
         """
@@ -194,7 +194,7 @@ class GitHubSite:
             (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
         )
         payload = {"message": message, "url": url, "documentation_url": route.docs}
-        return Answer(payload=payload, status=status, headers={"Location": url})
+        return RouteAnswer(payload=payload, status=status, headers={"Location": url})
 
 
 def _guards(route: Route, caller: Caller) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _guards(route: Route, caller: Caller) -> dict[str, str]:
     return headers
 
 
-def _respond(request: Request, answer: Answer, headers: dict[str, str]) -> Response:
+def _respond(request: Request, answer: RouteAnswer, headers: dict[str, str]) -> Response:
     """Spell the answer out, with these headers and some that it adds to them; a read that has not changed
     since the caller's tag has no body.
     """
@@ -247,5 +247,5 @@ def _matches(if_none_match: str, tag: str) -> bool:
     return tag.removeprefix("W/") in asked or "*" in asked
 
 
-def _nowhere(_: Inquiry) -> Answer:
+def _nowhere(_: Inquiry) -> RouteAnswer:
     raise Refusal(404, "Not Found")

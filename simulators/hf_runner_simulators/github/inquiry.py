@@ -21,7 +21,7 @@ MAX_PER_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RouteAnswer:
     """What a route answers: ``payload`` as JSON, or ``text`` that is JSON already; with
     neither there is no body.
     """
@@ -120,17 +120,19 @@ class Inquiry:
         )
         return f"{api}{path}?{urlencode([*query, ('page', str(page))])}"
 
-    def listing(self, key: str, rows: Sequence[T], render: Callable[[T], Any]) -> Answer:
+    def listing(self, key: str, rows: Sequence[T], render: Callable[[T], Any]) -> RouteAnswer:
         """Answer a page under ``key`` with ``total_count``."""
         page, headers = self.page(rows)
         total = self.render.count(len(rows), self.path)
-        return Answer(payload={"total_count": total, key: [render(row) for row in page]}, headers=headers)
+        return RouteAnswer(
+            payload={"total_count": total, key: [render(row) for row in page]}, headers=headers
+        )
 
-    def spelt_listing(self, key: str, rows: Sequence[T], spell: Callable[[T], str]) -> Answer:
+    def spelt_listing(self, key: str, rows: Sequence[T], spell: Callable[[T], str]) -> RouteAnswer:
         """Answer the same from rows that are spelt out already: polling is most of what a simulation does."""
         page, headers = self.page(rows)
         text = f'{{"total_count":{self.render.count(len(rows), self.path)},"{key}":[{",".join(map(spell, page))}]}}'
-        return Answer(text=text, headers=headers)
+        return RouteAnswer(text=text, headers=headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,7 @@ class Route:
         server_since: First Enterprise Server whose description has it; None for one that only github.com has.
     """
 
-    answer: Callable[[Inquiry], Answer]
+    answer: Callable[[Inquiry], RouteAnswer]
     need: Need | None = None
     app: bool = False
     resource: str = CORE

@@ -38,7 +38,7 @@ long a simulation lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class RunnerRelease:
     """A version; epoch seconds. ``ends`` is None while no successor is out."""
 
     version: str
@@ -56,23 +56,23 @@ class Calendar:
     def __init__(self, latest: str = "") -> None:
         self._latest = latest
 
-    def at(self, now: float) -> list[Release]:
+    def at(self, now: float) -> list[RunnerRelease]:
         """Return the versions that are out, oldest first; ends that lie ahead are announced already."""
         out = [(version, released) for version, released in _all(now) if released <= now]
         rows = [
-            Release(version=version, released=released, ends=_end(version, following))
+            RunnerRelease(version=version, released=released, ends=_end(version, following))
             for (version, released), following in zip(out, [*(day for _, day in out[1:]), None], strict=True)
         ]
         known = {row.version for row in rows}
         if self._latest and self._latest not in known:
-            rows.append(Release(version=self._latest, released=now, ends=None))
+            rows.append(RunnerRelease(version=self._latest, released=now, ends=None))
         return rows
 
     def latest(self, now: float) -> str:
         """Return the version that GitHub hands out."""
         return self._latest or self.at(now)[-1].version
 
-    def find(self, version: str, now: float) -> Release | None:
+    def find(self, version: str, now: float) -> RunnerRelease | None:
         """Return a version, or None for one that is not out."""
         return next((row for row in self.at(now) if row.version == version), None)
 

@@ -8,7 +8,7 @@ from typing import Any
 from hf_runner_simulators.github.access import Need
 from hf_runner_simulators.github.app_routes import app_table
 from hf_runner_simulators.github.errors import DOCS, Refusal
-from hf_runner_simulators.github.inquiry import Answer, Inquiry, Route
+from hf_runner_simulators.github.inquiry import Inquiry, Route, RouteAnswer
 from hf_runner_simulators.github.limits import REGISTRATION
 from hf_runner_simulators.github.model import Repository, Runner, Scope
 from hf_runner_simulators.github.render_accounts import iso
@@ -55,7 +55,7 @@ class _Repositories:
         docs = f"{DOCS}/actions/permissions"
         yield "GET", approval, Route(answer=self.fork_approval, need=need, docs=docs, server_since=(3, 18))
 
-    def of_installation(self, asked: Inquiry) -> Answer:
+    def of_installation(self, asked: Inquiry) -> RouteAnswer:
         if asked.caller.kind != "installation":
             message = "You must authenticate with an installation access token in order to list repositories for an installation."
             raise Refusal(403, message)
@@ -67,7 +67,7 @@ class _Repositories:
         answer.payload["repository_selection"] = "all" if asked.caller.repositories is None else "selected"
         return answer
 
-    def of_account(self, asked: Inquiry) -> Answer:
+    def of_account(self, asked: Inquiry) -> RouteAnswer:
         name = asked.parts.get("org") or asked.parts["username"]
         owner = self._world.store.owner(name)
         if ("org" in asked.parts) != (owner.kind == "Organization"):
@@ -89,9 +89,9 @@ class _Repositories:
             newest_first = asked.request.param("direction", default) == "desc"
             rows.sort(key=lambda row: (getattr(row, keys[sort]), row.id), reverse=newest_first)
         page, headers = asked.page(rows)
-        return Answer(payload=[asked.render.listed_repository(row) for row in page], headers=headers)
+        return RouteAnswer(payload=[asked.render.listed_repository(row) for row in page], headers=headers)
 
-    def of_user(self, asked: Inquiry) -> Answer:
+    def of_user(self, asked: Inquiry) -> RouteAnswer:
         """The caller is a member of every organization that its token reaches."""
         if asked.caller.kind == "anonymous":
             raise Refusal(401, "Requires authentication")
@@ -109,7 +109,7 @@ class _Repositories:
                 rows.append(row)
         rows.sort(key=lambda row: row.full_name)
         page, headers = asked.page(rows)
-        return Answer(payload=[asked.render.full_repository(row) for row in page], headers=headers)
+        return RouteAnswer(payload=[asked.render.full_repository(row) for row in page], headers=headers)
 
     def _visible(self, asked: Inquiry, row: Repository) -> bool:
         wanted = asked.request.param("visibility") or asked.request.param("type")
@@ -123,24 +123,24 @@ class _Repositories:
             return refusal.status == 403 and row.blocked is not None
         return True
 
-    def one(self, asked: Inquiry) -> Answer:
-        return Answer(payload=asked.render.full_repository(asked.repo))
+    def one(self, asked: Inquiry) -> RouteAnswer:
+        return RouteAnswer(payload=asked.render.full_repository(asked.repo))
 
-    def account(self, asked: Inquiry) -> Answer:
+    def account(self, asked: Inquiry) -> RouteAnswer:
         owner = self._world.store.owner(asked.parts["username"])
         public = sum(not row.private for row in self._world.accounts.repositories_of(owner.login))
-        return Answer(payload=asked.render.public_account(owner, public_repositories=public))
+        return RouteAnswer(payload=asked.render.public_account(owner, public_repositories=public))
 
-    def organization(self, asked: Inquiry) -> Answer:
+    def organization(self, asked: Inquiry) -> RouteAnswer:
         """What everybody sees of an organization."""
         owner = self._world.store.owner(asked.parts["org"])
         if owner.kind != "Organization":
             raise Refusal(404, "Not Found")
         public = sum(not row.private for row in self._world.accounts.repositories_of(owner.login))
-        return Answer(payload=asked.render.organization(owner, public_repositories=public))
+        return RouteAnswer(payload=asked.render.organization(owner, public_repositories=public))
 
-    def fork_approval(self, asked: Inquiry) -> Answer:
-        return Answer(payload={"approval_policy": asked.repo.fork_approval})
+    def fork_approval(self, asked: Inquiry) -> RouteAnswer:
+        return RouteAnswer(payload={"approval_policy": asked.repo.fork_approval})
 
 
 def scope_of(asked: Inquiry) -> Scope:
@@ -182,20 +182,20 @@ class _Runners:
         status, busy = self._verbs.shown(runner)
         return asked.render.runner(runner, status=status, busy=busy)
 
-    def list(self, asked: Inquiry) -> Answer:
+    def list(self, asked: Inquiry) -> RouteAnswer:
         rows = self._verbs.list(scope_of(asked), name=asked.request.param("name") or None)
         return asked.listing("runners", rows, lambda row: self._render(asked, row))
 
-    def one(self, asked: Inquiry) -> Answer:
-        return Answer(
+    def one(self, asked: Inquiry) -> RouteAnswer:
+        return RouteAnswer(
             payload=self._render(asked, self._verbs.get(scope_of(asked), asked.number("runner_id")))
         )
 
-    def delete(self, asked: Inquiry) -> Answer:
+    def delete(self, asked: Inquiry) -> RouteAnswer:
         self._verbs.delete(scope_of(asked), asked.number("runner_id"))
-        return Answer(status=204)
+        return RouteAnswer(status=204)
 
-    def register(self, asked: Inquiry) -> Answer:
+    def register(self, asked: Inquiry) -> RouteAnswer:
         body = asked.body()
         for key, kind in (("name", str), ("runner_group_id", int), ("labels", list)):
             if key not in body:
@@ -217,15 +217,15 @@ class _Runners:
             server_url=asked.request.origin,
         )
         payload = {"runner": self._render(asked, made.runner), "encoded_jit_config": made.encoded}
-        return Answer(payload=payload, status=201)
+        return RouteAnswer(payload=payload, status=201)
 
-    def deprecation(self, asked: Inquiry) -> Answer:
+    def deprecation(self, asked: Inquiry) -> RouteAnswer:
         """When a version ends. Times of registration are not announced for any version that still runs."""
         found = self._world.store.calendar.find(asked.parts["version"], self._world.time.now)
         if found is None:
             raise Refusal(404, "Not Found")
         ends = None if found.ends is None else iso(found.ends)
-        return Answer(
+        return RouteAnswer(
             payload={
                 "runner_version": found.version,
                 "registration_deprecates_at": None,
@@ -233,7 +233,7 @@ class _Runners:
             }
         )
 
-    def downloads(self, asked: Inquiry) -> Answer:
+    def downloads(self, asked: Inquiry) -> RouteAnswer:
         version = self._world.store.runner_version
         rows = []
         for architecture in ARCHITECTURES:
@@ -248,7 +248,7 @@ class _Runners:
                     "sha256_checksum": archive.sha256,
                 }
             )
-        return Answer(payload=rows)
+        return RouteAnswer(payload=rows)
 
 
 class _Groups:
@@ -272,7 +272,7 @@ class _Groups:
         path = "/orgs/{org}/actions/runner-groups/{runner_group_id}/repositories"
         yield "GET", path, Route(answer=self.repositories, need=need, docs=_GROUPS)
 
-    def list(self, asked: Inquiry) -> Answer:
+    def list(self, asked: Inquiry) -> RouteAnswer:
         scope = scope_of(asked)
         rows = self._verbs.groups(scope)
         wanted = asked.request.param("visible_to_repository")
@@ -281,12 +281,12 @@ class _Groups:
             rows = [row for row in rows if self._verbs.group_serves(row, repository)]
         return asked.listing("runner_groups", rows, asked.render.group)
 
-    def one(self, asked: Inquiry) -> Answer:
-        return Answer(
+    def one(self, asked: Inquiry) -> RouteAnswer:
+        return RouteAnswer(
             payload=asked.render.group(self._verbs.group(scope_of(asked), asked.number("runner_group_id")))
         )
 
-    def runners(self, asked: Inquiry) -> Answer:
+    def runners(self, asked: Inquiry) -> RouteAnswer:
         scope = scope_of(asked)
         group = self._verbs.group(scope, asked.number("runner_group_id"))
 
@@ -296,7 +296,7 @@ class _Groups:
 
         return asked.listing("runners", self._world.runners.list(scope, group_id=group.id), render)
 
-    def repositories(self, asked: Inquiry) -> Answer:
+    def repositories(self, asked: Inquiry) -> RouteAnswer:
         group = self._verbs.group(scope_of(asked), asked.number("runner_group_id"))
         rows = self._verbs.group_repositories(group)
         return asked.listing("repositories", rows, asked.render.minimal_repository)

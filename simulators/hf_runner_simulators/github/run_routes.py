@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from hf_runner_simulators.github.access import Need
 from hf_runner_simulators.github.errors import DOCS, Refusal
-from hf_runner_simulators.github.inquiry import Answer, Inquiry, Route
+from hf_runner_simulators.github.inquiry import Inquiry, Route, RouteAnswer
 from hf_runner_simulators.github.model import WorkflowJob, WorkflowRun
 from hf_runner_simulators.github.world import GitHubWorld
 
@@ -53,65 +53,65 @@ class _Runs:
         for path, answer in writes.items():
             yield "POST", root + path, Route(answer=answer, need=_ACTIONS_WRITE, docs=_page(path))
 
-    def runs(self, asked: Inquiry) -> Answer:
+    def runs(self, asked: Inquiry) -> RouteAnswer:
         given = {"event": asked.request.param("event"), "head_branch": asked.request.param("branch")}
         equal = {name: value for name, value in given.items() if value}
         status = asked.request.param("status") or None
         rows = [row for row in self._verbs.runs(asked.repo, status=status, **equal) if _wanted(asked, row)]
         return asked.spelt_listing("workflow_runs", rows, asked.render.run_text)
 
-    def run(self, asked: Inquiry) -> Answer:
-        return Answer(payload=asked.render.run(self._verbs.run(asked.number("run_id"), asked.repo)))
+    def run(self, asked: Inquiry) -> RouteAnswer:
+        return RouteAnswer(payload=asked.render.run(self._verbs.run(asked.number("run_id"), asked.repo)))
 
-    def jobs(self, asked: Inquiry) -> Answer:
+    def jobs(self, asked: Inquiry) -> RouteAnswer:
         run = self._verbs.run(asked.number("run_id"), asked.repo)
         rows = self._verbs.jobs(run.id, every=asked.request.param("filter") == "all")
         return asked.spelt_listing("jobs", rows, asked.render.job_text)
 
-    def attempt_jobs(self, asked: Inquiry) -> Answer:
+    def attempt_jobs(self, asked: Inquiry) -> RouteAnswer:
         run = self._verbs.run(asked.number("run_id"), asked.repo)
         rows: list[WorkflowJob] = self._verbs.jobs(run.id, attempt=asked.number("attempt_number"))
         return asked.spelt_listing("jobs", rows, asked.render.job_text)
 
-    def job(self, asked: Inquiry) -> Answer:
-        return Answer(payload=asked.render.job(self._verbs.job(asked.number("job_id"), asked.repo)))
+    def job(self, asked: Inquiry) -> RouteAnswer:
+        return RouteAnswer(payload=asked.render.job(self._verbs.job(asked.number("job_id"), asked.repo)))
 
-    def artifacts(self, asked: Inquiry) -> Answer:
+    def artifacts(self, asked: Inquiry) -> RouteAnswer:
         """There are none: jobs here upload nothing."""
         self._verbs.run(asked.number("run_id"), asked.repo)
         return asked.listing("artifacts", [], lambda row: row)
 
-    def workflows(self, asked: Inquiry) -> Answer:
+    def workflows(self, asked: Inquiry) -> RouteAnswer:
         """Those that had a run, oldest first."""
         rows = self._world.workflows.first_runs(asked.repo)
         return asked.listing("workflows", rows, asked.render.workflow)
 
-    def workflow(self, asked: Inquiry) -> Answer:
+    def workflow(self, asked: Inquiry) -> RouteAnswer:
         wanted = asked.parts["workflow_id"]
         for row in self._world.workflows.first_runs(asked.repo):
             if wanted in (str(asked.render.workflow_id(row)), row.path.rpartition("/")[2]):
-                return Answer(payload=asked.render.workflow(row))
+                return RouteAnswer(payload=asked.render.workflow(row))
         raise Refusal(404, "Not Found")
 
-    def cancel(self, asked: Inquiry) -> Answer:
+    def cancel(self, asked: Inquiry) -> RouteAnswer:
         self._verbs.cancel_run(self._verbs.run(asked.number("run_id"), asked.repo).id)
-        return Answer(payload={}, status=202)
+        return RouteAnswer(payload={}, status=202)
 
-    def force_cancel(self, asked: Inquiry) -> Answer:
+    def force_cancel(self, asked: Inquiry) -> RouteAnswer:
         self._verbs.force_cancel_run(self._verbs.run(asked.number("run_id"), asked.repo).id)
-        return Answer(payload={}, status=202)
+        return RouteAnswer(payload={}, status=202)
 
-    def rerun(self, asked: Inquiry) -> Answer:
+    def rerun(self, asked: Inquiry) -> RouteAnswer:
         self._verbs.rerun(self._verbs.run(asked.number("run_id"), asked.repo).id)
-        return Answer(payload={}, status=201)
+        return RouteAnswer(payload={}, status=201)
 
-    def rerun_failed(self, asked: Inquiry) -> Answer:
+    def rerun_failed(self, asked: Inquiry) -> RouteAnswer:
         self._verbs.rerun(self._verbs.run(asked.number("run_id"), asked.repo).id, failed_only=True)
-        return Answer(payload={}, status=201)
+        return RouteAnswer(payload={}, status=201)
 
-    def rerun_job(self, asked: Inquiry) -> Answer:
+    def rerun_job(self, asked: Inquiry) -> RouteAnswer:
         self._verbs.rerun_job(self._verbs.job(asked.number("job_id"), asked.repo).id)
-        return Answer(payload={}, status=201)
+        return RouteAnswer(payload={}, status=201)
 
 
 def _page(path: str) -> str:

@@ -12,7 +12,7 @@ import httpx
 
 from controller.adapters.credential import Fixed
 from controller.adapters.github import GitHubConnection, credentials_from_secret
-from controller.adapters.github.answer import Answer
+from controller.adapters.github.answer import GitHubAnswer
 from controller.adapters.github.client import Client
 from controller.core.model import GitHubSource, Scope, ScopeKind, SecretRef
 from controller.simulate.loop import run_virtual
@@ -64,7 +64,7 @@ class Scene:
         self.world.accounts.add_repository("acme/lib")
         self.installation = self.world.accounts.install(self.app.id, "acme")
         self.exchange = Exchange(GitHubSite(self.world), clock=self.clock, latency=lambda _: (0.03, 0.03))
-        self.answers: list[Answer] = []
+        self.answers: list[GitHubAnswer] = []
 
     def app_secret(self, **more: str) -> dict[str, str]:
         return {"appId": str(self.app.id), "privateKey": private_key(), **more}
@@ -76,7 +76,7 @@ class Scene:
         client = Client(
             credential=Fixed(credentials_from_secret(secret or self.app_secret())),
             transport=SimTransport(self.exchange),
-            meter=self.answers.append,
+            answered=self.answers.append,
             **options,
         )
         return GitHubConnection(client)

@@ -18,7 +18,7 @@ from controller.adapters.kube.errors import KubernetesError
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 
-Answer = Callable[[web.Request], web.StreamResponse]
+Handler = Callable[[web.Request], web.StreamResponse]
 
 
 def kubeconfig(path: Path, url: str) -> str:

@@ -138,7 +138,7 @@ async def log_of(cluster: Cluster, uid: str, leads: Leads) -> AsyncIterator[tupl
     )
     mine = pool(uid=uid, key=key(cluster))
     log.begin(list)
-    log.keep([mine], lambda _: Written())
+    log.update_pools([mine], lambda _: Written())
     try:
         yield log, mine
     finally:
