@@ -160,9 +160,10 @@ def running_jobs(snapshot: Snapshot) -> Mapping[GitHubSource, Mapping[str, Workf
     found: dict[GitHubSource, dict[str, WorkflowJob]] = defaultdict(dict)
     in_progress = JobStatus.IN_PROGRESS
     for (source, _), seen in snapshot.queues.items():
+        running = found[source]
         for job in seen.items:
             if job.status is in_progress and job.runner_name:
-                found[source][job.runner_name] = job
+                running[job.runner_name] = job
     return found
 
 
