@@ -28,6 +28,8 @@ def in_question(known: Suspicions, now: float) -> Collection[int]:
     """Return the jobs, by id, that are about to be read: what that shows decides whether
     anything is launched for them.
     """
+    if not known.asked:
+        return ()
     suspected = {one.job_id for one in known.held}
     return {job for job, at in known.asked.items() if now - at < READ_WITHIN and job not in suspected}
 

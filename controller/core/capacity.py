@@ -24,18 +24,15 @@ class Capacity:
 
     Attributes:
         usable: Runners that can take a job and are not being ended, by name.
+        idle: Of these, the ones that are online and have no job.
         live: Runners that count against ``maxRunners``.
         staying: Runners with an HF Job that are not being ended.
     """
 
     usable: Mapping[str, Runner]
+    idle: Sequence[Runner]
     live: int
     staying: int
-
-    @property
-    def idle(self) -> Sequence[Runner]:
-        """Runners that are online and have no job."""
-        return [runner for runner in self.usable.values() if runner.phase is Phase.IDLE]
 
     def without(self, ended: Collection[Runner]) -> Capacity:
         """Return what is left when these runners are ended; they are live until they have."""
@@ -45,6 +42,7 @@ class Capacity:
         return replace(
             self,
             usable={name: runner for name, runner in self.usable.items() if name not in names},
+            idle=[runner for runner in self.idle if runner.name not in names],
             staying=self.staying - sum(runner.hf_job is not None for runner in ended),
         )
 
@@ -65,7 +63,7 @@ class Offer:
 def capacity_of(runners: Sequence[Runner]) -> Capacity:
     """Return what a pool has, of all its runners."""
     live = staying = 0
-    usable = {}
+    usable, idle = {}, []
     for runner in runners:
         live += runner.live
         if runner.retiring:
@@ -73,7 +71,9 @@ def capacity_of(runners: Sequence[Runner]) -> Capacity:
         staying += runner.hf_job is not None
         if runner.phase in CAN_TAKE_A_JOB and not runner.unconfirmed:
             usable[runner.name] = runner
-    return Capacity(usable, live, staying)
+            if runner.phase is Phase.IDLE:
+                idle.append(runner)
+    return Capacity(usable, idle, live, staying)
 
 
 def offer_of(pool: Pool, offered: Collection[str]) -> Offer:

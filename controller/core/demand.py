@@ -79,13 +79,14 @@ class Demand:
     reach: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
 
-    def longest_wait(self, jobs: Iterable[WorkflowJob], now: float) -> float:
-        """Return for how many seconds the oldest of these has been queued, on GitHub's
-        clock; 0 without any.
+    def waited_since(self, oldest_at: float, now: float) -> float:
+        """Return for how many seconds a job has been queued, on GitHub's clock; 0 while that is not known.
+
+        Args:
+            oldest_at: Epoch seconds on GitHub's clock since when it is queued.
+            now: Monotonic seconds.
         """
-        if self.server_ahead is None:
-            return 0.0
-        return max((now + self.server_ahead - job.waits_since for job in jobs), default=0.0)
+        return 0.0 if self.server_ahead is None else now + self.server_ahead - oldest_at
 
 
 def reach(pool: Pool, snapshot: Snapshot) -> tuple[str, ...]:
@@ -160,9 +161,10 @@ def running_jobs(snapshot: Snapshot) -> Mapping[GitHubSource, Mapping[str, Workf
     found: dict[GitHubSource, dict[str, WorkflowJob]] = defaultdict(dict)
     in_progress = JobStatus.IN_PROGRESS
     for (source, _), seen in snapshot.queues.items():
+        running = found[source]
         for job in seen.items:
             if job.status is in_progress and job.runner_name:
-                found[source][job.runner_name] = job
+                running[job.runner_name] = job
     return found
 
 

@@ -108,11 +108,10 @@ def note_empty(
         open_places: Where launches may still show.
         known: What the last pass returned; the same object comes back while nothing changes.
     """
-    taken = {runner.footprint.place for runner in runners}.union(open_places)
     found = {}
     for footprint in pool.footprints:
         place = footprint.place
-        if place in taken:
+        if place in open_places or any(runner.footprint.place == place for runner in runners):
             continue
         since = known.get(place)
         if since is None and _failure_at(footprint, snapshot) is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from controller.core import allowance
@@ -104,8 +104,17 @@ def not_ours(demand: Demand) -> Sequence[tuple[Reason, Sequence[WorkflowJob]]]:
 
 def with_times(one: Waiting, jobs: Sequence[WorkflowJob], demand: Demand, now: float) -> Waiting:
     """Add for how long the oldest of these jobs has waited."""
-    oldest_at = min((job.waits_since for job in jobs), default=None)
-    return replace(one, oldest_at=oldest_at, oldest_wait=demand.longest_wait(jobs, now))
+    if not jobs:
+        return one
+    oldest_at = min([job.waits_since for job in jobs])
+    return Waiting(
+        reason=one.reason,
+        count=one.count,
+        message=one.message,
+        until=one.until,
+        oldest_at=oldest_at,
+        oldest_wait=demand.waited_since(oldest_at, now),
+    )
 
 
 def runners_are_coming(count: int) -> Waiting:

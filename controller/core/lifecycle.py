@@ -181,11 +181,13 @@ class Track:
             online_at = now
         if taken_at is None and _took_a_job(phase, end, seen, self):
             taken_at = now
-        launch_unanswered = seen.unconfirmed or (self.launch_unanswered and seen.hf_job is None)
+        hf_job, hf_job_id = seen.hf_job, self.hf_job_id
+        # What another user made, or may have made, is believed only from pass to pass (choose_hf_job).
+        if hf_job is not None and hf_job.foreign is False:
+            hf_job_id = hf_job.id
+        launch_unanswered = hf_job is None and (seen.unconfirmed or self.launch_unanswered)
         workflow_job = self.workflow_job or seen.served or seen.workflow_job
         job_done = self.job_done or seen.served is not None
-        # What another user made, or may have made, is believed only from pass to pass (choose_hf_job).
-        hf_job_id = seen.hf_job.id if seen.hf_job and seen.hf_job.foreign is False else self.hf_job_id
         learned = (
             phase,
             since,

@@ -71,8 +71,10 @@ def lost_unwatched(pool: Pool, runners: Iterable[Runner], snapshot: Snapshot) ->
     """
     found = []
     for runner in runners:
+        if runner.phase is not Phase.LOST:
+            continue
         job, track = runner.workflow_job, runner.track
-        if runner.phase is not Phase.LOST or job is None or track.end in REPORTED:
+        if job is None or track.end in REPORTED:
             continue
         unreported = track.taken_at == track.since if track.ended_at is None else track.since > track.ended_at
         if unreported and shows_all_before(snapshot.queues.get((pool.source, job.repository)), track.since):

@@ -16,6 +16,7 @@ from controller.core.naming import (
     LABEL_POOL_UID,
     LABEL_RUNNER,
     MANAGED_BY,
+    Origin,
     controller_digest,
     digest,
     is_named_for,
@@ -46,12 +47,13 @@ class Marked:
 
     Attributes:
         registrations: By list and the pool's digest.
-        hf_jobs: Live ones by list and the label with the pool's uid.
+        hf_jobs: Live ones by list, and by the two marks of the pool that each carries: the label with its
+            uid, and its digest in the runner's name.
         in_flight: Effects of ours by pool uid and runner.
     """
 
     registrations: Mapping[RegistrationScope, Mapping[str, list[Registration]]]
-    hf_jobs: Mapping[HubAccount, Mapping[str, list[HFJob]]]
+    hf_jobs: Mapping[HubAccount, Mapping[tuple[str, str], list[HFJob]]]
     in_flight: Mapping[str, Mapping[str, InFlight]]
 
 
@@ -69,26 +71,26 @@ def find_marked(snapshot: Snapshot, in_flight: Mapping[str, InFlight], controlle
             made_by = origin(registration.name)
             if made_by is not None and made_by.controller == mine:
                 by_digest[made_by.pool].append(registration)
-    hf_jobs: dict[HubAccount, dict[str, list[HFJob]]] = {}
+    hf_jobs: dict[HubAccount, dict[tuple[str, str], list[HFJob]]] = {}
     for account, live in snapshot.hf_jobs.items():
-        by_label = hf_jobs[account] = defaultdict(list)
+        by_marks = hf_jobs[account] = defaultdict(list)
         for job in live.items:
-            if not job.ended and _carries_our_mark(job, mine, controller_id):
-                by_label[job.labels.get(LABEL_POOL_UID, "")].append(job)
+            made_by = _made_by_us(job, mine, controller_id)
+            if made_by is not None and not job.ended:
+                by_marks[job.labels.get(LABEL_POOL_UID, ""), made_by.pool].append(job)
     effects: dict[str, dict[str, InFlight]] = defaultdict(dict)
     for name, effect in in_flight.items():
         effects[effect.pool_uid][name] = effect
     return Marked(registrations=registrations, hf_jobs=hf_jobs, in_flight=effects)
 
 
-def _carries_our_mark(job: HFJob, mine: str, controller_id: str) -> bool:
-    made_by = origin(job.labels.get(LABEL_RUNNER, ""))
-    return (
-        made_by is not None
-        and made_by.controller == mine
-        and job.labels.get(LABEL_MANAGED_BY) == MANAGED_BY
-        and job.labels.get(LABEL_CONTROLLER) == controller_id
-    )
+def _made_by_us(job: HFJob, mine: str, controller_id: str) -> Origin | None:
+    """Return what a job's runner name tells of its origin, if the job carries our mark; else None."""
+    labels = job.labels
+    if labels.get(LABEL_MANAGED_BY) != MANAGED_BY or labels.get(LABEL_CONTROLLER) != controller_id:
+        return None
+    made_by = origin(labels.get(LABEL_RUNNER, ""))
+    return made_by if made_by is not None and made_by.controller == mine else None
 
 
 def is_of_pool(job: HFJob, uid: str) -> bool:
@@ -107,17 +109,16 @@ def halves_of(pool: Pool, marked: Marked) -> dict[str, Halves]:
     mine, label = digest(pool.uid), label_value(pool.uid)
     accounts: set[HubAccount] = set()
     for footprint in pool.footprints:
-        for registration in marked.registrations.get(footprint.registrations, {}).get(mine, ()):
+        scope, account = footprint.registrations, footprint.account
+        for registration in marked.registrations.get(scope, {}).get(mine, ()):
             halves = found[registration.name]
             if halves.registration is None:
-                halves.registration, halves.scope = registration, footprint.registrations
-        if footprint.account in accounts:
+                halves.registration, halves.scope = registration, scope
+        if account in accounts:
             continue
-        accounts.add(footprint.account)
-        for job in marked.hf_jobs.get(footprint.account, {}).get(label, ()):
-            name = job.labels[LABEL_RUNNER]
-            if is_named_for(name, pool.uid):  # the label names the pool already
-                found[name].hf_jobs.append((footprint.account, job))
+        accounts.add(account)
+        for job in marked.hf_jobs.get(account, {}).get((label, mine), ()):
+            found[job.labels[LABEL_RUNNER]].hf_jobs.append((account, job))
     for name, effect in marked.in_flight.get(pool.uid, {}).items():
         found[name].in_flight = effect
     return found
@@ -149,7 +150,10 @@ def choose_hf_job(
             may be another user's by now.
     """
     if known_id:
-        return next((each for each in candidates if each[1].id == known_id), None)
+        for each in candidates:
+            if each[1].id == known_id:
+                return each
+        return None
     genuine = [
         each
         for each in candidates

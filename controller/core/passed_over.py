@@ -117,7 +117,7 @@ def learn(
     wanted: list[Wanted] = []
     taken: dict[str, int] = defaultdict(int)
     for job in jobs[:MOST_FOLLOWED]:
-        if any(key in held for key in keys_of(job)):
+        if held and any(key in held for key in keys_of(job)):
             continue
         after = _due(job, queued_since[job.id], spans, patience)
         if after is None:
@@ -159,9 +159,10 @@ def _due(job: WorkflowJob, queued_since: float, spans: Sequence[Span], patience:
     """
     labels = label_set(job.labels)
     found = [
-        max(span.since, queued_since) + patience
+        begun + patience
         for span in spans
-        if labels <= label_set(span.labels) and span.until - max(span.since, queued_since) >= patience
+        if span.until - (begun := max(span.since, queued_since)) >= patience
+        and labels <= label_set(span.labels)
     ]
     return min(found, default=None)
 
@@ -189,6 +190,8 @@ def _to_read_again(
     room: int,
     now: float,
 ) -> list[Wanted]:
+    if not held:
+        return []
     suspected = {one.job_id for one in held.values() if one.level is SuspicionLevel.JOB}
     stale = [
         _wanted(job, now - READ_AGAIN)
@@ -202,6 +205,8 @@ def _still(
     held: Sequence[Suspicion], jobs: Sequence[WorkflowJob], *, whole: bool, now: float
 ) -> Iterable[Suspicion]:
     """Return the suspicions that still concern somebody, or lately did."""
+    if not held:
+        return
     newest: dict[str, int] = {}
     for job in jobs:
         newest[job.repository] = max(newest.get(job.repository, 0), job.id)

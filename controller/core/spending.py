@@ -59,7 +59,8 @@ def spending(
     for runner in runners:
         job, price = runner.hf_job, usd.get(runner.flavor, 0.0)
         if job is not None:
-            rate += price * 3600 if runner.billed else 0.0
+            if runner.billed:
+                rate += price * 3600
             worst += worst_case(job, server_now, price, timeout)
         elif not runner.retiring:
             worst += timeout * price  # without a flavor it is only a registration, and costs nothing

@@ -120,7 +120,7 @@ def _must_end(
     patient = warm_runners(pool, capacity) if all_suspected else frozenset()
     found = []
     for runner in view.runners:
-        if runner.phase in LEFT_ALONE or not may(runner):
+        if runner.phase in LEFT_ALONE:
             continue
         reason = why_retire(
             pool,
@@ -131,7 +131,7 @@ def _must_end(
             now=view.now,
             patient=runner.name in patient,
         )
-        if reason is not None:
+        if reason is not None and may(runner):
             found.append((runner, reason))
     return found
 

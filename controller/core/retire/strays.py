@@ -57,8 +57,8 @@ def find_strays(pools: Sequence[Pool], marked: Marked) -> dict[StrayKey, Stray]:
         for made_by, registrations in by_digest.items():
             for registration in registrations if made_by not in digests else ():
                 found[scope.source.secret.namespace, registration.name] = Stray(scope, registration)
-    for account, by_label in marked.hf_jobs.items():
-        for label, jobs in by_label.items():
+    for account, by_marks in marked.hf_jobs.items():
+        for (label, _), jobs in by_marks.items():
             for job in jobs if label not in labels else ():
                 if job.initiator == COPY:
                     continue  # somebody else's, who pays for it

@@ -164,11 +164,11 @@ def past_deadline(
             as long was not given it.
     """
     deadlines = pool.deadlines
-    registrations = snapshot.registrations.get(runner.footprint.registrations)
     if runner.phase is Phase.IDLE:
         since = runner.track.since
         if not passed_over or now - since <= deadlines.idle:
             return None  # one that nobody wants any more is surplus
+        registrations = snapshot.registrations.get(runner.footprint.registrations)
         if registrations is None or not registrations.complete:
             return None
         return Reason.NotPickedUp if registrations.asked_at >= since + deadlines.idle else None
@@ -180,4 +180,5 @@ def past_deadline(
         return Reason.SchedulingDeadline if waited > deadlines.scheduling else None
     # "Not online" is an absence: a list that lags misses a runner that has come online since.
     late_at = now - runner.age + deadlines.registration
+    registrations = snapshot.registrations.get(runner.footprint.registrations)
     return Reason.RegistrationDeadline if shows_all_before(registrations, late_at) else None
