@@ -203,7 +203,7 @@ class Loop(asyncio.SelectorEventLoop):
         proto: int = 0,
         flags: int = 0,
     ) -> Addresses:
-        """See :meth:`asyncio.loop.getaddrinfo`."""
+        """See :meth:`asyncio.AbstractEventLoop.getaddrinfo`."""
         if self._names is None:
             self._names = Names()
         return await self._names.resolve(host, port, family=family, type=type, proto=proto, flags=flags)

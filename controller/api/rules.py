@@ -1,5 +1,5 @@
 """Validation rules that are written once and checked twice: as CEL by the API server, as Python by
-:meth:`RunnerPool.parse`.
+:meth:`~controller.api.runnerpool.RunnerPool.parse`.
 
 The API server refuses mistakes at apply time; Python sees manifests that never met an API server
 (``simulate``, ``check``) and objects that were stored before a rule existed. Both show the same

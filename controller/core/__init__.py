@@ -1,4 +1,4 @@
-"""What the controller decides: matching, lifecycle, planning, garbage collection, money,
+"""What the controller decides: matching, lifecycle, planning, retiring, money,
 and the words for all of it.
 
 Pure: standard library only, no event loop, client, logging, clock or randomness; everything comes in as an

@@ -92,8 +92,11 @@ def learn(view: PoolView) -> Learned:
             booked=memory.booked,
             unpriced_seconds=memory.unpriced_seconds,
             usd=view.usd,
-            flavors=pool.flavors,
+            flavors={*pool.flavors, *(runner.flavor for runner in view.runners)}
+            if view.ended
+            else pool.flavors,
             began=view.began,
+            now=now,
         ),
         losses=[end.loss for _, end in ends if end.loss is not None],
         idled=[end.idled for _, end in ends if end.idled is not None],

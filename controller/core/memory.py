@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.core import suspicion as suspicions
 from controller.core.backoff import Backoff, Limit
+from controller.core.ledger import Booked
 from controller.core.lifecycle import Track
 from controller.core.losses import Losses, recall
 from controller.core.model import Place, Pool
@@ -28,7 +29,7 @@ class PoolMemory:
         spent_usd: Estimated cost of HF Jobs that ended since this process started.
         unpriced_seconds: Of those, billed seconds that are not in the cost yet as no price
             was known, by flavor.
-        booked: Ids of the HF Jobs that the last pass saw ended: their cost is counted already.
+        booked: By id, HF Jobs that ended and whose cost is counted already.
         losses: Workflow jobs whose HF Job ended under them.
         tracks: By runner.
         usd: Prices by flavor, in US dollars per second, as they were last known.
@@ -49,7 +50,7 @@ class PoolMemory:
     drain_requested_at: float = 0.0
     spent_usd: float = 0.0
     unpriced_seconds: Mapping[str, float] = field(default_factory=dict)
-    booked: frozenset[str] = frozenset()
+    booked: Mapping[str, Booked] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
     tracks: Mapping[str, Track] = field(default_factory=dict)
     usd: Mapping[str, float] = field(default_factory=dict)

@@ -96,7 +96,8 @@ def learn(
     """Take in what the lists show, and say which jobs should be read by their ids.
 
     Args:
-        known: From the last pass, with the starts since then taken in (:func:`clear`).
+        known: From the last pass, with the starts since then taken in
+            (:func:`~controller.core.suspicion.clear`).
         jobs: Queued jobs that the pool is to serve, oldest first.
         lent: Queued jobs that it could serve, and that another pool is to serve just now: they
             may come back at any time.

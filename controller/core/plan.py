@@ -18,7 +18,7 @@ nothing else passes between them. They come in this order, because each needs wh
    perhaps a new back-off, which launches must respect: a runner that is retired because it never came online
    is replaced only after a pause.
 7. :func:`~controller.core.launch.choose_launches`: what is missing, by what retirements have left.
-8. :func:`~controller.core.retry.follow_up`: runs that lost a job, from the losses that were learned.
+8. :func:`~controller.core.losses.follow_up`: runs that lost a job, from the losses that were learned.
 9. What is said of all that: :func:`~controller.core.explain.explain` gives each job that still waits a
    reason, by what is launched; :func:`~controller.core.spending.spending` counts the launches too;
    :func:`~controller.core.drained.what_is_awaited` says whether a pool that leaves may go.

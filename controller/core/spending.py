@@ -1,4 +1,4 @@
-"""What a pool costs: now, at most from now on, and what of it has ended."""
+"""What a pool costs in an hour, and at most from now on; what ended HF Jobs have cost is in ``ledger.py``."""
 
 from __future__ import annotations
 

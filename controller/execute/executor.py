@@ -24,17 +24,17 @@ What is left when the process dies, or is cut off by :meth:`Executor.close`, and
 - after 1 of a launch: the intent. Cleaned up by: whoever acts next: it counts the launch until lists show it,
   or prove that it will not come.
 - after 2 of a launch: intent and registration, no HF Job; the secret died with the process. Cleaned up by:
-  garbage collection: it deregisters what stays alone.
+  a later plan, which retires what stays alone (``core/retire``).
 - after 3 of a launch: a runner like any other. Nothing to clean up: the next process finds it
   in the lists and goes on.
 - while a registration is undone: the registration, or nothing; the intent. Cleaned up by:
-  garbage collection, as after 2.
+  a later plan, as after 2.
 - after it launched, before the intent is taken out of the status: the intent of a runner that lists show.
   Cleaned up by: whoever acts next: what lists show, or the Hub says to have ended, ends it.
-- while a runner is deregistered: the runner as it was, or as in the next line. Cleaned up by: garbage
-  collection, as in both lines.
+- while a runner is deregistered: the runner as it was, or as in the next line. Cleaned up by: a later
+  plan, as in both lines.
 - after 1 of a retirement: an HF Job without a registration. Cleaned up by: its Listener notices and exits; if
-  not, garbage collection cancels it.
+  not, a later plan has it cancelled.
 - after 2 of a retirement: an HF Job that is ending. Cleaned up by: the Hub.
 - while a run is run again: the run as it was, or a later attempt of it. Cleaned up by: the next look, which
   asks for nothing where it finds a later attempt.

@@ -145,8 +145,8 @@ class Launcher:
         registration if it cannot come.
 
         While it may yet come, the registration stays: without one, the HF Job would cost money
-        and serve nobody. If it comes, the runner is one like any other; if not, garbage
-        collection finds a registration alone.
+        and serve nobody. If it comes, the runner is one like any other; if not, a later
+        plan finds a registration alone, and retires it.
         """
         if not error.failure.in_doubt:
             await self._undo_registration(github, pool, jit.registration.name, jit)
@@ -159,8 +159,8 @@ class Launcher:
         return next((job for job in jobs if not job.ended), None)
 
     async def _undo_registration(self, github: GitHub, pool: Pool, name: str, jit: JitConfig | None) -> None:
-        """Remove the registration of a launch that failed; where that fails, garbage
-        collection removes it later.
+        """Remove the registration of a launch that failed; where that fails, a later plan
+        retires it.
         """
         try:
             registration = jit.registration if jit else await sent(github.find(pool.scope, name))
@@ -170,6 +170,6 @@ class Launcher:
                     self._left.discard(name)
         except UpstreamError as error:
             log.warning(
-                "registration left for garbage collection",
+                "registration left to be retired",
                 extra={"runner": name, "reason": str(error.failure.reason)},
             )

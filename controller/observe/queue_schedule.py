@@ -178,9 +178,10 @@ def statuses(watch: Watch, now: float, cadence: Cadence, known: Iterable[str]) -
     (docs/facts.md#run-status-precedence). The list of queued runs is asked for at every look, and tells
     nearly all: a run with a queued job reads ``queued`` whatever its other jobs do, in every sample that we
     have. That is no promise of GitHub's, so runs in progress are listed too, two to four times less often;
-    and at once where a known run has left the lists that were asked for (:meth:`.RepositoryRuns.lacks`), so
-    that none is lost from sight by changing from one status to another. Between two jobs of a workflow no run
-    need be known: a repository that was at work a moment ago is asked for both at every look.
+    and at once where a known run has left the lists that were asked for
+    (:meth:`~controller.observe.queue_runs.RepositoryRuns.lacks`), so that none is lost from sight by changing
+    from one status to another. Between two jobs of a workflow no run need be known: a repository that was at
+    work a moment ago is asked for both at every look.
     """
     period = cadence.cold_sweep if watch.heat(now) is Heat.COLD else cadence.sweep
     if watch.sweep_next or now - watch.swept_at >= period:

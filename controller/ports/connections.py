@@ -16,8 +16,8 @@ class Connections(Protocol):
     """Clients for whatever credentials a pool names.
 
     Returned clients read the Secret when they are used, notice when it changed, and raise
-    :class:`UpstreamError` with ``SecretMissing``, ``SecretForbidden`` or ``SecretMalformed`` like any other
-    failure: a rotated Secret needs no restart.
+    :class:`~controller.ports.errors.UpstreamError` with ``SecretMissing``, ``SecretForbidden`` or
+    ``SecretMalformed`` like any other failure: a rotated Secret needs no restart.
     """
 
     def github(self, source: GitHubSource) -> GitHub:

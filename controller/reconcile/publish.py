@@ -54,7 +54,7 @@ class Publisher:
         self._published: dict[str, Published] = {}
         self._gate = asyncio.Semaphore(PARALLEL)
         self.pending = False
-        """Something changed that was not written yet: :data:`QUIET` was not over."""
+        """Something changed that is written when :data:`~controller.api.status.changes.QUIET` is over."""
 
     def previous(self, uid: str) -> RunnerPoolStatus:
         """Return the status that people see now."""

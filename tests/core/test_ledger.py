@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.ledger import NOTHING, Bill, Ended, book
+from controller.core.ledger import NOTHING, Bill, Booked, Ended, book
 from controller.core.model import Stage
 from tests.core.build import NOW, SERVER, pool, seen, started
 
@@ -22,11 +22,12 @@ def ended(token: str = "aaaa", *, seconds: float = 60.0, flavor: str = "t4-small
 
 def booked(*jobs: Ended, **changes: Any) -> Bill:
     base: dict[str, Any] = {
-        "booked": frozenset(),
+        "booked": {},
         "unpriced_seconds": {},
         "usd": USD,
         "flavors": ("t4-small",),
         "began": NOW - 1000,
+        "now": NOW,
     }
     return book(jobs, **{**base, **changes})
 
@@ -43,6 +44,40 @@ def test_an_end_that_is_reported_again_is_not_booked_again() -> None:
     again = booked(ended(), booked=first.booked)
     assert (again.charges, again.usd) == ([], {})
     assert again.booked == first.booked
+
+
+def test_an_end_that_two_accounts_report_in_one_pass_is_booked_once() -> None:
+    bill = booked(ended(), ended())
+    assert [charge.seconds for charge in bill.charges] == [60]
+    assert bill.usd == {"t4-small": pytest.approx(0.6)}
+
+
+def test_an_end_that_another_account_reports_some_passes_later_is_not_booked_again() -> None:
+    first = booked(ended())
+    between = booked(booked=first.booked, now=NOW + 30)
+    assert booked(ended(), booked=between.booked, now=NOW + 60).charges == []
+
+
+def test_what_was_booked_is_forgotten_once_no_list_can_report_it_any_more() -> None:
+    first = booked(ended())
+    assert booked(booked=first.booked, now=NOW + 900).booked == first.booked
+    assert booked(booked=first.booked, now=NOW + 901).booked == {}
+
+
+def test_a_later_report_that_states_a_later_end_adds_the_difference() -> None:
+    first = booked(ended(seconds=60))
+    longer = booked(ended(seconds=90), booked=first.booked, now=NOW + 10)
+    assert [charge.seconds for charge in longer.charges] == [30]
+    shorter = booked(ended(seconds=20), booked=longer.booked, now=NOW + 20)
+    assert shorter.charges == []
+    assert shorter.booked == {"hf-aaaa": Booked(seconds=90, at=NOW + 20)}
+
+
+def test_a_later_report_without_an_end_adds_nothing() -> None:
+    first = booked(ended())
+    job, _ = ended()
+    later = replace(LIST, server_time=LIST.server_time + 500)
+    assert booked((replace(job, finished_at=None), later), booked=first.booked).charges == []
 
 
 def test_what_ended_before_this_process_began_was_booked_by_the_one_before() -> None:

@@ -41,8 +41,9 @@ class GitHubInspection(Part):
     """Reads of one source about what a person has set up. Implements :class:`controller.ports.Causes`."""
 
     async def grant(self) -> Grant:
-        """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota` is known
-        afterwards.
+        """Return what the credentials may do, as far as GitHub tells.
+
+        :meth:`~controller.ports.github.Queue.quota` is known afterwards.
 
         Raises:
             GitHubError: They do not work at all.

@@ -121,7 +121,7 @@ class Wire:
         self._may_end = may_end
         self._clock = clock
         self._workers = workers
-        self._answered = answered
+        self._on_answer = answered
         limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
         verify = tls if tls is not None else True
 
@@ -231,8 +231,8 @@ class Wire:
             server_time=self._clock.wall() if told is None else told,
             message=message,
         )
-        if self._answered is not None:
-            self._answered(answer)
+        if self._on_answer is not None:
+            self._on_answer(answer)
         return answer
 
 

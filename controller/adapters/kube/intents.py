@@ -40,7 +40,11 @@ class Api(Protocol):
         body: JSON = None,
         content_type: str = "application/json",
     ) -> JSON:
-        """Call the API server and return its parsed answer; raises :class:`KubernetesError`."""
+        """Call the API server and return its parsed answer.
+
+        Raises:
+            KubernetesError: The server refused, or could not be reached.
+        """
 
 
 class KubernetesIntents:
