@@ -52,7 +52,7 @@ class Document:
             line, node = found
         return line + 1
 
-    def say(self, mistake: Mistake) -> tuple[str, int, str]:
+    def locate(self, mistake: Mistake) -> tuple[str, int, str]:
         """Return a mistake with its place."""
         return (self.name, self.line(mistake.at), str(mistake))
 

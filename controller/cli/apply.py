@@ -11,7 +11,7 @@ from controller.adapters.kube.client import connect
 from controller.adapters.kube.declared import KEY, Declaration, apply_declared
 from controller.api.duration import seconds
 from controller.app.clock import SystemClock
-from controller.cli.terminal import say
+from controller.cli.terminal import print_line
 from controller.ports import UpstreamError
 
 
@@ -55,7 +55,7 @@ def apply_command(
     try:
         failed = asyncio.run(_apply_all(declarations, timeout, kubeconfig, context))
     except UpstreamError as error:
-        say(f"cannot apply: {error.failure.message}", err=True)
+        print_line(f"cannot apply: {error.failure.message}", err=True)
         sys.exit(1)
     sys.exit(1 if failed else 0)
 
@@ -70,12 +70,12 @@ async def _apply_all(
             try:
                 pool = await apply_declared(client, declared, clock=clock, seconds=timeout)
             except UpstreamError as error:
-                say(f"not applied: {error.failure.message}", err=True)
+                print_line(f"not applied: {error.failure.message}", err=True)
                 return False
             except (KeyError, ValueError):
-                say(f"not applied: ConfigMap {declared} has no RunnerPool in {KEY}", err=True)
+                print_line(f"not applied: ConfigMap {declared} has no RunnerPool in {KEY}", err=True)
                 return False
-            say(f"applied: RunnerPool {pool}")
+            print_line(f"applied: RunnerPool {pool}")
             return True
 
         return (await asyncio.gather(*map(one, declarations))).count(False)

@@ -35,7 +35,7 @@ from controller.cli.checks.pools import (
 from controller.cli.exits import INTERRUPTED, MISTAKEN, UNMET
 from controller.cli.hosts import host_options
 from controller.cli.names import Key, key_option
-from controller.cli.terminal import Console, say_lines
+from controller.cli.terminal import Console, print_lines
 from controller.core.hosts import Hosts, Service
 from controller.ports import UpstreamError
 
@@ -211,7 +211,7 @@ def _print(found: Findings, subjects: Sequence[Subject], *, as_json: bool) -> No
             **counts,
             "findings": [one.to_json() for one in found.sorted()],
         }
-        say_lines(f"{json.dumps(report, indent=2)}\n")
+        print_lines(f"{json.dumps(report, indent=2)}\n")
         return
     console = Console(soft_wrap=not sys.stdout.isatty())
     for one in found.sorted():

@@ -23,7 +23,7 @@ from controller.adapters.kube.errors import ForbiddenError, KubernetesError, Not
 from controller.adapters.kube.pools import list_pools
 from controller.api.duration import seconds
 from controller.api.status.model import NEVER_SEEN
-from controller.cli.terminal import say, say_lines
+from controller.cli.terminal import print_line, print_lines
 from controller.core.model import PoolKey
 from controller.core.resource import DRAIN_ANNOTATION, FINALIZER
 from controller.core.text import text
@@ -128,7 +128,7 @@ class Drain:
             except KubernetesError as error:
                 if isinstance(error, UnauthorizedError | ForbiddenError) or passed > self._timeout:
                     raise
-                say(str(error), err=True)
+                print_line(str(error), err=True)
                 await asyncio.sleep(RENEWAL)
                 continue
             left = what_is_left(pools, asked_for=passed)
@@ -194,7 +194,7 @@ class Drain:
 def _report(left: Sequence[Left], reported: str) -> str:
     now = "\n".join(text(f"{one.key}: {one.why}", MOST_WHY) for one in left)
     if now and now != reported:
-        say_lines(f"{now}\n")
+        print_lines(f"{now}\n")
     return now
 
 
@@ -245,17 +245,17 @@ def drain_command(
     except UpstreamError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        say("stopped waiting; the pools serve again in a minute", err=True)
+        print_line("stopped waiting; the pools serve again in a minute", err=True)
         raise SystemExit(130) from None
     if left:
         for one in left:
-            say(f"left: {one.key}: {one.why}", err=True)
+            print_line(f"left: {one.key}: {one.why}", err=True)
         raise click.ClickException(
             f"{len(left)} pools are not empty after {timeout}. Busy runners end with their job, at the latest at "
             "deadlines.lifetime: run this again with a longer --timeout. If nothing moves, see whether the operator runs "
             "and leads: its log says what it waits for."
         )
-    say("nothing is left")
+    print_line("nothing is left")
 
 
 async def _drain(

@@ -25,7 +25,7 @@ from controller.cli.manifests import (
     manifests,
     workflow_file,
 )
-from controller.cli.terminal import say, say_lines
+from controller.cli.terminal import print_line, print_lines
 from controller.core.hosts import DEFAULT_HOSTS
 from controller.core.model import ScopeKind
 from controller.ports import UpstreamError
@@ -188,10 +188,10 @@ def init_command(
     pools = wanted.pools()
     _validate(pools, allow_http=allow_http)
     if workflow:
-        say_lines(workflow_file(pools))
+        print_lines(workflow_file(pools))
         return
-    say_lines(manifests(wanted, pools, github, hub))
-    say_lines(f"\nA workflow for these pools:\n\n{workflow_file(pools)}", err=True)
+    print_lines(manifests(wanted, pools, github, hub))
+    print_lines(f"\nA workflow for these pools:\n\n{workflow_file(pools)}", err=True)
 
 
 class _Questions:
@@ -214,7 +214,7 @@ class _Questions:
             url = self.for_one("--github-url", "GitHub address, such as https://github.com/OWNER")
             if not self._terminal or is_github_url(url):
                 return url
-            say("write https://github.com/OWNER or https://github.com/OWNER/REPOSITORY", err=True)
+            print_line("write https://github.com/OWNER or https://github.com/OWNER/REPOSITORY", err=True)
 
     def for_many(self, option: str, question: str, *, default: str | None = None) -> tuple[str, ...]:
         """Return several answers, given in one line."""
@@ -242,13 +242,13 @@ def _validate(pools: Sequence[Mapping[str, Any]], *, allow_http: bool) -> None:
         except InvalidPool as error:
             mistakes |= dict.fromkeys(map(str, error.mistakes))
     for mistake in mistakes:
-        say(mistake, err=True)
+        print_line(mistake, err=True)
     if mistakes:
         sys.exit(MISTAKEN)
     hosts = replace(DEFAULT_HOSTS, allow_http=allow_http)
     for note in dict.fromkeys(hosts.refuses_pool(to_pool(pool, allow_http=allow_http)) for pool in pools):
         if note is not None:
-            say(f"Note: {note.message}", err=True)
+            print_line(f"Note: {note.message}", err=True)
 
 
 def _read(file: Path) -> str:

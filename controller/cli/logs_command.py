@@ -26,7 +26,7 @@ from controller.app.clock import SystemClock
 from controller.cli.exits import INTERRUPTED
 from controller.cli.hosts import host_options
 from controller.cli.names import current_namespace
-from controller.cli.terminal import lines_of_log, print_raw, print_safe, say
+from controller.cli.terminal import lines_of_log, print_line, print_raw, print_safe
 from controller.core.hosts import Hosts, Service
 from controller.core.model import HFJob, Pool
 from controller.core.naming import (
@@ -195,7 +195,7 @@ class _Reader:
                         runner = job.labels.get(LABEL_RUNNER, job.id)
                         reading[job.id] = asyncio.create_task(self.one(job.id, prefix=runner), name=runner)
                 if not reading:
-                    say(f"{pool.key} has no live runner", err=True)
+                    print_line(f"{pool.key} has no live runner", err=True)
                 if not self._follow:
                     await asyncio.gather(*reading.values())
                     return

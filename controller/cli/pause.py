@@ -25,7 +25,7 @@ from controller.adapters.kube.stop_switch import (
 )
 from controller.api.duration import seconds
 from controller.cli.exits import INTERRUPTED
-from controller.cli.terminal import say
+from controller.cli.terminal import print_line
 from controller.core.reasons import Reason
 from controller.core.stop_switch import MOST_ACCOUNT, Stop
 from controller.core.text import counted, text
@@ -182,12 +182,12 @@ async def pause(turn: Turn, *, account: str, reason: str) -> None:
     why = ", ".join(part for part in (text(reason, MOST_REASON).strip(), await turn.who(), now) if part)
     await turn.at(where).put(account, why)
     whose = f"account {account}" if account else "all accounts"
-    say(f"stopped: {whose}, in ConfigMap {where} ({why})")
+    print_line(f"stopped: {whose}, in ConfigMap {where} ({why})")
     try:
         acknowledged = await turn.wait(where, account=account, stopped=True)
     except UpstreamError as error:
-        say(f"whether the controller has heard it cannot be seen: {error.failure.message}", err=True)
-        say("see it with: kubectl get runnerpools -A", err=True)
+        print_line(f"whether the controller has heard it cannot be seen: {error.failure.message}", err=True)
+        print_line("see it with: kubectl get runnerpools -A", err=True)
         return
     if acknowledged.waiting:
         raise click.ClickException(
@@ -195,7 +195,7 @@ async def pause(turn: Turn, *, account: str, reason: str) -> None:
             f"{_some(acknowledged.waiting)}. See whether the controller runs, leads, and reads this ConfigMap (--stop-switch): "
             "kubectl describe runnerpool has its words, its log too."
         )
-    say(
+    print_line(
         f"{counted(acknowledged.pools, 'pool launches', 'pools launch')} nothing any more; running workflow jobs go on"
     )
 
@@ -212,9 +212,9 @@ async def resume(turn: Turn, *, account: str) -> None:
     await switch.take_back(account)
     still = [one for one in await _left(switch) if one.account in ("", account.lower()) or not account]
     whose = f"account {account}" if account else "all accounts"
-    say(f"taken back: the stop of {whose}, in ConfigMap {where}")
+    print_line(f"taken back: the stop of {whose}, in ConfigMap {where}")
     for one in still:
-        say(f"still stopped: {one}. {one.undo}", err=True)
+        print_line(f"still stopped: {one}. {one.undo}", err=True)
     if any(one.account in ("", account.lower()) for one in still):
         raise click.ClickException("launches do not go on everywhere yet")
     if still:
@@ -222,14 +222,14 @@ async def resume(turn: Turn, *, account: str) -> None:
     try:
         acknowledged = await turn.wait(where, account=account, stopped=False)
     except UpstreamError as error:
-        say(f"whether the controller has heard it cannot be seen: {error.failure.message}", err=True)
+        print_line(f"whether the controller has heard it cannot be seen: {error.failure.message}", err=True)
         return
     if acknowledged.waiting:
         raise click.ClickException(
             f"the switch is off, but {counted(len(acknowledged.waiting), 'pool has', 'pools have')} not said within {turn.patience:g} s that launches go on: "
             f"{_some(acknowledged.waiting)}. See whether the controller runs and leads: kubectl describe runnerpool has its words."
         )
-    say(f"{counted(acknowledged.pools, 'pool launches', 'pools launch')} again")
+    print_line(f"{counted(acknowledged.pools, 'pool launches', 'pools launch')} again")
 
 
 async def _left(switch: KubernetesStopSwitch) -> Sequence[Stop]:

@@ -22,7 +22,7 @@ from controller.adapters.kube.client import connect
 from controller.adapters.kube.pools import list_pools
 from controller.cli.exits import INTERRUPTED
 from controller.cli.names import current_namespace
-from controller.cli.terminal import Console, is_link, say, say_lines
+from controller.cli.terminal import Console, is_link, print_line, print_lines
 from controller.core.lifecycle import Phase
 from controller.core.text import counted
 from controller.ports import UpstreamError
@@ -269,7 +269,7 @@ def _age(since: str | None, now: datetime) -> str:
 
 def _print(fleet: Fleet, console: Console, *, as_json: bool) -> None:
     if as_json:
-        say_lines(f"{json.dumps(fleet.to_json(), indent=2)}\n")
+        print_lines(f"{json.dumps(fleet.to_json(), indent=2)}\n")
     else:
         console.origins |= fleet.origins
         _show(draw(fleet, now=datetime.now(UTC), links=console.is_terminal, width=console.width), console)
@@ -282,7 +282,7 @@ def _show(drawn: RenderableType, console: Console) -> None:
     with console.capture() as captured:
         console.print(drawn)
     for line in captured.get().splitlines():
-        say(line.rstrip())
+        print_line(line.rstrip())
 
 
 # ---------------------------------------------------------------------------------------------------- command
@@ -359,7 +359,7 @@ async def _run(
                 try:
                     fleet = read_fleet(await list_pools(client, namespace=namespace))
                 except UpstreamError as error:  # what was seen last stays
-                    say(f"{error.failure.reason}: {error.failure.message}", err=True)
+                    print_line(f"{error.failure.reason}: {error.failure.message}", err=True)
         finally:
             if live is not None:
                 live.stop()

@@ -2,9 +2,9 @@
 
 Names of workflow jobs, messages, labels, logs and objects of the cluster were written by others, and a
 terminal obeys what is written to it: it clears the screen, fills the clipboard (OSC 52), and shows a link
-that leads elsewhere (OSC 8). So commands print by :func:`say` and :func:`say_lines`, by a :class:`Console` of
-this module, and by ``click``'s exceptions, which :class:`Program` cleans; ``ruff`` refuses ``click.echo`` and
-``rich``'s own console in ``controller/cli`` elsewhere.
+that leads elsewhere (OSC 8). So commands print by :func:`print_line` and :func:`print_lines`, by a
+:class:`Console` of this module, and by ``click``'s exceptions, which :class:`Program` cleans; ``ruff``
+refuses ``click.echo`` and ``rich``'s own console in ``controller/cli`` elsewhere.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def clean(shown: str) -> str:
     return "\n".join(text(line, len(line)) for line in shown.split("\n"))
 
 
-def say(shown: str, *, err: bool = False) -> None:
+def print_line(shown: str, *, err: bool = False) -> None:
     """Print one line, whatever is in it, to the standard output or error."""
     click.echo(text(shown, len(shown)), err=err)
 
 
-def say_lines(shown: str, *, err: bool = False) -> None:
+def print_lines(shown: str, *, err: bool = False) -> None:
     """Print lines, which must end with their own end of line: a manifest, JSON."""
     click.echo(clean(shown), err=err, nl=False)
 

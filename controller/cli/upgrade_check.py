@@ -19,7 +19,7 @@ from controller.api.runnerpool import InvalidPool
 from controller.cli.exits import INTERRUPTED, UNMET
 from controller.cli.hosts import host_options
 from controller.cli.names import Key, key_option
-from controller.cli.terminal import say_lines
+from controller.cli.terminal import print_lines
 from controller.cli.upgrades.findings import Finding, report_lines, some
 from controller.cli.upgrades.hosts import find_hosts
 from controller.cli.upgrades.mounts import find_mounts, without_writable_mounts
@@ -117,7 +117,7 @@ def upgrade_check_command(
         raise click.ClickException(f"{error.failure.reason}: {error.failure.message}") from error
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    say_lines("\n".join([*report_lines(findings), *notes]) + "\n")
+    print_lines("\n".join([*report_lines(findings), *notes]) + "\n")
     if findings:
         sys.exit(UNMET)
 

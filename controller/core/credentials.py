@@ -17,7 +17,7 @@ def ends_soon(end: TokenEnd | None, now: float) -> bool:
     return end is not None and end.left(now) < EXPIRES_SOON
 
 
-def say_end(secret: SecretRef, end: TokenEnd, at: str, now: float) -> str:
+def describe_end(secret: SecretRef, end: TokenEnd, at: str, now: float) -> str:
     """Return a sentence about a token's end.
 
     Args:

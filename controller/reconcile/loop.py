@@ -134,11 +134,11 @@ class Reconciler:
         # for them. What changes meanwhile is written by the pass that follows them.
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish(done, given.snapshot), name="publish")
-        await self._publisher.tell(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
+        await self._publisher.report(done.notices, {uid: r.pool.key for uid, r in done.reports.items()})
         # Last, so that a mistake in measuring costs figures and nothing else.
-        self._tell_what_happened(self._chronicle.follow(given, done))
+        self._record_facts(self._chronicle.follow(given, done))
         if others:
-            await self._let_go()
+            await self._close_unneeded_clients()
         return done
 
     def _take_in(self) -> PlanInput:
@@ -203,7 +203,7 @@ class Reconciler:
         self._observatory.want(*to_look_at(done))
         return others
 
-    async def _let_go(self) -> None:
+    async def _close_unneeded_clients(self) -> None:
         """Close the clients that neither pools nor effects under way need, so that pools
         which go leave nothing open.
         """
@@ -213,7 +213,7 @@ class Reconciler:
             {place.registrations.source for place in places}, {place.account for place in places}
         )
 
-    def _tell_what_happened(self, seen: Seen) -> None:
+    def _record_facts(self, seen: Seen) -> None:
         self._recorder.measured(seen.facts)
         for pool, fault in seen.faults.items():  # counted among the facts
             log_left_out(pool, "measure", fault)

@@ -61,8 +61,8 @@ class Publisher:
         known = self._published.get(uid)
         return known.status if known else self._first_sight(uid)
 
-    def has_spoken(self, uid: str) -> bool:
-        """Return whether this process has said anything of a pool yet."""
+    def has_published(self, uid: str) -> bool:
+        """Return whether this process has written a status of this pool yet."""
         return uid in self._published
 
     async def publish(
@@ -148,7 +148,7 @@ class Publisher:
             message=ready.message,
         )
 
-    async def tell(self, notices: Sequence[Notice], keys: Mapping[str, PoolKey]) -> None:
+    async def report(self, notices: Sequence[Notice], keys: Mapping[str, PoolKey]) -> None:
         """Emit one Event and one log line for each thing that happened."""
         for notice in notices:
             key = keys.get(notice.pool_uid)

@@ -99,7 +99,7 @@ class StatusRound:
             if earlier_status_stands(
                 report,
                 generation=self._publisher.previous(uid).observed_generation,
-                written=self._publisher.has_spoken(uid),
+                written=self._publisher.has_published(uid),
                 running_for=now.mono - self._start.mono,
             )
         }

@@ -88,11 +88,11 @@ class _Source:
     entry: tuple[Step, ...]
     changed: frozenset[str] = frozenset()
 
-    def say(self, mistake: Mistake) -> tuple[str, int, str]:
+    def locate(self, mistake: Mistake) -> tuple[str, int, str]:
         """Return a mistake in the manifest with the place where somebody wrote it."""
         if len(mistake.at) > 1 and mistake.at[0] == "spec" and mistake.at[1] in self.changed:
-            return self.scenario.say(Mistake((*self.entry, "set", *mistake.at[1:]), mistake.sentence))
-        return self.document.say(Mistake((*self.at, *mistake.at), mistake.sentence))
+            return self.scenario.locate(Mistake((*self.entry, "set", *mistake.at[1:]), mistake.sentence))
+        return self.document.locate(Mistake((*self.at, *mistake.at), mistake.sentence))
 
 
 # ----------------------------------------------------------------------------------------------------- reader
@@ -135,7 +135,7 @@ class _Reader:
         return InvalidScenario([f"{path}:{line}: {sentence}" for path, line, sentence in found])
 
     def _at(self, at: Sequence[Step], sentence: str) -> None:
-        self._found.append(self._document.say(Mistake(tuple(at), sentence)))
+        self._found.append(self._document.locate(Mistake(tuple(at), sentence)))
 
     def _documents(self, path: Path) -> list[Document]:
         try:
@@ -150,7 +150,7 @@ class _Reader:
             self._found.append((str(path), error.line, str(error)))
             return []
         for document in documents:
-            self._found += [document.say(mistake) for mistake in document.twice()]
+            self._found += [document.locate(mistake) for mistake in document.twice()]
         return documents
 
     def _model(self) -> ScenarioFile | None:
@@ -247,13 +247,15 @@ class _Reader:
             try:
                 pool = from_model(RunnerPool.parse(source.manifest, allow_http=True))
             except InvalidPool as error:
-                self._found += [source.say(mistake) for mistake in error.mistakes]
+                self._found += [source.locate(mistake) for mistake in error.mistakes]
                 continue
             if pool.key in seen:
-                self._found.append(source.say(Mistake(("metadata",), f"the pool {pool.key} is here twice")))
+                self._found.append(
+                    source.locate(Mistake(("metadata",), f"the pool {pool.key} is here twice"))
+                )
             if pool.scope.kind is ScopeKind.ENTERPRISE:
                 say = "enterprises are not simulated; write an owner's or a repository's address"
-                self._found.append(source.say(Mistake(("spec", "github", "url"), say)))
+                self._found.append(source.locate(Mistake(("spec", "github", "url"), say)))
             seen.add(pool.key)
             pools.append(pool)
         return pools

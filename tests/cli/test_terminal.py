@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from controller.cli.terminal import RESET, Console, Program, is_link, lines_of_log, say, say_lines
+from controller.cli.terminal import RESET, Console, Program, is_link, lines_of_log, print_line, print_lines
 from controller.core.text import text
 
 PIECES = st.lists(
@@ -72,8 +72,8 @@ def test_a_long_line_is_read_once(odd: str) -> None:
 def test_what_is_said_is_one_line_without_anything_that_a_terminal_obeys(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    say("left: ci/t4: \x1b[2Jx\nnothing is left")
-    say_lines("a\x1b[2J\n  b\n")
+    print_line("left: ci/t4: \x1b[2Jx\nnothing is left")
+    print_lines("a\x1b[2J\n  b\n")
     assert capsys.readouterr().out == "left: ci/t4: \ufffd[2Jx nothing is left\na\ufffd[2J\n  b\n"
 
 

@@ -32,7 +32,7 @@ class Accounts:
         if owner not in self._personal:
             try:
                 self._personal[owner] = await self._client.value(
-                    "GET", "users/{owner}", lambda found: found.word("type") == "User", owner=owner
+                    "GET", "users/{owner}", lambda found: found.exact_text("type") == "User", owner=owner
                 )
             except GitHubError:
                 unknown = True

@@ -46,12 +46,12 @@ administrator likes."""
 _TOKEN_END = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9:]{8}) (UTC|[+-][0-9]{4})")
 
 
-def redact(words: str, *known: str) -> str:
+def redact(message: str, *known: str) -> str:
     """Return a text without anything that looks like a secret, nor the secrets that the caller knows, in one
     line.
     """
     # In this order: half a secret, or one that was squeezed, is recognized by nobody.
-    cleaned = text(mask(words, known), 2 * LONGEST_MASKED)
+    cleaned = text(mask(message, known), 2 * LONGEST_MASKED)
     return text(" ".join(cleaned.split()), LONGEST_MESSAGE)
 
 
@@ -181,8 +181,8 @@ class GitHubAnswer:
         ``2026-12-01 00:00:00 UTC`` or ``2026-12-01 00:00:00 +0200``, the forms that google/go-github reads
         too.
         """
-        told = exact(self.headers.get("github-authentication-token-expiration"), LONGEST_WORD) or ""
-        found = _TOKEN_END.fullmatch(told)
+        header = exact(self.headers.get("github-authentication-token-expiration"), LONGEST_WORD) or ""
+        found = _TOKEN_END.fullmatch(header)
         if found is None:
             return None
         day, hour, zone = found.groups()

@@ -74,10 +74,10 @@ def credentials_from_secret(data: Mapping[str, str], *, ref: SecretRef | None = 
     try:
         return _credentials({**given, **{ours: given[theirs] for ours, theirs in called.items()}})
     except _MalformedError as problem:
-        said = str(problem)
+        wrong = str(problem)
     for ours, theirs in called.items():
-        said = re.sub(rf"\bkey {ours}\b", f"key {theirs}", said)
-    message = f"{where}: {said}."
+        wrong = re.sub(rf"\bkey {ours}\b", f"key {theirs}", wrong)
+    message = f"{where}: {wrong}."
     raise UpstreamError(
         Failure(reason=Reason.SecretMalformed, message=message, disposition=Disposition.PERSON)
     )

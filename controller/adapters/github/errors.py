@@ -165,12 +165,12 @@ def error_for(answer: GitHubAnswer) -> GitHubError:
     """Return the error that an answer of 400 or more means, rate limits aside (:mod:`.limits` knows
     those).
     """
-    said = answer.message.lower()
+    message = answer.message.lower()
     match answer.status:
         case 401:
             return _error(UnauthorizedError, answer, "rotate the token or the App's key in the Secret")
         case 403:
-            return _forbidden(answer, said)
+            return _forbidden(answer, message)
         case 404 | 410:
             hint = f"; the call accepts {answer.accepted}" if answer.accepted else ""
             return _error(
@@ -189,7 +189,7 @@ def error_for(answer: GitHubAnswer) -> GitHubError:
         case status if status >= 500 or status == 408:
             doubt = mutates(answer.method)
             return _error(ServerError, answer, "the controller retries", in_doubt=doubt)
-        case _ if "max limit" in said:
+        case _ if "max limit" in message:
             hint = "remove runners that are offline for good, or use another group"
             return _error(RejectedError, answer, hint, reason=Reason.RunnerGroupFull)
         case _:
@@ -220,8 +220,8 @@ def _blocked(answer: GitHubAnswer) -> GitHubError:
     return _error(ForbiddenError, answer, f"GitHub withholds it; {hint}", reason=Reason.GitHubBlocked)
 
 
-def _forbidden(answer: GitHubAnswer, said: str) -> GitHubError:
-    if any(words in said for words in _PERMISSION):
+def _forbidden(answer: GitHubAnswer, message: str) -> GitHubError:
+    if any(phrase in message for phrase in _PERMISSION):
         grant = (
             f"grant {answer.accepted}"
             if answer.accepted
@@ -229,16 +229,16 @@ def _forbidden(answer: GitHubAnswer, said: str) -> GitHubError:
         )
         hint = f"{grant} to the App or token, and accept the change on the installation"
         return _error(ForbiddenError, answer, hint, reason=Reason.PermissionMissing)
-    if "access blocked" in said:  # "Repository access blocked", by the terms of service
+    if "access blocked" in message:  # "Repository access blocked", by the terms of service
         return _blocked(answer)
-    if "suspended" in said:
+    if "suspended" in message:
         return _error(
             ForbiddenError,
             answer,
             "unsuspend the App's installation in the owner's settings",
             reason=Reason.AppSuspended,
         )
-    if "disabled" in said and ("runners" in said or "actions" in said):
+    if "disabled" in message and ("runners" in message or "actions" in message):
         return _error(
             ForbiddenError, answer, "an administrator must enable them again", reason=Reason.RunnersDisabled
         )
@@ -253,9 +253,9 @@ def _error(
     reason: Reason | None = None,
     in_doubt: bool = False,
 ) -> GitHubError:
-    words = f" ({answer.message})" if answer.message else ""
+    phrase = f" ({answer.message})" if answer.message else ""
     return kind(
-        f"{answer.method} {answer.url} was answered {answer.status}{words}: {hint}.",
+        f"{answer.method} {answer.url} was answered {answer.status}{phrase}: {hint}.",
         method=answer.method,
         url=answer.url,
         answer=answer,
@@ -285,11 +285,11 @@ def transport_error(error: Exception, *, method: str, url: str) -> GitHubError:
     """
     unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     cut_short = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError)
-    said = redact(str(error))
+    message = redact(str(error))
     kind = MalformedError if cut_short else NoAnswerError
     return kind(
         f"{method} {url} got no {'whole ' if cut_short else ''}answer: {type(error).__name__}"
-        f"{f' ({said})' if said else ''}; check the network if it lasts.",
+        f"{f' ({message})' if message else ''}; check the network if it lasts.",
         method=method,
         url=url,
         in_doubt=mutates(method) and not unsent,

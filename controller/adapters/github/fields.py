@@ -79,13 +79,13 @@ class Row:
         """Return an integer of 0 or more; None for anything else, where a call can do without it."""
         return whole(self._fields.get(key), 0, LARGEST_ID)
 
-    def word(self, key: str) -> str:
+    def exact_text(self, key: str) -> str:
         """Return text that decides something, as it came."""
         return self._sure(key, exact(self._fields.get(key), LONGEST_WORD))
 
-    def word_or_none(self, key: str) -> str | None:
-        """Return a word; None for null or absent."""
-        return self.word(key) if self.has(key) else None
+    def exact_text_or_none(self, key: str) -> str | None:
+        """Return text as :meth:`exact_text` does; None for null or absent."""
+        return self.exact_text(key) if self.has(key) else None
 
     def name(self, key: str = "name") -> str:
         """Return a name, cleaned."""
@@ -138,10 +138,10 @@ class Row:
         return normalized(cleaned + ["…"] * (len(found) > MOST_LABELS))
 
     def spaced(self, key: str) -> bool:
-        """Return whether a word of a list begins or ends with a space; False where it is no list of words."""
+        """Return whether a text of a list begins or ends with a space; False where it is no list of texts."""
         found = self._fields.get(key)
-        words = found[:MOST_LABELS] if isinstance(found, list) else ()
-        return any(isinstance(word, str) and word != word.strip() for word in words)
+        labels = found[:MOST_LABELS] if isinstance(found, list) else ()
+        return any(isinstance(label, str) and label != label.strip() for label in labels)
 
     def secret(self, key: str, *, most: int) -> str:
         """Return a token or the like: printable ASCII without spaces, since it travels in headers and
@@ -162,8 +162,8 @@ class Row:
         """Return a list, :data:`MOST_ROWS` at most."""
         return listed(self._fields.get(key), key)
 
-    def words(self, key: str) -> dict[str, str]:
-        """Return an object of words by name, cleaned; null is an empty one."""
+    def texts(self, key: str) -> dict[str, str]:
+        """Return an object of texts by name, cleaned; null is an empty one."""
         if not self.has(key):
             return {}
         found = self.row(key)._fields

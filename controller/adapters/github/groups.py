@@ -131,7 +131,7 @@ def _group(row: Row) -> RunnerGroup:
         id=row.id(),
         name=row.name(),
         default=row.flag("default", otherwise=False),
-        visibility=row.word_or_none("visibility") or "",
+        visibility=row.exact_text_or_none("visibility") or "",
         allows_public_repositories=row.flag("allows_public_repositories", otherwise=False),
         restricted_to_workflows=restricted,
         workflows=row.names("selected_workflows") if restricted else (),

@@ -182,6 +182,6 @@ class GitHubInspection(Part):
         return await self._client.value(
             "GET",
             "repos/{name}/actions/permissions/fork-pr-contributor-approval",
-            lambda found: found.word("approval_policy"),
+            lambda found: found.exact_text("approval_policy"),
             name=full_name,
         )

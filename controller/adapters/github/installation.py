@@ -292,7 +292,7 @@ def needed_of(granted: Mapping[str, str]) -> dict[str, str]:
 
 def _installed(found: Any) -> tuple[int, Mapping[str, str]]:  # noqa: ANN401 -- JSON
     row = Row(found)
-    return row.id(), row.words("permissions")
+    return row.id(), row.texts("permissions")
 
 
 def _issued(found: Any) -> tuple[str, float]:  # noqa: ANN401 -- JSON

@@ -238,25 +238,25 @@ class Quotas:
             if answer.status < 400 and answer.asked_at >= self._paused_until:
                 self._strikes = 0
             return None
-        said = answer.message.lower()
-        if "secondary rate limit" in said or "abuse detection" in said:
+        message = answer.message.lower()
+        if "secondary rate limit" in message or "abuse detection" in message:
             return self._pause(answer)
-        if answer.used_up and ("rate limit" in said or answer.status == 429):
+        if answer.used_up and ("rate limit" in message or answer.status == 429):
             resource = self._charged_to[registration]
             now = self._clock.mono()
             if self._until.get(resource, 0.0) <= now:  # the headers did not say until when
                 self._until[resource] = now + SECONDARY_FLOOR
             return self._used_up(resource, method=answer.method, url=answer.url, answer=answer)
-        told = answer.retry_after
+        retry_after = answer.retry_after
         if registration and answer.status == 429:
             # 1,500 registrations per five minutes and owner (docs/facts.md#registration-limit): no
             # reason to stop polling.
-            wait = SECONDARY_FLOOR if told is None else told
+            wait = SECONDARY_FLOOR if retry_after is None else retry_after
             self._registrations_until = self._clock.mono() + wait
             return _too_many_registrations(wait, method=answer.method, url=answer.url, answer=answer)
-        if told is not None or answer.status == 429:
+        if retry_after is not None or answer.status == 429:
             return self._pause(answer)
-        if "rate limit" in said:
+        if "rate limit" in message:
             return _odd(answer)
         return None
 
@@ -303,9 +303,9 @@ class Quotas:
             self._strikes += 1
             self._pause_set_at = now
             self._slow_down()
-        told = answer.retry_after
+        retry_after = answer.retry_after
         own = min(SECONDARY_FLOOR * 2.0 ** min(self._strikes - 1, 16), SECONDARY_CEILING)
-        wait = own if told is None else max(told, 1.0)
+        wait = own if retry_after is None else max(retry_after, 1.0)
         self._paused_until = max(self._paused_until, now + wait)
         return _secondary(self._paused_until - now, method=answer.method, url=answer.url, answer=answer)
 

@@ -123,12 +123,12 @@ def parse_repository(row: Row) -> Repository:
     Raises:
         FieldError: It is none.
     """
-    full_name = row.word("full_name").lower()
+    full_name = row.exact_text("full_name").lower()
     if not _FULL_NAME.fullmatch(full_name):  # it becomes part of paths
         raise FieldError("its 'full_name' is odd")
     return Repository(
         full_name=full_name,
-        pushed_at=row.word_or_none("pushed_at") or "",
+        pushed_at=row.exact_text_or_none("pushed_at") or "",
         usable=not (row.flag("archived", otherwise=False) or row.flag("disabled", otherwise=False)),
         public=not row.flag("private", otherwise=True),
     )
@@ -138,9 +138,9 @@ def _run(row: Row) -> Run:
     return Run(
         id=row.id(),
         attempt=row.count("run_attempt", otherwise=1) or 1,
-        status=row.word("status"),
+        status=row.exact_text("status"),
         created_at=row.time("created_at"),
-        updated_at=row.word("updated_at"),
+        updated_at=row.exact_text("updated_at"),
         repository_id=row.row("repository").id_or_none("id") if row.has("repository") else None,
     )
 
@@ -149,7 +149,7 @@ def _status(row: Row) -> JobStatus:
     """Return a job's status. One that we do not know is no demand, and not the end either: pending is what
     comes closest.
     """
-    return _KNOWN.get(row.word("status"), JobStatus.PENDING)
+    return _KNOWN.get(row.exact_text("status"), JobStatus.PENDING)
 
 
 def _job(row: Row, repository: str, run: Run, api_url: str) -> WorkflowJob:

@@ -135,7 +135,7 @@ class GitHubRunners(Part):
         except NotFoundError:
             pass
         except RejectedError as error:
-            if error.status == 422 and _says_busy(error.github_message):
+            if error.status == 422 and _is_busy_message(error.github_message):
                 return Removal.BUSY
             raise
         else:
@@ -159,7 +159,7 @@ class GitHubRunners(Part):
         )
 
 
-def _says_busy(message: str) -> bool:
+def _is_busy_message(message: str) -> bool:
     """Tell "is currently running a job" and "is still running a job"
     (docs/facts.md#busy-runner-answer) from other 422s.
     """
@@ -170,16 +170,16 @@ def _registration(row: Row) -> Registration:
     return Registration(
         id=row.id(),
         name=row.name(),
-        online=row.word("status") == "online",
+        online=row.exact_text("status") == "online",
         busy=row.flag("busy"),
         labels=row.labels(),
         version=_version(row.name_or_none("version") or ""),
     )
 
 
-def _version(told: str) -> str:
+def _version(version: str) -> str:
     """Return a runner's version, which becomes part of paths; empty for anything else."""
-    return told if _VERSION.fullmatch(told) else ""
+    return version if _VERSION.fullmatch(version) else ""
 
 
 def _jit_config(found: Row) -> JitConfig:
@@ -189,7 +189,7 @@ def _jit_config(found: Row) -> JitConfig:
 
 def _linux_version(found: Any) -> str | None:  # noqa: ANN401 -- JSON
     for row in map(Row, listed(found, "downloads")):
-        if (row.word("os"), row.word("architecture")) == ("linux", "x64"):
+        if (row.exact_text("os"), row.exact_text("architecture")) == ("linux", "x64"):
             version = re.search(r"-([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})\.tar\.gz\Z", row.name("filename"))
             return version[1] if version else None
     return None

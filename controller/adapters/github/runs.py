@@ -57,12 +57,12 @@ class GitHubRuns(Part):
                 "POST", f"{_RUN}/rerun-failed-jobs", effect=True, repository=repository, run=run_id
             )
         except ForbiddenError as error:
-            said, failure = error.github_message.lower(), error.failure
+            message, failure = error.github_message.lower(), error.failure
         else:
             return True
-        if "already running" in said:
+        if "already running" in message:
             return False
-        if "cannot be retried" in said or "unable to retry" in said:
+        if "cannot be retried" in message or "unable to retry" in message:
             failure = replace(failure, reason=Reason.RerunRefused, disposition=Disposition.GONE)
         raise UpstreamError(failure)
 
@@ -84,4 +84,8 @@ def _job(row: Row) -> JobRecord:
 
 def _conclusion(row: Row) -> str | None:
     """Return how a run or job ended, None before its end."""
-    return (row.word_or_none("conclusion") or "neutral") if row.word("status") == "completed" else None
+    return (
+        (row.exact_text_or_none("conclusion") or "neutral")
+        if row.exact_text("status") == "completed"
+        else None
+    )

@@ -217,7 +217,7 @@ class Wire:
             problem = ""  # a status that says all may come with any body
         elif 200 <= status < 300 and not problem:
             value, problem = await self._workers.run(len(body), partial(_valued, body, request.read))
-        told = server_time(response.headers)
+        at_github = server_time(response.headers)
         answer = GitHubAnswer(
             method=request.method,
             route=request.route,
@@ -228,7 +228,7 @@ class Wire:
             value=value,
             problem=problem,
             asked_at=asked_at,
-            server_time=self._clock.wall() if told is None else told,
+            server_time=self._clock.wall() if at_github is None else at_github,
             message=message,
         )
         if self._on_answer is not None:

@@ -16,7 +16,7 @@ from controller.api.status.values import MOST_MESSAGE, Instant, iso
 from controller.core.backoff import POOL, STALLED_AFTER
 from controller.core.conditions import ConditionType
 from controller.core.contradictions import contradictions
-from controller.core.credentials import ends_soon, say_end
+from controller.core.credentials import describe_end, ends_soon
 from controller.core.lifecycle import Phase
 from controller.core.losses import summary
 from controller.core.model import Disposition, Failure, Pool
@@ -315,7 +315,7 @@ def _credentials(report: PoolReport, now: Instant) -> Aspect:
     if report.github is not None and report.github.reason is Reason.GitHubUnauthorized:
         return Aspect(type_, False, *reported(report.github))
     if end is not None and ends_soon(end, now.mono):
-        said = say_end(report.pool.source.secret, end, iso(end.at), now.mono)
+        said = describe_end(report.pool.source.secret, end, iso(end.at), now.mono)
         return Aspect(type_, False, Reason.CredentialsExpire, f"{said} {Reason.CredentialsExpire.meaning}")
     if report.pool.refused is not None:
         return Aspect(type_, None, *reported(report.pool.refused))  # GitHub is not asked

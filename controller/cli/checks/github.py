@@ -15,7 +15,7 @@ from controller.adapters.github.inspection import Grant
 from controller.api.status.values import iso
 from controller.cli.checks.findings import Findings, Severity, some
 from controller.cli.checks.inputs import SecretReader, Subject
-from controller.core.credentials import ends_soon, say_end
+from controller.core.credentials import describe_end, ends_soon
 from controller.core.hosts import Hosts
 from controller.core.labels import covered, is_glob
 from controller.core.model import GitHubSource, RunnerGroup, Scope, ScopeKind
@@ -114,7 +114,7 @@ class GitHubCheck:
     def _expiry(self, grant: Grant) -> None:
         end, now, reason = grant.token_end, self._clock.mono(), Reason.CredentialsExpire
         if end is not None and ends_soon(end, now):
-            ending = say_end(self._source.secret, end, iso(end.at), now)
+            ending = describe_end(self._source.secret, end, iso(end.at), now)
             self._found.add(Severity.WARNING, reason, self._credentials, f"{ending} {reason.meaning}")
 
     async def _scope(self, github: GitHubConnection, grant: Grant, scope: Scope) -> None:

@@ -128,7 +128,7 @@ def _manifests(
         return
     for document in documents:
         for mistake in document.twice():
-            _, line, sentence = document.say(mistake)
+            _, line, sentence = document.locate(mistake)
             _mistake(inputs, found, shown, f"{shown}:{line}", sentence)
         value = document.value
         if not isinstance(value, dict):

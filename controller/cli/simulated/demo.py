@@ -27,7 +27,7 @@ from controller.adapters.kube.client import Client, connect
 from controller.cli.cluster import Cluster
 from controller.cli.files import shipped
 from controller.cli.simulated.operator_process import Operator
-from controller.cli.terminal import Console, say
+from controller.cli.terminal import Console, print_line
 from controller.execute.bootstrap import RUNNER_VERSION
 from hf_runner_simulators.github.archive import Archives
 from hf_runner_simulators.serve import ON_THIS_MACHINE, Origins, serving
@@ -230,7 +230,7 @@ class Demo:
         lost = len(truth.jobs) - truth.done()
         if self._live is not None:
             self._live.stop()
-        say(
+        print_line(
             f"demo: {self._queued} queued, {truth.done()} completed, {lost} lost, {truth.live} HF Jobs left, "
             f"{truth.registrations} registrations left, ${truth.usd:.4f}"
         )

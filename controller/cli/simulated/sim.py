@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from controller.cli.terminal import say
+from controller.cli.terminal import print_line
 from hf_runner_simulators.serve import ON_THIS_MACHINE, HostPort, Origins, serve
 
 
@@ -39,4 +39,4 @@ def run(*, github: HostPort | None, hub: HostPort | None, job_environment: Mappi
 def _announce(origins: Origins) -> None:
     for name, origin in (("github", origins.github), ("hub", origins.hub)):
         if origin is not None:
-            say(f"{name} {origin}")
+            print_line(f"{name} {origin}")

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from controller.cli.exits import DONE, INTERRUPTED, MISTAKEN, UNMET
-from controller.cli.terminal import Console, rewrite, say, say_lines
+from controller.cli.terminal import Console, print_line, print_lines, rewrite
 from controller.simulate.play import play
 from controller.simulate.plot import PlotUnavailable, check_plot, draw
 from controller.simulate.report import Bill, Report, Waits
@@ -44,12 +44,12 @@ def run(
         loaded = load_scenario(scenario, overrides=settings)
         watching = sys.stderr.isatty()
         if not watching:
-            say(f"simulating {scenario}; Ctrl-C prints the report so far", err=True)
+            print_line(f"simulating {scenario}; Ctrl-C prints the report so far", err=True)
         played = play(loaded, seed=seed, until=until, progress=_progress if watching else None)
         if watching:
             rewrite("")
     except (InvalidScenario, TooManyJobs) as error:
-        say_lines(f"{error}\n", err=True)
+        print_lines(f"{error}\n", err=True)
         return MISTAKEN
     except PlotUnavailable as error:
         raise click.UsageError(str(error)) from error
@@ -57,7 +57,7 @@ def run(
         logging.disable(before)
     report = played.report
     if as_json:
-        say_lines(f"{report.to_json()}\n")
+        print_lines(f"{report.to_json()}\n")
     else:
         show(report, Console())
     if plot is not None:
