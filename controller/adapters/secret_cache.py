@@ -39,10 +39,12 @@ class SecretCache:
         """Say which Secrets only pools name that are leaving: what these held last is used to end what was
         launched.
 
-        1. Somebody deletes a namespace.  2. Its Secrets and roles go at once.  3. Its pools wait for their
-           runners to end, and to end
-        them takes the credentials that were there a moment ago. A pool that is to serve on gets none that
-        were taken away.
+        1. Somebody deletes a namespace.
+        2. Its Secrets and roles go at once.
+        3. Its pools wait for their runners to end, and to end them takes the credentials that were there a
+           moment ago.
+
+        A pool that is to serve on gets none that were taken away.
         """
         self._held = frozenset(refs)
 

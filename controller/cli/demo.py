@@ -36,7 +36,7 @@ def demo_command(kubeconfig: Path, log: Path | None, web_port: int) -> None:
     """Serve a burst of workflow jobs with simulated GitHub and Hub.
 
     Kills the operator once and deletes a pool under load. Exit code 1 unless every job
-    completed and nothing was left.
+    completed and nothing was left; 2 where the extra "simulate" is not installed.
     """
     with simulators_needed():
         from controller.cli.simulated.demo import play  # noqa: PLC0415 - needs the extra

@@ -52,7 +52,7 @@ def sim_command(github: HostPort | None, hub: HostPort | None, job_env: dict[str
 
     Prints one line per site (``github http://127.0.0.1:8801``) once it answers. ``POST /_sim/...`` sets
     tokens, workflow jobs and faults; ``GET /_sim/report`` says what happened. Anybody who can connect can run
-    commands here: bind the loopback.
+    commands here: bind the loopback. Exit code 2 where the extra "simulate" is not installed.
     """
     if github is None and hub is None:
         raise click.UsageError("nothing to serve: give --github HOST:PORT, --hub HOST:PORT, or both")

@@ -66,8 +66,8 @@ def simulate_command(
     """Play SCENARIO with the whole controller against simulated services, in virtual time.
 
     Prints what jobs waited, what runners cost, and why jobs were not served. Exit code 1: an expectation
-    of the scenario or an invariant failed. 2: the scenario has mistakes, all of which are named. Ctrl-C
-    prints the report so far.
+    of the scenario or an invariant failed. 2: the scenario has mistakes, all of which are named, or the
+    extra "simulate" is not installed. Ctrl-C prints the report so far.
     """
     with simulators_needed():
         from controller.cli.simulated.simulate import run  # noqa: PLC0415 - needs the extra

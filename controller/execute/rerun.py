@@ -1,6 +1,7 @@
 """Looks at a run that lost a job with its HF Job, and runs its failed jobs again when it has ended so.
 
-1. read the run and its jobs;  2. unless something stands against it, ask GitHub to run the failed jobs again.
+1. Read the run and its jobs.
+2. Unless something stands against it, ask GitHub to run the failed jobs again.
 
 Killed between 1 and 2: nothing happened. Killed after 2, or its answer lost: the next look finds
 a later attempt, and asks for nothing. So a request is never repeated blindly, and between two of

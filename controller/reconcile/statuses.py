@@ -1,4 +1,4 @@
-"""The statuses that follow from one pass: built, told to whoever measures, and written."""
+"""The statuses that follow from one pass: built, counted, and written."""
 
 from __future__ import annotations
 
@@ -54,45 +54,8 @@ class StatusRound:
         """Build the status of every pool, and write those that are due. Takes as long as
         the API server likes.
         """
-        usd = prices(snapshot.flavors)
-        overlaps = self._find_overlaps(done, usd)
         now = Instant(mono=self._clock.mono(), wall=self._clock.wall())
-        statuses: Statuses = {}
-
-        def add(key: PoolKey, uid: str, build: Callable[[RunnerPoolStatus], RunnerPoolStatus]) -> bool:
-            """Build one status on the previous one; whatever goes wrong with it keeps nobody
-            else's from being written.
-            """
-            try:
-                statuses[uid] = (key, build(self._publisher.previous(uid)))
-            except Exception as fault:  # noqa: BLE001
-                self._recorder.failed_pool(key, "status")
-                log_left_out(key, "status", fault)
-                return False
-            return True
-
-        for uid, report in done.reports.items():
-            build = partial(
-                build_status,
-                report,
-                overlaps=overlaps.get(uid, ()),
-                usd_per_second=usd.get(report.pool.hub.endpoint, {}),
-                start=self._start,
-                now=now,
-            )
-            if not add(report.pool.key, uid, lambda previous, build=build: build(previous=previous)):  # type: ignore[misc]
-                # What it said before may be what is wrong with it.
-                statuses[uid] = (
-                    report.pool.key,
-                    faulted_status(report.pool, previous=RunnerPoolStatus(), wall=now.wall),
-                )
-        for pool in self._registry.pools:
-            if pool.uid in done.faults:
-                add(
-                    pool.key,
-                    pool.uid,
-                    lambda previous, pool=pool: faulted_status(pool, previous=previous, wall=now.wall),  # type: ignore[misc]
-                )
+        statuses = self._of_reports(done, snapshot, now) | self._of_objects(done, now)
         early = {
             uid
             for uid, report in done.reports.items()
@@ -103,19 +66,6 @@ class StatusRound:
                 running_for=now.mono - self._start.mono,
             )
         }
-        for rejected in self._registry.rejected:
-            add(
-                rejected.key,
-                rejected.uid,
-                lambda previous, rejected=rejected: rejected_status(  # type: ignore[misc]
-                    generation=rejected.generation,
-                    message=rejected.message,
-                    previous=previous,
-                    deleting=rejected.deleting,
-                    wall=now.wall,
-                    report=done.reports.get(rejected.uid),
-                ),
-            )
         self._recorder.judged(
             {
                 key: (self._publisher.previous(uid) if uid in early else status).truths()
@@ -123,6 +73,64 @@ class StatusRound:
             }
         )
         await self._publisher.publish(statuses, later=early)
+
+    def _of_reports(self, done: Plan, snapshot: Snapshot, now: Instant) -> Statuses:
+        """Build the statuses of the pools that were planned."""
+        usd = prices(snapshot.flavors)
+        overlaps = self._find_overlaps(done, usd)
+        statuses: Statuses = {}
+        for uid, report in done.reports.items():
+            status = self._built(
+                report.pool.key,
+                partial(
+                    build_status,
+                    report,
+                    previous=self._publisher.previous(uid),
+                    overlaps=overlaps.get(uid, ()),
+                    usd_per_second=usd.get(report.pool.hub.endpoint, {}),
+                    start=self._start,
+                    now=now,
+                ),
+            )
+            if status is None:  # what it said before may be what is wrong with it
+                status = faulted_status(report.pool, previous=RunnerPoolStatus(), wall=now.wall)
+            statuses[uid] = (report.pool.key, status)
+        return statuses
+
+    def _of_objects(self, done: Plan, now: Instant) -> Statuses:
+        """Build the statuses of pools whose plan failed, and of objects whose spec is not followed."""
+        statuses: Statuses = {}
+        for pool in self._registry.pools:
+            if pool.uid in done.faults:
+                previous = self._publisher.previous(pool.uid)
+                build = partial(faulted_status, pool, previous=previous, wall=now.wall)
+                if (status := self._built(pool.key, build)) is not None:
+                    statuses[pool.uid] = (pool.key, status)
+        for rejected in self._registry.rejected:
+            status = self._built(
+                rejected.key,
+                partial(
+                    rejected_status,
+                    generation=rejected.generation,
+                    message=rejected.message,
+                    previous=self._publisher.previous(rejected.uid),
+                    deleting=rejected.deleting,
+                    wall=now.wall,
+                    report=done.reports.get(rejected.uid),
+                ),
+            )
+            if status is not None:
+                statuses[rejected.uid] = (rejected.key, status)
+        return statuses
+
+    def _built(self, key: PoolKey, build: Callable[[], RunnerPoolStatus]) -> RunnerPoolStatus | None:
+        """Build one status; whatever goes wrong with it keeps nobody else's from being written."""
+        try:
+            return build()
+        except Exception as fault:  # noqa: BLE001
+            self._recorder.failed_pool(key, "status")
+            log_left_out(key, "status", fault)
+            return None
 
     def _find_overlaps(
         self, done: Plan, usd: Mapping[str, Mapping[str, float]]

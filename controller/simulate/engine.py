@@ -21,7 +21,7 @@ from controller.core.facts import Fact
 from controller.core.hosts import Hosts
 from controller.core.model import PoolKey
 from controller.core.plan import Plan
-from controller.core.resource import DRAIN_ANNOTATION
+from controller.core.resource import API_VERSION, DRAIN_ANNOTATION
 from controller.execute.spec import RunnerVersion
 from controller.observe.stop_switch import SwitchObserver
 from controller.ports import Alone, Clock, Leader, Meter, StopSwitches
@@ -210,7 +210,7 @@ class Simulation:
             **spec,
         }
         manifest = {
-            "apiVersion": "hfrunners.dev/v1alpha1",
+            "apiVersion": API_VERSION,
             "kind": "RunnerPool",
             "metadata": {"namespace": namespace, "name": name},
             "spec": given,

@@ -24,7 +24,7 @@ class Accounts:
 
         Args:
             owner: Login.
-            otherwise: The 404 that made us ask: it is what counts when this cannot be reported either.
+            otherwise: The 404 that made us ask: it is what counts when this cannot be found out either.
 
         Raises:
             GitHubError: ``otherwise``.

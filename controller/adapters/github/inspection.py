@@ -80,7 +80,7 @@ class GitHubInspection(Part):
         proof.
 
         Raises:
-            GitHubError: They may not, or it cannot be reported.
+            GitHubError: They may not, or it cannot be found out.
         """
         try:
             await self._client.call(

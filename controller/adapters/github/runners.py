@@ -122,10 +122,11 @@ class GitHubRunners(Part):
         GitHub also answers 404 to who lost the right to see the scope, so a 404 counts only where the scope's
         list can be read, and by the same credentials:
 
-        1. The removal is asked for by a token that lost its rights, and answered 404.  2. The Secret is
-           rotated.  3. The new token may
-        read the list. Taking that for gone would have a busy runner's job cancelled; so the removal is asked
-        for again.
+        1. The removal is asked for by a token that lost its rights, and answered 404.
+        2. The Secret is rotated.
+        3. The new token may read the list.
+
+        Taking that for gone would have a busy runner's job cancelled; so the removal is asked for again.
         """
         asked_with = await self._client.token()
         try:

@@ -114,7 +114,7 @@ class Election:
             Then the Lease is made for this replica at once. What is left of the risk: somebody deletes the
             Lease of a leader that has no pools; for up to a retry period both lead, and have nothing to do; a
             pool that comes in that moment is guarded by its status, in which launches are written down before
-            they begin. Raises ``UpstreamError`` where that cannot be reported.
+            they begin. Raises ``UpstreamError`` where that cannot be found out.
     """
 
     def __init__(

@@ -116,7 +116,7 @@ class SecretAccess:
 
 
 ROLE_LABELS = {"app.kubernetes.io/part-of": "hf-runner-controller", "app.kubernetes.io/component": "secrets"}
-ROLE_ANNOTATION = "hfrunners.dev/service-account"
+ROLE_ANNOTATION = f"{GROUP}/service-account"
 """How the chart marks the ClusterRole that RoleBindings bind, and for which ServiceAccount it is
 (``NAMESPACE/NAME``)."""
 

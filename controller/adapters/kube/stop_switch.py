@@ -14,15 +14,16 @@ from typing import Any
 
 from controller.adapters.kube.client import JSON, Client, path_of
 from controller.adapters.kube.errors import ConflictError, NotFoundError
+from controller.core.resource import GROUP
 from controller.core.stop_switch import Stop, account_of, key_of, read_stops
 
 DEFAULT_SWITCH = "hf-runner-controller-pause"
 """The switch of a release with the chart's own name."""
 
-LABEL = "hfrunners.dev/stop-switch"
+LABEL = f"{GROUP}/stop-switch"
 """On the chart's ConfigMap, with the switch's name as value: by it the commands find the switch."""
 
-WATCHES = "hfrunners.dev/watches"
+WATCHES = f"{GROUP}/watches"
 """Annotation beside it: the namespaces that the release serves, joined by commas; empty for all."""
 
 OF_VALUES = "-values"
