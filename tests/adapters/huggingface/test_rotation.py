@@ -113,6 +113,7 @@ async def test_a_job_that_the_same_token_sees_no_more_is_taken_for_cancelled(
         lambda _: httpx2.Response(404, json={"error": "Job not found"}),
     ]
     await jobs.cancel("1")
+    assert [method for method, _ in scene.sent] == ["POST", "GET"]
 
 
 async def test_the_rate_limit_of_one_token_is_not_waited_for_with_another(
