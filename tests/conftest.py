@@ -35,15 +35,18 @@ SLOW = {
     "tests/tools/test_mutants.py::test_it": "starts pytest for each mutant",
     "tests/tools/test_packages.py": "builds and installs what is published",
 }
-"""What is marked ``slow``, by the beginning of the tests' names, and why: ``make test-fast`` leaves it out."""
+"""What is marked ``slow``, by the beginning of the tests' names, and why.
+
+``make test-fast`` leaves it out.
+"""
 
 
 class PlanesApart(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Gives the tests that need the API server to two workers, by whole modules, the others to whoever is free.
+    """Gives the tests that need the API server to two workers, by whole modules, others to whoever is free.
 
-    So however many workers there are, two API servers are started, what such a module starts is started once,
-    and replicas that fight for a Lease do not fight more than one other pair for the processor. These two parts
-    are the largest, which pytest-xdist begins with.
+    So however many workers there are, two API servers are started, what such a module starts is started
+    once, and replicas that fight for a Lease do not fight more than one other pair for the processor. These
+    two parts are the largest, which pytest-xdist begins with.
 
     pytest-xdist's own mark for that, ``xdist_group``, does nothing here: version 3.8 writes the group into a
     field of its items that pytest 9.2 has no more, and each test is sent anywhere.

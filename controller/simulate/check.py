@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 class Judge:
     """Watches one simulation.
 
-    More than 15 methods, for it is both what the judging functions read (what is true, by pool and by runner) and one
-    short method for each kind of request; what takes more than that is a module of its own.
+    More than 15 methods, for it is both what the judging functions read (what is true, by pool and by
+    runner) and one short method for each kind of request; what takes more is a module of its own.
 
     Attributes:
         violations: In order; the first is the cause, the rest may follow from it.

@@ -1,4 +1,4 @@
-"""Judges that only runs are run again whose jobs failed by an end of their HF Job: the invariant ``rerun``."""
+"""Judges that only runs are run again whose jobs failed by the end of their HF Job: invariant ``rerun``."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.core.build import (
 LAUNCHED = launching(pool(), settled_at=NOW - 2, hf_job=hf_job(pool()))
 
 
-def joined(**track: object) -> Runner:
+def joined(**track: Any) -> Runner:
     """The runner of an acknowledged launch whose HF Job no list shows."""
     memory = remembering(name_of(pool()), **track)
     view = snapshot(registrations=[registration(pool())])
