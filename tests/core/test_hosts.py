@@ -126,6 +126,12 @@ def test_an_entry_means_one_host_and_port(service: Service, url: str, expected: 
     assert allowed(service, url) is expected
 
 
+def test_a_server_of_ones_own_whose_name_begins_with_api_is_not_another_without_it() -> None:
+    hosts = Hosts.listed(github=["api.git.example"], hub=[])
+    assert hosts.refuses(Service.GITHUB, "https://api.git.example/api/v3") is None
+    assert hosts.refuses(Service.GITHUB, "https://git.example/api/v3") is not None
+
+
 @pytest.mark.parametrize("host", ["ghe.corp.example", "127.0.0.1", "localhost", "sim.localhost", "[::1]"])
 def test_plain_http_is_for_who_asked_for_it_on_this_machine_too(host: str) -> None:
     hosts = Hosts.listed(github=[host], hub=[host])

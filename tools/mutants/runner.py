@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,11 +218,11 @@ def measure(root: Path, files: Sequence[str], rung: str) -> Baseline:
                 f"{rung} does not pass as it is:\n{output.read_text(errors='replace')[-4000:]}"
             )
         found = Baseline(**json.loads(told.read_text()))
-    for name in found.modules:
-        with contextlib.suppress(
-            Exception
-        ):  # what cannot be imported out of its order is imported by each fork
-            importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries that do not expect to be imported without the tests
+        for name in found.modules:
+            with contextlib.suppress(Exception):  # what needs another order is imported by each fork
+                importlib.import_module(name)
     return found
 
 
