@@ -521,7 +521,9 @@ class TestAnEarlierProcess:
             w.know(P, written={P.uid: Written(term=OTHER, intents=(intent(P, "aaaa"), intent(P, "bbbb")))})
             flights = w.executor.in_flight
             assert set(flights) == {name_of(P, "aaaa"), name_of(P, "bbbb")}
-            assert all(flight.inherited and flight.settled_at is not None for flight in flights.values())
+            assert all(flight.inherited for flight in flights.values())
+            now = w.clock.mono()
+            assert {(flight.since, flight.settled_at) for flight in flights.values()} == {(now, now)}
             assert w.log.for_plan()[P.uid].open == set(flights)
 
         play(act)
