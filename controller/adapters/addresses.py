@@ -1,4 +1,6 @@
-"""Addresses as the HTTP libraries would send requests to them, for the wall that judges every request (:mod:`controller.core.hosts`)."""
+"""Addresses as the HTTP libraries would send requests to them, for the wall that judges every request
+(:mod:`controller.core.hosts`).
+"""
 
 from __future__ import annotations
 

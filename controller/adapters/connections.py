@@ -1,8 +1,8 @@
 """Clients by credentials: opened when first named, and kept while a pool needs them.
 
-A pool names Secrets; everything else names pools' sources and accounts. Here the two meet, so that nobody else holds a
-token. A client follows its Secret by itself (:mod:`controller.adapters.credential`): a rotation is picked up within
-:data:`controller.adapters.secret_cache.FRESH_FOR` seconds, or at once after a 401.
+A pool names Secrets; everything else names pools' sources and accounts. Here the two meet, so that nobody
+else holds a token. A client follows its Secret by itself (:mod:`controller.adapters.credential`): a rotation
+is picked up within :data:`controller.adapters.secret_cache.FRESH_FOR` seconds, or at once after a 401.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from controller.core.model import GitHubSource, HubAccount, SecretRef
 from controller.ports import Clock, GitHub, Hardware, Hub, Meter, Secret, Secrets, Unmetered
 
 CLOSING = 5.0
-"""Seconds for one client to close: connections that are in the way are dropped by their other side in the end."""
+"""Seconds for one client to close: connections that are in the way are dropped by their other side in the
+end."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class SecretConnections:
         open_github: Makes the client of a source, which follows its credential.
         open_hub: Likewise, of an account.
         open_hardware: Makes the client of an endpoint, which needs no Secret.
-        hosts: To which hosts credentials may be sent: for others no Secret is read. What is sent is judged by the clients.
+        hosts: To which hosts credentials may be sent: for others no Secret is read. What is sent is judged by
+            the clients.
         close_rest: Closes what the clients share, after all of them.
     """
 
@@ -118,7 +120,9 @@ class SecretConnections:
         self._endings = endings
 
     def may_end(self, whose: GitHubSource | HubAccount) -> bool:
-        """Return whether credentials may end, at this moment, what was launched with them at a host that is not allowed."""
+        """Return whether credentials may end, at this moment, what was launched with them at a host that is
+        not allowed.
+        """
         return whose in self._endings.sources or whose in self._endings.accounts
 
     async def secret_changed(self, ref: SecretRef) -> bool:
@@ -178,9 +182,11 @@ def open_connections(
         secrets: Reads Secrets.
         clock: Time.
         hosts: To which hosts credentials may be sent.
-        before_send: Awaited before each request, of either library; what it raises keeps the request from being sent.
+        before_send: Awaited before each request, of either library; what it raises keeps the request from
+            being sent.
         meter: Told of every answer, and of every call of a port that fails.
-        points: GitHub's secondary limit per credential at a REST base, in points a minute; None where there is none.
+        points: GitHub's secondary limit per credential at a REST base, in points a minute; None where there
+            is none.
         transports: Take the place of the network.
     """
     counts = meter or Unmetered()

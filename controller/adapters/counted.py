@@ -30,7 +30,9 @@ ClientT = TypeVar("ClientT", bound=Counted)
 def counted(
     call: Callable[Concatenate[ClientT, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[ClientT, P], Coroutine[Any, Any, R]]:
-    """Count a call of a port where it fails. Requests are not counted here: a 404 that means "gone" is an answer."""
+    """Count a call of a port where it fails. Requests are not counted here: a 404 that means "gone" is an
+    answer.
+    """
 
     @wraps(call)
     async def counting(self: ClientT, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,8 +1,10 @@
-"""A credential that is read when it is used: whoever holds one follows the rotations of its Secret and does nothing for it.
+"""A credential that is read when it is used: whoever holds one follows the rotations of its Secret and does
+nothing for it.
 
-Clients get a :class:`Credential` in place of a token. Before each request they take what it holds now, and when that was refused
-they ask for what replaced it. Everything that a client learns from answers (ETags, the groups that it saw, when a token
-ends) belongs to one content of the Secret, which its number tells apart from all others.
+Clients get a :class:`Credential` in place of a token. Before each request they take what it holds now, and
+when that was refused they ask for what replaced it. Everything that a client learns from answers (ETags, the
+groups that it saw, when a token ends) belongs to one content of the Secret, which its number tells apart from
+all others.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ class Content(Generic[T]):
     """What a credential holds at a moment.
 
     Attributes:
-        number: Counts the contents of this credential, from 1: a content that differs from the one before has the next number.
+        number: Counts the contents of this credential, from 1: a content that differs from the one before has
+            the next number.
         value: What was read of the Secret.
     """
 
@@ -38,8 +41,8 @@ class Credential(Protocol[T]):
         """Return what is to be used now.
 
         Raises:
-            UpstreamError: There is nothing: ``HostNotAllowed``, before any Secret is read; ``SecretMissing``, ``SecretForbidden``
-                or ``SecretMalformed``; Kubernetes does not answer.
+            UpstreamError: There is nothing: ``HostNotAllowed``, before any Secret is read; ``SecretMissing``,
+                ``SecretForbidden`` or ``SecretMalformed``; Kubernetes does not answer.
         """
 
     async def replaced(self, number: int) -> Content[T] | None:
@@ -73,7 +76,8 @@ class SecretCredential(Generic[T]):
         ref: The Secret.
         cache: Reads it.
         read: Makes the credential of the Secret's data, once for each content; raises ``SecretMalformed``.
-        refused: Returns why nothing may be asked with it, before the Secret is even read; None where something may.
+        refused: Returns why nothing may be asked with it, before the Secret is even read; None where
+            something may.
     """
 
     def __init__(
@@ -104,7 +108,8 @@ class SecretCredential(Generic[T]):
         return self._content
 
     async def replaced(self, number: int) -> Content[T] | None:
-        """Read the Secret again, since what it held was refused, and return what it holds now where that is something else.
+        """Read the Secret again, since what it held was refused, and return what it holds now where that is
+        something else.
 
         So whoever rotates a Secret before the old token is revoked sees no failure at all.
         """

@@ -1,8 +1,9 @@
 """The fence at the wire: a request with an effect leaves this process only while it leads (invariant 8).
 
-The executor asks before each effect, but between its question and the request lie a Secret to read, a token to renew, a turn
-to wait for and a connection to open: seconds, in which the lease may end or the process be stopped and resumed, or somebody turn
-the stop switch on. So the last question is asked when the connection stands and the next thing to do is to write the request into it.
+The executor asks before each effect, but between its question and the request lie a Secret to read, a token
+to renew, a turn to wait for and a connection to open: seconds, in which the lease may end or the process be
+stopped and resumed, or somebody turn the stop switch on. So the last question is asked when the connection
+stands and the next thing to do is to write the request into it.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ def _never(account: str) -> Stopped | None:
 def fence(
     leadership: Leadership, *, identity: str = "", stopped: Callable[[str], Stopped | None] = _never
 ) -> Hook:
-    """Return a hook that raises :class:`controller.ports.Fenced` for requests with an effect while another may lead.
+    """Return a hook that raises :class:`controller.ports.Fenced` for requests with an effect while another
+    may lead.
 
     Args:
         leadership: What is asked.
-        identity: Of this replica, appended to the ``User-Agent`` of such requests: the other side's log tells who acted.
-        stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; a request that would is then
-            kept back with :class:`controller.ports.LaunchStopped`.
+        identity: Of this replica, appended to the ``User-Agent`` of such requests: the other side's log tells
+            who acted.
+        stopped: Returns why nothing may be launched in a Hugging Face namespace, None if it may; a request
+            that would is then kept back with :class:`controller.ports.LaunchStopped`.
     """
 
     def check(launches_in: str) -> None:

@@ -1,10 +1,12 @@
-"""What comes from outside, turned into bounded values: text, numbers, times, JSON and URLs of services that nobody here controls.
+"""What comes from outside, turned into bounded values: text, numbers, times, JSON and URLs of services that
+nobody here controls.
 
-A service may be broken, or belong to somebody who wishes us ill. Each function here takes whatever it sent and returns a value
-that the rest of the controller can rely on, in time that is linear in what was sent. All are pure.
+A service may be broken, or belong to somebody who wishes us ill. Each function here takes whatever it sent
+and returns a value that the rest of the controller can rely on, in time that is linear in what was sent. All
+are pure.
 
-Two ways to refuse: a function that returns ``None`` (or ``""``) leaves it to the caller what a missing value means, and
-:func:`parse_json` raises :class:`UnreadableError`, which an adapter turns into its own error.
+Two ways to refuse: a function that returns ``None`` (or ``""``) leaves it to the caller what a missing value
+means, and :func:`parse_json` raises :class:`UnreadableError`, which an adapter turns into its own error.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ PAGE_BYTES = 8 * 2**20
 """Bytes that one answer may have once it is unpacked."""
 
 MOST_VALUES = 100_000
-"""Values that one JSON document may hold. A page of a hundred GitHub jobs with a hundred steps each has 90,000. Parsed, this many
-take 10 MB."""
+"""Values that one JSON document may hold. A page of a hundred GitHub jobs with a hundred steps each has
+90,000. Parsed, this many take 10 MB."""
 
 LONG = 2**18
 """Bytes from which on other threads get their turns between the objects of a document."""
@@ -79,15 +81,19 @@ class UnreadableError(ValueError):
     """A body that is no JSON within our bounds; its text says why, and quotes nothing of the body."""
 
 
-# ------------------------------------------------------------------------------------------------------------------ text
+# ------------------------------------------------------------------------------------------------------- text
 def exact(value: object, limit: int) -> str | None:
-    """Return text that decides something, such as a name: as it came, or None where :func:`text` would change it."""
+    """Return text that decides something, such as a name: as it came, or None where :func:`text` would change
+    it.
+    """
     return value if isinstance(value, str) and text(value, limit) == value else None
 
 
-# --------------------------------------------------------------------------------------------------------------- numbers
+# ---------------------------------------------------------------------------------------------------- numbers
 def number(value: object, low: float, high: float) -> float | None:
-    """Return a JSON number from ``low`` to ``high``, both included; None for anything else, a bool or NaN included."""
+    """Return a JSON number from ``low`` to ``high``, both included; None for anything else, a bool or NaN
+    included.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # Comparing is exact for integers of any size, which float() is not, and false for NaN.
@@ -96,7 +102,9 @@ def number(value: object, low: float, high: float) -> float | None:
 
 
 def whole(value: object, low: int, high: int) -> int | None:
-    """Return a JSON integer from ``low`` to ``high``, both included (``7.0`` is one); None for anything else."""
+    """Return a JSON integer from ``low`` to ``high``, both included (``7.0`` is one); None for anything
+    else.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -110,12 +118,14 @@ def exit_code(value: object) -> int | None:
 
 
 def header_number(value: str | None, low: float, high: float) -> float | None:
-    """Return a header's decimal number from ``low`` to ``high``; None for anything else (signs and exponents included)."""
+    """Return a header's decimal number from ``low`` to ``high``; None for anything else (signs and exponents
+    included).
+    """
     found = _NUMBER.fullmatch(value.strip()) if value and len(value) <= 64 else None
     return number(float(found[0]), low, high) if found else None
 
 
-# ----------------------------------------------------------------------------------------------------------------- times
+# ------------------------------------------------------------------------------------------------------ times
 def moment(value: object) -> float | None:
     """Return the epoch seconds of a time as RFC 3339 writes it, years 2000 to 2200; None for anything else.
 
@@ -148,7 +158,8 @@ def _believed(found: datetime) -> float | None:
 
 
 def wait(value: object, *, now: float) -> float | None:
-    """Return the seconds of ``Retry-After`` or of a number of seconds, an hour at most; None for what is neither.
+    """Return the seconds of ``Retry-After`` or of a number of seconds, an hour at most; None for what is
+    neither.
 
     Args:
         value: A header (seconds, or a date) or a JSON number.
@@ -165,7 +176,7 @@ def wait(value: object, *, now: float) -> float | None:
     return None if found is None else min(found, LONGEST_WAIT)
 
 
-# ------------------------------------------------------------------------------------------------------------------ JSON
+# ------------------------------------------------------------------------------------------------------- JSON
 def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUES) -> Any:  # noqa: ANN401 -- JSON
     """Parse a JSON document of bounded size; of a key that comes twice, the last one counts.
 
@@ -177,8 +188,8 @@ def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUE
     Raises:
         UnreadableError: It is no JSON, or larger or deeper (:data:`DEEPEST`) than allowed.
 
-    NaN, an infinity, and a number too large to be one or of more than :data:`LONGEST_INTEGER` digits are read as null: where the
-    field is needed it is missing then, and where nobody needs it, nothing is lost by it.
+    NaN, an infinity, and a number too large to be one or of more than :data:`LONGEST_INTEGER` digits are read
+    as null: where the field is needed it is missing then, and where nobody needs it, nothing is lost by it.
     """
     if len(body) > limit:
         raise UnreadableError(f"{len(body)} bytes, and {limit} are read at most")
@@ -207,7 +218,9 @@ def parse_json(body: bytes, *, limit: int = PAGE_BYTES, values: int = MOST_VALUE
 
 
 def _breathe(found: dict[str, Any]) -> dict[str, Any]:
-    """Do nothing, in Python: the parser is written in C, and lets other threads have the interpreter only where it leaves C."""
+    """Do nothing, in Python: the parser is written in C, and lets other threads have the interpreter only
+    where it leaves C.
+    """
     return found
 
 
@@ -225,7 +238,9 @@ def _bounded(digits: str) -> int | None:
 
 
 def _is_shallow(brackets: bytes) -> bool:
-    """Return whether brackets close within :data:`DEEPEST` levels. This is quick; brackets within strings may spoil it."""
+    """Return whether brackets close within :data:`DEEPEST` levels. This is quick; brackets within strings may
+    spoil it.
+    """
     for _ in range(DEEPEST // 2):
         fewer = brackets.replace(b"[]", b"").replace(b"{}", b"")  # the innermost level, or the two innermost
         if len(fewer) == len(brackets):
@@ -249,11 +264,12 @@ def _is_deep(document: object) -> bool:
     return bool(level)
 
 
-# ------------------------------------------------------------------------------------------------------------------ URLs
+# ------------------------------------------------------------------------------------------------------- URLs
 def url_of(value: object, origin: str) -> str:
     """Return a URL for people if it is on ``origin`` (such as ``https://github.com``), or ``""``.
 
-    It has at most :data:`LONGEST_URL` characters, no user and no password, and no character that ends a link in a terminal.
+    It has at most :data:`LONGEST_URL` characters, no user and no password, and no character that ends a link
+    in a terminal.
     """
     if not isinstance(value, str) or len(value) > LONGEST_URL or not _URL_CHARACTERS.fullmatch(value):
         return ""
@@ -264,9 +280,11 @@ def url_of(value: object, origin: str) -> str:
 
 
 def next_page(link: str | None, asked: str) -> str | None:
-    """Return the next page's URL after ``asked``, or None: what was asked, with the query that ``Link`` gives for ``next``.
+    """Return the next page's URL after ``asked``, or None: what was asked, with the query that ``Link`` gives
+    for ``next``.
 
-    Scheme, host and path stay those that were asked, so whatever ``Link`` says, no credential goes anywhere else.
+    Scheme, host and path stay those that were asked, so whatever ``Link`` says, no credential goes anywhere
+    else.
 
     Args:
         link: The header.
@@ -284,7 +302,9 @@ def next_page(link: str | None, asked: str) -> str | None:
 
 
 def redirected(location: str | None, asked: str) -> str | None:
-    """Return where a redirect of ``asked`` leads: a path and query on the same origin, or None for anywhere else."""
+    """Return where a redirect of ``asked`` leads: a path and query on the same origin, or None for anywhere
+    else.
+    """
     if not location or len(location) > LONGEST_URL or not _URL_CHARACTERS.fullmatch(location):
         return None
     try:
@@ -310,17 +330,18 @@ def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
 
 
-# --------------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 def mask(words: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text without secrets: first those that are known, wherever they are, then whatever looks like one.
+    """Return a text without secrets: first those that are known, wherever they are, then whatever looks like
+    one.
 
     To be done before a text is cut, cleaned or squeezed: half a secret is recognized by nobody. At most
     :data:`LONGEST_MASKED` characters are returned.
 
     Args:
         words: The text as it came.
-        secrets: Known ones. They are also found as JSON or a URL writes them, with white space squeezed, and by each of their
-            lines of 8 characters or more.
+        secrets: Known ones. They are also found as JSON or a URL writes them, with white space squeezed, and
+            by each of their lines of 8 characters or more.
     """
     for form in sorted({f for s in secrets for f in _forms(s)}, key=lambda f: (-len(f), f)):
         words = words.replace(form, SECRET)

@@ -1,8 +1,10 @@
-"""Looking names up: in a bounded number of threads of its own, so that names that nobody answers for delay only those who ask them.
+"""Looking names up: in a bounded number of threads of its own, so that names that nobody answers for delay
+only those who ask them.
 
-asyncio looks names up in the threads that everything else uses too, as many as there are processors and four more. A name server
-that never answers holds a thread for half a minute, so a handful of such names would stop every connection of the process. Here
-names that were answered promptly have threads that the others cannot take, and go on with their last addresses for a while.
+asyncio looks names up in the threads that everything else uses too, as many as there are processors and four
+more. A name server that never answers holds a thread for half a minute, so a handful of such names would stop
+every connection of the process. Here names that were answered promptly have threads that the others cannot
+take, and go on with their last addresses for a while.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from typing import Any
 from controller.adapters.shares import NoTurnError, Share, Shares
 
 THREADS_FOR_PROMPT, THREADS_FOR_OTHERS = Share("prompt", 8), Share("others", 24)
-"""Look-ups at a time of names that were answered promptly the last time, and of all others; a look-up is a thread."""
+"""Look-ups at a time of names that were answered promptly the last time, and of all others; a look-up is a
+thread."""
 
 THREADS_FOR_NAME = 2
 """Look-ups at a time of one name, which may be asked for with several ports."""

@@ -10,10 +10,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SMALL = 256 * 2**10
-"""Bytes that are worked on at once: parsing them takes about 3 ms, handing them to a thread and back half a millisecond."""
+"""Bytes that are worked on at once: parsing them takes about 3 ms, handing them to a thread and back half a
+millisecond."""
 
 THREADS = 2
-"""Large answers that are worked on at a time. More would only wait for each other, as Python runs one thread at a time."""
+"""Large answers that are worked on at a time. More would only wait for each other, as Python runs one thread
+at a time."""
 
 
 class Workers:
@@ -28,7 +30,9 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="parse") if threads else None
 
     async def run(self, size: int, work: Callable[[], T]) -> T:
-        """Do ``work`` on ``size`` bytes, in a thread where that is more than :data:`SMALL`; raises what it raises."""
+        """Do ``work`` on ``size`` bytes, in a thread where that is more than :data:`SMALL`; raises what it
+        raises.
+        """
         if self._pool is None or size <= SMALL:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

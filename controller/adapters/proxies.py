@@ -1,17 +1,20 @@
 """Which proxy a request goes through: one rule for GitHub's client, the Hub's, Kubernetes', and kopf's.
 
-The libraries read ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` each in a way of its own. One takes no ranges of addresses, one
-fails to be made when ``NO_PROXY`` has an IPv6 range. People write these variables for kubectl and other programs in Go, so they
-mean here what they mean there (https://pkg.go.dev/golang.org/x/net/http/httpproxy):
+The libraries read ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` each in a way of its own. One takes no
+ranges of addresses, one fails to be made when ``NO_PROXY`` has an IPv6 range. People write these variables
+for kubectl and other programs in Go, so they mean here what they mean there
+(https://pkg.go.dev/golang.org/x/net/http/httpproxy):
 
 * a proxy for http and one for https; a proxy without a scheme is an http proxy;
-* ``NO_PROXY``: addresses, ranges (``10.0.0.0/8``, ``fd00::/8``), names (also of what lies below them), ``.name`` or ``*.name``
-  (only of what lies below), each but a range with a port or without; ``*`` for everything;
-* ``localhost`` and loopback addresses are never asked through a proxy, and, which Go leaves out, no name below ``localhost``:
-  those are this machine's too (https://www.rfc-editor.org/rfc/rfc6761#section-6.3).
+* ``NO_PROXY``: addresses, ranges (``10.0.0.0/8``, ``fd00::/8``), names (also of what lies below them),
+  ``.name`` or ``*.name`` (only of what lies below), each but a range with a port or without; ``*`` for
+  everything;
+* ``localhost`` and loopback addresses are never asked through a proxy, and, which Go leaves out, no name
+  below ``localhost``: those are this machine's too (https://www.rfc-editor.org/rfc/rfc6761#section-6.3).
 
-An entry that is none of these is skipped, as Go does. Lower-case variables are read where the upper-case ones are not set.
-``ALL_PROXY``, which Go does not know, is the proxy where there is no other, as the libraries have it.
+An entry that is none of these is skipped, as Go does. Lower-case variables are read where the upper-case ones
+are not set. ``ALL_PROXY``, which Go does not know, is the proxy where there is no other, as the libraries
+have it.
 """
 
 from __future__ import annotations
@@ -94,7 +97,9 @@ class Proxies:
         self._direct: tuple[_Entry, ...] = tuple(entry for entry in entries if entry is not None)
 
     def of(self, url: str) -> str | None:
-        """Return the proxy's URL for a request, None where it goes straight there, or where the URL is none."""
+        """Return the proxy's URL for a request, None where it goes straight there, or where the URL is
+        none.
+        """
         try:
             parts = urlsplit(url)
             port = parts.port or _PORTS.get(parts.scheme)
@@ -114,7 +119,9 @@ class Proxies:
         return None if any(entry.takes(host, address, port) for entry in self._direct) else proxy
 
     def unusable(self) -> str | None:
-        """Return what is wrong with a proxy so that no request can go through it, for people; the address alone may hold a password."""
+        """Return what is wrong with a proxy so that no request can go through it, for people; the address
+        alone may hold a password.
+        """
         for scheme, proxy in self._by_scheme.items():
             if proxy is None:
                 continue
@@ -173,7 +180,9 @@ def _address(text: str) -> _Address | None:
 
 
 class _Routed(Generic[TransportT]):
-    """Transports by the proxy that they go through, each made when it is first needed; None is the one without a proxy."""
+    """Transports by the proxy that they go through, each made when it is first needed; None is the one
+    without a proxy.
+    """
 
     def __init__(self, proxies: Proxies, make: Callable[[str | None], TransportT]) -> None:
         self._proxies = proxies
@@ -193,7 +202,8 @@ class _Routed(Generic[TransportT]):
 
 
 class Routes(_Routed[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport):
-    """A transport that sends each request straight to its host, or through the proxy that the environment names for it.
+    """A transport that sends each request straight to its host, or through the proxy that the environment
+    names for it.
 
     Args:
         proxies: Which.

@@ -1,6 +1,7 @@
 """Secrets as they were read last: each is read at most once in some seconds, by one reader at a time.
 
-While something fails that a person must mend, the observatory asks every few seconds whether it was (:meth:`SecretCache.changed`).
+While something fails that a person must mend, the observatory asks every few seconds whether it was
+(:meth:`SecretCache.changed`).
 """
 
 from __future__ import annotations
@@ -35,18 +36,21 @@ class SecretCache:
         self._told: dict[SecretRef, Secret | Reason] = {}
 
     def hold(self, refs: Collection[SecretRef]) -> None:
-        """Say which Secrets only pools name that are leaving: what these held last is used to end what was launched.
+        """Say which Secrets only pools name that are leaving: what these held last is used to end what was
+        launched.
 
-        1. Somebody deletes a namespace.  2. Its Secrets and roles go at once.  3. Its pools wait for their runners to end, and to end
-        them takes the credentials that were there a moment ago. A pool that is to serve on gets none that were taken away.
+        1. Somebody deletes a namespace.  2. Its Secrets and roles go at once.  3. Its pools wait for their
+           runners to end, and to end
+        them takes the credentials that were there a moment ago. A pool that is to serve on gets none that
+        were taken away.
         """
         self._held = frozenset(refs)
 
     async def read(self, ref: SecretRef) -> Secret:
         """Return a Secret; a failure is not kept, so that the next call asks again.
 
-        While Kubernetes is out of reach, what was read last goes on being used: a running pool must not stop for it. So it does
-        where a Secret is gone that :meth:`hold` names.
+        While Kubernetes is out of reach, what was read last goes on being used: a running pool must not stop
+        for it. So it does where a Secret is gone that :meth:`hold` names.
         """
         self._used[ref] = self._clock.mono()
         self._forget()
@@ -69,7 +73,9 @@ class SecretCache:
             return found
 
     def _forget(self) -> None:
-        """Drop what was not read for :data:`UNUSED_FOR` seconds: pools come and go, and their tokens must not stay in memory."""
+        """Drop what was not read for :data:`UNUSED_FOR` seconds: pools come and go, and their tokens must not
+        stay in memory.
+        """
         unused_since = self._clock.mono() - UNUSED_FOR
         for ref in [ref for ref, used in self._used.items() if used < unused_since]:
             if not self._locks[ref].locked():
@@ -77,7 +83,8 @@ class SecretCache:
                     known.pop(ref, None)
 
     async def changed(self, ref: SecretRef) -> bool:
-        """Read a Secret now, and return whether it is another than when it was read last, or was missing, or could not be read.
+        """Read a Secret now, and return whether it is another than when it was read last, or was missing, or
+        could not be read.
 
         What it holds now is used from then on. While Kubernetes cannot be asked, nothing has changed.
         """

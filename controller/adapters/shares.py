@@ -1,8 +1,8 @@
 """Shares of what everybody uses: how many requests one user of a service may have under way at once.
 
-Requests wait for a turn in the order in which they came, each only behind those of its own share, so that a service that never
-answers costs its own users and nobody else. A share is any hashable value; a request may belong to several, from the narrow to
-the wide, and holds a turn of each.
+Requests wait for a turn in the order in which they came, each only behind those of its own share, so that a
+service that never answers costs its own users and nobody else. A share is any hashable value; a request may
+belong to several, from the narrow to the wide, and holds a turn of each.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Shares:
     async def turn(self, shares: Sequence[Share]) -> AsyncIterator[None]:
         """Hold one turn of each share while the context is open.
 
-        Everybody takes them in the same order, from the narrow to the wide, and who has them all needs no other: so nobody waits
-        for somebody who waits.
+        Everybody takes them in the same order, from the narrow to the wide, and who has them all needs no
+        other: so nobody waits for somebody who waits.
 
         Raises:
             NoTurnError: They were not free in time.

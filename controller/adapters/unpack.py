@@ -1,7 +1,7 @@
 """Bodies of HTTP answers, unpacked piece by piece.
 
-HTTP libraries unpack each packet at once, however large the result is: 64 kB of gzip may be 64 MB. So their streams are read as
-they came, and unpacked here, at most :data:`PIECE` bytes at a time.
+HTTP libraries unpack each packet at once, however large the result is: 64 kB of gzip may be 64 MB. So their
+streams are read as they came, and unpacked here, at most :data:`PIECE` bytes at a time.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ async def _gunzipped(raw: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
                 begun = True
                 if piece:
                     yield piece
-                # What is left of the output comes with the next input: there is one, as the checksum ends the member.
+                # What is left of the output comes with the next input: there is one, as the checksum ends the
+                # member.
                 left = member.unused_data if member.eof else member.unconsumed_tail
                 if left:
                     await asyncio.sleep(0)  # a packet may hold a thousand pieces: let others have a turn

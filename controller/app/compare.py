@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from controller.adapters.kube.client import Client, KubernetesError
+from controller.adapters.kube.client import Client
+from controller.adapters.kube.errors import ForbiddenError
 from controller.adapters.kube.pools import list_pools
 from controller.core.model import Failure
 from controller.core.reasons import Reason
@@ -31,12 +32,12 @@ async def compare(kube: Client, registry: PoolRegistry, namespaces: tuple[str, .
         UpstreamError: No namespace may be listed, or something else went wrong.
     """
     before, bodies = registry.uids(), []
-    refused: dict[str, KubernetesError] = {}
+    refused: dict[str, ForbiddenError] = {}
     for namespace in namespaces or (None,):
         try:
             bodies += await list_pools(kube, namespace=namespace)
-        except KubernetesError as error:
-            if namespace is None or error.status != 403 or len(refused) + 1 == len(namespaces):
+        except ForbiddenError as error:
+            if namespace is None or len(refused) + 1 == len(namespaces):
                 raise
             refused[namespace] = error
     for name, refusal in refused.items():

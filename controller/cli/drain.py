@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from controller.adapters.kube.client import Client, KubernetesError, connect, path_of, pools_path
+from controller.adapters.kube.client import Client, connect, path_of, pools_path
+from controller.adapters.kube.errors import ForbiddenError, KubernetesError, NotFoundError, UnauthorizedError
 from controller.adapters.kube.pools import list_pools
 from controller.api.duration import seconds
 from controller.api.status.model import NEVER_SEEN
@@ -121,10 +123,10 @@ class Drain:
                 if not named:  # later on, who has gone meanwhile is no mistake
                     pools, named = await self._require_named(pools), True
                 await self._ask(pools)
+            except NotFoundError:  # the type itself is gone, and every pool with it
+                return []
             except KubernetesError as error:
-                if error.status == 404:  # the type itself is gone, and every pool with it
-                    return []
-                if error.status in (401, 403) or passed > self._timeout:
+                if isinstance(error, UnauthorizedError | ForbiddenError) or passed > self._timeout:
                     raise
                 say(str(error), err=True)
                 await asyncio.sleep(RENEWAL)
@@ -154,16 +156,18 @@ class Drain:
         for namespace in self._namespaces or (None,):
             try:
                 found += await list_pools(self._kube, namespace=namespace)
-            except KubernetesError as error:
-                if namespace is None or error.status != 403 or not await self._is_gone(namespace):
+            except ForbiddenError:
+                if namespace is None or not await self._is_gone(namespace):
                     raise
         return found
 
     async def _is_gone(self, namespace: str) -> bool:
         try:
             await self._kube.request_json("GET", path_of("api", "v1", "namespaces", namespace))
-        except KubernetesError as error:
-            return error.status == 404
+        except NotFoundError:
+            return True
+        except KubernetesError:
+            pass
         return False
 
     async def _require_named(self, pools: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -178,16 +182,13 @@ class Drain:
         body = {"metadata": {"annotations": {DRAIN_ANNOTATION: f"{time.time():.3f}"}}}
         for pool in pools:
             metadata = pool["metadata"]
-            try:
+            with suppress(NotFoundError):
                 await self._kube.request_json(
                     "PATCH",
                     pools_path(metadata["namespace"], metadata["name"]),
                     body=body,
                     content_type="application/merge-patch+json",
                 )
-            except KubernetesError as error:
-                if error.status != 404:
-                    raise
 
 
 def _report(left: Sequence[Left], reported: str) -> str:

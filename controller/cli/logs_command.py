@@ -16,7 +16,8 @@ from controller.adapters.huggingface.account import token_from_secret
 from controller.adapters.huggingface.jobs import HubJobs
 from controller.adapters.huggingface.logs import HubLogs, LogLine
 from controller.adapters.huggingface.session import open_session
-from controller.adapters.kube.client import Client, KubernetesError, connect, pools_path
+from controller.adapters.kube.client import Client, connect, pools_path
+from controller.adapters.kube.errors import NotFoundError
 from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.api.convert import to_pool
@@ -258,9 +259,7 @@ async def _pool(client: Client, chosen: _Chosen) -> Mapping[str, Any]:
         )
     try:
         found: Mapping[str, Any] = await client.request_json("GET", pools_path(chosen.namespace, chosen.name))
-    except KubernetesError as error:
-        if error.status != 404:
-            raise
+    except NotFoundError:
         raise click.ClickException(
             f"there is no RunnerPool {chosen.name} in namespace {chosen.namespace}, or no CRD: `kubectl get runnerpools -A` "
             "lists them"

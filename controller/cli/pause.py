@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from controller.adapters.kube.client import Client, KubernetesError, connect
+from controller.adapters.kube.client import Client, connect
+from controller.adapters.kube.errors import ForbiddenError, UnauthorizedError
 from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.stop_switch import (
     DEFAULT_SWITCH,
@@ -113,9 +114,7 @@ class Turn:
             return SwitchName(namespace=self._namespace, name=self._switch)
         try:
             found = await find_switches(self._kube, self._namespace)
-        except KubernetesError as error:
-            if error.status not in (401, 403):
-                raise
+        except (UnauthorizedError, ForbiddenError) as error:
             if self._namespace is None:
                 raise click.UsageError(
                     "you may not look for the controller in all namespaces: name its namespace with --namespace NAME"
@@ -238,9 +237,7 @@ async def _left(switch: KubernetesStopSwitch) -> Sequence[Stop]:
     people = await switch.of_people()
     try:
         return [*people, *await switch.of_values()]
-    except KubernetesError as error:
-        if error.status not in (401, 403):
-            raise
+    except (UnauthorizedError, ForbiddenError):
         return people
 
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import click
 
-from controller.adapters.kube.client import Client, KubernetesError, connect
+from controller.adapters.kube.client import Client, connect
+from controller.adapters.kube.errors import ForbiddenError, NotFoundError
 from controller.adapters.kube.pools import list_pools
 from controller.api.convert import to_pool
 from controller.api.runnerpool import InvalidPool
@@ -202,12 +203,10 @@ async def _pools(
     for namespace in namespaces or (None,):
         try:
             objects = await list_pools(client, namespace=namespace)
-        except KubernetesError as error:
-            if error.status == 404:
-                return found, refused_now, ["There is no RunnerPool type in this cluster yet"]
+        except NotFoundError:
+            return found, refused_now, ["There is no RunnerPool type in this cluster yet"]
+        except ForbiddenError as error:
             refused += 1
-            if error.status != 403:
-                raise
             if refused == max(len(namespaces), 1):
                 raise _no_list(error, namespaces) from error
             notes.append(f"namespace {namespace} may not be listed, so nothing there is served now")
@@ -230,7 +229,7 @@ async def _pools(
     return found, refused_now, notes
 
 
-def _no_list(error: KubernetesError, namespaces: Sequence[str]) -> UpstreamError:
+def _no_list(error: ForbiddenError, namespaces: Sequence[str]) -> UpstreamError:
     """Return what to do where nothing may be listed: a release that watches some namespaces
     may list in no others.
     """

@@ -67,11 +67,10 @@ def capacity_of(runners: Sequence[Runner]) -> Capacity:
     live = staying = 0
     usable = {}
     for runner in runners:
-        has_hf_job = runner.hf_job is not None
-        live += has_hf_job or runner.phase is Phase.REGISTERED
+        live += runner.live
         if runner.retiring:
             continue
-        staying += has_hf_job
+        staying += runner.hf_job is not None
         if runner.phase in CAN_TAKE_A_JOB and not runner.unconfirmed:
             usable[runner.name] = runner
     return Capacity(usable, live, staying)

@@ -48,7 +48,7 @@ class Sighting:
         end: Why its HF Job ended, if that was seen in a final stage since the last pass.
         launching: A launch of it is under way, or has ended so lately that no list need show it.
         unanswered: That launch has failed without an answer, and may have taken effect.
-        listed: The list that shows its registration, None without one.
+        listed: The list that shows its registration, None without one. Without meaning while its HF Job lives.
         other_half_absent_at: Monotonic seconds when the oldest list was asked for of those that would show its other half,
             if all of them lack it; None if they prove nothing. Without meaning where it has both halves, or none.
     """
@@ -156,44 +156,64 @@ class Track:
         phase = phase_of(seen, self)
         alone_since, alone_at = _gap(seen, self)
         gone_at = None
-        if proves_absence(alone_since, alone_at):
+        if alone_since is not None and proves_absence(alone_since, alone_at):
             gone_at = alone_at if self.gone_at is None else self.gone_at
+        ended_at, end = self.ended_at, self.end
         if seen.hf_job is not None:
             ended_at = end = None  # what shows itself counts
-        elif self.ended_at is None and seen.end is not None:
+        elif ended_at is None and seen.end is not None:
             ended_at, end = now, seen.end
-        else:
-            ended_at, end = self.ended_at, self.end
+        since = self.since if phase is self.phase else now
+        online_at, taken_at = self.online_at, self.taken_at
+        if online_at is None and seen.online:
+            online_at = now
+        if taken_at is None and _took_a_job(phase, end, seen, self):
+            taken_at = now
+        launch_unanswered = seen.unconfirmed or (self.launch_unanswered and seen.hf_job is None)
+        workflow_job = self.workflow_job or seen.served or seen.workflow_job
+        job_done = self.job_done or seen.served is not None
+        # What another user made, or may have made, is believed only from pass to pass (choose_hf_job).
+        hf_job_id = seen.hf_job.id if seen.hf_job and seen.hf_job.foreign is False else self.hf_job_id
         learned = (
             phase,
-            self.since if phase is self.phase else now,
-            self.online_at if self.online_at is not None or not seen.online else now,
-            self.taken_at if self.taken_at is not None or not _took_a_job(phase, end, seen, self) else now,
+            since,
+            online_at,
+            taken_at,
             alone_since,
             alone_at,
             gone_at,
             ended_at,
             end,
-            seen.unconfirmed or (self.launch_unanswered and seen.hf_job is None),
-            self.workflow_job or seen.served or seen.workflow_job,
-            self.job_done or seen.served is not None,
-            # What another user made, or may have made, is believed only from pass to pass (choose_hf_job).
-            seen.hf_job.id if seen.hf_job and seen.hf_job.foreign is False else self.hf_job_id,
+            launch_unanswered,
+            workflow_job,
+            job_done,
+            hf_job_id,
         )
         if learned == _learned(self):
             return self
-        changes: dict[str, Any] = dict(zip(_LEARNED, learned, strict=True))
         return Track(
-            **changes,
+            phase=phase,
+            since=since,
+            online_at=online_at,
+            taken_at=taken_at,
+            alone_since=alone_since,
+            alone_at=alone_at,
+            gone_at=gone_at,
+            ended_at=ended_at,
+            end=end,
+            launch_unanswered=launch_unanswered,
             unproven_end=self.unproven_end,
+            workflow_job=workflow_job,
+            job_done=job_done,
             asked_to_end=self.asked_to_end,
             deregistered=self.deregistered,
+            hf_job_id=hf_job_id,
             retry_at=self.retry_at,
             refusals=self.refusals,
         )
 
 
-_LEARNED = (
+_learned: attrgetter[tuple[Any, ...]] = attrgetter(
     "phase",
     "since",
     "online_at",
@@ -208,9 +228,7 @@ _LEARNED = (
     "job_done",
     "hf_job_id",
 )
-"""What sightings teach. The rest is what our own actions led to, and stays as it is."""
-
-_learned: attrgetter[tuple[Any, ...]] = attrgetter(*_LEARNED)
+"""What sightings teach; the rest is what our own actions led to. One call, since most sightings teach nothing new."""
 
 
 def phase_of(seen: Sighting, track: Track) -> Phase:

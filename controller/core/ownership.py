@@ -109,8 +109,9 @@ def halves_of(pool: Pool, marked: Marked) -> dict[str, Halves]:
             continue
         accounts.add(footprint.account)
         for job in marked.hf_jobs.get(footprint.account, {}).get(label, ()):
-            if is_of_pool(job, pool.uid):
-                found[job.labels[LABEL_RUNNER]].hf_jobs.append((footprint.account, job))
+            name = job.labels[LABEL_RUNNER]
+            if is_named_for(name, pool.uid):  # the label names the pool already
+                found[name].hf_jobs.append((footprint.account, job))
     for name, effect in marked.in_flight.get(pool.uid, {}).items():
         found[name].in_flight = effect
     return found

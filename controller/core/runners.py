@@ -120,8 +120,8 @@ def join_runners(
                 halves,
                 ours,
                 views=views,
-                workflow_job=_its_own(running.get(name), halves.registration),
-                served=_its_own(served.get(name), halves.registration),
+                workflow_job=_its_own(running[name], halves.registration) if name in running else None,
+                served=_its_own(served[name], halves.registration) if name in served else None,
                 before=first if track is None else track,
                 ended=ended.get(name),
                 now=now,
@@ -138,9 +138,9 @@ def find_copies(halves_by_name: Mapping[str, Halves], runners: Sequence[Runner])
     }
 
 
-def _its_own(job: WorkflowJob | None, registration: Registration | None) -> WorkflowJob | None:
+def _its_own(job: WorkflowJob, registration: Registration | None) -> WorkflowJob | None:
     """Return the job if it runs on this registration: another one of its scope, or of one below it, may have its name."""
-    if job is None or registration is None or job.runner_id is None or job.runner_id == registration.id:
+    if registration is None or job.runner_id is None or job.runner_id == registration.id:
         return job
     return None
 
@@ -239,7 +239,7 @@ def _join(
         launching=launch is not None,
         # Most launches of an earlier process have succeeded, so jobs may wait for them.
         unanswered=launch is not None and launch.settled_at is not None and not launch.inherited,
-        listed=views.registrations_at(halves.scope),
+        listed=views.registrations_at(halves.scope) if hf_job is None else None,
         other_half_absent_at=views.no_hf_job if hf_job is None else views.no_registration,
     )
     track = before.advance(seen, now)

@@ -1,4 +1,5 @@
-"""The HF Job of one runner: the bootstrap script as its command, everything else in its environment and secrets.
+"""The HF Job of one runner: the bootstrap script as its command, everything else in its environment and
+secrets.
 
 ``bootstrap.sh`` beside this file is what runs in the container; ``docs/bootstrap.md`` describes it.
 """
@@ -14,10 +15,12 @@ from importlib import resources
 from types import MappingProxyType
 
 RUNNER_VERSION = "2.338.0"
-"""The actions/runner release that images without a runner download. ``make pin-runner`` writes this and the next two values."""
+"""The actions/runner release that images without a runner download. ``make pin-runner`` writes this and the
+next two values."""
 
 RUNNER_NEWEST_ON = date(2026, 10, 6)
-"""A day on which GitHub had no newer release, the last one that is known: GitHub counts a release's end from its successor's day."""
+"""A day on which GitHub had no newer release, the last one that is known: GitHub counts a release's end from
+its successor's day."""
 
 RUNNER_SHA256: Mapping[str, str] = MappingProxyType(
     {
@@ -25,13 +28,15 @@ RUNNER_SHA256: Mapping[str, str] = MappingProxyType(
         "arm64": "628b4a7258487b80c1d3c221095a7ded349f5ae0175fd3dfab708d07428f041b",
     }
 )
-"""Checksums of that release's Linux archives. No controller is released before GitHub's own ``digest`` of them was compared."""
+"""Checksums of that release's Linux archives. No controller is released before GitHub's own ``digest`` of
+them was compared."""
 
 RUNNER_SERVED = timedelta(days=63)
 """For how long, at least, GitHub goes on giving jobs to a release after its successor came out.
 
-The least of ten ends that were announced until 2026-09-29 at ``GET .../actions/runners/deprecations/{version}``, 63 to 71 days
-after the successor. GitHub's documentation asks for an update within 30 days.
+The least of ten ends that were announced until 2026-09-29 at ``GET
+.../actions/runners/deprecations/{version}``, 63 to 71 days after the successor. GitHub's documentation asks
+for an update within 30 days.
 """
 
 
@@ -54,7 +59,8 @@ class BootstrapJob:
 def script() -> str:
     """Return the bootstrap script without its comments.
 
-    The Hub returns the command with every job of every list, so each kilobyte here is one per live runner and tick.
+    The Hub returns the command with every job of every list, so each kilobyte here is one per live runner and
+    tick.
     """
     text = (resources.files(__package__) / "bootstrap.sh").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
@@ -90,15 +96,16 @@ def bootstrap_job(
         usd_per_hour: Price in US dollars, for people; None while unknown.
         hub_url: Base of the HF Job's page, without a trailing slash.
         hf_namespace: Owner of the HF Job, part of the same.
-        lifetime: Seconds from the script's start until the runner is ended, workflow job or not; 0 means never. The
-            server-side timeout, which is longer, is there for a script that hangs.
+        lifetime: Seconds from the script's start until the runner is ended, workflow job or not; 0 means
+            never. The server-side timeout, which is longer, is there for a script that hangs.
         registration: Seconds from the script's start until the runner must listen.
         idle: Seconds that it may then wait for a workflow job; 0 means for ever.
-        idle_margin: Seconds beyond ``idle`` that are left to the controller, which alone can end an idle runner safely.
+        idle_margin: Seconds beyond ``idle`` that are left to the controller, which alone can end an idle
+            runner safely.
         ssh: Whether the HF Job has a debug shell, for people.
         runner_version: What to download if the image has no runner.
-        runner_sha256: Its checksums by the archive's word for the architecture (``x64``, ``arm64``); nothing is run
-            without one.
+        runner_sha256: Its checksums by the archive's word for the architecture (``x64``, ``arm64``); nothing
+            is run without one.
         runner_base_url: Where ``v{version}/actions-runner-linux-{arch}-{version}.tar.gz`` is found.
         allow_http: Let that address be plain http beyond loopback; the checksum is verified in any case.
     """

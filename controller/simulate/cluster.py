@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube.client import KubernetesError
+from controller.adapters.kube.errors import KubernetesError, kind_of
 from controller.api.status.values import iso
 from controller.core.model import Disposition, Failure, PoolKey, SecretRef
 from controller.core.reasons import Reason
@@ -145,7 +145,7 @@ class MemoryCluster:
             await asyncio.sleep(self.write_seconds)
         self.reach()
         if namespace in self.without_roles:
-            raise _refusal(403, Reason.KubernetesForbidden)
+            raise _refusal(403)
         self.written(repr(status))
         known = self.pools.get(PoolKey(namespace, name))
         if known is None or known["metadata"]["uid"] != uid:
@@ -216,22 +216,22 @@ class ApiServer:
         self._cluster.reach()
         pool = self._cluster.pools.get(key)
         if pool is None:
-            raise _refusal(404, Reason.KubernetesNotFound)
+            raise _refusal(404)
         if method == "PATCH":
             if namespace in self._cluster.without_roles:
-                raise _refusal(403, Reason.KubernetesForbidden)
+                raise _refusal(403)
             assert content_type == "application/merge-patch+json"
             if trouble == "moved":
                 self._cluster.touch(key)
             if body["metadata"]["resourceVersion"] != pool["metadata"]["resourceVersion"]:
-                raise _refusal(409, Reason.KubernetesConflict)
+                raise _refusal(409)
             self._cluster.written(repr(body["status"]))
             pool["status"] = _merged(pool["status"], body["status"])
             self._cluster.touch(key)
         answer = copy.deepcopy(pool)
         await self._on_the_way()
         if trouble == "lost" and method == "PATCH":
-            raise _refusal(None, Reason.KubernetesUnavailable)
+            raise _refusal(None)
         return answer
 
     async def _on_the_way(self) -> None:
@@ -260,6 +260,6 @@ def _merged(into: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]
     return found
 
 
-def _refusal(status: int | None, reason: Reason) -> KubernetesError:
-    failure = Failure(reason=reason, message=f"{status}: {reason.meaning}", in_doubt=status is None)
-    return KubernetesError(failure, status=status)
+def _refusal(status: int | None) -> KubernetesError:
+    kind = kind_of(status)
+    return kind(f"{status}: {kind.reason.meaning}", status=status, in_doubt=status is None)

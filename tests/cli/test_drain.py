@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.kube.client import KubernetesError
+from controller.adapters.kube.errors import KubernetesError, kind_of
 from controller.cli.drain import Drain, UnknownPools
-from controller.core.model import Failure
-from controller.core.reasons import Reason
 
 
 class Api:
@@ -47,8 +45,7 @@ class Api:
 
 
 def refusal(status: int) -> KubernetesError:
-    reason = Reason.KubernetesNotFound if status == 404 else Reason.KubernetesForbidden
-    return KubernetesError(Failure(reason=reason, message=f"{status}"), status=status)
+    return kind_of(status)(f"{status}", status=status)
 
 
 def drain(api: Api, *names: str, namespaces: Sequence[str] = ()) -> Drain:

@@ -19,7 +19,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from controller.adapters.kube.client import Client, KubernetesError, connect, path_of, pools_path
+from controller.adapters.kube.client import Client, connect, path_of, pools_path
+from controller.adapters.kube.errors import KubernetesError
 from controller.adapters.kube.rights import IN_EACH_NAMESPACE
 from controller.cli import main
 from controller.core.naming import digest

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.kube.client import KubernetesError
+from controller.adapters.kube.errors import KubernetesError, kind_of
 from controller.cli.upgrade_check import look
 from controller.cli.upgrades.findings import MOST_NAMED, Finding
 from controller.core.hosts import DEFAULT_HOSTS
-from controller.core.model import Disposition, Failure
 from controller.core.reasons import Reason
 from controller.ports import UpstreamError
 
@@ -91,10 +90,7 @@ class Cluster:
 
 
 def refused(status: int) -> KubernetesError:
-    failure = Failure(
-        reason=Reason.KubernetesForbidden, message="forbidden: no", disposition=Disposition.PERSON
-    )
-    return KubernetesError(failure, status=status, words="forbidden: no")
+    return kind_of(status)("forbidden: no", status=status, words="forbidden: no")
 
 
 async def looked(cluster: Cluster, *namespaces: str, **more: Any) -> tuple[Sequence[Finding], Sequence[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.kube.client import KubernetesError
+from controller.adapters.kube.errors import kind_of
 from controller.api.convert import to_pool
 from controller.cli.upgrades.findings import report_lines
 from controller.cli.upgrades.pools import Found
@@ -97,8 +97,7 @@ class Cluster:
             return {"status": {"allowed": asked["name"] in self.everywhere}}
         found = self.secrets[path.rpartition("/")[2]]
         if isinstance(found, int):
-            reason = Reason.KubernetesUnavailable if found >= 500 else Reason.KubernetesForbidden
-            raise KubernetesError(Failure(reason=reason, message=str(found)), status=found)
+            raise kind_of(found)(str(found), status=found)
         return {"metadata": {"labels": found}, "data": {"key": "eA=="}}
 
 

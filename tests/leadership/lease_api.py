@@ -8,17 +8,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from controller.adapters.kube.client import KubernetesError
-from controller.core.model import Failure
-from controller.core.reasons import Reason
+from controller.adapters.kube.errors import KubernetesError, kind_of
 
 Body = dict[str, Any]
 
 
 def _error(status: int | None) -> KubernetesError:
-    return KubernetesError(
-        Failure(reason=Reason.KubernetesUnavailable, message=f"answer {status}"), status=status
-    )
+    return kind_of(status)(f"answer {status}", status=status)
 
 
 class LeaseServer:

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of, pools_path
+from controller.adapters.kube.client import Client, path_of, pools_path
+from controller.adapters.kube.errors import KubernetesError
 from tests.operator.cloud import Account
 
 Body = dict[str, Any]

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from controller.adapters.kube.client import Client, KubernetesError, connect, pools_path
+from controller.adapters.kube.client import Client, connect, pools_path
+from controller.adapters.kube.errors import KubernetesError
 from controller.adapters.kube.lease import KubernetesLeases, LeaseConflict
 from controller.adapters.kube.rights import may, to_read
 from controller.ports import UpstreamError

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.adapters.kube.client import Client, path_of
+from controller.adapters.kube.errors import KubernetesError
 from controller.adapters.kube.stop_switch import LABEL, WATCHES
 from tests.operator.cluster import Namespace, apply, condition, until
 from tests.operator.conftest import HOME, RBAC, allowed, granted_in

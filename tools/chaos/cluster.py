@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of, pools_path
+from controller.adapters.kube.client import Client, path_of, pools_path
+from controller.adapters.kube.errors import KubernetesError
 from controller.adapters.kube.stop_switch import KubernetesStopSwitch, SwitchName
 from tools.chaos.world import World
 

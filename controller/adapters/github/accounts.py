@@ -43,7 +43,9 @@ class Accounts:
         return self._personal[owner]
 
     async def explained(self, scope: Scope, error: GitHubError) -> GitHubError:
-        """Return a better error for a 404 of an organization's route: personal accounts have none of those."""
+        """Return a better error for a 404 of an organization's route: personal accounts have none of
+        those.
+        """
         if scope.kind is not ScopeKind.ORGANIZATION or not isinstance(error, NotFoundError):
             return error
         if not await self.is_personal(scope.owner, otherwise=error):

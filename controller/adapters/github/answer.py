@@ -1,4 +1,6 @@
-"""One HTTP answer of GitHub's, reduced to what may be kept, and the removal of secrets from what may be shown."""
+"""One HTTP answer of GitHub's, reduced to what may be kept, and the removal of secrets from what may be
+shown.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,17 @@ LONGEST_WORD = 128
 """Characters of a header that is one word: an id of a request, the name of a quota, an ETag."""
 
 MOST_REQUESTS = 10**9
-"""Requests that a quota may have: GitHub Enterprise Cloud has 15,000 an hour, an Enterprise Server what its administrator likes."""
+"""Requests that a quota may have: GitHub Enterprise Cloud has 15,000 an hour, an Enterprise Server what its
+administrator likes."""
 
 
 _TOKEN_END = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9:]{8}) (UTC|[+-][0-9]{4})")
 
 
 def redact(words: str, *known: str) -> str:
-    """Return a text without anything that looks like a secret, nor the secrets that the caller knows, in one line."""
+    """Return a text without anything that looks like a secret, nor the secrets that the caller knows, in one
+    line.
+    """
     # In this order: half a secret, or one that was squeezed, is recognized by nobody.
     cleaned = text(mask(words, known), 2 * LONGEST_MASKED)
     return text(" ".join(cleaned.split()), LONGEST_MESSAGE)
@@ -71,7 +76,8 @@ class Answer:
         status: HTTP status.
         headers: As received; to be read through the properties below, each of which is bounded.
         size: Bytes of the body, unpacked.
-        value: What the request's reader made of the body; may hold a secret (installation token, JIT configuration).
+        value: What the request's reader made of the body; may hold a secret (installation token, JIT
+            configuration).
         problem: Why there is no value although the status is a success; empty where there is one.
         asked_at: Monotonic seconds when the request was sent.
         server_time: Epoch seconds on GitHub's clock (``Date``), ours where GitHub does not say.
@@ -133,7 +139,9 @@ class Answer:
 
     @cached_property
     def quota(self) -> tuple[int, int, float] | None:
-        """Limit, remaining and epoch seconds of the reset of the quota that was charged; None unless all three make sense."""
+        """Limit, remaining and epoch seconds of the reset of the quota that was charged; None unless all
+        three make sense.
+        """
         limit, remaining = (self._number(part, 0, MOST_REQUESTS) for part in ("limit", "remaining"))
         reset = self._number("reset", EARLIEST, LATEST)
         if limit is None or remaining is None or reset is None:
@@ -148,7 +156,9 @@ class Answer:
 
     @property
     def accepted(self) -> str:
-        """What the call accepts: GitHub says it on every answer, in one header for each kind of credentials."""
+        """What the call accepts: GitHub says it on every answer, in one header for each kind of
+        credentials.
+        """
         permissions = self.headers.get("x-accepted-github-permissions")
         if permissions:
             return redact(permissions)
@@ -168,7 +178,8 @@ class Answer:
     def token_end(self) -> float | None:
         """Epoch seconds of the end of the personal access token that was sent; None where it has none.
 
-        ``2026-12-01 00:00:00 UTC`` or ``2026-12-01 00:00:00 +0200``, the forms that google/go-github reads too.
+        ``2026-12-01 00:00:00 UTC`` or ``2026-12-01 00:00:00 +0200``, the forms that google/go-github reads
+        too.
         """
         told = exact(self.headers.get("github-authentication-token-expiration"), LONGEST_WORD) or ""
         found = _TOKEN_END.fullmatch(told)
@@ -187,7 +198,9 @@ def server_time(headers: Mapping[str, str]) -> float | None:
 
 
 def error_message(body: bytes, *known_secrets: str) -> str:
-    """Return the ``message`` of an error's body, redacted; what is no JSON object is described, not quoted."""
+    """Return the ``message`` of an error's body, redacted; what is no JSON object is described, not
+    quoted.
+    """
     try:
         found = parse_json(body)
     except UnreadableError:

@@ -1,8 +1,8 @@
 """Requests of one GitHub source: every one of them goes through here.
 
-A request takes a token, waits for its turn, is sent once, and its answer is checked; only what provably had no effect is
-sent again (a renewed token or a rotated Secret after a 401, a redirect on the same origin, an API version that the server does not
-know).
+A request takes a token, waits for its turn, is sent once, and its answer is checked; only what provably had
+no effect is sent again (a renewed token or a rotated Secret after a 401, a redirect on the same origin, an
+API version that the server does not know).
 """
 
 from __future__ import annotations
@@ -53,11 +53,13 @@ class Client:
         transport: Where requests go instead of the network; closed with the client.
         tls: Shared between clients, since making one costs 16 ms and a megabyte; None makes one.
         shares: Limits of accounts, shared with other clients; None shares with nobody.
-        workers: Parse what is large; None takes the process's own, or works at once where ``transport`` is given.
+        workers: Parse what is large; None takes the process's own, or works at once where ``transport`` is
+            given.
         points_per_minute: Bound of the account's pace; None where the server has no limits.
         max_in_flight: Requests of the account at a time.
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
-        may_end: Returns whether requests that only end what was launched may go to the source's host although it is not among them.
+        may_end: Returns whether requests that only end what was launched may go to the source's host although
+            it is not among them.
         meter: Told of every answer.
         failed: Told why a call of a port failed.
         before_send: Awaited before each request; what it raises keeps the request from being sent.
@@ -123,7 +125,8 @@ class Client:
         )
 
     async def token(self) -> Token:
-        """Return the token that a request would be sent with now; what was learned with other credentials is not believed.
+        """Return the token that a request would be sent with now; what was learned with other credentials is
+        not believed.
 
         Raises:
             UpstreamError: There is none.
@@ -131,11 +134,14 @@ class Client:
         return await self._tokens.current()
 
     def rotated_since(self, token: Token) -> bool:
-        """Return whether any request was sent with other credentials than a token's since that was the current one."""
+        """Return whether any request was sent with other credentials than a token's since that was the
+        current one.
+        """
         return self._credential != token.credential
 
     async def permissions(self) -> Mapping[str, str] | None:
-        """Return what the App's installation was granted, by the API's names; None where the credentials are no App's.
+        """Return what the App's installation was granted, by the API's names; None where the credentials are
+        no App's.
 
         Raises:
             UpstreamError: No token can be had.
@@ -147,14 +153,16 @@ class Client:
         return self._limits.quotas.quota()
 
     def token_end(self) -> TokenEnd | None:
-        """Return when the personal access token ends, as the last answer that could tell said; None where it has no end."""
+        """Return when the personal access token ends, as the last answer that could tell said; None where it
+        has no end.
+        """
         return self._token_end
 
     def _learn_end(self, token: Token, answer: Answer) -> None:
         """Learn from an answer to a personal access token; an App's are renewed long before their end.
 
-        A 304 and a refusal need not repeat what a success says, so only a success without the header says that there is no end.
-        An answer to a token that was rotated meanwhile says nothing of the new one.
+        A 304 and a refusal need not repeat what a success says, so only a success without the header says
+        that there is no end. An answer to a token that was rotated meanwhile says nothing of the new one.
         """
         if not token.personal or token.credential != self._credential:
             return
@@ -169,7 +177,7 @@ class Client:
         await self._tokens.close()
         await self._wire.close()
 
-    # -------------------------------------------------------------------------------------------------------------- calls
+    # -------------------------------------------------------------------------------------------------- calls
     async def call(
         self,
         method: str,
@@ -187,8 +195,8 @@ class Client:
             method: Upper-case method.
             route: Path template below the API's base; ``fields`` fill it.
             body: Sent as JSON.
-            read: Makes a value of the JSON, and may raise :class:`.fields.FieldError`; may run in a thread. None where the
-                status is all that matters.
+            read: Makes a value of the JSON, and may raise :class:`.fields.FieldError`; may run in a thread.
+                None where the status is all that matters.
             effect: Goes before reads when the pace is the limit.
             registration: Is charged to the quota for registrations.
             fields: Values for the template, as they are.
@@ -208,7 +216,9 @@ class Client:
         return readable((await self._authorized(request, await self._tokens.current(), {}))[1])
 
     async def value(self, method: str, route: str, read: Callable[[Row], T], **options: Any) -> T:  # noqa: ANN401 -- as of call
-        """Send one request whose success is a JSON object, and return what ``read`` makes of it; see :meth:`call`."""
+        """Send one request whose success is a JSON object, and return what ``read`` makes of it; see
+        :meth:`call`.
+        """
         answer = await self.call(method, route, read=lambda found: read(Row(found)), **options)
         return cast("T", answer.value)
 
@@ -226,17 +236,20 @@ class Client:
     ) -> Observation[T]:
         """Read a list to its last page, each page conditionally.
 
-        A list whose pages moved while they were read, or that was read with two credentials, is read once more. If it moved again, the observation holds what was
-        seen, with the failure ``GitHubListMoved``: absence means nothing then.
+        A list whose pages moved while they were read, or that was read with two credentials, is read once
+        more. If it moved again, the observation holds what was seen, with the failure ``GitHubListMoved``:
+        absence means nothing then.
 
         Args:
             route: Path template below the API's base.
             params: Query, the page apart.
             rows: Key of the rows in the answer, or None for an answer that is the array itself.
-            parse: Makes a value of a row; what it raises (:class:`.fields.FieldError`) fails the list; may run in a thread.
+            parse: Makes a value of a row; what it raises (:class:`.fields.FieldError`) fails the list; may
+                run in a thread.
             key: Identity of a value: one that is seen twice counts once, as seen last.
             cap: Most rows that the server lists, whatever its total.
-            fresh: An effect waits for this list: it goes before other reads, and is neither stored nor taken from the store.
+            fresh: An effect waits for this list: it goes before other reads, and is neither stored nor taken
+                from the store.
             fields: Values for the template, as they are.
 
         Raises:
@@ -258,10 +271,12 @@ class Client:
 
     async def _page(self, request: Request) -> tuple[Page[Any], Answer, int]:
         token = await self._tokens.current()
-        # An effect's list is nobody else's: the store may hold the same URL, parsed to other values by another reader.
+        # An effect's list is nobody else's: the store may hold the same URL, parsed to other values by
+        # another reader.
         known = None if request.effect else self._cache.get(request.url, token.generation)
         condition = {"If-None-Match": known[0]} if known else {}
-        # Should the token be renewed on the way, its generation's ETag is sent with the new one, and costs a full answer.
+        # Should the token be renewed on the way, its generation's ETag is sent with the new one, and costs a
+        # full answer.
         sent_with, answer = await self._authorized(request, token, condition)
         if answer.status == 304 and known is not None and sent_with.credential == token.credential:
             return known[1], answer, sent_with.credential
@@ -270,14 +285,16 @@ class Client:
             self._cache.put(request.url, sent_with.generation, answer.etag, page)
         return page, answer, sent_with.credential
 
-    # -------------------------------------------------------------------------------------------------------- one request
+    # -------------------------------------------------------------------------------------------- one request
     async def _authorized(
         self, request: Request, token: Token, condition: Mapping[str, str]
     ) -> tuple[Token, Answer]:
-        """Send, and return the token that was not refused with the answer: a 401 proves that there was no effect.
+        """Send, and return the token that was not refused with the answer: a 401 proves that there was no
+        effect.
 
-        1. The shared token is renewed once when it is refused. A URL that refuses a fresh token too is not the token's fault. It
-           is remembered, so that one such repository does not cost all the others their stored pages, time after time.
+        1. The shared token is renewed once when it is refused. A URL that refuses a fresh token too is not
+           the token's fault. It is remembered, so that one such repository does not cost all the others their
+           stored pages, time after time.
         2. Credentials that are refused all the same may have been replaced since their Secret was read.
 
         No condition is sent with other credentials: it would be about a page that was shown to the last ones.
@@ -309,7 +326,8 @@ class Client:
             RateLimitedError: Before or after sending.
         """
         if token.credential > self._credential:
-            # The first request with other credentials: nothing that answers to the last ones said is true of them.
+            # The first request with other credentials: nothing that answers to the last ones said is true of
+            # them.
             self._credential = token.credential
             self._token_end = None
             self._stubborn.clear()

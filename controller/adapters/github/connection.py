@@ -9,7 +9,8 @@ from controller.adapters.github.runs import GitHubRuns
 
 
 class GitHubConnection(GitHubQueue, GitHubRunners, GitHubRuns, GitHubInspection):
-    """Implements :class:`controller.ports.GitHub` for one source, and what ``check`` asks beside; needs no start, and :meth:`close` at its end.
+    """Implements :class:`controller.ports.GitHub` for one source, and what ``check`` asks beside; needs no
+    start, and :meth:`close` at its end.
 
     Args:
         client: The source's; closed with the connection.

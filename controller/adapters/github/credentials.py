@@ -19,13 +19,15 @@ SHORTEST_KEY = 2_048
 """Bits; GitHub makes no shorter keys, and PyJWT warns of them."""
 
 LONGEST_KEY = 4_096
-"""Bits; GitHub's have 2,048. The time to read a key and to sign with it grows faster than its length, and the event loop waits."""
+"""Bits; GitHub's have 2,048. The time to read a key and to sign with it grows faster than its length, and the
+event loop waits."""
 
 LONGEST_PEM = 4_096
 """Characters of a private key; one of :data:`LONGEST_KEY` bits has 3,300."""
 
 LONGEST_TOKEN = 4_096
-"""Characters of a token: GitHub's have 40 to about 520, and GitHub says that nobody shall count on a length."""
+"""Characters of a token: GitHub's have 40 to about 520, and GitHub says that nobody shall count on a
+length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,8 @@ Credentials = AppCredentials | TokenCredentials
 def credentials_from_secret(data: Mapping[str, str], *, ref: SecretRef | None = None) -> Credentials:
     """Read a Secret's keys: ``appId`` with ``privateKey`` and optionally ``installationId``, or ``token``.
 
-    White space around values is ignored; other keys are too. The names that Actions Runner Controller gives to these keys do as well,
-    so that one Secret serves both.
+    White space around values is ignored; other keys are too. The names that Actions Runner Controller gives
+    to these keys do as well, so that one Secret serves both.
 
     Args:
         data: Decoded keys.

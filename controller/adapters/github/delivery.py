@@ -1,4 +1,6 @@
-"""One request delivered: in its turn, below its account's limits, and sent again only where an answer proves that it had no effect."""
+"""One request delivered: in its turn, below its account's limits, and sent again only where an answer proves
+that it had no effect.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ https://docs.github.com/rest/about-the-rest-api/api-versions"""
 MOST_REDIRECTS = 3
 
 REDIRECTS = frozenset({301, 302, 307, 308})
-"""A renamed repository is answered with 301 to a GET and 307 to anything else. None of them has had an effect, so method and
-body stay what they were.
+"""A renamed repository is answered with 301 to a GET and 307 to anything else. None of them has had an
+effect, so method and body stay what they were.
 https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects"""
 
 
@@ -48,7 +50,8 @@ class Delivery:
         *,
         limits: Limits,
     ) -> Answer:
-        """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes first.
+        """Carry an App's call, for its installation or a token. Everything else waits for it, so it goes
+        first.
 
         Args:
             method: Upper-case method.
@@ -59,7 +62,8 @@ class Delivery:
             limits: The App's own: such calls are charged to it, not to the installation.
 
         Raises:
-            GitHubError: Anything but an answer of 400 or more, which is returned, and a success that can be read.
+            GitHubError: Anything but an answer of 400 or more, which is returned, and a success that can be
+                read.
         """
         # An owner's name may be of digits alone, as an id is.
         of_the_app = path.startswith("app/")
@@ -94,7 +98,9 @@ class Delivery:
     async def _followed(
         self, request: Request, limits: Limits, secret: str, headers: Mapping[str, str]
     ) -> Answer:
-        """Send, and send again where an answer shows that there was no effect: moved, or an unknown API version."""
+        """Send, and send again where an answer shows that there was no effect: moved, or an unknown API
+        version.
+        """
         sent = 0
         while True:
             answer = await self._wire.send(

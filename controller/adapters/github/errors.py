@@ -1,4 +1,5 @@
-"""What can go wrong between GitHub and us, each as a class, and which answer means which (github.md §1.5, §3.3, §4).
+"""What can go wrong between GitHub and us, each as a class, and which answer means which (github.md §1.5,
+§3.3, §4).
 
 ::
 
@@ -133,7 +134,9 @@ class NameTakenError(GitHubError):
 
 
 class ConflictError(GitHubError):
-    """409 of what makes no runner: something else happens to the same thing just now, and there was no effect."""
+    """409 of what makes no runner: something else happens to the same thing just now, and there was no
+    effect.
+    """
 
     reason = Reason.GitHubUnavailable
     disposition = Disposition.RETRY
@@ -159,7 +162,9 @@ _PERMISSION = (
 
 
 def error_for(answer: Answer) -> GitHubError:
-    """Return the error that an answer of 400 or more means, rate limits aside (:mod:`.limits` knows those)."""
+    """Return the error that an answer of 400 or more means, rate limits aside (:mod:`.limits` knows
+    those).
+    """
     said = answer.message.lower()
     match answer.status:
         case 401:
@@ -260,7 +265,9 @@ def _error(
 
 
 def malformed(answer: Answer, what: str, *, in_doubt: bool | None = None) -> MalformedError:
-    """Return the error of an answer that cannot be used; unless said, a mutation may have taken place all the same."""
+    """Return the error of an answer that cannot be used; unless said, a mutation may have taken place all the
+    same.
+    """
     return MalformedError(
         f"{answer.method} {answer.url} was answered {answer.status} with something unusable: {what}.",
         method=answer.method,
@@ -273,8 +280,8 @@ def malformed(answer: Answer, what: str, *, in_doubt: bool | None = None) -> Mal
 def transport_error(error: Exception, *, method: str, url: str) -> GitHubError:
     """Return the error for a call that got no answer.
 
-    Only a connection that never came about proves that nothing was sent: a request that was lost and an answer that was
-    lost look the same from here.
+    Only a connection that never came about proves that nothing was sent: a request that was lost and an
+    answer that was lost look the same from here.
     """
     unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     cut_short = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError)

@@ -1,8 +1,10 @@
-"""Fields of what GitHub sends, each kind read in one way: the only place where JSON of GitHub's becomes values.
+"""Fields of what GitHub sends, each kind read in one way: the only place where JSON of GitHub's becomes
+values.
 
-A field that decides something is taken as it is, or the whole call fails with the field's name: a list without its odd row would be
-a list that lies about absence. A field that any author of a workflow may write (names, labels) is cleaned instead, since it must
-not stop the queue of others: no pool has a label that :func:`controller.adapters.incoming.text` had to change.
+A field that decides something is taken as it is, or the whole call fails with the field's name: a list
+without its odd row would be a list that lies about absence. A field that any author of a workflow may write
+(names, labels) is cleaned instead, since it must not stop the queue of others: no pool has a label that
+:func:`controller.adapters.incoming.text` had to change.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ LONGEST_WORD = 128
 """Characters of a word such as a status, and of a time."""
 
 LONGEST_NAME = 256
-"""Characters of a name or label: GitHub allows 39 for an owner, 100 for a repository, 64 for a runner and 256 for a label."""
+"""Characters of a name or label: GitHub allows 39 for an owner, 100 for a repository, 64 for a runner and 256
+for a label."""
 
 MOST_LABELS = 100
 """Labels of one job or runner that are read; with more, it has one that no pool has."""
@@ -40,7 +43,8 @@ class FieldError(ValueError):
 
 
 class Row:
-    """One JSON object of GitHub's.
+    """One JSON object of GitHub's. It has a method for each kind of field, and no other, however many kinds
+    there are.
 
     Raises:
         FieldError: It is none; and so does each method whose field is missing or odd.
@@ -115,12 +119,16 @@ class Row:
         return self.time(key)
 
     def url(self, key: str, api_url: str) -> str:
-        """Return a URL for people if it is on the host of this REST base, or on the one of its pages, or ``""``."""
+        """Return a URL for people if it is on the host of this REST base, or on the one of its pages, or
+        ``""``.
+        """
         found = self._fields.get(key)
         return url_of(found, web_origin(api_url)) or url_of(found, api_url)
 
     def labels(self, key: str = "labels") -> tuple[str, ...]:
-        """Return labels as the controller compares them, whether GitHub writes strings or objects with a name; null is none."""
+        """Return labels as the controller compares them, whether GitHub writes strings or objects with a
+        name; null is none.
+        """
         found = self._fields.get(key)
         if found is None:
             return ()
@@ -136,7 +144,9 @@ class Row:
         return any(isinstance(word, str) and word != word.strip() for word in words)
 
     def secret(self, key: str, *, most: int) -> str:
-        """Return a token or the like: printable ASCII without spaces, since it travels in headers and arguments."""
+        """Return a token or the like: printable ASCII without spaces, since it travels in headers and
+        arguments.
+        """
         found = exact(self._fields.get(key), most)
         if not found or not found.isascii() or " " in found:
             raise self._odd(key)
@@ -188,9 +198,12 @@ def listed(found: object, what: str) -> list[Any]:
 
 
 def web_origin(api_url: str) -> str:
-    """Return where the pages for people are of a REST base: ``https://github.com`` of ``https://api.github.com``."""
+    """Return where the pages for people are of a REST base: ``https://github.com`` of
+    ``https://api.github.com``.
+    """
     parts = urlsplit(api_url)
-    # Only where GitHub is hosted: an Enterprise Server serves pages and REST on one host, whatever that is called.
+    # Only where GitHub is hosted: an Enterprise Server serves pages and REST on one host, whatever that is
+    # called.
     host = parts.netloc if parts.path.strip("/") else parts.netloc.removeprefix("api.")
     return f"{parts.scheme}://{host}"
 

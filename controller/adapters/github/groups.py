@@ -1,4 +1,6 @@
-"""Runner groups of organizations and enterprises: who may use a runner is decided by the group that it joins."""
+"""Runner groups of organizations and enterprises: who may use a runner is decided by the group that it
+joins.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from controller.core.text import text
 from controller.ports import UpstreamError
 
 GROUPS_AGE = 600.0
-"""Seconds for which looked-up runner groups are believed; a group that turns out to be gone is looked up at once."""
+"""Seconds for which looked-up runner groups are believed; a group that turns out to be gone is looked up at
+once."""
 
 MISSING_AGE = 30.0
 """Seconds after which a group that was not among them is looked for again."""
@@ -85,7 +88,8 @@ class Groups:
         return (await self.find(scope, name)).id
 
     async def find(self, scope: Scope, name: str | None, *, younger_than: float = GROUPS_AGE) -> RunnerGroup:
-        """Return a runner group of an organization or enterprise, or the default one for None, as it was so many seconds ago at most.
+        """Return a runner group of an organization or enterprise, or the default one for None, as it was so
+        many seconds ago at most.
 
         Raises:
             UpstreamError: ``RunnerGroupMissing``, or as any call.

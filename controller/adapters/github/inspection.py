@@ -1,4 +1,6 @@
-"""What credentials may do, and who may use the runners: asked by ``check``, and where jobs are not given out; changes nothing."""
+"""What credentials may do, and who may use the runners: asked by ``check``, and where jobs are not given out;
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from controller.core.model import Admission, RunnerGroup, Scope, ScopeKind, Toke
 from controller.ports import Repository
 
 ADMISSION_AGE = 60.0
-"""Seconds for which it is believed which repositories a group admits, while jobs wait for somebody to change that."""
+"""Seconds for which it is believed which repositories a group admits, while jobs wait for somebody to change
+that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,8 @@ class Grant:
 
     Attributes:
         permissions: Of an App's installation, by the API's names (``read`` or ``write``); None for tokens.
-        scopes: Of a classic token; None for all other credentials. What a fine-grained token may do is not told: try.
+        scopes: Of a classic token; None for all other credentials. What a fine-grained token may do is not
+            told: try.
         token_end: When a token ends; None when it has no end or GitHub does not say.
     """
 
@@ -37,7 +41,8 @@ class GitHubInspection(Part):
     """Reads of one source about what a person has set up. Implements :class:`controller.ports.Causes`."""
 
     async def grant(self) -> Grant:
-        """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota` is known afterwards.
+        """Return what the credentials may do, as far as GitHub tells; :meth:`Queue.quota` is known
+        afterwards.
 
         Raises:
             GitHubError: They do not work at all.
@@ -67,9 +72,11 @@ class GitHubInspection(Part):
         await self._client.call("GET", "repos/{name}/actions/runs?status=queued&per_page=1", name=full_name)
 
     async def try_registering(self, scope: Scope) -> None:
-        """Try whether runners may be registered, by a request that GitHub can only refuse: it names no runner.
+        """Try whether runners may be registered, by a request that GitHub can only refuse: it names no
+        runner.
 
-        GitHub looks at who asks before it looks at what is asked, so its complaint about the body is the proof.
+        GitHub looks at who asks before it looks at what is asked, so its complaint about the body is the
+        proof.
 
         Raises:
             GitHubError: They may not, or it cannot be told.
@@ -127,7 +134,8 @@ class GitHubInspection(Part):
 
     @counted
     async def admission(self, scope: Scope, group: str | None, repository: str) -> Admission:
-        """Return whether a runner group of an organization or enterprise admits a repository, as of :data:`ADMISSION_AGE` ago at most.
+        """Return whether a runner group of an organization or enterprise admits a repository, as of
+        :data:`ADMISSION_AGE` ago at most.
 
         An enterprise selects organizations, not repositories, and is not asked for them.
 
@@ -148,7 +156,8 @@ class GitHubInspection(Part):
         https://docs.github.com/enterprise-cloud@latest/rest/actions/self-hosted-runners
 
         Raises:
-            GitHubError: As any call; 404 for a version that GitHub does not know, and on an Enterprise Server.
+            GitHubError: As any call; 404 for a version that GitHub does not know, and on an Enterprise
+                Server.
         """
         answer = await self._client.call(
             "GET",
@@ -163,7 +172,8 @@ class GitHubInspection(Part):
     async def fork_approval(self, full_name: str) -> str:
         """Return whose pull requests from forks wait for approval before workflows run (usecases.md §6).
 
-        One of ``first_time_contributors_new_to_github``, ``first_time_contributors`` and ``all_external_contributors``.
+        One of ``first_time_contributors_new_to_github``, ``first_time_contributors`` and
+        ``all_external_contributors``.
 
         Raises:
             GitHubError: It cannot be read: that needs Administration: read, which nothing else here does.

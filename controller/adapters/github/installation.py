@@ -1,7 +1,8 @@
 """The tokens of a GitHub App's installation.
 
-An App signs a JWT with its key, finds its installation, and trades the JWT for an installation token that lives for an hour; all
-calls of a source share that token, since each new one makes every stored ETag worthless (github.md §1.4).
+An App signs a JWT with its key, finds its installation, and trades the JWT for an installation token that
+lives for an hour; all calls of a source share that token, since each new one makes every stored ETag
+worthless (github.md §1.4).
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ https://docs.github.com/rest/authentication/permissions-required-for-github-apps
 _LEVELS = ("read", "write", "admin")
 
 LOOK_AGAIN = 50.0
-"""Seconds between looks at what an installation was granted while a token may do too little: whoever grants more waits for it."""
+"""Seconds between looks at what an installation was granted while a token may do too little: whoever grants
+more waits for it."""
 
 SendAsApp = Callable[[str, str, str, Mapping[str, Any] | None, Callable[[Any], Any]], Awaitable[Answer]]
-"""Sends (method, path, JWT, body) and returns what GitHub answers: an error of any status, or a success with what the reader made of it."""
+"""Sends (method, path, JWT, body) and returns what GitHub answers: an error of any status, or a success with
+what the reader made of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +73,12 @@ class _Held:
 class InstallationTokens:
     """The installation token of a GitHub App, shared by all calls, replaced before its end by one of them.
 
-    It carries what the controller uses and the installation was granted, and nothing else: whoever got hold of it could not write
-    to the code of an installation that was granted too much. Not for some repositories alone: pools name theirs by patterns, and
-    GitHub takes at most 500 names.
+    It carries what the controller uses and the installation was granted, and nothing else: whoever got hold
+    of it could not write to the code of an installation that was granted too much. Not for some repositories
+    alone: pools name theirs by patterns, and GitHub takes at most 500 names.
 
-    Times are monotonic: the token's life is the difference of two times of GitHub's, so our own wall clock may be wrong.
+    Times are monotonic: the token's life is the difference of two times of GitHub's, so our own wall clock
+    may be wrong.
 
     Args:
         credentials: The App.
@@ -119,7 +123,8 @@ class InstallationTokens:
         Callers that come while one is being made wait for that one, and share its failure too.
 
         Raises:
-            GitHubError: ``AppNotInstalled``, ``GitHubUnauthorized``, ``AppSuspended``, or what any call may meet.
+            GitHubError: ``AppNotInstalled``, ``GitHubUnauthorized``, ``AppSuspended``, or what any call may
+                meet.
         """
         held = self._held
         if held is not None and self._clock.mono() < held.refresh_at and not self._may_be_granted_more():
@@ -147,9 +152,11 @@ class InstallationTokens:
         return True
 
     def lacks(self, token: Token) -> bool:
-        """Look again at what the installation was granted, every :data:`LOOK_AGAIN` seconds while calls are refused.
+        """Look again at what the installation was granted, every :data:`LOOK_AGAIN` seconds while calls are
+        refused.
 
-        A token keeps the permissions that it was made with. Without this, one that was granted later would wait for its end.
+        A token keeps the permissions that it was made with. Without this, one that was granted later would
+        wait for its end.
         """
         if self._held is None or self._held.token.generation != token.generation:
             return True
@@ -176,8 +183,8 @@ class InstallationTokens:
             await self._find()
         answer = await self._ask()
         if answer.status in (404, 422):
-            # 404: the App was removed and installed again since we looked, and the new installation has a new id.
-            # 422: it has lost a permission since we looked, or knows none of this name.
+            # 404: the App was removed and installed again since we looked, and the new installation has a new
+            # id. 422: it has lost a permission since we looked, or knows none of this name.
             await self._find()
             answer = await self._ask()
         if answer.status == 422:
@@ -201,7 +208,9 @@ class InstallationTokens:
         )
 
     async def _ask(self, *, narrowed: bool = True) -> Answer:
-        """Ask for a token; return it, a 404, or a 422 where permissions were asked for that are not granted."""
+        """Ask for a token; return it, a 404, or a 422 where permissions were asked for that are not
+        granted.
+        """
         path = f"app/installations/{self._installation}/access_tokens"
         needed = needed_of(self.permissions)
         body = {"permissions": needed} if narrowed and needed else None
@@ -237,7 +246,8 @@ class InstallationTokens:
     ) -> Answer:
         """Call as the App; return a success, or an error of a status that is ``expected``.
 
-        A 401 that complains of the JWT's times means that our clock is wrong: correct it by GitHub's once, and try again.
+        A 401 that complains of the JWT's times means that our clock is wrong: correct it by GitHub's once,
+        and try again.
         """
         answer = await self._send(method, path, self._jwt(), body, read)
         if answer.status == 401 and ("'iat'" in answer.message or "'exp'" in answer.message):

@@ -1,8 +1,10 @@
-"""How fast we may ask: our own pace under the documented limits, and what GitHub said when it had enough of us.
+"""How fast we may ask: our own pace under the documented limits, and what GitHub said when it had enough of
+us.
 
-GitHub has two kinds of limits (github.md §1.5). The primary ones are hourly quotas, one per *resource*, which every answer
-reports. The secondary ones are not reported: points per minute, requests at a time. So those are kept by :class:`Pacer`,
-and :class:`Quotas` remembers refusals of either kind, so that nothing is sent that would only be refused again.
+GitHub has two kinds of limits (github.md §1.5). The primary ones are hourly quotas, one per *resource*, which
+every answer reports. The secondary ones are not reported: points per minute, requests at a time. So those are
+kept by :class:`Pacer`, and :class:`Quotas` remembers refusals of either kind, so that nothing is sent that
+would only be refused again.
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ REGISTRATION = "actions_runner_registration"
 
 LEAST_SHARE = 0.1
 RECOVERY = 3_600.0
-"""Share of the bound that is kept after any number of secondary limits, and seconds in which the whole of it comes back."""
+"""Share of the bound that is kept after any number of secondary limits, and seconds in which the whole of it
+comes back."""
 
 LEAST_POINTS = 6
 """Points per minute that let one effect and one read through, whatever their share."""
 
 SECONDARY_FLOOR = 60.0
 SECONDARY_CEILING = 900.0
-"""Seconds to wait after a secondary limit that names no ``Retry-After``: the floor is GitHub's advice, then doubled."""
+"""Seconds to wait after a secondary limit that names no ``Retry-After``: the floor is GitHub's advice, then
+doubled."""
 
 MOST_RESOURCES = 32
 """Quotas that are told apart; GitHub has about fifteen."""
@@ -58,8 +62,8 @@ ODD_REFUSAL = 60.0
 def points_per_minute(api_url: str, chosen: int | None) -> int | None:
     """Return the pace for one host.
 
-    GitHub documents a limit of its own; an Enterprise Server has none unless its administrator wants one (github.md §1.5),
-    and the client slows down when it meets it.
+    GitHub documents a limit of its own; an Enterprise Server has none unless its administrator wants one
+    (github.md §1.5), and the client slows down when it meets it.
     """
     if chosen is not None:
         return chosen or None
@@ -75,9 +79,9 @@ def points(method: str) -> int:
 class Pacer:
     """Keeps the points of any minute, and the requests at a time, below a bound; effects go before reads.
 
-    A request counts from its sending until a minute after its answer, so however long it was on its way, GitHub cannot see
-    more points in a minute than the bound. Reads leave a sixth of the points and a quarter of the places to effects, so
-    that a burst of polling, or ten hanging polls, never hold up a launch.
+    A request counts from its sending until a minute after its answer, so however long it was on its way,
+    GitHub cannot see more points in a minute than the bound. Reads leave a sixth of the points and a quarter
+    of the places to effects, so that a burst of polling, or ten hanging polls, never hold up a launch.
 
     Args:
         clock: Monotonic time.
@@ -131,7 +135,8 @@ class Pacer:
     def slow_down(self) -> None:
         """Halve the bound, which comes back within :data:`RECOVERY`.
 
-        GitHub met a limit although the bound was kept: others use up the same limit, or it is lower than documented.
+        GitHub met a limit although the bound was kept: others use up the same limit, or it is lower than
+        documented.
         """
         self._share = max(self._present_share() / 2, LEAST_SHARE)
         self._slowed_at = self._clock.mono()
@@ -327,8 +332,8 @@ class Limits:
 class Shares:
     """The limits of all accounts that are in use, by account.
 
-    GitHub counts per installation or per user, not per Secret: two Secrets that lead to one installation have one quota, so they
-    have one :class:`Limits` here, and take turns. It lives as long as anybody uses it.
+    GitHub counts per installation or per user, not per Secret: two Secrets that lead to one installation have
+    one quota, so they have one :class:`Limits` here, and take turns. It lives as long as anybody uses it.
     """
 
     def __init__(self) -> None:
@@ -371,7 +376,9 @@ def _too_many_registrations(
 
 
 def _odd(answer: Answer) -> RateLimitedError:
-    """One URL is refused for a quota that is not used up (seen on runs lists, github.md §1.5): no reason to stop the rest."""
+    """One URL is refused for a quota that is not used up (seen on runs lists, github.md §1.5): no reason to
+    stop the rest.
+    """
     return RateLimitedError(
         f"{answer.method} {answer.url} was refused for a rate limit ({answer.message}) although quota is left; "
         "this URL waits.",

@@ -31,8 +31,9 @@ async def read_through(
 
     Args:
         url: Of the first page.
-        page_at: Reads one page, and returns with it the answer and the number of the credentials that were shown it. Pages that
-            were shown to two are no list of either, and what is absent from it may well be there.
+        page_at: Reads one page, and returns with it the answer and the number of the credentials that were
+            shown it. Pages that were shown to two are no list of either, and what is absent from it may well
+            be there.
         key: Identity of a value: one that is seen twice counts once, as seen last.
         cap: Most rows that the server lists, whatever its total.
 
@@ -60,7 +61,8 @@ async def read_through(
         page, answer, credential = await page_at(page.next)
         shown_to.add(credential)
         size += answer.size
-    # A count that cannot be read proves nothing of what may have slipped between two pages; one page is whole by itself.
+    # A count that cannot be read proves nothing of what may have slipped between two pages; one page is whole
+    # by itself.
     moved = has_moved(totals, len(found)) or (uncounted and turned > 1) or len(shown_to) > 1
     return Observation(
         items=tuple(found.values()),

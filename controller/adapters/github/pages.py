@@ -60,10 +60,11 @@ def read_page(document: object, key: str | None, parse: Callable[[Row], T]) -> P
 
 
 def has_moved(totals: Sequence[int], unique_rows: int) -> bool:
-    """Return whether a list lost rows while its pages were read, so that others slipped over the edge of a page, unseen.
+    """Return whether a list lost rows while its pages were read, so that others slipped over the edge of a
+    page, unseen.
 
-    Rows that were added meanwhile do no harm: they push others to a later page, where they are seen twice, and a list may
-    miss what is newer than its first request. The first page's count is what must be there.
+    Rows that were added meanwhile do no harm: they push others to a later page, where they are seen twice,
+    and a list may miss what is newer than its first request. The first page's count is what must be there.
     """
     return bool(totals) and (min(totals) < totals[0] or unique_rows < totals[0])
 

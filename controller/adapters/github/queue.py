@@ -24,8 +24,8 @@ class GitHubQueue(Part):
     async def repositories(self, owner: str) -> Observation[Repository]:
         """List the owner's repositories that the credentials can see.
 
-        An App lists its installation. A token lists the organization; for a personal account it lists what its user can
-        reach, since only that list holds private repositories.
+        An App lists its installation. A token lists the organization; for a personal account it lists what
+        its user can reach, since only that list holds private repositories.
         """
         if not (await self._client.token()).personal:
             seen = await self._list_repositories("installation/repositories", rows="repositories")
@@ -74,7 +74,8 @@ class GitHubQueue(Part):
     async def jobs(self, repository: str, run: Run) -> Observation[WorkflowJob]:
         """List the jobs of a run's attempt.
 
-        The attempt is named, since "the latest" may become another one while pages are read (live-facts.md 14).
+        The attempt is named, since "the latest" may become another one while pages are read (live-facts.md
+        14).
         """
         return await self._client.listed(
             "repos/{repository}/actions/runs/{run}/attempts/{attempt}/jobs",
@@ -141,7 +142,9 @@ def _run(row: Row) -> Run:
 
 
 def _status(row: Row) -> JobStatus:
-    """Return a job's status. One that we do not know is no demand, and not the end either: pending is what comes closest."""
+    """Return a job's status. One that we do not know is no demand, and not the end either: pending is what
+    comes closest.
+    """
     return _KNOWN.get(row.word("status"), JobStatus.PENDING)
 
 

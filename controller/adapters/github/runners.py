@@ -65,8 +65,8 @@ class GitHubRunners(Part):
     ) -> JitConfig:
         """Register a runner; see :meth:`controller.ports.Runners.register`.
 
-        A 404 may mean that the remembered group is gone, and proves that there was no effect: the group is then looked up
-        again, and the call repeated once.
+        A 404 may mean that the remembered group is gone, and proves that there was no effect: the group is
+        then looked up again, and the call repeated once.
         """
         failed: GitHubError
         try:
@@ -86,7 +86,8 @@ class GitHubRunners(Part):
         return await self._deregister(scope, runner_id)
 
     async def runner_version(self, scope: Scope) -> str | None:
-        """Return the newest runner version that GitHub offers for Linux, such as ``2.336.0``, or None for none.
+        """Return the newest runner version that GitHub offers for Linux, such as ``2.336.0``, or None for
+        none.
 
         Raises:
             GitHubError: As any call.
@@ -118,11 +119,13 @@ class GitHubRunners(Part):
     async def _deregister(self, scope: Scope, runner_id: int) -> Removal:
         """Remove a registration.
 
-        GitHub also answers 404 to who lost the right to see the scope, so a 404 counts only where the scope's list can be read, and by
-        the same credentials:
+        GitHub also answers 404 to who lost the right to see the scope, so a 404 counts only where the scope's
+        list can be read, and by the same credentials:
 
-        1. The removal is asked for by a token that lost its rights, and answered 404.  2. The Secret is rotated.  3. The new token may
-        read the list. Taking that for gone would have a busy runner's job cancelled; so the removal is asked for again.
+        1. The removal is asked for by a token that lost its rights, and answered 404.  2. The Secret is
+           rotated.  3. The new token may
+        read the list. Taking that for gone would have a busy runner's job cancelled; so the removal is asked
+        for again.
         """
         asked_with = await self._client.token()
         try:

@@ -21,7 +21,9 @@ class GitHubRuns(Part):
 
     @counted
     async def run(self, repository: str, run_id: int) -> RunRecord | None:
-        """Return a run; its jobs are listed by attempt, since "the latest" may become another one meanwhile."""
+        """Return a run; its jobs are listed by attempt, since "the latest" may become another one
+        meanwhile.
+        """
         try:
             seen = await self._client.value(
                 "GET", f"{_RUN}?exclude_pull_requests=true", _run, repository=repository, run=run_id

@@ -24,9 +24,10 @@ class Token:
     Attributes:
         value: Its text.
         generation: Changes with the token: ETags belong to one generation.
-        credential: The number of the credentials that it is of: what was learned with one content of a Secret is not believed of
-            the next.
-        personal: A personal access token, of whose end GitHub's answers may tell; an App's are renewed long before theirs.
+        credential: The number of the credentials that it is of: what was learned with one content of a Secret
+            is not believed of the next.
+        personal: A personal access token, of whose end GitHub's answers may tell; an App's are renewed long
+            before theirs.
         account: Whose quota GitHub charges, the host apart: equal for two tokens of one installation.
     """
 
@@ -42,7 +43,9 @@ class OwnTokens(Protocol):
 
     @property
     def permissions(self) -> Mapping[str, str] | None:
-        """What the App's installation was granted, when it was last looked at; None for a personal access token."""
+        """What the App's installation was granted, when it was last looked at; None for a personal access
+        token.
+        """
 
     async def current(self) -> Token:
         """Return a token that should work.
@@ -55,7 +58,9 @@ class OwnTokens(Protocol):
         """Note that GitHub refused a token with 401; return whether :meth:`current` may have a better one."""
 
     def lacks(self, token: Token) -> bool:
-        """Note that GitHub refused a call with 403 for want of a permission; return whether :meth:`current` may have a better one."""
+        """Note that GitHub refused a call with 403 for want of a permission; return whether :meth:`current`
+        may have a better one.
+        """
 
     async def close(self) -> None:
         """Stop making tokens. Idempotent."""
@@ -67,7 +72,8 @@ class PersonalToken:
     permissions: Mapping[str, str] | None = None
 
     def __init__(self, credentials: TokenCredentials, *, credential: int, generation: int) -> None:
-        # Which user it belongs to is not known without asking; two Secrets with one token are one account in any case.
+        # Which user it belongs to is not known without asking; two Secrets with one token are one account in
+        # any case.
         digest = sha256(credentials.token.encode()).hexdigest()
         self._token = Token(
             value=credentials.token,
@@ -98,7 +104,8 @@ class Tokens:
 
     Args:
         credential: What the Secret holds.
-        own: Makes the tokens of one content: of the credentials, their number, and the generations to take numbers from.
+        own: Makes the tokens of one content: of the credentials, their number, and the generations to take
+            numbers from.
     """
 
     def __init__(
@@ -119,7 +126,8 @@ class Tokens:
     async def current(self) -> Token:
         """Return a token that should work, of what the Secret holds now.
 
-        Credentials that are refused may have been replaced since the Secret was read: then the new ones are used at once.
+        Credentials that are refused may have been replaced since the Secret was read: then the new ones are
+        used at once.
 
         Raises:
             UpstreamError: None can be had.
@@ -136,7 +144,8 @@ class Tokens:
         return await (await self._of(newer)).current()
 
     async def replaced(self, token: Token) -> Token | None:
-        """Return a token of the credentials that replaced those of a token that was refused; None where they are the newest.
+        """Return a token of the credentials that replaced those of a token that was refused; None where they
+        are the newest.
 
         Raises:
             UpstreamError: The Secret cannot be read any more, or its new credentials are no good either.
@@ -145,15 +154,20 @@ class Tokens:
         return None if newer is None else await (await self._of(newer)).current()
 
     def refused(self, token: Token) -> bool:
-        """Note that GitHub refused a token with 401; return whether :meth:`current` may have a better one, without a new Secret."""
+        """Note that GitHub refused a token with 401; return whether :meth:`current` may have a better one,
+        without a new Secret.
+        """
         return self._is_of_newest(token) and self._own is not None and self._own.refused(token)
 
     def lacks(self, token: Token) -> bool:
-        """Note that GitHub refused a call with 403 for want of a permission; return whether :meth:`current` may have a better one."""
+        """Note that GitHub refused a call with 403 for want of a permission; return whether :meth:`current`
+        may have a better one.
+        """
         return self._is_of_newest(token) and self._own is not None and self._own.lacks(token)
 
     async def permissions(self) -> Mapping[str, str] | None:
-        """Return what the App's installation was granted, by the API's names; None for a personal access token.
+        """Return what the App's installation was granted, by the API's names; None for a personal access
+        token.
 
         Raises:
             UpstreamError: No token can be had.

@@ -10,7 +10,8 @@ T = TypeVar("T")
 
 
 class Line(Generic[T]):
-    """A queue in which askers take turns: a thousand things that one asks for come between two of another's, one at a time.
+    """A queue in which askers take turns: a thousand things that one asks for come between two of another's,
+    one at a time.
 
     What one asker asks for stays in its order.
     """

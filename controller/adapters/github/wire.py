@@ -1,7 +1,8 @@
 """The wire to one GitHub: one request out, one bounded answer in.
 
-Nothing here decides anything. A body is read piece by piece and counted after it is unpacked, so that a few kilobytes that unpack
-to gigabytes are noticed at the eighth megabyte; it is parsed and read where it was counted, and thrown away.
+Nothing here decides anything. A body is read piece by piece and counted after it is unpacked, so that a few
+kilobytes that unpack to gigabytes are noticed at the eighth megabyte; it is parsed and read where it was
+counted, and thrown away.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ WHOLE_TIMEOUT = 60.0
 """Seconds for a request altogether, for answers that trickle."""
 
 LARGE_AT_A_TIME = 4
-"""Answers of more than :data:`controller.adapters.offloop.SMALL` bytes that one account has in hand at a time: with the small
-ones of 16 requests, 36 MB."""
+"""Answers of more than :data:`controller.adapters.offloop.SMALL` bytes that one account has in hand at a
+time: with the small ones of 16 requests, 36 MB."""
 
 Read = Callable[[Any], Any]
 """Makes a value of a JSON document; raises :class:`.fields.FieldError` where it cannot."""
@@ -157,8 +158,8 @@ class Wire:
             large: Held while a large body is in hand.
 
         Raises:
-            GitHubError: ``HostNotAllowed``, nothing was sent; ``GitHubUnavailable`` or ``GitHubMalformed``, there was no whole
-                answer.
+            GitHubError: ``HostNotAllowed``, nothing was sent; ``GitHubUnavailable`` or ``GitHubMalformed``,
+                there was no whole answer.
         """
         self._keep_within(request)
         asked_at = self._clock.mono()
@@ -188,7 +189,8 @@ class Wire:
         raise transport_error(failed, method=request.method, url=shown_url(request.url))
 
     def _keep_within(self, request: Request) -> None:
-        """Let no request out to a host that is not allowed; each is judged as it would be sent, whoever chose its address.
+        """Let no request out to a host that is not allowed; each is judged as it would be sent, whoever chose
+        its address.
 
         Raises:
             NotAllowedError: It may not be sent.

@@ -27,7 +27,8 @@ class AccountClient(Counted):
     Args:
         account: Endpoint, namespace, and the Secret's name for messages.
         credential: The account's token, from :func:`token_from_secret`.
-        session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not closed here.
+        session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not
+            closed here.
         clock: Time.
         meter: Told of the HTTP status of every answer.
         failed: Told why a call of a port failed.

@@ -11,7 +11,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from controller import __version__
 from controller.adapters import incoming
-from controller.adapters.huggingface.errors import Asked, malformed
+from controller.adapters.huggingface.refusals import Asked, malformed
 from controller.adapters.huggingface.values import JSON
 
 
@@ -23,8 +23,8 @@ class Answer:
         call: Method and path that it answers.
         payload: Parsed JSON.
         server_time: Epoch seconds on the Hub's clock, or on ours when the answer does not tell.
-        next: Query of the next page, or None on the last. Only the query is taken from the ``Link``: our token goes to our
-            endpoint alone, also where a proxy leaves the Hub's own address in the link.
+        next: Query of the next page, or None on the last. Only the query is taken from the ``Link``: our
+            token goes to our endpoint alone, also where a proxy leaves the Hub's own address in the link.
         request_id: The Hub's id of the request.
         size: Bytes of the unpacked body.
         credential: The number of the content of the Secret that was shown it.
@@ -60,7 +60,8 @@ class Bearer:
 def next_query(link: str, *, url: str, call: str, asked: Asked) -> str | None:
     """Return the query of the ``Link`` to the next page.
 
-    A link that cannot be read is an error: without it a list would look whole, and what is on its other pages ended.
+    A link that cannot be read is an error: without it a list would look whole, and what is on its other pages
+    ended.
     """
     if asked is not Asked.READ or not re.search(r"rel=\"?next\b", link, re.IGNORECASE):
         return None

@@ -35,7 +35,8 @@ async def read(response: httpx2.Response, *, limit: int, grown: Callable[[], Any
     Args:
         response: Open, and not read yet.
         limit: Most bytes of the unpacked body.
-        grown: Awaited once the body is larger than :data:`controller.adapters.offloop.SMALL`: such ones come one at a time.
+        grown: Awaited once the body is larger than :data:`controller.adapters.offloop.SMALL`: such ones come
+            one at a time.
 
     Raises:
         EncodingError: See :func:`pieces`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.adapters.huggingface.errors import malformed
+from controller.adapters.huggingface.refusals import malformed
 from controller.adapters.huggingface.session import Session
 from controller.adapters.huggingface.values import parse_flavor
 from controller.adapters.huggingface.wire import Wire
@@ -17,14 +17,16 @@ MOST_FLAVORS = 1_000
 
 
 class HubHardware:
-    """What an endpoint has on offer, for everybody: the route is public, so no account's token or limit is spent on it.
+    """What an endpoint has on offer, for everybody: the route is public, so no account's token or limit is
+    spent on it.
 
     Args:
-        session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not closed here.
+        session: From :func:`controller.adapters.huggingface.session.open_session`; shared, so it is not
+            closed here.
         endpoint: Base URL without a trailing slash.
         clock: Time.
-        hosts: To which hosts requests may go, also those without a token: whoever writes pools could else let the controller ask
-            any host of the network.
+        hosts: To which hosts requests may go, also those without a token: whoever writes pools could else let
+            the controller ask any host of the network.
     """
 
     def __init__(
@@ -34,7 +36,8 @@ class HubHardware:
         self._clock = clock
 
     async def flavors(self) -> Observation[Flavor]:
-        """List hardware and prices. Entries that cannot be read are left out and make the observation incomplete.
+        """List hardware and prices. Entries that cannot be read are left out and make the observation
+        incomplete.
 
         An entry whose price cannot be read is on offer, at an unknown price.
 

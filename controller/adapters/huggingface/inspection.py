@@ -1,11 +1,13 @@
-"""Whose a token is and what it may do: asked by ``check`` before anything runs, changing nothing (hf-jobs.md §1)."""
+"""Whose a token is and what it may do: asked by ``check`` before anything runs, changing nothing (hf-jobs.md
+§1).
+"""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
 from controller.adapters.huggingface.account import AccountClient
-from controller.adapters.huggingface.errors import Asked, malformed
+from controller.adapters.huggingface.refusals import Asked, malformed
 from controller.adapters.huggingface.values import Identity, parse_identity
 
 __all__ = ["HubInspection", "Identity"]
@@ -30,7 +32,8 @@ class HubInspection(AccountClient):
         """Ask the Hub whether the token may run Jobs in the namespace: a question, and no job.
 
         Raises:
-            HubError: ``HubForbidden`` where it may not; ``HubNotFound`` for an unknown namespace, or a Hub without the route.
+            HubError: ``HubForbidden`` where it may not; ``HubNotFound`` for an unknown namespace, or a Hub
+                without the route.
         """
         namespace = quote(self._account.namespace, safe="")
         await self._wire.post(f"/api/jobs/{namespace}/auth-check/write", asked=Asked.QUESTION)

@@ -14,14 +14,13 @@ from controller.adapters.counted import counted
 from controller.adapters.huggingface.account import AccountClient
 from controller.adapters.huggingface.answer import Answer
 from controller.adapters.huggingface.errors import (
-    Asked,
     BlockedError,
     ConflictError,
     MalformedError,
     NotFoundError,
     RejectedError,
-    malformed,
 )
+from controller.adapters.huggingface.refusals import Asked, malformed
 from controller.adapters.huggingface.values import JSON, carried_labels, parse_identity, parse_job
 from controller.core.model import Failure, HFJob, HubAccount, Observation, Stage
 from controller.ports import LaunchSpec, UpstreamError
@@ -30,15 +29,16 @@ LIVE = (Stage.SCHEDULING, Stage.RUNNING)
 """The stages that a list asks for."""
 
 MOST_PAGES, MOST_ROWS, MOST_BYTES = 200, 10_000, 256 * 2**20
-"""Pages, entries and unpacked bytes of one list; the page size is unknown, and one account had 826 jobs on several pages
-(hf-jobs.md §1.3). Each entry holds the bootstrap script, some 27 kB; what we keep of it is some 2 kB, one page at a time."""
+"""Pages, entries and unpacked bytes of one list; the page size is unknown, and one account had 826 jobs on
+several pages (hf-jobs.md §1.3). Each entry holds the bootstrap script, some 27 kB; what we keep of it is some
+2 kB, one page at a time."""
 
 LIST_DEADLINE = 300.0
 """Seconds for one whole list."""
 
 WORK_OF_A_ROW = 1024
-"""Bytes of which an entry counts at least as many when it is decided whether a page is read on the event loop: reading one takes
-as long as parsing so many."""
+"""Bytes of which an entry counts at least as many when it is decided whether a page is read on the event
+loop: reading one takes as long as parsing so many."""
 
 # What makes an image a Space, as huggingface_hub has it (hf-jobs.md §1.1).
 _SPACE = re.compile(r"(?:https://)?(?:huggingface\.co|hf\.co)/spaces/(?P<id>.+)")
@@ -48,7 +48,8 @@ class HubJobs(AccountClient):
     """HF Jobs of one account: :class:`controller.ports.Hub` over HTTP."""
 
     _user: tuple[int, str] = (0, "")
-    """Whose the token is, with the number of the content of the Secret that it was asked with; empty while it is not known."""
+    """Whose the token is, with the number of the content of the Secret that it was asked with; empty while it
+    is not known."""
 
     @property
     def _path(self) -> str:
@@ -58,8 +59,8 @@ class HubJobs(AccountClient):
     async def live(self, labels: Mapping[str, str]) -> Observation[HFJob]:
         """List live HF Jobs that carry all the labels, to the last page.
 
-        A page that fails fails the list. An entry that is ours and cannot be read makes it incomplete and is named: the
-        others are still good, but its absence must not read as its end.
+        A page that fails fails the list. An entry that is ours and cannot be read makes it incomplete and is
+        named: the others are still good, but its absence must not read as its end.
         """
         asked_at = self._clock.mono()
         query = [*(("stage", stage.value) for stage in LIVE), *_label_query(labels)]
@@ -88,7 +89,9 @@ class HubJobs(AccountClient):
         return [_judged(job, user) for job in jobs]
 
     async def _whose_token(self) -> str:
-        """Return the name of the token's user, asked for once for each token; empty while the Hub does not tell, which costs the list nothing."""
+        """Return the name of the token's user, asked for once for each token; empty while the Hub does not
+        tell, which costs the list nothing.
+        """
         try:
             asked_with = await self._wire.credential()
             if self._user[0] != asked_with or not self._user[1]:
@@ -102,8 +105,9 @@ class HubJobs(AccountClient):
     async def find(self, labels: Mapping[str, str]) -> Sequence[HFJob]:
         """Return HF Jobs of any stage that carry all the labels, newest first.
 
-        The history has no end, and neither how the Hub joins several labels nor its order is sure (hf-jobs.md §1.3). So only
-        the last label is asked for, and the others are checked here: name the most telling one last.
+        The history has no end, and neither how the Hub joins several labels nor its order is sure (hf-jobs.md
+        §1.3). So only the last label is asked for, and the others are checked here: name the most telling one
+        last.
 
         Raises:
             HubError: Also when an entry cannot be read: it may be the one.
@@ -148,8 +152,8 @@ class HubJobs(AccountClient):
         except NotFoundError:
             return
         except (BlockedError, ConflictError, RejectedError):
-            # How the Hub refuses to cancel what has ended is not documented (hf-jobs.md §1.5), so look at the job: with the token
-            # that was refused, since another one may not see a job that still runs.
+            # How the Hub refuses to cancel what has ended is not documented (hf-jobs.md §1.5), so look at the
+            # job: with the token that was refused, since another one may not see a job that still runs.
             job = await self._inspect(job_id)
             if self._wire.rotated_since(asked_with) or (job is not None and not job.ended):
                 raise
@@ -214,7 +218,8 @@ class _Page:
 def _ours(entries: Iterable[JSON], labels: Mapping[str, str], account: HubAccount) -> tuple[list[HFJob], str]:
     """Return the jobs that carry the labels, and why the first one that may be among them cannot be read.
 
-    Whether the Hub joins several labels by AND or OR is disputed (hf-jobs.md §1.3), so they are compared here.
+    Whether the Hub joins several labels by AND or OR is disputed (hf-jobs.md §1.3), so they are compared
+    here.
     """
     jobs: list[HFJob] = []
     why = ""
@@ -242,7 +247,8 @@ def _label_query(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 def job_spec(spec: LaunchSpec) -> dict[str, JSON]:
     """Return the body that asks for an HF Job (hf-jobs.md §1.1).
 
-    ``attempts`` is 1 in words: a runner's JIT config is single use, so a second attempt could only fail and cost.
+    ``attempts`` is 1 in words: a runner's JIT config is single use, so a second attempt could only fail and
+    cost.
     """
     space = _SPACE.fullmatch(spec.image)
     body: dict[str, JSON] = {

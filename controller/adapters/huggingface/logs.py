@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from controller.adapters import incoming
 from controller.adapters.huggingface.account import AccountClient
-from controller.adapters.huggingface.errors import ConflictError, HubError, NotFoundError, malformed
+from controller.adapters.huggingface.errors import ConflictError, HubError, NotFoundError
+from controller.adapters.huggingface.refusals import malformed
 from controller.adapters.huggingface.values import JSON, parse_job
 from controller.core.model import Disposition
 from controller.core.text import text
@@ -19,7 +20,8 @@ FOLLOWED_SILENCE = 90.0
 """Seconds: the Hub sends a comment every 30 while a job says nothing."""
 
 SHORT_SILENCE = 2.0
-"""Seconds after which a log that is not followed has been read to its end: the stream of a live job has none."""
+"""Seconds after which a log that is not followed has been read to its end: the stream of a live job has
+none."""
 
 WHOLE_SECONDS = 1.0
 """What the Hub's ``Date`` leaves out."""
@@ -42,8 +44,9 @@ class LogLine:
 class _Replay:
     """Tells what is new: each stream begins with the whole log again, or with its tail.
 
-    Lines are in the order of their times, and several may share one. So a line of the newest time is new once those that were
-    seen of that time have come again, in their order. Lines without a time all have the same one.
+    Lines are in the order of their times, and several may share one. So a line of the newest time is new once
+    those that were seen of that time have come again, in their order. Lines without a time all have the same
+    one.
     """
 
     def __init__(self) -> None:
@@ -77,7 +80,8 @@ class HubLogs(AccountClient):
 
         Args:
             job_id: The HF Job.
-            follow: Go on until the job has ended, over as many streams as it takes; else stop at what there is now.
+            follow: Go on until the job has ended, over as many streams as it takes; else stop at what there
+                is now.
             tail: Begin with the last lines only.
 
         Raises:
@@ -89,7 +93,8 @@ class HubLogs(AccountClient):
             replay.again()
             ended = True
             try:
-                # Asked before the stream is read: what ends meanwhile may have written more than the stream told.
+                # Asked before the stream is read: what ends meanwhile may have written more than the stream
+                # told.
                 ended, now = await self._look(path)
                 until = None if follow else now + WHOLE_SECONDS + SHORT_SILENCE
                 async with aclosing(self._once(path, tail=tail, until=until)) as stream:
@@ -121,7 +126,9 @@ class HubLogs(AccountClient):
         return job.stage.ended, answer.server_time
 
     async def _once(self, path: str, *, tail: int | None, until: float | None) -> AsyncGenerator[LogLine]:
-        """Yield the lines of one stream; with ``until``, a time of the Hub's, those that were written before."""
+        """Yield the lines of one stream; with ``until``, a time of the Hub's, those that were written
+        before.
+        """
         query = [("tail", str(tail))] if tail is not None else []
         silence = FOLLOWED_SILENCE if until is None else SHORT_SILENCE
         async with aclosing(self._wire.lines(f"{path}/logs", query=query, silence=silence)) as stream:

@@ -1,6 +1,7 @@
 """What the Hub answers, as bounded values: the one place where its jobs, hardware and identities are read.
 
-Everything here takes any JSON. What a field cannot be is as if it were missing; only what nobody can do without is insisted on.
+Everything here takes any JSON. What a field cannot be is as if it were missing; only what nobody can do
+without is insisted on.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ LONGEST_LABEL = 100
 """Characters of a label's key and value; the Hub takes no longer ones."""
 
 LONGEST_FLAVOR = 63
-"""Characters of a flavor's name, as RunnerPools take it; the longest one that the Hub has offered so far has 15."""
+"""Characters of a flavor's name, as RunnerPools take it; the longest one that the Hub has offered so far has
+15."""
 
 MOST_LABELS = 32
 """Labels of one job that are kept; ours carry seven."""
@@ -57,8 +59,8 @@ class Identity:
 
     Attributes:
         name: The user.
-        namespaces: Those whose jobs it may be able to run, the user's own first. Each with whether somebody pays there; None
-            where the Hub does not say.
+        namespaces: Those whose jobs it may be able to run, the user's own first. Each with whether somebody
+            pays there; None where the Hub does not say.
         role: ``read``, ``write`` or ``fineGrained``; empty where the Hub does not say.
     """
 
@@ -67,9 +69,10 @@ class Identity:
     role: str
 
 
-# ------------------------------------------------------------------------------------------------------------------ jobs
+# ------------------------------------------------------------------------------------------------------- jobs
 def carried_labels(entry: JSON) -> Mapping[str, str] | None:
-    """Return the labels of a job; none where they are null or absent, and None where they are anything but an object.
+    """Return the labels of a job; none where they are null or absent, and None where they are anything but an
+    object.
 
     What is no label (no text, longer than the Hub allows, or not of printable ASCII) is left out.
     """
@@ -91,8 +94,8 @@ def _is_label(value: object) -> bool:
 def parse_job(entry: JSON, *, account: HubAccount) -> HFJob:
     """Read a job.
 
-    Only what we cannot do without is insisted on: an id that fits a path, labels that are labels, and when it was made. A stage
-    that we do not know is :attr:`Stage.UNKNOWN`, which counts as live.
+    Only what we cannot do without is insisted on: an id that fits a path, labels that are labels, and when it
+    was made. A stage that we do not know is :attr:`Stage.UNKNOWN`, which counts as live.
 
     Raises:
         ValueError: One of those is missing; the text names the job.
@@ -130,13 +133,15 @@ def parse_job(entry: JSON, *, account: HubAccount) -> HFJob:
 
 
 def words(value: object, secrets: Iterable[str] = ()) -> str:
-    """Return words of the Hub's on one line, without secrets (values of less than four characters are none) and bounded."""
+    """Return words of the Hub's on one line, without secrets (values of less than four characters are none)
+    and bounded.
+    """
     if not isinstance(value, str) or not value:
         return ""
     known = [secret for secret in secrets if len(secret) >= 4]
     if not known:
-        # Masking looks at every character several times, and there is no more to be seen than this: whatever looks like a secret
-        # and begins within it is masked although its end is cut.
+        # Masking looks at every character several times, and there is no more to be seen than this: whatever
+        # looks like a secret and begins within it is masked although its end is cut.
         value = " ".join(value.split())[: 4 * LONGEST_MESSAGE]
     return text(" ".join(incoming.mask(value, known).split()), LONGEST_MESSAGE)
 
@@ -161,9 +166,10 @@ def _created(entry: dict[str, JSON], job_id: str) -> float | None:
     return created
 
 
-# -------------------------------------------------------------------------------------------------------------- hardware
+# --------------------------------------------------------------------------------------------------- hardware
 def parse_flavor(entry: JSON) -> Flavor:
-    """Read one entry of the hardware list. A price that is no number, or per something else than time, is unknown.
+    """Read one entry of the hardware list. A price that is no number, or per something else than time, is
+    unknown.
 
     Raises:
         ValueError: It has no name.
@@ -177,13 +183,12 @@ def parse_flavor(entry: JSON) -> Flavor:
     accelerator = _object(entry, "accelerator")
     return Flavor(
         name=name,
-        pretty_name=text(entry.get("prettyName"), LONGEST_NAME),
         usd_per_minute=None if price is None or per_minute is None else price * per_minute,
         accelerator=text(accelerator.get("model"), LONGEST_WORD),
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ identities
+# ------------------------------------------------------------------------------------------------- identities
 def parse_identity(found: JSON) -> Identity:
     """Read whose a token is.
 

@@ -1,4 +1,6 @@
-"""One request to the Hub: bounded in time and size, errors as failures, rate limits remembered instead of slept through."""
+"""One request to the Hub: bounded in time and size, errors as failures, rate limits remembered instead of
+slept through.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,14 @@ from controller.adapters.credential import Content, Credential, Fixed
 from controller.adapters.huggingface import body as bodies
 from controller.adapters.huggingface.answer import Answer, Bearer, next_query
 from controller.adapters.huggingface.errors import (
-    LARGEST_ERROR,
-    Asked,
     HubError,
     NotAllowedError,
     RateLimitedError,
     UnauthorizedError,
+)
+from controller.adapters.huggingface.refusals import (
+    LARGEST_ERROR,
+    Asked,
     malformed,
     no_answer,
     not_sent,
@@ -58,8 +62,8 @@ PAUSE = 0.5
 class Wire:
     """Requests to one endpoint with one credential, followed from one content of its Secret to the next.
 
-    A 429 closes the wire until the window that it names: calls then fail at once, unsent, and nobody else is held up. Another
-    token finds it open.
+    A 429 closes the wire until the window that it names: calls then fail at once, unsent, and nobody else is
+    held up. Another token finds it open.
 
     Args:
         session: From :func:`.session.open_session`; shared.
@@ -69,8 +73,8 @@ class Wire:
         account: Whose share of connections is used; None for public routes.
         meter: Told of the HTTP status of every answer.
         hosts: To which hosts requests may go; one to any other fails with ``HostNotAllowed``, unsent.
-        may_end: Returns whether reads and cancellations may go to the endpoint although it is not among them: they end what was
-            launched there.
+        may_end: Returns whether reads and cancellations may go to the endpoint although it is not among them:
+            they end what was launched there.
     """
 
     def __init__(
@@ -105,7 +109,9 @@ class Wire:
         return (await self._credential.current()).number
 
     def rotated_since(self, number: int) -> bool:
-        """Return whether any request was sent with another content of the Secret than the one of this number, which was current."""
+        """Return whether any request was sent with another content of the Secret than the one of this number,
+        which was current.
+        """
         return self._bearer.number != number
 
     def _bearer_of(self, content: Content[str]) -> Bearer:
@@ -152,7 +158,8 @@ class Wire:
         Args:
             path: Below the endpoint, percent-encoded.
             query: Pairs.
-            silence: Seconds without a byte after which the stream ends here, since it may never end by itself.
+            silence: Seconds without a byte after which the stream ends here, since it may never end by
+                itself.
 
         Raises:
             HubError: It was refused, or broke off.
@@ -191,11 +198,14 @@ class Wire:
                 raise no_answer(call=call, error=error, asked=Asked.READ, secrets=bearer.secrets) from None
 
     async def work(self, size: int, work: Callable[[], T]) -> T:
-        """Do what takes as long as parsing so many bytes, apart from the event loop where that is long; raises what it raises."""
+        """Do what takes as long as parsing so many bytes, apart from the event loop where that is long;
+        raises what it raises.
+        """
         return await self._session.workers.run(size, work)
 
     def _keep_within(self, url: str, asked: Asked | None = None) -> None:
-        """Let no request out to a host that is not allowed; each is judged as it would be sent, whoever chose its address.
+        """Let no request out to a host that is not allowed; each is judged as it would be sent, whoever chose
+        its address.
 
         Args:
             url: Of the request.
@@ -242,7 +252,9 @@ class Wire:
         body: JSON = None,
         secrets: Iterable[str] = (),
     ) -> Answer:
-        """Send once, with what replaced the token where it is refused: a 401 proves that there was no effect."""
+        """Send once, with what replaced the token where it is refused: a 401 proves that there was no
+        effect.
+        """
         self._keep_within(self._url(path, query), asked)
         content = await self._credential.current()
         once = partial(self._once, method, path, query=query, body=body, asked=asked, secrets=secrets)

@@ -1,7 +1,8 @@
 """kubernetes.aio's client with a deadline on every call, fresh credentials, and errors as failures.
 
-Requests are made by path instead of through ``DynamicClient``: it costs no memory beyond the package (both come to 55 MB),
-but discovers the whole API at start, fails without the CRD, and keeps what it found in a file of a guessable name in /tmp.
+Requests are made by path instead of through ``DynamicClient``: it costs no memory beyond the package (both
+come to 55 MB), but discovers the whole API at start, fails without the CRD, and keeps what it found in a file
+of a guessable name in /tmp.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from yaml import YAMLError
 
 from controller import __version__
+from controller.adapters.kube.errors import NoConfigurationError, no_answer, refusal
 from controller.adapters.proxies import Proxies
-from controller.core.model import Disposition, Failure
-from controller.core.reasons import Reason
 from controller.core.resource import GROUP, PLURAL, VERSION
-from controller.ports import UpstreamError
 
 JSON = Any
 _Reload = Callable[[Configuration], Awaitable[None]]
@@ -37,15 +36,6 @@ FIELD_MANAGER = "hf-runner-controller"
 
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _KUBECONFIG = "KUBECONFIG"
-
-
-class KubernetesError(UpstreamError):
-    """A call to the Kubernetes API failed; ``status`` is the answer's HTTP status, None without one, ``words`` its own message."""
-
-    def __init__(self, failure: Failure, *, status: int | None = None, words: str = "") -> None:
-        super().__init__(failure)
-        self.status = status
-        self.words = words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +116,8 @@ class Client(ApiClient):
             content_type: Of the body.
 
         Raises:
-            KubernetesError: ``KubernetesForbidden``, ``KubernetesNotFound``, ``KubernetesConflict``, ``KubernetesRejected`` or
-                ``KubernetesUnavailable``.
+            KubernetesError: ``KubernetesForbidden``, ``KubernetesNotFound``, ``KubernetesConflict``,
+                ``KubernetesRejected`` or ``KubernetesUnavailable``.
         """
         call = f"{method} {path}"
         status, headers, raw = await self._send(method, path, query, body, content_type)
@@ -135,11 +125,11 @@ class Client(ApiClient):
             await self._fresh_credentials()
             status, headers, raw = await self._send(method, path, query, body, content_type)
         if not 200 <= status <= 299:
-            raise _refusal(call, status, headers, raw)
+            raise refusal(call, status, headers, raw)
         try:
             return json.loads(raw)
         except ValueError:
-            raise _unavailable(call, f"{len(raw)} bytes that are not JSON") from None
+            raise no_answer(call, f"{len(raw)} bytes that are not JSON") from None
 
     async def _send(
         self, method: str, path: str, query: Sequence[tuple[str, str]], body: JSON, content_type: str
@@ -156,11 +146,13 @@ class Client(ApiClient):
             response = await self.call_api(*request)
             raw: bytes = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, OSError, ConfigException) as error:
-            raise _unavailable(f"{method} {path}", f"{type(error).__name__} {error}".strip()) from None
+            raise no_answer(f"{method} {path}", f"{type(error).__name__} {error}".strip()) from None
         return response.status, {k.lower(): v for k, v in response.headers.items()}, raw
 
     async def identity(self) -> Identity:
-        """Return where the API server is and who we are, with credentials read again: for kopf's own client."""
+        """Return where the API server is and who we are, with credentials read again: for kopf's own
+        client.
+        """
         await self._fresh_credentials()
         configuration = self.configuration
         authorization = (
@@ -182,15 +174,15 @@ class Client(ApiClient):
         try:
             await self._reload(self.configuration)
         except (ConfigException, YAMLError, OSError) as error:
-            raise _unavailable("credentials", f"they cannot be read again: {error}") from None
+            raise no_answer("credentials", f"they cannot be read again: {error}") from None
 
 
 async def connect(*, kubeconfig: str | None = None, context: str | None = None) -> Client:
     """Return a client for the cluster that kubectl would take, or the one that this pod runs in.
 
-    An explicit path or context wins, then ``$KUBECONFIG``, then the pod's ServiceAccount, then ``~/.kube/config``. The
-    ServiceAccount's token is read again each minute, that of a kubeconfig (token, exec plugin) when it is refused. A changed
-    client certificate or authority needs a restart.
+    An explicit path or context wins, then ``$KUBECONFIG``, then the pod's ServiceAccount, then
+    ``~/.kube/config``. The ServiceAccount's token is read again each minute, that of a kubeconfig (token,
+    exec plugin) when it is refused. A changed client certificate or authority needs a restart.
 
     Raises:
         KubernetesError: No usable configuration was found.
@@ -209,13 +201,11 @@ async def connect(*, kubeconfig: str | None = None, context: str | None = None) 
     try:
         await reload(configuration)
     except (ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        failure = Failure(
-            reason=Reason.KubernetesUnavailable,
-            message=f"No usable Kubernetes configuration: {error}. Pass --kubeconfig, or run in a pod with a ServiceAccount.",
-            disposition=Disposition.PERSON,
-        )
-        raise KubernetesError(failure) from error
-    # What a kubeconfig says goes first. Otherwise the rule is the one of all our clients, and not the library's.
+        raise NoConfigurationError(
+            f"No usable Kubernetes configuration: {error}. Pass --kubeconfig, or run in a pod with a ServiceAccount."
+        ) from error
+    # What a kubeconfig says goes first. Otherwise the rule is the one of all our clients, and not the
+    # library's.
     configuration.proxy = configuration.proxy or Proxies().of(configuration.host)
     configuration.client_session_kwargs = {"trust_env": False}
     return Client(configuration=configuration, reload=reload)
@@ -249,50 +239,3 @@ def pools_path(namespace: str | None = None, *rest: str) -> str:
     """Return the path of RunnerPools: all, those of a namespace, or one and its subresource."""
     within = ("namespaces", namespace) if namespace is not None else ()
     return path_of("apis", GROUP, VERSION, *within, PLURAL, *rest)
-
-
-_REASONS = {
-    401: (Reason.KubernetesForbidden, Disposition.PERSON),
-    403: (Reason.KubernetesForbidden, Disposition.PERSON),
-    404: (Reason.KubernetesNotFound, Disposition.GONE),
-    409: (Reason.KubernetesConflict, Disposition.RETRY),
-    410: (Reason.KubernetesConflict, Disposition.RETRY),
-    429: (Reason.KubernetesUnavailable, Disposition.WAIT),
-}
-
-# Server-side apply answers 500 for what its schema does not have (seen on 1.36): an older CRD, not an outage.
-_UNTYPED = ("failed to create typed patch object", "field not declared in schema")
-
-
-def _refusal(call: str, status: int, headers: dict[str, str], raw: bytes) -> KubernetesError:
-    """Read a Status object: its message names verb, resource and ServiceAccount of what is forbidden."""
-    try:
-        words = str(json.loads(raw)["message"])
-    except (ValueError, KeyError, TypeError):
-        words = raw[:300].decode(errors="replace")
-    if status >= 500 and not any(sign in words for sign in _UNTYPED):
-        reason, disposition = Reason.KubernetesUnavailable, Disposition.RETRY
-    else:
-        reason, disposition = _REASONS.get(status, (Reason.KubernetesRejected, Disposition.PERSON))
-    wait = headers.get("retry-after", "")
-    words = " ".join(words.split())[:500]
-    failure = Failure(
-        reason=reason,
-        message=f"{call}: the API server answered {status}: {words}. {reason.meaning}",
-        disposition=disposition,
-        request_id=headers.get("audit-id"),
-        retry_after=float(wait) if wait.isdigit() else None,
-        in_doubt=status >= 500 and not call.startswith("GET "),
-    )
-    return KubernetesError(failure, status=status, words=words)
-
-
-def _unavailable(call: str, why: str) -> KubernetesError:
-    reason = Reason.KubernetesUnavailable
-    return KubernetesError(
-        Failure(
-            reason=reason,
-            message=f"{call}: no answer from the API server: {why}. {reason.meaning}",
-            in_doubt=not call.startswith("GET "),
-        )
-    )

@@ -1,7 +1,9 @@
-"""RunnerPools that are declared in ConfigMaps: how the chart's ``pools`` become objects of a type that the chart itself installs.
+"""RunnerPools that are declared in ConfigMaps: how the chart's ``pools`` become objects of a type that the
+chart itself installs.
 
-Helm cannot have a type and objects of it in one first installation. So the release has a ConfigMap per pool, and this applies
-what is in it, owned by the ConfigMap: what Helm deletes with an upgrade or an uninstallation, Kubernetes deletes as a RunnerPool.
+Helm cannot have a type and objects of it in one first installation. So the release has a ConfigMap per pool,
+and this applies what is in it, owned by the ConfigMap: what Helm deletes with an upgrade or an
+uninstallation, Kubernetes deletes as a RunnerPool.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of, pools_path
-from controller.core.model import Disposition, Failure
+from controller.adapters.kube.client import Client, path_of, pools_path
+from controller.adapters.kube.errors import ConflictError, KubernetesError, NotFoundError
+from controller.core.model import Disposition
 from controller.core.reasons import Reason
 from controller.core.resource import KIND
 from controller.ports import Clock
@@ -47,7 +50,8 @@ async def apply_declared(client: Client, declared: Declaration, *, clock: Clock,
     """Apply one RunnerPool, and return its name as NAMESPACE/NAME. Idempotent.
 
     Args:
-        client: Needs ``get`` on the ConfigMap, and ``get``, ``create`` and ``patch`` on ``runnerpools`` of its namespace.
+        client: Needs ``get`` on the ConfigMap, and ``get``, ``create`` and ``patch`` on ``runnerpools`` of
+            its namespace.
         declared: Where it is declared.
         clock: Time.
         seconds: For how long it is tried.
@@ -96,20 +100,14 @@ async def _refuse_others(client: Client, namespace: str, metadata: dict[str, Any
     name, release = metadata["name"], metadata["labels"][RELEASE]
     try:
         known = (await client.request_json("GET", pools_path(namespace, name)))["metadata"]
-    except KubernetesError as error:
-        if error.status != 404:
-            raise
+    except NotFoundError:
         return
     what = f"{KIND} {namespace}/{name}"
     if known.get("deletionTimestamp"):
         # Applied now, it would be gone with the old one.
         why = f"{what} is being deleted, and its runners have not all ended yet. Try again when they have"
-        raise _refusal(why, Reason.KubernetesConflict, Disposition.RETRY)
+        raise ConflictError(why)
     if known.get("labels", {}).get(RELEASE) != release:
         hand_over = f"kubectl label runnerpool -n {namespace} {name} --overwrite {RELEASE}={release}"
         why = f"{what} is there already, and not of release {release}. Give the pool another name, or hand it over: {hand_over}"
-        raise _refusal(why, Reason.KubernetesConflict, Disposition.PERSON)
-
-
-def _refusal(message: str, reason: Reason, disposition: Disposition) -> KubernetesError:
-    return KubernetesError(Failure(reason=reason, message=message, disposition=disposition))
+        raise ConflictError(why, disposition=Disposition.PERSON)

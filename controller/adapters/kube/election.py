@@ -1,13 +1,16 @@
-"""Who of several replicas may act: at most one at any instant (invariant 8), decided by a Lease and nobody's wall clock.
+"""Who of several replicas may act: at most one at any instant (invariant 8), decided by a Lease and nobody's
+wall clock.
 
-The leader counts the age of its lease from the moment at which it *sent* the renewal that succeeded last, and stops when that
-is older than ``renew_deadline``. A follower counts from the moment at which it *received* a state of the Lease that it had
-not seen before, and takes over when that is longer ago than ``duration``. A renewal is sent before it is received, so
+The leader counts the age of its lease from the moment at which it *sent* the renewal that succeeded last, and
+stops when that is older than ``renew_deadline``. A follower counts from the moment at which it *received* a
+state of the Lease that it had not seen before, and takes over when that is longer ago than ``duration``. A
+renewal is sent before it is received, so
 
     leader stops  =  sent + renew_deadline  <  sent + duration  <=  received + duration  <=  follower begins
 
-whatever the network delays, however wrong the machines' clocks are, as long as they run about equally fast. Each write names
-the version that it replaces, so of two followers one takes over, and a renewal that arrives late replaces nobody.
+whatever the network delays, however wrong the machines' clocks are, as long as they run about equally fast.
+Each write names the version that it replaces, so of two followers one takes over, and a renewal that arrives
+late replaces nobody.
 """
 
 from __future__ import annotations
@@ -29,12 +32,14 @@ FOLLOW_INTERVAL = 0.4
 """Seconds between two looks of a follower: a released lease is taken over within this and two requests."""
 
 VACANT = "(nobody yet)"
-"""Holder of a Lease that was just made. A missing Lease tells nothing about who leads: somebody may have deleted it, and its
-holder notices only at its next renewal. So it is made for nobody, and whoever wants it waits as if somebody had died; but not
-where no controller has ever done anything, as right after an installation."""
+"""Holder of a Lease that was just made. A missing Lease tells nothing about who leads: somebody may have
+deleted it, and its holder notices only at its next renewal. So it is made for nobody, and whoever wants it
+waits as if somebody had died; but not where no controller has ever done anything, as right after an
+installation."""
 
 LEAST_MARGIN = 1.0
-"""Seconds that a leader stops before a follower may begin, at the least: requests that are on their way end in it."""
+"""Seconds that a leader stops before a follower may begin, at the least: requests that are on their way end
+in it."""
 
 
 class LeadershipLost(Exception):  # noqa: N818 - not a failure of ours
@@ -81,7 +86,9 @@ class Leases(Protocol):
         """Return it as it is now, None if there is none; raises ``UpstreamError``."""
 
     async def write(self, known: Lease | None, *, holder: str, seconds: float) -> Lease:
-        """Replace the known state; raises ``LeaseConflict`` if that is not the newest, and ``UpstreamError``."""
+        """Replace the known state; raises ``LeaseConflict`` if that is not the newest, and
+        ``UpstreamError``.
+        """
 
 
 async def _unknown() -> bool:
@@ -89,20 +96,25 @@ async def _unknown() -> bool:
 
 
 class Election:
-    """One candidacy: :meth:`acquire`, then :meth:`keep` until it raises or is cancelled, then :meth:`release`.
+    """One candidacy: :meth:`acquire`, then :meth:`keep` until it raises or is cancelled, then
+    :meth:`release`.
 
-    Implements :class:`controller.ports.Leadership`. An instance leads at most once: who lost starts again as a new process,
-    with nothing of its old term in memory.
+    More than fifteen methods: following, leading and releasing share one state of the Lease, and the
+    inequality above is about what one of them may believe that another has seen.
+
+    Implements :class:`controller.ports.Leadership`. An instance leads at most once: who lost starts again as
+    a new process, with nothing of its old term in memory.
 
     Args:
         leases: The Lease.
         identity: Ours; no process may ever have had it before.
         timing: Durations.
         clock: Only its ``mono`` is used; it must go on while the process is stopped.
-        untouched: Asked where there is no Lease: returns whether no controller has ever looked at any pool. Then the Lease is made
-            for this replica at once. What is left of the risk: somebody deletes the Lease of a leader that has no pools; for up
-            to a retry period both lead, and have nothing to do; a pool that comes in that moment is guarded by its status, in
-            which launches are written down before they begin. Raises ``UpstreamError`` where that cannot be told.
+        untouched: Asked where there is no Lease: returns whether no controller has ever looked at any pool.
+            Then the Lease is made for this replica at once. What is left of the risk: somebody deletes the
+            Lease of a leader that has no pools; for up to a retry period both lead, and have nothing to do; a
+            pool that comes in that moment is guarded by its status, in which launches are written down before
+            they begin. Raises ``UpstreamError`` where that cannot be told.
     """
 
     def __init__(
@@ -140,7 +152,9 @@ class Election:
 
     @property
     def transitions(self) -> int:
-        """How often the Lease had changed hands when this process got it; less only if it was deleted since, and made anew."""
+        """How often the Lease had changed hands when this process got it; less only if it was deleted since,
+        and made anew.
+        """
         return self._lease.transitions if self._lease is not None else 0
 
     def led_after(self, moment: float) -> bool | None:
@@ -148,7 +162,9 @@ class Election:
         return self._renewed_at is not None and self._renewed_at > moment
 
     def lose(self, why: str) -> None:
-        """Refuse effects at once, and let :meth:`keep` raise soon: another process has decided something in a later term."""
+        """Refuse effects at once, and let :meth:`keep` raise soon: another process has decided something in a
+        later term.
+        """
         self._renewed_at = None
         self._lost_because = self._lost_because or why
 
@@ -158,7 +174,7 @@ class Election:
     def _age(self) -> float:
         return float("inf") if self._renewed_at is None else self._clock.mono() - self._renewed_at
 
-    # ----------------------------------------------------------------------------------------------------------- following
+    # ---------------------------------------------------------------------------------------------- following
     async def acquire(self) -> None:
         """Follow until this process leads. What the API server answers never ends it."""
         while not await self._look():  # noqa: ASYNC110 - polled: nobody in this process knows of the change
@@ -194,8 +210,9 @@ class Election:
     def _free(self, lease: Lease, asked_at: float) -> bool:
         """Take note of what was read, and return whether it may be taken.
 
-        The state was current at ``asked_at`` or later, so what matters is how long before that it was first seen. What is ours
-        by a claim whose answer was lost is free: it replaced the very state that was found free, so nobody led in between.
+        The state was current at ``asked_at`` or later, so what matters is how long before that it was first
+        seen. What is ours by a claim whose answer was lost is free: it replaced the very state that was found
+        free, so nobody led in between.
         """
         if lease.version != self._seen:
             self._seen, self._changed_at = lease.version, self._clock.mono()
@@ -203,7 +220,7 @@ class Election:
             return True
         return asked_at - self._changed_at >= max(self._timing.duration, lease.seconds)
 
-    # ------------------------------------------------------------------------------------------------------------- leading
+    # ------------------------------------------------------------------------------------------------ leading
     async def keep(self) -> NoReturn:
         """Renew until the lease is lost.
 
@@ -227,7 +244,9 @@ class Election:
                 self._renewed_at = None
 
     async def _renew(self) -> None:
-        """Renew once. A conflict is not the end: it may be our own write whose answer was lost, or somebody's annotation."""
+        """Renew once. A conflict is not the end: it may be our own write whose answer was lost, or somebody's
+        annotation.
+        """
         sent_at, known = self._clock.mono(), self._lease
         try:
             written = await self._call(self._claim(known))
@@ -259,12 +278,12 @@ class Election:
         async with asyncio.timeout(max(0.0, min(self._timing.call_timeout, rest))):
             return await request
 
-    # ----------------------------------------------------------------------------------------------------------- releasing
+    # ---------------------------------------------------------------------------------------------- releasing
     async def release(self) -> None:
         """Refuse effects at once, then let another take over without waiting. Never raises; idempotent.
 
-        :meth:`keep` and :meth:`acquire` must have been cancelled, and every effect must have ended. A renewal that is still on
-        its way does no harm: whichever arrives second conflicts.
+        :meth:`keep` and :meth:`acquire` must have been cancelled, and every effect must have ended. A renewal
+        that is still on its way does no harm: whichever arrives second conflicts.
         """
         self._renewed_at = None
         if not self._may_be_ours:

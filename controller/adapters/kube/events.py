@@ -1,4 +1,6 @@
-"""Tells people through ``events.k8s.io/v1`` Events: repeats counted in a series, each pool within its share, nobody held up."""
+"""Tells people through ``events.k8s.io/v1`` Events: repeats counted in a series, each pool within its share,
+nobody held up.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,12 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controller.adapters.kube.client import JSON, Client, KubernetesError, path_of
+from controller.adapters.kube.client import JSON, Client, path_of
+from controller.adapters.kube.errors import ConflictError, KubernetesError, NotFoundError
 from controller.core.model import Disposition
 from controller.core.resource import API_VERSION, GROUP, KIND
 from controller.ports import Clock
@@ -25,14 +29,16 @@ BURST, REFILL = 25, 60.0
 """Requests that one pool may spend at once, and seconds until it gets another one."""
 
 RESERVE = 5
-"""Requests of the burst that only warnings may spend, so that a busy pool's news never drowns its first failure."""
+"""Requests of the burst that only warnings may spend, so that a busy pool's news never drowns its first
+failure."""
 
 TRIES, RETRY_PAUSE = 3, 5.0
 LONGEST_NOTE = 1024
 """Bytes; the API server refuses more."""
 
-# What differs between two Events that say the same: runner names, long ids and plain numbers. Names have at most 64 characters
-# (controller.core.naming), so the pattern looks no further: one without that bound costs the square of a word's length.
+# What differs between two Events that say the same: runner names, long ids and plain numbers. Names have at
+# most 64 characters (controller.core.naming), so the pattern looks no further: one without that bound costs
+# the square of a word's length.
 _VARIABLE = re.compile(
     r"\b[a-z0-9-]{1,64}-hfr-[a-z0-9-]{1,64}\b|\b[0-9a-f]{8,}\b|(?<![\w-])\d+(\.\d+)?(?![\w-])"
 )
@@ -64,8 +70,8 @@ class _Bucket:
 class KubernetesEvents:
     """Events over the API: :class:`controller.ports.Events`.
 
-    ``emit`` only takes note; :meth:`run` sends, so that a slow API server delays no planning pass. Repeats that come faster
-    than they can be sent become one request.
+    ``emit`` only takes note; :meth:`run` sends, so that a slow API server delays no planning pass. Repeats
+    that come faster than they can be sent become one request.
 
     Args:
         client: Needs ``create`` and ``patch`` on ``events.events.k8s.io``.
@@ -176,11 +182,8 @@ class KubernetesEvents:
             if series.count > 1
             else {}
         )
-        try:
+        with suppress(ConflictError):  # it is there: the answer to an earlier try was lost
             await self._client.request_json("POST", series.path, body={**series.body, **repeats})
-        except KubernetesError as error:
-            if error.status != 409:  # it is there: the answer to an earlier try was lost
-                raise
         series.sent = True
 
     async def _count_up(self, series: _Series) -> bool:
@@ -191,9 +194,7 @@ class KubernetesEvents:
                 body={"series": {"count": series.count, "lastObservedTime": series.last_at}},
                 content_type="application/merge-patch+json",
             )
-        except KubernetesError as error:
-            if error.status != 404:
-                raise
+        except NotFoundError:
             return False
         return True
 

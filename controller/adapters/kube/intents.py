@@ -1,11 +1,13 @@
 """Keeps a pool's intents in its status: a merge patch that touches them and their term and nothing else.
 
 Two writers share a status, each with a field manager of its own. The whole status is applied server-side
-(:mod:`.status`): what that manager no longer says disappears, so it must never have said anything of the intents. They are
-merged in here, under :data:`FIELD_MANAGER`, and stay through whatever the other one applies.
+(:mod:`.status`): what that manager no longer says disappears, so it must never have said anything of the
+intents. They are merged in here, under :data:`FIELD_MANAGER`, and stay through whatever the other one
+applies.
 
-Each write names the ``resourceVersion`` on which it rests, so the API server refuses it (409) when anybody has changed anything
-in the object meanwhile. What may be written again then is for :mod:`controller.execute.intent_writer` to say.
+Each write names the ``resourceVersion`` on which it rests, so the API server refuses it (409) when anybody
+has changed anything in the object meanwhile. What may be written again then is for
+:mod:`controller.execute.intent_writer` to say.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from controller.adapters.kube.client import JSON, KubernetesError, pools_path
+from controller.adapters.kube.client import JSON, pools_path
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.api.status.stored import read_status, write_down, written
 from controller.core.intents import Written
 from controller.core.model import PoolKey
@@ -72,10 +75,8 @@ class KubernetesIntents:
         """Return a pool's intents as they are now."""
         try:
             return self.note(await self._client.request_json("GET", pools_path(key.namespace, key.name)))
-        except KubernetesError as error:
-            if error.status == 404:
-                return None
-            raise
+        except NotFoundError:
+            return None
 
     async def replace(self, key: PoolKey, known: StoredIntents, written: Written) -> StoredIntents:
         """Write a pool's intents, unless it is not of the known version any more."""
@@ -88,8 +89,6 @@ class KubernetesIntents:
                 body={"metadata": {"resourceVersion": known.version}, "status": write_down(written)},
                 content_type="application/merge-patch+json",
             )
-        except KubernetesError as error:
-            if error.status in (404, 409):
-                raise IntentsMoved from error
-            raise
+        except (NotFoundError, ConflictError) as error:
+            raise IntentsMoved from error
         return self.note(answer)

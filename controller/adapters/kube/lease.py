@@ -1,4 +1,6 @@
-"""One Lease object: the record that replicas elect their leader with. Who may act is decided in :mod:`.election`."""
+"""One Lease object: the record that replicas elect their leader with. Who may act is decided in
+:mod:`.election`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.adapters.kube.client import Client, path_of
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.ports import Clock
 
 API_VERSION = "coordination.k8s.io/v1"
@@ -41,8 +44,8 @@ class KubernetesLeases:
     """One Lease over the API: :class:`controller.adapters.kube.election.Leases`.
 
     Args:
-        client: Needs ``get``, ``create`` and ``update`` on ``leases`` of the namespace. One of its own: a renewal must not wait
-            behind a hundred statuses.
+        client: Needs ``get``, ``create`` and ``update`` on ``leases`` of the namespace. One of its own: a
+            renewal must not wait behind a hundred statuses.
         namespace: Where it is.
         name: Shared by the replicas of one controller, and by nobody else.
         clock: Time, for what people read in it; nobody's decision rests on that.
@@ -63,13 +66,12 @@ class KubernetesLeases:
         """
         try:
             return _lease(await self._client.request_json("GET", self._one))
-        except KubernetesError as error:
-            if error.status == 404:
-                return None
-            raise
+        except NotFoundError:
+            return None
 
     async def write(self, known: Lease | None, *, holder: str, seconds: float) -> Lease:
-        """Write the holder, and that it is alive, on top of what is known. Not idempotent: the second of two conflicts.
+        """Write the holder, and that it is alive, on top of what is known. Not idempotent: the second of two
+        conflicts.
 
         Args:
             known: The newest known state; None makes the object.
@@ -98,10 +100,12 @@ class KubernetesLeases:
             return _lease(
                 await self._client.request_json("PUT", self._one, body={**known.body, "spec": spec})
             )
-        except KubernetesError as error:
-            if error.status == 409 or (error.status == 404 and known is not None):
-                raise LeaseConflict("somebody else changed it") from error
-            raise
+        except ConflictError as error:
+            raise LeaseConflict("somebody else changed it") from error
+        except NotFoundError as error:
+            if known is None:
+                raise
+            raise LeaseConflict("somebody else changed it") from error
 
 
 def _lease(body: Mapping[str, Any]) -> Lease:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from controller.adapters.kube.client import JSON, Client, KubernetesError, pools_path
+from controller.adapters.kube.client import JSON, Client, pools_path
+from controller.adapters.kube.errors import ExpiredError
 
 CHUNK = 500
 """Objects per request; the API server's own clients use the same."""
@@ -19,14 +20,16 @@ async def list_pools(client: Client, *, namespace: str | None = None, chunk: int
         chunk: Objects per request.
 
     Raises:
-        KubernetesError: The list could not be read to its end; ``KubernetesNotFound`` when there is no such CRD.
+        KubernetesError: The list could not be read to its end; ``KubernetesNotFound`` when there is no such
+            CRD.
     """
     for restart in range(RESTARTS + 1):
         try:
             return await _list(client, namespace, chunk)
-        except KubernetesError as error:
-            # The server forgot the moment of the first chunk: half a list of then and half of now would be neither.
-            if error.status != 410 or restart == RESTARTS:
+        except ExpiredError:
+            # The server forgot the moment of the first chunk: half a list of then and half of now would be
+            # neither.
+            if restart == RESTARTS:
                 raise
     raise AssertionError("unreachable")
 

@@ -81,7 +81,8 @@ class SecretAccess:
     def command(self, namespace: str) -> str:
         """Return the command that grants it, empty where the role or the account is not known.
 
-        The RoleBinding is not named as the chart names its own: Helm takes over no object that it did not make.
+        The RoleBinding is not named as the chart names its own: Helm takes over no object that it did not
+        make.
         """
         if not self.role or self.account is None:
             return ""
@@ -99,9 +100,11 @@ class SecretAccess:
         return f"bind a Role or ClusterRole with get on secrets to {who} there (docs/reference/rbac.md has the rules)"
 
     def refused(self, ref: SecretRef, words: str) -> str:
-        """Return what is said where the API server answered 403, with its own words; the command is the end of it.
+        """Return what is said where the API server answered 403, with its own words; the command is the end
+        of it.
 
-        Conditions have an end (:data:`controller.api.status.values.MOST_MESSAGE`): of long names, the API server's words are left out.
+        Conditions have an end (:data:`controller.api.status.values.MOST_MESSAGE`): of long names, the API
+        server's words are left out.
         """
         begins = f"The controller may not read Secret {ref.name} in namespace {ref.namespace}"
         ends = (
@@ -114,7 +117,8 @@ class SecretAccess:
 
 ROLE_LABELS = {"app.kubernetes.io/part-of": "hf-runner-controller", "app.kubernetes.io/component": "secrets"}
 ROLE_ANNOTATION = "hfrunners.dev/service-account"
-"""How the chart marks the ClusterRole that RoleBindings bind, and for which ServiceAccount it is (``NAMESPACE/NAME``)."""
+"""How the chart marks the ClusterRole that RoleBindings bind, and for which ServiceAccount it is
+(``NAMESPACE/NAME``)."""
 
 
 async def secret_access(client: Client, account: tuple[str, str] | None) -> SecretAccess:

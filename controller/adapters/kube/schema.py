@@ -1,11 +1,14 @@
-"""The schema by which the API server stores RunnerPools: what the installed CRD has no field for would be lost silently."""
+"""The schema by which the API server stores RunnerPools: what the installed CRD has no field for would be
+lost silently.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.adapters.kube.client import Client, path_of
+from controller.adapters.kube.errors import NotFoundError
 from controller.core.resource import GROUP, KIND, VERSION
 
 
@@ -19,10 +22,8 @@ async def served_schema(client: Client) -> Mapping[str, Any] | None:
     """
     try:
         document = await client.request_json("GET", path_of("openapi", "v3", "apis", GROUP, VERSION))
-    except KubernetesError as error:
-        if error.status == 404:
-            return None
-        raise
+    except NotFoundError:
+        return None
     wanted = {"group": GROUP, "version": VERSION, "kind": KIND}
     schemas: Mapping[str, Mapping[str, Any]] = (document.get("components") or {}).get("schemas") or {}
     return next(

@@ -6,7 +6,8 @@ import binascii
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 
-from controller.adapters.kube.client import Client, KubernetesError, path_of
+from controller.adapters.kube.client import Client, path_of
+from controller.adapters.kube.errors import ForbiddenError, NotFoundError
 from controller.adapters.kube.rights import SecretAccess
 from controller.core.model import Disposition, Failure, SecretRef
 from controller.core.reasons import Reason
@@ -33,11 +34,13 @@ class SecretData(Mapping[str, str]):
 
 
 class KubernetesSecrets:
-    """Secrets over the API: :class:`controller.ports.Secrets`. Nothing is cached, so a rotation shows at the next read.
+    """Secrets over the API: :class:`controller.ports.Secrets`. Nothing is cached, so a rotation shows at the
+    next read.
 
     Args:
         client: Needs ``get`` on the Secrets that are read, and no more.
-        access: How somebody grants that to the controller where it is missing; None for anybody else who reads.
+        access: How somebody grants that to the controller where it is missing; None for anybody else who
+            reads.
     """
 
     def __init__(self, *, client: Client, access: SecretAccess | None = None) -> None:
@@ -45,34 +48,35 @@ class KubernetesSecrets:
         self._access = access
 
     async def read(self, ref: SecretRef) -> Secret:
-        """Return a Secret as it is now. A value that is not UTF-8 text is left out: it can be no token, key or variable.
+        """Return a Secret as it is now. A value that is not UTF-8 text is left out: it can be no token, key
+        or variable.
 
         Raises:
-            UpstreamError: ``SecretMissing``, ``SecretForbidden`` (403, to the controller), ``KubernetesForbidden`` or
-                ``KubernetesUnavailable``.
+            UpstreamError: ``SecretMissing``, ``SecretForbidden`` (403, to the controller),
+                ``KubernetesForbidden`` or ``KubernetesUnavailable``.
         """
         try:
             found = await self._client.request_json(
                 "GET", path_of("api", "v1", "namespaces", ref.namespace, "secrets", ref.name)
             )
-        except KubernetesError as error:
-            if error.status == 403 and self._access is not None:
-                raise UpstreamError(
-                    Failure(
-                        reason=Reason.SecretForbidden,
-                        message=self._access.refused(ref, error.words),
-                        disposition=Disposition.PERSON,
-                        request_id=error.failure.request_id,
-                    )
-                ) from None
-            if error.status != 404:
+        except ForbiddenError as error:
+            if self._access is None:
                 raise
+            raise UpstreamError(
+                Failure(
+                    reason=Reason.SecretForbidden,
+                    message=self._access.refused(ref, error.words),
+                    disposition=Disposition.PERSON,
+                    request_id=error.request_id,
+                )
+            ) from None
+        except NotFoundError as error:
             raise UpstreamError(
                 Failure(
                     reason=Reason.SecretMissing,
                     message=f"There is no Secret {ref.name} in namespace {ref.namespace}; create it there.",
                     disposition=Disposition.PERSON,
-                    request_id=error.failure.request_id,
+                    request_id=error.request_id,
                 )
             ) from None
         return Secret(

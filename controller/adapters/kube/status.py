@@ -1,10 +1,13 @@
-"""Writes a pool's status by server-side apply: what we no longer say disappears, and what others say stays theirs."""
+"""Writes a pool's status by server-side apply: what we no longer say disappears, and what others say stays
+theirs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from controller.adapters.kube.client import FIELD_MANAGER, JSON, Client, KubernetesError, pools_path
+from controller.adapters.kube.client import FIELD_MANAGER, JSON, Client, pools_path
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.core.resource import API_VERSION, KIND
 from controller.ports import Leadership
 
@@ -20,8 +23,8 @@ class KubernetesStatus:
     Args:
         client: Needs ``patch`` on ``runnerpools/status`` and ``get`` on ``runnerpools``.
         seen: Told of every pool as an answer shows it.
-        leadership: While it does not hold, nothing is written: a replica that was stopped must not overwrite what its successor
-            said. None for a process that runs alone.
+        leadership: While it does not hold, nothing is written: a replica that was stopped must not overwrite
+            what its successor said. None for a process that runs alone.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class KubernetesStatus:
         self._versions: dict[str, str] = {}
 
     async def write(self, *, namespace: str, name: str, uid: str, status: Mapping[str, object]) -> None:
-        """Apply the whole status; a pool that is gone, or was made again under the same name, is no error. Idempotent.
+        """Apply the whole status; a pool that is gone, or was made again under the same name, is no error.
+        Idempotent.
 
-        A wrong ``metadata.uid`` in what is applied to ``/status`` goes unnoticed (the API server copies the metadata over it),
-        so the ``resourceVersion`` of the object that had the right one is sent instead: no other object can have it. It comes
-        with the answer to the last write; only the first write, and one after somebody else's, has to ask.
+        A wrong ``metadata.uid`` in what is applied to ``/status`` goes unnoticed (the API server copies the
+        metadata over it), so the ``resourceVersion`` of the object that had the right one is sent instead: no
+        other object can have it. It comes with the answer to the last write; only the first write, and one
+        after somebody else's, has to ask.
 
         Raises:
             KubernetesError: Anything else that keeps the status from being written.
@@ -63,10 +68,10 @@ class KubernetesStatus:
                     },
                     content_type="application/apply-patch+yaml",
                 )
-            except KubernetesError as error:
-                if error.status == 404:
-                    return
-                if error.status != 409 or attempt == TRIES:
+            except NotFoundError:
+                return
+            except ConflictError:
+                if attempt == TRIES:
                     raise
             else:
                 if len(self._versions) >= MOST_VERSIONS:
@@ -79,9 +84,7 @@ class KubernetesStatus:
         """Return the object's newest version, or None when there is no object of this uid."""
         try:
             found = await self._client.request_json("GET", pools_path(namespace, name))
-        except KubernetesError as error:
-            if error.status == 404:
-                return None
-            raise
+        except NotFoundError:
+            return None
         metadata = found["metadata"]
         return str(metadata["resourceVersion"]) if metadata["uid"] == uid else None

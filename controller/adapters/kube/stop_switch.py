@@ -1,8 +1,9 @@
-"""The stop switch: two ConfigMaps in the controller's own namespace, read by the controller and written by people.
+"""The stop switch: two ConfigMaps in the controller's own namespace, read by the controller and written by
+people.
 
-``NAME`` is what ``hf-runner-controller pause`` and ``resume`` write, or anybody with kubectl; no chart touches it, so it outlives
-upgrades, rollbacks and the release itself. ``NAME-values`` is the chart's, made from its value ``paused``. What either stops is
-stopped. One that does not exist stops nothing.
+``NAME`` is what ``hf-runner-controller pause`` and ``resume`` write, or anybody with kubectl; no chart
+touches it, so it outlives upgrades, rollbacks and the release itself. ``NAME-values`` is the chart's, made
+from its value ``paused``. What either stops is stopped. One that does not exist stops nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube.client import JSON, Client, KubernetesError, path_of
+from controller.adapters.kube.client import JSON, Client, path_of
+from controller.adapters.kube.errors import ConflictError, NotFoundError
 from controller.core.stop_switch import Stop, account_of, key_of, read_stops
 
 DEFAULT_SWITCH = "hf-runner-controller-pause"
@@ -53,7 +55,8 @@ class KubernetesStopSwitch:
     """A stop switch over the API: :class:`controller.ports.StopSwitches`.
 
     Args:
-        client: Needs ``get`` on the two ConfigMaps; to write, ``patch`` on the people's, and ``create`` where it does not exist.
+        client: Needs ``get`` on the two ConfigMaps; to write, ``patch`` on the people's, and ``create`` where
+            it does not exist.
         switch: Which one.
     """
 
@@ -89,10 +92,8 @@ class KubernetesStopSwitch:
     async def _get(self, name: str) -> Mapping[str, Any]:
         try:
             found: Mapping[str, Any] = await self._client.request_json("GET", self._switch.path(name))
-        except KubernetesError as error:
-            if error.status == 404:
-                return {}
-            raise
+        except NotFoundError:
+            return {}
         return found
 
     async def put(self, account: str, why: str) -> None:
@@ -104,9 +105,7 @@ class KubernetesStopSwitch:
         data: JSON = {"data": {key_of(account): why}}
         try:
             await self._merge(data)
-        except KubernetesError as error:
-            if error.status != 404:
-                raise
+        except NotFoundError:
             body = {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
@@ -119,13 +118,12 @@ class KubernetesStopSwitch:
                     path_of("api", "v1", "namespaces", self._switch.namespace, "configmaps"),
                     body=body,
                 )
-            except KubernetesError as raced:
-                if raced.status != 409:  # somebody made it meanwhile: then it can be patched
-                    raise
+            except ConflictError:  # somebody made it meanwhile: then it can be patched
                 await self._merge(data)
 
     async def take_back(self, account: str) -> None:
-        """End the stop of an account, or that of all where it is empty, and then those by mistyped keys too. Idempotent.
+        """End the stop of an account, or that of all where it is empty, and then those by mistyped keys too.
+        Idempotent.
 
         Raises:
             KubernetesError: It could not be written.

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.adapters.kube.client import Client, KubernetesError, pools_path
+from controller.adapters.kube.client import Client, pools_path
+from controller.adapters.kube.errors import NotFoundError
 from controller.adapters.kube.pools import list_pools
 from controller.adapters.kube.secrets import KubernetesSecrets, SecretData
 from controller.api.convert import from_model
@@ -228,9 +229,7 @@ async def read_cluster(
 async def _get(client: Client, namespace: str, name: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = await client.request_json("GET", pools_path(namespace, name))
-    except KubernetesError as error:
-        if error.status != 404:
-            raise
+    except NotFoundError:
         raise UpstreamError(
             Failure(
                 reason=Reason.KubernetesNotFound,

@@ -86,12 +86,10 @@ class Flavor:
 
     Attributes:
         name: What a launch asks for.
-        pretty_name: For people.
         usd_per_minute: Price of one minute in US dollars; None where the Hub offers the flavor and its price cannot be read.
         accelerator: Model of the accelerator, empty for CPU flavors.
     """
 
     name: str
-    pretty_name: str = ""
     usd_per_minute: float | None = None
     accelerator: str = ""

@@ -241,7 +241,6 @@ def is_bounded_job(found: HFJob) -> None:
 
 def is_bounded_flavor(found: Flavor) -> None:
     is_clean(found.name, 63)
-    is_clean(found.pretty_name, 256)
     is_clean(found.accelerator, 64)
     assert found.usd_per_minute is None or 0 <= found.usd_per_minute <= 600_000
 

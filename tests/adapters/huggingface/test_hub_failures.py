@@ -16,8 +16,9 @@ from huggingface_hub.utils._http import hf_raise_for_status
 
 from controller.adapters.credential import Fixed
 from controller.adapters.huggingface import errors
-from controller.adapters.huggingface.errors import Asked, HubError, means_no_capacity, refusal
+from controller.adapters.huggingface.errors import HubError
 from controller.adapters.huggingface.jobs import HubJobs
+from controller.adapters.huggingface.refusals import Asked, means_no_capacity, refusal
 from controller.adapters.huggingface.session import open_session
 from controller.adapters.huggingface.wire import DEADLINE, LARGEST_BODY, PAUSE
 from controller.core.model import Disposition

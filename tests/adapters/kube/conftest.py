@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller.adapters.kube.client import Client, KubernetesError, connect, path_of, pools_path
+from controller.adapters.kube.client import Client, connect, path_of, pools_path
+from controller.adapters.kube.errors import KubernetesError
 from tests.adapters.kube.cluster import Cluster
 
 CRD = Path(__file__).parents[3] / "crds" / "hfrunners.dev_runnerpools.yaml"

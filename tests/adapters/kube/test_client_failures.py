@@ -13,7 +13,8 @@ import yaml
 from aiohttp import web
 
 from controller.adapters.kube import client as module
-from controller.adapters.kube.client import Client, KubernetesError, connect
+from controller.adapters.kube.client import Client, connect
+from controller.adapters.kube.errors import KubernetesError
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
 
-from controller.adapters.kube.client import Client, KubernetesError, connect, pools_path
+from controller.adapters.kube.client import Client, connect, pools_path
+from controller.adapters.kube.errors import ExpiredError, KubernetesError
 from controller.adapters.kube.pools import RESTARTS, list_pools
 from controller.core.model import Disposition
 from controller.core.reasons import Reason
@@ -51,7 +52,7 @@ async def _gone(call: Any) -> KubernetesError:
     """The server's refusal of a token that it does not know, with the status of one that it forgot."""
     with pytest.raises(KubernetesError) as caught:
         await call
-    return KubernetesError(caught.value.failure, status=410)
+    return ExpiredError(str(caught.value), status=410)
 
 
 async def test_a_list_that_expired_half_way_starts_again(cluster: Cluster) -> None:

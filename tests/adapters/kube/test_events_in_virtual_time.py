@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from controller.adapters.kube.client import KubernetesError
+from controller.adapters.kube.errors import ConflictError, ForbiddenError, KubernetesError, kind_of
 from controller.adapters.kube.events import RETRY_PAUSE, TRIES, KubernetesEvents
-from controller.core.model import Disposition, Failure
-from controller.core.reasons import Reason
 from controller.simulate.loop import run_virtual
 from hf_runner_simulators.clock import LoopClock
 
@@ -29,12 +27,11 @@ class FakeClient:
 
 
 def down(status: int | None = 503) -> KubernetesError:
-    return KubernetesError(Failure(reason=Reason.KubernetesUnavailable, message="down"), status=status)
+    return kind_of(status)("down", status=status)
 
 
 def forbidden() -> KubernetesError:
-    failure = Failure(reason=Reason.KubernetesForbidden, message="no", disposition=Disposition.PERSON)
-    return KubernetesError(failure, status=403)
+    return ForbiddenError("no", status=403)
 
 
 async def start(client: FakeClient) -> tuple[KubernetesEvents, asyncio.Task[None]]:
@@ -83,8 +80,7 @@ def test_an_outage_is_tried_again_a_few_times_and_then_let_go() -> None:
 
 def test_an_event_whose_first_answer_was_lost_is_not_made_twice() -> None:
     async def main() -> None:
-        conflict = Failure(reason=Reason.KubernetesConflict, message="exists")
-        client = FakeClient(down(None), KubernetesError(conflict, status=409))
+        client = FakeClient(down(None), ConflictError("exists", status=409))
         events, task = await start(client)
         await emit(events)
         await asyncio.sleep(60)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from controller.adapters.kube.client import KubernetesError, connect, path_of
+from controller.adapters.kube.client import connect, path_of
 from controller.adapters.kube.election import VACANT
+from controller.adapters.kube.errors import KubernetesError
 from controller.adapters.kube.lease import KubernetesLeases, LeaseConflict
 from controller.core.reasons import Reason
 from hf_runner_simulators.clock import LoopClock

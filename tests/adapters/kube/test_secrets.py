@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.kube.client import _refusal
+from controller.adapters.kube.errors import refusal
 from controller.adapters.kube.rights import SecretAccess
 from controller.adapters.kube.secrets import KubernetesSecrets
 from controller.core.model import Disposition, Failure, SecretRef
@@ -32,7 +32,7 @@ class Server:
     async def request_json(self, method: str, path: str) -> Any:
         assert (method, path) == ("GET", f"/api/v1/namespaces/{self.ref.namespace}/secrets/{self.ref.name}")
         if self.status != 200:
-            raise _refusal(f"{method} {path}", self.status, {}, json.dumps(self.answer).encode())
+            raise refusal(f"{method} {path}", self.status, {}, json.dumps(self.answer).encode())
         return self.answer
 
 

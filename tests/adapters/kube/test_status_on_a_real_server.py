@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.kube.client import Client, KubernetesError
+from controller.adapters.kube.client import Client
+from controller.adapters.kube.errors import KubernetesError
 from controller.adapters.kube.status import KubernetesStatus
 from controller.core.model import Disposition
 from controller.core.reasons import Reason

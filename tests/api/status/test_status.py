@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -21,11 +22,12 @@ from controller.core.backoff import POOL, Backoff
 from controller.core.conditions import ConditionType
 from controller.core.drained import ends_by
 from controller.core.explain import Waiting
-from controller.core.intents import Intent, Term, Written
+from controller.core.intents import Blocked, Intent, Term, Written
 from controller.core.lifecycle import Phase
 from controller.core.losses import Losses, Watched
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import (
+    Disposition,
     Failure,
     Interruption,
     Observation,
@@ -40,6 +42,7 @@ from controller.core.model import (
 from controller.core.reasons import Reason
 from controller.core.suspicion import Suspicion, Suspicions
 from controller.core.text import text
+from tests.api.status.healthy import built, healthy, report
 from tests.core.build import (
     FLAVORS,
     NOW,
@@ -530,3 +533,24 @@ def test_the_cost_of_a_pool_stays_while_one_of_its_flavors_is_not_offered() -> N
         report, previous=RunnerPoolStatus(), overlaps=(), usd_per_second=usd, start=now, now=now
     ).to_object()
     assert status["cost"]["maxUsdPerHour"] == "2.40"
+
+
+def test_an_api_server_takes_every_reason_wherever_a_failure_is_told() -> None:
+    judge = Draft7Validator(schema())
+    for reason, disposition in zip(Reason, cycle(Disposition), strict=False):
+        failure = Failure(reason=reason, message="Why.", disposition=disposition, request_id="1")
+        known = Backoff(failures=9, until=NOW, at=NOW, failure=failure)
+        told = report(
+            pool=replace(healthy().pool, refused=failure),
+            failures=[failure],
+            github=failure,
+            hub=failure,
+            unknown_flavor=failure,
+            unwritten=Blocked(failure=failure, since=0.0, until=NOW),
+            waiting=[Waiting(reason=reason, count=1, message="Why.")],
+            demand=replace(healthy().demand, unreadable=[("acme/lib", failure)], reach=("acme/lib",)),
+            memory=replace(healthy().memory, backoffs={POOL: known, "t4-small": known}),
+        )
+        status = built(told).to_object()
+        assert [error.message for error in judge.iter_errors(status)] == []
+        assert read_status(status) == built(told)
