@@ -26,11 +26,12 @@ from controller.core.intents import (
     ended_intents,
     next_term,
     outlived,
+    served_by,
     unseen_launches,
     wrote_nothing_down,
 )
 from controller.core.memory import Memory, PoolMemory
-from controller.core.model import Failure, HFJob, Observation, SecretRef, Snapshot, Stage
+from controller.core.model import Failure, HFJob, JobStatus, Observation, SecretRef, Snapshot, Stage
 from controller.core.plan import Plan
 from controller.core.reasons import Reason
 
@@ -45,6 +46,7 @@ from .build import (
     pool,
     registration,
     run_plan,
+    running,
     seen,
     snapshot,
 )
@@ -115,6 +117,13 @@ class TestEvidence:
         shown = snapshot(registrations=seen([registration(self.P)], at=NOW + 1))
         assert not self.ended(shown, finished=None)
         assert not self.ended(shown, flying=True)
+
+    def test_a_runner_whose_job_completed_has_been_there_though_no_list_ever_showed_it(self) -> None:
+        done = replace(running(1, name_of(self.P)), status=JobStatus.COMPLETED)
+        view = replace(snapshot(), completed={self.P.source: (done, job(2))})
+        assert served_by(self.P, view) == {name_of(self.P)}
+        theirs = replace(self.P.source, owner="somebody-else")
+        assert served_by(self.P, replace(view, completed={theirs: (done,)})) == set()
 
     @pytest.mark.parametrize(("age", "over"), [(100 + LIST_LAG, False), (101 + LIST_LAG, True)])
     def test_nothing_outlives_the_hubs_own_timeout(self, age: float, over: bool) -> None:

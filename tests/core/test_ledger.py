@@ -9,6 +9,7 @@ import pytest
 
 from controller.core.ledger import NOTHING, Bill, Booked, Ended, book
 from controller.core.model import Stage
+from controller.core.money import booked_seconds
 from tests.core.build import NOW, SERVER, pool, seen, started
 
 USD = {"t4-small": 0.01}
@@ -123,6 +124,11 @@ def test_what_ended_within_the_second_that_a_date_header_leaves_open_is_left_to_
 def test_one_that_tells_neither_what_was_billed_nor_when_it_was_seen_is_free() -> None:
     job, _ = ended()
     assert booked((replace(job, finished_at=None), None)).charges == []
+
+
+def test_the_seconds_of_an_end_that_nobody_saw_are_none() -> None:
+    job, _ = ended()
+    assert booked_seconds(replace(job, finished_at=None), None) == 0.0
 
 
 def test_where_nothing_ended_and_nothing_waits_there_is_nothing_to_book() -> None:

@@ -111,6 +111,39 @@ def test_a_job_that_runs_is_timed_at_once_and_never_again() -> None:
     assert process.run(at_work()).facts == []
 
 
+def test_the_boot_of_a_runner_that_idles_ends_with_the_list_that_shows_it_online() -> None:
+    mine = pool()
+    hf_jobs = [started(mine, seconds_ago=60)]
+    waits = snapshot(registrations=[registration(mine)], hf_jobs=hf_jobs)
+    online = snapshot(registrations=[registration(mine, online=True)], hf_jobs=hf_jobs)
+    process = Passes()
+    assert (Measure.RUNNER_BOOT, ("t4-small",)) not in counted(process.run(waits))
+    told = process.run(online)
+    assert counted(told)[Measure.RUNNER_BOOT, ("t4-small",)] == 1
+    assert value(told, Measure.RUNNER_BOOT) == pytest.approx(60, abs=0.01)
+
+
+def test_the_boot_of_a_runner_that_took_a_job_ends_with_the_jobs_start_though_a_later_list_shows_it() -> None:
+    mine = pool()
+    late = snapshot(
+        jobs=[replace(running(1, name_of(mine)), started_at=SERVER - 40)],
+        registrations=[registration(mine, online=True)],
+        hf_jobs=[started(mine, seconds_ago=60)],
+    )
+    assert value(Passes().run(late), Measure.RUNNER_BOOT) == pytest.approx(20, abs=0.01)
+
+
+def test_a_runner_that_is_known_by_its_end_alone_is_counted_under_its_hardware() -> None:
+    mine = pool()
+    name = name_of(mine)
+    ended = replace(started(mine, seconds_ago=60), stage=Stage.COMPLETED, finished_at=SERVER - 1)
+    done = replace(running(1, name), status=JobStatus.COMPLETED)
+    process = Passes()
+    process.run(replace(snapshot(ended=[ended]), completed={SOURCE: (done,)}))
+    told = counted(process.run(replace(snapshot(), completed={SOURCE: (done,)}), now=NOW + 5))
+    assert (Measure.RUNNER_BOOT, (OTHER,)) not in told
+
+
 @pytest.mark.parametrize(
     ("began", "told"),
     [
@@ -158,8 +191,9 @@ def scheduled(seconds: float) -> HFJob:
 def test_a_runner_past_its_deadline_is_stuck_once_however_often_it_must_be_retired() -> None:
     process = Passes()
     view = snapshot(jobs=[job()], registrations=[registration(pool())], hf_jobs=[scheduled(650)])
-    first = counted(process.run(view))
-    assert first[Measure.STUCK, ("scheduling",)] == 1
+    seen_first = process.run(view)
+    first = counted(seen_first)
+    assert first[Measure.STUCK, ("scheduling",)] == value(seen_first, Measure.STUCK) == 1
     assert first[Measure.LAUNCH_FAILURE, ("t4-small", "SchedulingDeadline")] == 1
     again = counted(process.run(view, now=NOW + 5))
     assert (

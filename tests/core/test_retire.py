@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 
 from controller.core.backoff import POOL, Backoff, Limit
+from controller.core.capacity import capacity_of, offer_of
+from controller.core.demand import Demand
+from controller.core.effects import Effect, InFlight
+from controller.core.learn import learn
 from controller.core.lifecycle import Phase, Track
+from controller.core.memory import PoolMemory
 from controller.core.model import Disposition, Failure, Pool, Snapshot
 from controller.core.naming import spec_digest
 from controller.core.reasons import Reason
-from controller.core.retire.choose import retirement
+from controller.core.retire.choose import choose_retirements, retirement
 from controller.core.retire.consequences import Consequences, follow
 from controller.core.retire.surplus import (
     FLAP_WINDOW,
@@ -26,8 +31,20 @@ from controller.core.retire.surplus import (
 )
 from controller.core.retire.why import ENDING_GRACE, LOST_GRACE, may_retire, why_retire
 from controller.core.runners import Runner
-from tests.core.build import NOW, OUTAGE, elsewhere, hf_job, pool, registration, seen, snapshot, started
-from tests.core.stages import having, runner
+from controller.core.view import PoolView
+from tests.core.build import (
+    NOW,
+    OUTAGE,
+    elsewhere,
+    hf_job,
+    name_of,
+    pool,
+    registration,
+    seen,
+    snapshot,
+    started,
+)
+from tests.core.stages import having, runner, view_of
 
 P = pool()
 LONG = NOW - 5_000
@@ -356,6 +373,41 @@ def test_what_follows_when_a_runner_is_retired_because(
     assert list(found.backoffs) == backoffs
     assert [notice.reason for notice in found.notices] == notices
     assert found.tracks[one.name].unproven_end == ""
+
+
+def test_a_runner_without_an_hf_job_is_named_itself_where_it_did_not_start() -> None:
+    one = runner("aaaa", Phase.REGISTERED, hf_job=None)
+    (notice,) = after(one, Reason.RegistrationDeadline).notices
+    assert notice.message.startswith(f"{one.name} (")
+
+
+def test_a_warm_runner_is_not_replaced_while_another_one_is_ending() -> None:
+    old = [registration(KEEPS_ONE, "aaaa", online=True)]
+    listed = snapshot(registrations=old, hf_jobs=[started(KEEPS_ONE, "aaaa", seconds_ago=2_000)])
+    track = Track(phase=Phase.IDLE, since=NOW - 1_900, online_at=NOW - 1_900)
+    memory = PoolMemory(tracks={name_of(KEEPS_ONE, "aaaa"): track})
+
+    def replaced(view: PoolView) -> list[Reason]:
+        learned, capacity = learn(view), capacity_of(view.runners)
+        offer = offer_of(view.pool, view.offered)
+        found = choose_retirements(view, learned, capacity, offer, Demand(complete=False))
+        return [one.reason for one in found.actions]
+
+    full = replace(KEEPS_ONE, max_runners=1)
+    assert replaced(view_of(listed, of=full, memory=memory)) == [Reason.WarmRecycled]
+    ending = InFlight(
+        name=name_of(full, "bbbb"),
+        effect=Effect.RETIRE,
+        pool_uid=full.uid,
+        footprint=full.footprint,
+        since=NOW - 1,
+    )
+    both = replace(
+        listed,
+        registrations=snapshot(registrations=[*old, registration(full, "bbbb")]).registrations,
+    )
+    flights = {name_of(full, "bbbb"): ending}
+    assert replaced(view_of(both, of=full, memory=memory, in_flight=flights)) == []
 
 
 def test_a_runner_that_is_not_scheduled_while_others_run_shows_the_hubs_limit_once() -> None:

@@ -359,6 +359,14 @@ def ended_at(**jobs: float | None) -> RunRecord:
         (run("cancelled", "cancelled"), RerunAnswer.NOT_NEEDED),
         (run("failure", "cancelled", "failure"), RerunAnswer.NOT_NEEDED),
         (replace(run("failure"), jobs=[JobRecord(id=8, conclusion="failure")]), RerunAnswer.LATER),
+        (
+            RunRecord(
+                attempt=1,
+                conclusion="failure",
+                jobs=[JobRecord(id=6, conclusion="success"), JobRecord(id=7, conclusion="failure")],
+            ),
+            None,
+        ),
         (run("failure", "failure", attempt=2), RerunAnswer.MOVED),
         (run(None, attempt=2), RerunAnswer.MOVED),
     ],

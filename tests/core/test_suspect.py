@@ -93,6 +93,11 @@ def test_a_runner_has_idled_until_the_list_that_shows_it() -> None:
     assert idle_spans(view_of(snapshot(registrations=None))) == ()
 
 
+def test_a_runner_that_is_busy_or_not_online_yet_does_not_idle() -> None:
+    for listed in (registration(P, online=True, busy=True), registration(P)):
+        assert idle_spans(view_of(snapshot(registrations=[listed], hf_jobs=[started(P)]))) == []
+
+
 def test_suspicion_falls_on_a_job_beside_which_a_runner_has_idled_for_long() -> None:
     waits, long_ago = job(), NOW - 300
     track = Track(phase=Phase.IDLE, since=long_ago, online_at=long_ago)
