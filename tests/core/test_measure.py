@@ -133,15 +133,13 @@ def test_the_boot_of_a_runner_that_took_a_job_ends_with_the_jobs_start_though_a_
     assert value(Passes().run(late), Measure.RUNNER_BOOT) == pytest.approx(20, abs=0.01)
 
 
-def test_a_runner_that_is_known_by_its_end_alone_is_counted_under_its_hardware() -> None:
+def test_a_boot_that_is_known_only_after_the_end_is_counted_under_the_hardware_that_ended() -> None:
     mine = pool()
-    name = name_of(mine)
     ended = replace(started(mine, seconds_ago=60), stage=Stage.COMPLETED, finished_at=SERVER - 1)
-    done = replace(running(1, name), status=JobStatus.COMPLETED)
     process = Passes()
-    process.run(replace(snapshot(ended=[ended]), completed={SOURCE: (done,)}))
-    told = counted(process.run(replace(snapshot(), completed={SOURCE: (done,)}), now=NOW + 5))
-    assert (Measure.RUNNER_BOOT, (OTHER,)) not in told
+    process.run(snapshot(ended=[ended]))
+    late = snapshot(registrations=[registration(mine, online=True)])
+    assert counted(process.run(late, now=NOW + 5))[Measure.RUNNER_BOOT, ("t4-small",)] == 1
 
 
 @pytest.mark.parametrize(

@@ -578,18 +578,3 @@ class TestClosing:
             assert list(w.github.registered) == [name_of(P, "bbbb")]
 
         play(act)
-
-    def test_nor_the_write_of_launches_that_came_after_it(self) -> None:
-        async def act(w: World) -> None:
-            w.script.gates["write"] = asyncio.Event()
-            for token in ("aaaa", "bbbb", "cccc"):
-                w.launch(P, token)
-                await w.quiet(1)
-            name = f"launch:{name_of(P, 'bbbb')}"
-            next(t for t in asyncio.all_tasks() if t.get_name() == name).cancel()
-            await w.quiet(1)
-            w.script.gates["write"].set()
-            await w.quiet()
-            assert set(w.github.registered) == {name_of(P, "aaaa"), name_of(P, "cccc")}
-
-        play(act)
