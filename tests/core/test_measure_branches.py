@@ -173,7 +173,7 @@ def test_an_hf_job_that_ended_before_it_began_to_run_has_no_durations() -> None:
     assert facts(Process().follow(snapshot(ended=[over])), Measure.HF_SCHEDULING) == []
 
 
-# ------------------------------------------------------------------------------------------ messages and results
+# --------------------------------------------------------------------------------- messages and results
 def notice(reason: Reason, **changes: Any) -> Notice:
     base: dict[str, Any] = {"warning": True, "runner": NAME}
     return Notice(pool_uid=P.uid, reason=reason, message="because", **{**base, **changes})
