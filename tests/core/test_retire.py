@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from controller.core.actions import Retire
 from controller.core.backoff import POOL, Backoff, Limit
+from controller.core.effects import Effect
 from controller.core.lifecycle import Phase, Track
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Disposition, Failure, Pool, Snapshot
 from controller.core.naming import spec_digest
 from controller.core.reasons import Reason
@@ -26,7 +29,20 @@ from controller.core.retire.surplus import (
 )
 from controller.core.retire.why import ENDING_GRACE, LOST_GRACE, may_retire, why_retire
 from controller.core.runners import Runner
-from tests.core.build import NOW, OUTAGE, elsewhere, hf_job, pool, registration, seen, snapshot, started
+from tests.core.build import (
+    NOW,
+    OUTAGE,
+    elsewhere,
+    hf_job,
+    launching,
+    name_of,
+    pool,
+    registration,
+    run_plan,
+    seen,
+    snapshot,
+    started,
+)
 from tests.core.stages import having, runner
 
 P = pool()
@@ -379,3 +395,31 @@ def test_while_another_flavor_can_be_tried_no_limit_is_assumed() -> None:
         both, P, one, Reason.SchedulingDeadline, offered=("t4-small", "a10g-small"), billed=2, now=NOW
     )
     assert more.limit is not None
+
+
+def test_a_failed_start_is_told_of_by_its_hf_job_or_without_one_by_its_name() -> None:
+    one = runner("aaaa", Phase.STARTING)
+    (whole,) = after(one, Reason.RegistrationDeadline).notices
+    (alone,) = after(one._replace(hf_job=None), Reason.RegistrationDeadline).notices
+    assert whole.message.startswith("HF Job hf-aaaa on t4-small")
+    assert alone.message.startswith(one.name)
+
+
+@pytest.mark.parametrize(("busy_ending", "replaced"), [(True, {}), (False, {Reason.WarmRecycled})])
+def test_a_warm_runner_in_a_full_pool_is_not_ended_while_another_one_that_ends_makes_room(
+    busy_ending: bool, replaced: object
+) -> None:
+    of = pool(min_idle=1, max_runners=2 if busy_ending else 1)
+    jobs = [started(of, seconds_ago=3_000)]
+    listed = [registration(of, online=True)]
+    tracks = {name_of(of): Track(phase=Phase.IDLE, since=NOW - 2_000, online_at=NOW - 2_900)}
+    flying = {}
+    if busy_ending:
+        jobs.append(started(of, "bbbb"))
+        listed.append(registration(of, "bbbb", online=True))
+        tracks[name_of(of, "bbbb")] = Track(phase=Phase.IDLE, since=NOW - 60, online_at=NOW - 60)
+        flying = launching(of, "bbbb", effect=Effect.RETIRE)
+    view = snapshot(registrations=listed, hf_jobs=jobs)
+    memory = Memory(pools={of.uid: PoolMemory(tracks=tracks)})
+    done = run_plan([of], view, memory=memory, in_flight=flying)
+    assert {one.reason for one in done.actions if isinstance(one, Retire)} == set(replaced)  # type: ignore[call-overload]

@@ -230,6 +230,26 @@ class TestOnWhomItFalls:
     def test_jobs_of_two_repositories_bring_it_on_the_pool(self) -> None:
         assert Lists(job(1), in_app(2)).judge()[0] == (POOL, "", 0)
 
+    def test_what_is_wider_has_the_newest_starts_of_what_is_narrower(self) -> None:
+        lists = Lists(job(1))
+        lists.judge()
+        first = lists.now
+        lists.jobs.append(job(2))
+        lists.judge()
+        assert lists.known.held[0].starts == (first, lists.now)
+
+    def test_what_is_wider_than_suspicions_without_a_start_begins_with_one(self) -> None:
+        lists = Lists(job(2))
+        lists.passes()
+        lists.known = replace(
+            lists.known, held=(suspicion(JOB, starts=(), since=NOW - 9, rises_to=REPOSITORY),)
+        )
+        lists.jobs.append(job(1))
+        lists.passes(HAND_OUT)
+        lists.passes(1)
+        assert lists.known.held[0].level is REPOSITORY
+        assert lists.known.held[0].starts[-1] == lists.now
+
     def test_two_jobs_do_not_weigh_on_a_repository_that_had_a_start_between_them(self) -> None:
         lists = Lists(job(1))
         lists.judge()

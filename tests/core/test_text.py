@@ -53,3 +53,8 @@ def test_what_people_see(written: object, shown: str) -> None:
 def test_one_is_one_and_all_others_are_several() -> None:
     assert counted(1, "runner is", "runners are") == "1 runner is"
     assert [counted(number, "pool") for number in (0, 1, 2)] == ["0 pools", "1 pool", "2 pools"]
+
+
+def test_a_text_that_just_fits_is_whole_and_one_character_more_is_cut() -> None:
+    assert text("n" * 10, 10) == "n" * 10
+    assert text("n" * 11, 10) == "n" * 9 + "…"
