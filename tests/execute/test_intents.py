@@ -18,7 +18,18 @@ from controller.execute.inherited import ASK_EVERY, AT_ONCE, MOST_QUESTIONS, TIM
 from controller.execute.intent_writer import RETRY_DELAYS, TRIES, WRITE_TIMEOUT
 from controller.execute.intents import TIDY_EVERY
 from controller.simulate.loop import run_virtual
-from tests.core.build import REFUSED, SERVER, hf_job, name_of, pool, registration, seen, snapshot
+from tests.core.build import (
+    REFUSED,
+    SERVER,
+    SOURCE,
+    hf_job,
+    name_of,
+    pool,
+    registration,
+    running,
+    seen,
+    snapshot,
+)
 from tests.execute.scripted import DOWN, Leads, World, intent
 
 P = pool()
@@ -513,6 +524,20 @@ class TestWhatIsNoLongerNeeded:
             w.executor.forget([name_of(P)])
             w.review(shown)
             assert not w.log.for_plan()[P.uid].open
+
+        play(act)
+
+    def test_a_workflow_job_that_completed_between_two_lists_ends_it_too(self) -> None:
+        async def act(w: World) -> None:
+            w.know(P)
+            w.launch(P, "aaaa")
+            await w.quiet()
+            nothing = snapshot(registrations=seen(at=w.clock.mono() + 1))
+            w.executor.forget([name_of(P)])
+            w.review(nothing)
+            assert w.log.for_plan()[P.uid].open == {name_of(P)}
+            w.review(replace(nothing, completed={SOURCE: (running(1, name_of(P)),)}))
+            assert w.log.for_plan()[P.uid].open == set()
 
         play(act)
 
