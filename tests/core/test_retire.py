@@ -405,16 +405,16 @@ def test_a_failed_start_is_told_of_by_its_hf_job_or_without_one_by_its_name() ->
     assert alone.message.startswith(one.name)
 
 
-@pytest.mark.parametrize(("busy_ending", "replaced"), [(True, {}), (False, {Reason.WarmRecycled})])
+@pytest.mark.parametrize(("another_ends", "replaced"), [(True, set()), (False, {Reason.WarmRecycled})])
 def test_a_warm_runner_in_a_full_pool_is_not_ended_while_another_one_that_ends_makes_room(
-    busy_ending: bool, replaced: object
+    another_ends: bool, replaced: set[Reason]
 ) -> None:
-    of = pool(min_idle=1, max_runners=2 if busy_ending else 1)
+    of = pool(min_idle=1, max_runners=2 if another_ends else 1)
     jobs = [started(of, seconds_ago=3_000)]
     listed = [registration(of, online=True)]
     tracks = {name_of(of): Track(phase=Phase.IDLE, since=NOW - 2_000, online_at=NOW - 2_900)}
     flying = {}
-    if busy_ending:
+    if another_ends:
         jobs.append(started(of, "bbbb"))
         listed.append(registration(of, "bbbb", online=True))
         tracks[name_of(of, "bbbb")] = Track(phase=Phase.IDLE, since=NOW - 60, online_at=NOW - 60)
@@ -422,4 +422,4 @@ def test_a_warm_runner_in_a_full_pool_is_not_ended_while_another_one_that_ends_m
     view = snapshot(registrations=listed, hf_jobs=jobs)
     memory = Memory(pools={of.uid: PoolMemory(tracks=tracks)})
     done = run_plan([of], view, memory=memory, in_flight=flying)
-    assert {one.reason for one in done.actions if isinstance(one, Retire)} == set(replaced)  # type: ignore[call-overload]
+    assert {one.reason for one in done.actions if isinstance(one, Retire)} == replaced

@@ -238,18 +238,6 @@ class TestOnWhomItFalls:
         lists.judge()
         assert lists.known.held[0].starts == (first, lists.now)
 
-    def test_what_is_wider_than_suspicions_without_a_start_begins_with_one(self) -> None:
-        lists = Lists(job(2))
-        lists.passes()
-        lists.known = replace(
-            lists.known, held=(suspicion(JOB, starts=(), since=NOW - 9, rises_to=REPOSITORY),)
-        )
-        lists.jobs.append(job(1))
-        lists.passes(HAND_OUT)
-        lists.passes(1)
-        assert lists.known.held[0].level is REPOSITORY
-        assert lists.known.held[0].starts[-1] == lists.now
-
     def test_two_jobs_do_not_weigh_on_a_repository_that_had_a_start_between_them(self) -> None:
         lists = Lists(job(1))
         lists.judge()
