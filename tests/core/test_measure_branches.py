@@ -92,7 +92,7 @@ def lists(listed: Registration, *jobs: Any, at: float = NOW - 1) -> Snapshot:
     ids=["it is online", "it is online and busy", "it is busy, so it was online", "it is offline"],
 )
 def test_a_boot_ends_when_a_list_first_shows_the_runner_online(
-    shown: dict[str, bool], boots: list[tuple[float, tuple[str, ...]]]
+    shown: dict[str, Any], boots: list[tuple[float, tuple[str, ...]]]
 ) -> None:
     process = Process()
     assert facts(process.follow(lists(registration(P, **shown))), Measure.RUNNER_BOOT) == boots
