@@ -39,6 +39,7 @@ from .build import (
     NOW,
     OUTAGE,
     SERVER,
+    SOURCE,
     hf_job,
     job,
     launching,
@@ -128,6 +129,30 @@ class TestEvidence:
     @pytest.mark.parametrize(("age", "over"), [(100 + LIST_LAG, False), (101 + LIST_LAG, True)])
     def test_nothing_outlives_the_hubs_own_timeout(self, age: float, over: bool) -> None:
         assert outlived(self.ONE, timeout=100.0, wall=SERVER + age) is over
+
+
+class TestRunnersThatServedUnseen:
+    @pytest.mark.parametrize(
+        ("completed", "served"),
+        [
+            ({}, set()),
+            ({SOURCE: (running(1, "one"), running(2, "two"))}, {"one", "two"}),
+            ({SOURCE: (job(3),)}, set()),
+            ({replace(SOURCE, owner="another"): (running(1, "one"),)}, set()),
+        ],
+        ids=["nothing completed", "two jobs", "a job without a runner", "what other credentials show"],
+    )
+    def test_they_are_those_of_completed_jobs_that_the_pools_own_credentials_show(
+        self, completed: Any, served: set[str]
+    ) -> None:
+        assert served_by(pool(), snapshot(completed=completed)) == served
+
+    def test_a_former_place_shows_them_too(self) -> None:
+        of = pool()
+        before = replace(SOURCE, owner="before")
+        there = replace(of.footprint, registrations=replace(of.footprint.registrations, source=before))
+        view = snapshot(completed={before: (running(1, "one"),)})
+        assert served_by(replace(of, former=(there,)), view) == {"one"}
 
 
 class TestWhatIsAskedFor:

@@ -12,16 +12,21 @@ from controller.core.reasons import Reason
 from controller.core.report import PoolReport
 from tests.core.build import (
     NOW,
+    REPO,
     SERVER,
+    SOURCE,
     elsewhere,
     launched,
     launching,
+    name_of,
     pool,
     run_plan,
+    running,
     seen,
     snapshot,
     started,
 )
+from tests.core.stages import view_of
 
 REFUSED = Failure(reason=Reason.HostNotAllowed, message="not allowed", disposition=Disposition.PERSON)
 THERE = elsewhere(pool())
@@ -103,3 +108,11 @@ def test_a_runner_that_shows_where_the_status_tells_of_no_launch_is_noted_with_i
 
 def test_nothing_is_noted_where_a_launch_was_written_down() -> None:
     assert lives_to_note(living(launched(pool(), SERVER)), SERVER) == []
+
+
+def test_a_runner_at_a_former_place_has_the_job_that_the_credentials_of_that_place_show() -> None:
+    of, before = pool(), replace(SOURCE, owner="before")
+    there = replace(of.footprint, registrations=replace(of.footprint.registrations, source=before))
+    view = replace(snapshot(), queues={(before, REPO): seen([running(1, name_of(of))])})
+    assert list(view_of(view, of=replace(of, former=(there,))).running) == [name_of(of)]
+    assert list(view_of(view, of=of).running) == []

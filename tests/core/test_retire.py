@@ -7,17 +7,15 @@ from typing import Any
 
 import pytest
 
+from controller.core.actions import Retire
 from controller.core.backoff import POOL, Backoff, Limit
-from controller.core.capacity import capacity_of, offer_of
-from controller.core.demand import Demand
-from controller.core.effects import Effect, InFlight
-from controller.core.learn import learn
+from controller.core.effects import Effect
 from controller.core.lifecycle import Phase, Track
-from controller.core.memory import PoolMemory
+from controller.core.memory import Memory, PoolMemory
 from controller.core.model import Disposition, Failure, Pool, Snapshot
 from controller.core.naming import spec_digest
 from controller.core.reasons import Reason
-from controller.core.retire.choose import choose_retirements, retirement
+from controller.core.retire.choose import retirement
 from controller.core.retire.consequences import Consequences, follow
 from controller.core.retire.surplus import (
     FLAP_WINDOW,
@@ -31,20 +29,21 @@ from controller.core.retire.surplus import (
 )
 from controller.core.retire.why import ENDING_GRACE, LOST_GRACE, may_retire, why_retire
 from controller.core.runners import Runner
-from controller.core.view import PoolView
 from tests.core.build import (
     NOW,
     OUTAGE,
     elsewhere,
     hf_job,
+    launching,
     name_of,
     pool,
     registration,
+    run_plan,
     seen,
     snapshot,
     started,
 )
-from tests.core.stages import having, runner, view_of
+from tests.core.stages import having, runner
 
 P = pool()
 LONG = NOW - 5_000
@@ -375,41 +374,6 @@ def test_what_follows_when_a_runner_is_retired_because(
     assert found.tracks[one.name].unproven_end == ""
 
 
-def test_a_runner_without_an_hf_job_is_named_itself_where_it_did_not_start() -> None:
-    one = runner("aaaa", Phase.REGISTERED, hf_job=None)
-    (notice,) = after(one, Reason.RegistrationDeadline).notices
-    assert notice.message.startswith(f"{one.name} (")
-
-
-def test_a_warm_runner_is_not_replaced_while_another_one_is_ending() -> None:
-    old = [registration(KEEPS_ONE, "aaaa", online=True)]
-    listed = snapshot(registrations=old, hf_jobs=[started(KEEPS_ONE, "aaaa", seconds_ago=2_000)])
-    track = Track(phase=Phase.IDLE, since=NOW - 1_900, online_at=NOW - 1_900)
-    memory = PoolMemory(tracks={name_of(KEEPS_ONE, "aaaa"): track})
-
-    def replaced(view: PoolView) -> list[Reason]:
-        learned, capacity = learn(view), capacity_of(view.runners)
-        offer = offer_of(view.pool, view.offered)
-        found = choose_retirements(view, learned, capacity, offer, Demand(complete=False))
-        return [one.reason for one in found.actions]
-
-    full = replace(KEEPS_ONE, max_runners=1)
-    assert replaced(view_of(listed, of=full, memory=memory)) == [Reason.WarmRecycled]
-    ending = InFlight(
-        name=name_of(full, "bbbb"),
-        effect=Effect.RETIRE,
-        pool_uid=full.uid,
-        footprint=full.footprint,
-        since=NOW - 1,
-    )
-    both = replace(
-        listed,
-        registrations=snapshot(registrations=[*old, registration(full, "bbbb")]).registrations,
-    )
-    flights = {name_of(full, "bbbb"): ending}
-    assert replaced(view_of(both, of=full, memory=memory, in_flight=flights)) == []
-
-
 def test_a_runner_that_is_not_scheduled_while_others_run_shows_the_hubs_limit_once() -> None:
     one = runner("aaaa", Phase.SCHEDULING)
     first = after(one, Reason.SchedulingDeadline, billed=2)
@@ -431,3 +395,31 @@ def test_while_another_flavor_can_be_tried_no_limit_is_assumed() -> None:
         both, P, one, Reason.SchedulingDeadline, offered=("t4-small", "a10g-small"), billed=2, now=NOW
     )
     assert more.limit is not None
+
+
+def test_a_failed_start_is_told_of_by_its_hf_job_or_without_one_by_its_name() -> None:
+    one = runner("aaaa", Phase.STARTING)
+    (whole,) = after(one, Reason.RegistrationDeadline).notices
+    (alone,) = after(one._replace(hf_job=None), Reason.RegistrationDeadline).notices
+    assert whole.message.startswith("HF Job hf-aaaa on t4-small")
+    assert alone.message.startswith(one.name)
+
+
+@pytest.mark.parametrize(("another_ends", "replaced"), [(True, set()), (False, {Reason.WarmRecycled})])
+def test_a_warm_runner_in_a_full_pool_is_not_ended_while_another_one_that_ends_makes_room(
+    another_ends: bool, replaced: set[Reason]
+) -> None:
+    of = pool(min_idle=1, max_runners=2 if another_ends else 1)
+    jobs = [started(of, seconds_ago=3_000)]
+    listed = [registration(of, online=True)]
+    tracks = {name_of(of): Track(phase=Phase.IDLE, since=NOW - 2_000, online_at=NOW - 2_900)}
+    flying = {}
+    if another_ends:
+        jobs.append(started(of, "bbbb"))
+        listed.append(registration(of, "bbbb", online=True))
+        tracks[name_of(of, "bbbb")] = Track(phase=Phase.IDLE, since=NOW - 60, online_at=NOW - 60)
+        flying = launching(of, "bbbb", effect=Effect.RETIRE)
+    view = snapshot(registrations=listed, hf_jobs=jobs)
+    memory = Memory(pools={of.uid: PoolMemory(tracks=tracks)})
+    done = run_plan([of], view, memory=memory, in_flight=flying)
+    assert {one.reason for one in done.actions if isinstance(one, Retire)} == replaced

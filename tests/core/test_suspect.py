@@ -119,3 +119,9 @@ def test_where_nothing_waits_and_nobody_idles_nothing_is_suspected() -> None:
     view = view_of(snapshot(registrations=seen(failure=OUTAGE)))
     found = suspect(view, learn(view), Demand())
     assert (found.count, list(found.to_read), found.to_check) == (0, [], None)
+
+
+def test_a_runner_that_has_a_job_does_not_idle() -> None:
+    listed = snapshot(registrations=[registration(P, online=True, busy=True)], hf_jobs=[started(P)])
+    memory = PoolMemory(tracks={NAME: Track(phase=Phase.IDLE, since=NOW - 60, online_at=NOW - 60)})
+    assert idle_spans(view_of(listed, memory=memory)) == []

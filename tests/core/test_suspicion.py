@@ -230,15 +230,13 @@ class TestOnWhomItFalls:
     def test_jobs_of_two_repositories_bring_it_on_the_pool(self) -> None:
         assert Lists(job(1), in_app(2)).judge()[0] == (POOL, "", 0)
 
-    def test_a_wider_suspicion_keeps_the_starts_that_were_made_under_the_narrower_ones(self) -> None:
+    def test_what_is_wider_has_the_newest_starts_of_what_is_narrower(self) -> None:
         lists = Lists(job(1))
         lists.judge()
-        (one,) = lists.known.held
-        lists.known = replace(lists.known, held=(replace(one, starts=(5.0, 7.0)),))
+        first = lists.now
         lists.jobs.append(job(2))
         lists.judge()
-        wide = next(each for each in lists.known.held if each.level is REPOSITORY)
-        assert {5.0, 7.0} <= set(wide.starts)
+        assert lists.known.held[0].starts == (first, lists.now)
 
     def test_two_jobs_do_not_weigh_on_a_repository_that_had_a_start_between_them(self) -> None:
         lists = Lists(job(1))

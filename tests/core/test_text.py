@@ -55,6 +55,6 @@ def test_one_is_one_and_all_others_are_several() -> None:
     assert [counted(number, "pool") for number in (0, 1, 2)] == ["0 pools", "1 pool", "2 pools"]
 
 
-def test_text_of_just_the_limit_stays_whole_and_one_character_more_is_cut() -> None:
-    assert text("abcde", 5) == "abcde"
-    assert text("abcdef", 5) == "abcd…"
+def test_a_text_that_just_fits_is_whole_and_one_character_more_is_cut() -> None:
+    assert text("n" * 10, 10) == "n" * 10
+    assert text("n" * 11, 10) == "n" * 9 + "…"

@@ -14,7 +14,7 @@ from controller.api.status.values import dollars, iso
 from controller.core.backoff import POOL, STALLED_AFTER, Backoff, after_failure, choose_flavors, key_of
 from controller.core.labels import covered, full_pattern, hosted, nearest, normalized
 from controller.core.model import Deadlines, Disposition, Failure, Pool, PoolKey, Stage
-from controller.core.money import cheapest, timeout_seconds, worst_case
+from controller.core.money import booked_seconds, cheapest, timeout_seconds, worst_case
 from controller.core.naming import (
     controller_digest,
     digest,
@@ -28,7 +28,7 @@ from controller.core.outcomes import ended_because
 from controller.core.overlap import COMMON, find_overlaps
 from controller.core.reasons import Reason
 
-from .build import OUTAGE, SERVER, hf_job, pool, started
+from .build import OUTAGE, SERVER, hf_job, pool, seen, started
 
 WORDS = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=20)
 
@@ -298,3 +298,25 @@ def test_an_hf_job_in_a_stage_that_no_release_knows_has_ended_when_it_says_when(
 
 def test_a_pool_asks_for_a_person_after_four_failures_in_a_row() -> None:
     assert STALLED_AFTER == 4
+
+
+@pytest.mark.parametrize(
+    ("times", "listed", "seconds"),
+    [
+        ({"started_at": SERVER - 60, "finished_at": SERVER - 20}, True, 40),
+        ({"started_at": SERVER - 60, "finished_at": SERVER - 20}, False, 40),
+        ({"started_at": SERVER - 60}, True, 60),
+        ({"started_at": SERVER - 60}, False, 0),
+        ({"finished_at": SERVER - 20}, True, 0),
+    ],
+    ids=[
+        "both times are known",
+        "also without a list",
+        "no end: it was gone at the newest list",
+        "no end and no list",
+        "it never ran",
+    ],
+)
+def test_an_hf_job_that_ended_was_billed_for(times: dict[str, float], listed: bool, seconds: float) -> None:
+    ended = replace(hf_job(pool()), stage=Stage.CANCELED, **times)  # type: ignore[arg-type]
+    assert booked_seconds(ended, seen() if listed else None) == seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -576,5 +577,26 @@ class TestClosing:
             w.script.gates["write"].set()
             await w.quiet()
             assert list(w.github.registered) == [name_of(P, "bbbb")]
+
+        play(act)
+
+    def test_a_write_that_nobody_waits_for_any_more_holds_up_none_that_came_after_it(self) -> None:
+        async def act(w: World) -> None:
+            w.script.gates["write"] = asyncio.Event()
+            writes: list[asyncio.Task[Any]] = []
+            for token in ("aaaa", "bbbb", "cccc"):
+                w.launch(P, token)
+                writes += [
+                    one
+                    for one in asyncio.all_tasks()
+                    if one.get_name() == f"write:{P.uid}" and one not in writes
+                ]
+                await w.quiet(1)
+            assert len(writes) == 3
+            writes[1].cancel()
+            await w.quiet(1)
+            w.script.gates["write"].set()
+            await w.quiet()
+            assert set(w.github.registered) == {name_of(P, "aaaa"), name_of(P, "cccc")}
 
         play(act)

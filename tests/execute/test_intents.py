@@ -12,13 +12,24 @@ import pytest
 
 from controller.core.evidence import LIST_LAG
 from controller.core.intents import MOST_INTENTS, MOST_TERMS, Term, Written, unseen_launches
-from controller.core.model import Failure, JobStatus, SecretRef, Stage
+from controller.core.model import Failure, SecretRef, Stage
 from controller.core.reasons import Reason
-from controller.execute.inherited import ASK_EVERY, AT_ONCE, MOST_QUESTIONS
+from controller.execute.inherited import ASK_EVERY, AT_ONCE, MOST_QUESTIONS, TIMES
 from controller.execute.intent_writer import RETRY_DELAYS, TRIES, WRITE_TIMEOUT
 from controller.execute.intents import TIDY_EVERY
 from controller.simulate.loop import run_virtual
-from tests.core.build import REFUSED, SERVER, hf_job, name_of, pool, registration, running, seen, snapshot
+from tests.core.build import (
+    REFUSED,
+    SERVER,
+    SOURCE,
+    hf_job,
+    name_of,
+    pool,
+    registration,
+    running,
+    seen,
+    snapshot,
+)
 from tests.execute.scripted import DOWN, Leads, World, intent
 
 P = pool()
@@ -516,18 +527,17 @@ class TestWhatIsNoLongerNeeded:
 
         play(act)
 
-    def test_a_completed_job_of_its_runner_ends_it_though_no_list_ever_showed_the_runner(self) -> None:
+    def test_a_workflow_job_that_completed_between_two_lists_ends_it_too(self) -> None:
         async def act(w: World) -> None:
             w.know(P)
             w.launch(P, "aaaa")
-            await w.quiet(1)
+            await w.quiet()
+            nothing = snapshot(registrations=seen(at=w.clock.mono() + 1))
             w.executor.forget([name_of(P)])
-            none = snapshot(registrations=seen(at=w.clock.mono() + 1))
-            w.review(none)
-            assert w.log.for_plan()[P.uid].open
-            done = replace(running(1, name_of(P)), status=JobStatus.COMPLETED)
-            w.review(replace(none, completed={P.source: (done,)}))
-            assert not w.log.for_plan()[P.uid].open
+            w.review(nothing)
+            assert w.log.for_plan()[P.uid].open == {name_of(P)}
+            w.review(replace(nothing, completed={SOURCE: (running(1, name_of(P)),)}))
+            assert w.log.for_plan()[P.uid].open == set()
 
         play(act)
 
@@ -538,9 +548,7 @@ class TestAnEarlierProcess:
             w.know(P, written={P.uid: Written(term=OTHER, intents=(intent(P, "aaaa"), intent(P, "bbbb")))})
             flights = w.executor.in_flight
             assert set(flights) == {name_of(P, "aaaa"), name_of(P, "bbbb")}
-            assert all(flight.inherited for flight in flights.values())
-            now = w.clock.mono()
-            assert {(flight.since, flight.finished_at) for flight in flights.values()} == {(now, now)}
+            assert all(flight.inherited and flight.finished_at is not None for flight in flights.values())
             assert w.log.for_plan()[P.uid].open == set(flights)
 
         play(act)
@@ -738,7 +746,7 @@ class TestWhatBecameOfThem:
                 await self.ask(w)
                 await w.quiet(3)
             assert set(w.executor.in_flight) == {self.NAME}
-            assert w.script.count("find-hf-job") == 5
+            assert w.script.count("find-hf-job") == TIMES
 
         play(act)
 

@@ -76,6 +76,7 @@ def runner(name: str, phase: Phase, *, since: float = NOW, **changes: Any) -> Ru
         (MOST_RUNNER, 64),
         (MOST_HF_JOB, 64),
         (MOST_FLAVOR, 63),
+        (MOST_USD, 999_999_999_999),
     ],
 )
 def test_a_limit_is_the_one_of_the_published_crd(limit: int, published: int) -> None:

@@ -224,3 +224,9 @@ def test_more_intents_than_a_status_may_hold_are_cut_off() -> None:
         )
         == MOST_INTENTS
     )
+
+
+def test_a_flavor_of_which_a_stored_status_counts_nothing_has_no_live_hf_jobs() -> None:
+    found = read_status({"flavors": [{"name": "t4-small"}]}).flavors
+    assert found is not None
+    assert [one.live for one in found] == [0]
