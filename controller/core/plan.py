@@ -2,7 +2,9 @@
 
 :func:`plan` is a pure function. It looks at all pools at once, because pools of one namespace share the jobs
 that they match. Each pool goes through the same stages; a stage takes frozen values and returns one, and
-nothing else passes between them. They come in this order, because each needs what those before it return:
+nothing else passes between them. One value is filled in steps: a pool's ``Demand``, by the sharing of the
+queue, and after that nobody changes it. The stages come in this order, because each needs what those before
+it return:
 
 1. :func:`~controller.core.view.view_pool`: a pool's own runners, joined from the lists that
    its credentials brought.
