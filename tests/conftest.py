@@ -21,18 +21,23 @@ settings.load_profile("untimed")
 
 
 SLOW = {
+    "tests/benchmarks/test_benchmarks.py": "measures, and plays hours of polling",
     "tests/bootstrap": "real processes, and a Debian root",
     "tests/chart": "Helm, kubeconform and helm-unittest are started for each test",
     "tests/cli/test_simulate.py": "starts the command, and plays days",
+    "tests/metrics/test_measured.py": "plays hours of the whole controller, and kills it at many points",
     "tests/monitoring/test_rules.py": "starts promtool",
+    "tests/observe/test_queue_against_github.py": "plays hours of polling",
     "tests/scenarios": "plays days of whole organizations",
     "tests/sim/github/test_determinism.py": "starts Python three times",
     "tests/sim/github/test_the_stand_in_runner.py": "starts runners",
     "tests/sim/hub/test_job_processes.py": "starts the jobs of the simulated Hub",
     "tests/sim/hub/test_the_real_client.py": "starts jobs, and follows their logs",
+    "tests/sim/scenario/test_playing.py": "plays days of a company's workflows",
     "tests/simulation": "plays seeds, and the same one again in other processes",
     "tests/system": "plays the whole controller, an hour of it in a second",
     "tests/tools/test_mutants.py::test_it": "starts pytest for each mutant",
+    "tests/tools/test_names_of_tests.py": "collects all tests in processes of their own",
     "tests/tools/test_packages.py": "builds and installs what is published",
 }
 """What is marked ``slow``, by the beginning of the tests' names, and why.
