@@ -37,15 +37,19 @@ WATCHED = $(if $(PROMETHEUS),$(BIN)/python -m tools.monitoring watch --) $(BIN)/
 WATCH_PORT = $(if $(PROMETHEUS),--web-port @port)
 
 .PHONY: test
-test: lint unit ## Check everything but the seeds: lint, types, layers, dead code, dependencies, and all tests
+test: lint unit ## Check everything but what plays the whole controller: lint, types, layers, dead code, dependencies, tests
 
 .PHONY: unit
-unit: $(STAMP) controlplane charttools ## Run all tests, those that need a Kubernetes API server too
-	@$(PYTEST) -n $(TESTERS) $(ARGS)
+unit: $(STAMP) controlplane charttools ## Run the tests, those that need a Kubernetes API server too
+	@$(PYTEST) -n $(TESTERS) -m "not played" $(ARGS)
+
+.PHONY: played
+played: $(STAMP) ## Run the tests that play the whole controller in virtual time: hours, named scenarios, some seeds
+	@$(PYTEST) -n $(WORKERS) -m played -o timeout=2400 $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Run the tests that need no Kubernetes API server and no processes, and play no hours
-	@$(PYTEST) -n $(WORKERS) -m "not controlplane and not slow" $(ARGS)
+	@$(PYTEST) -n $(WORKERS) -m "not controlplane and not slow and not played" $(ARGS)
 
 .PHONY: seeds
 seeds: $(STAMP) ## Play seeds 0 to 999 of faults and crashes; fails also when a fault of the table was never played

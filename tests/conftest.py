@@ -21,21 +21,17 @@ settings.load_profile("untimed")
 
 
 SLOW = {
-    "tests/benchmarks/test_benchmarks.py": "measures, and plays hours of polling",
     "tests/bootstrap": "real processes, and a Debian root",
     "tests/chart": "Helm, kubeconform and helm-unittest are started for each test",
     "tests/cli/test_simulate.py": "starts the command, and plays days",
     "tests/metrics/test_measured.py": "plays hours of the whole controller, and kills it at many points",
     "tests/monitoring/test_rules.py": "starts promtool",
     "tests/observe/test_queue_against_github.py": "plays hours of polling",
-    "tests/scenarios": "plays days of whole organizations",
     "tests/sim/github/test_determinism.py": "starts Python three times",
     "tests/sim/github/test_the_stand_in_runner.py": "starts runners",
     "tests/sim/hub/test_job_processes.py": "starts the jobs of the simulated Hub",
     "tests/sim/hub/test_the_real_client.py": "starts jobs, and follows their logs",
     "tests/sim/scenario/test_playing.py": "plays days of a company's workflows",
-    "tests/simulation": "plays seeds, and the same one again in other processes",
-    "tests/system": "plays the whole controller, an hour of it in a second",
     "tests/tools/test_mutants.py::test_it": "starts pytest for each mutant",
     "tests/tools/test_names_of_tests.py": "collects all tests in processes of their own",
     "tests/tools/test_packages.py": "builds and installs what is published",
@@ -43,6 +39,18 @@ SLOW = {
 """What is marked ``slow``, by the beginning of the tests' names, and why.
 
 ``make test-fast`` leaves it out.
+"""
+
+PLAYED = {
+    "tests/benchmarks/test_benchmarks.py": "measures, and plays hours of polling",
+    "tests/scenarios": "plays days of whole organizations",
+    "tests/simulation": "plays seeds, and the same one again in other processes",
+    "tests/system": "plays the whole controller, an hour of it in a second",
+}
+"""What is marked ``played``, in the same way: the whole controller in virtual time. It only computes, so a
+slow machine changes nothing but how long it takes.
+
+``make played`` runs it, and ``make test`` and ``make test-fast`` leave it out.
 """
 
 
@@ -76,13 +84,14 @@ class PlanesApart(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own, which looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is slow."""
-    for name in SLOW:
-        if not (config.rootpath / name.partition("::")[0]).exists():
-            raise pytest.UsageError(f"tests/conftest.py: SLOW names {name}, which is gone")
-    for item in items:
-        if item.nodeid.startswith(tuple(SLOW)):
-            item.add_marker(pytest.mark.slow)
+    """Mark what is slow, and what is played."""
+    for mark, names in ((pytest.mark.slow, SLOW), (pytest.mark.played, PLAYED)):
+        for name in names:
+            if not (config.rootpath / name.partition("::")[0]).exists():
+                raise pytest.UsageError(f"tests/conftest.py marks {name} as {mark.name}, but it is gone")
+        for item in items:
+            if item.nodeid.startswith(tuple(names)):
+                item.add_marker(mark)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

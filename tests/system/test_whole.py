@@ -85,11 +85,9 @@ class Scene:
         """Let time pass, looking at the worlds every second as an auditor would."""
         for _ in range(int(seconds)):
             await asyncio.sleep(1.0)
-            live = Counter(
-                job["labels"].get("pool-uid")
-                for job in self.hf_jobs()
-                if job["id"] in set(self.sim.hub.report()["live"])
-            )
+            truth = self.sim.hub.report()  # one for all: it tells each HF Job that ever was
+            alive = set(truth["live"])
+            live = Counter(job["labels"].get("pool-uid") for job in truth["jobs"] if job["id"] in alive)
             for uid, count in live.items():
                 self.most_live[str(uid)] = max(self.most_live[str(uid)], count)
                 assert count <= self.max_runners(str(uid)), f"{count} live HF Jobs of pool {uid}"
