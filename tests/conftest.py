@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
+
 # How long an example takes says something about the machine alone; what is too slow is
 # found by pytest's timeout.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,31 +57,42 @@ slow machine changes nothing but how long it takes.
 
 
 class PlanesApart(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Gives the tests that need the API server to two workers, by whole modules, others to whoever is free.
+    """Gives the tests that need the API server to three workers, a module at a time, others to who is free.
 
-    So however many workers there are, two API servers are started, what such a module starts is started
-    once, and replicas that fight for a Lease do not fight more than one other pair for the processor. These
-    two parts are the largest, which pytest-xdist begins with.
+    So however many workers there are, three API servers are started, what such a module starts is started
+    once, and replicas that fight for a Lease do not fight more than two others for the processor. Such a
+    module goes before all else, since most of its time is spent in waiting.
 
     pytest-xdist's own mark for that, ``xdist_group``, does nothing here: version 3.8 writes the group into a
     field of its items that pytest 9.2 has no more, and each test is sent anywhere.
     """
 
+    MOST = 3
+
     def __init__(self, config: pytest.Config, log: object) -> None:
         super().__init__(config, log)
-        self._planes: dict[str, str] = {}
-        self._sizes = {"control plane 1": 0, "control plane 2": 0}
+        self._needs_plane: dict[str, bool] = {}
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        if module not in self._planes:
+        if module not in self._needs_plane:
             text = (self.config.rootpath / module).read_text(encoding="utf-8")
-            smaller = min(self._sizes, key=lambda plane: self._sizes[plane])
-            self._planes[module] = smaller if "mark.controlplane" in text else ""
-        plane = self._planes[module]
-        if plane:
-            self._sizes[plane] += 1
-        return plane or nodeid
+            self._needs_plane[module] = "mark.controlplane" in text
+        return module if self._needs_plane[module] else nodeid
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Move the next work that this worker may have to the front, where pytest-xdist takes it from."""
+        with_plane = (
+            module for module, needs in self._needs_plane.items() if needs and module in self.workqueue
+        )
+        other = (scope for scope in self.workqueue if scope not in self._needs_plane)
+        may_have_plane = node in self.nodes[: self.MOST]
+        chosen = (next(with_plane, None) if may_have_plane else None) or next(other, None)
+        if chosen is None:
+            node.shutdown()
+            return
+        self.workqueue.move_to_end(chosen, last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own, which looks at the marks

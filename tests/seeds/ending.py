@@ -45,7 +45,10 @@ are for silence to come."""
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Judges how a run ends."""
+    """Judges how a run ends.
+
+    More than 15 methods: one per question that the end of a run answers, over the same scene.
+    """
 
     scene: Scene
 

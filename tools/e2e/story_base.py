@@ -31,6 +31,8 @@ FOREVER = 240.0
 class StoryBase:
     """One cluster with one release, and the simulated services in it.
 
+    More than 15 methods: what the acts do again and again is said here once, a few lines each.
+
     Args:
         kubectl: For the cluster.
         helms: Program and version of the Helm that most is done with, and of a second one that

@@ -74,6 +74,8 @@ class Former:
 class Upgrades(StoryBase):
     """What the acts have at hand where the version before is there, too.
 
+    One method per act and per check that several acts share, which is more than 15.
+
     Args:
         former: That version; None if there is none.
     """

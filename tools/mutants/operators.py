@@ -108,7 +108,10 @@ def _compiles(source: str) -> bool:
 
 
 class _Finder(ast.NodeVisitor):
-    """Walks through a module, except for docstrings, asserts, logging and annotations."""
+    """Walks through a module, except for docstrings, asserts, logging and annotations.
+
+    One method per kind of syntax, as :class:`ast.NodeVisitor` asks for, which is more than 15.
+    """
 
     def __init__(self, file: str, source: str) -> None:
         self.found: list[Mutant] = []

@@ -16,7 +16,10 @@ MAX_TEXTS = 4_096
 
 
 class Render(AccountRender):
-    """Builds all answers for one API root: those about runs and jobs besides."""
+    """Builds all answers for one API root: those about runs and jobs besides.
+
+    One method per kind of answer, which is more than 15.
+    """
 
     def __init__(self, *, store: Store, origin: str, prefix: str) -> None:
         super().__init__(store=store, origin=origin, prefix=prefix)

@@ -1,0 +1,141 @@
+"""Is the controller healthy?"""
+
+from __future__ import annotations
+
+from tools.monitoring.grafana import GREEN, RED, YELLOW, Kind, Panel, Query, Row
+from tools.monitoring.rows.shared import LOGS, METRICS, REASONS, STOP, quantiles
+
+CONTROLLER = Row(
+    "Is the controller healthy?",
+    (
+        Panel(
+            title="Leaders",
+            about="Replicas that act; exactly one is right.",
+            kind=Kind.STAT,
+            unit="short",
+            queries=(Query("sum(hfrunners_leader{@job})"),),
+            width=3,
+            height=4,
+            steps=((None, RED), (1, GREEN), (2, RED)),
+            alerts=("HFRunnersNoLeader", "HFRunnersSeveralLeaders"),
+            pages=(("Leadership", "operations/leadership.md"),),
+        ),
+        Panel(
+            title="Replicas",
+            about="Replicas that are scraped, followers included.",
+            kind=Kind.STAT,
+            unit="short",
+            queries=(Query("count(hfrunners_leader{@job})"),),
+            width=3,
+            height=4,
+            alerts=("HFRunnersNoLeader",),
+        ),
+        Panel(
+            title="Since the last pass",
+            about="Seconds since the leader last planned; a few are usual.",
+            kind=Kind.STAT,
+            unit="s",
+            queries=(Query("min(time() - hfrunners_last_pass_timestamp_seconds{@job})"),),
+            width=3,
+            height=4,
+            steps=((None, GREEN), (60, YELLOW), (120, RED)),
+            alerts=("HFRunnersPassesStopped",),
+            pages=(LOGS,),
+        ),
+        Panel(
+            title="Passes that failed",
+            about="Passes, and pools left out of one, in the time range, for a fault of the controller's own. Please report them.",
+            kind=Kind.STAT,
+            unit="short",
+            queries=(
+                Query("round(sum(increase(hfrunners_reconcile_errors_total{@job}[$__range])))", "all"),
+                # No pool has a series before its first fault.
+                Query(
+                    "round(sum(increase(hfrunners_pool_errors_total{@job}[$__range]))) or vector(0)",
+                    "of single pools",
+                ),
+            ),
+            width=4,
+            height=4,
+            steps=((None, GREEN), (0.5, RED)),
+            alerts=("HFRunnersReconcileErrors",),
+            pages=(LOGS,),
+        ),
+        Panel(
+            title="Version",
+            about="Version of the controller; two during an upgrade.",
+            kind=Kind.STAT,
+            unit="short",
+            queries=(Query("count by (version) (hfrunners_build_info{@job})", "{{version}}"),),
+            width=4,
+            height=4,
+            name_only=True,
+        ),
+        Panel(
+            title="Runner release is served for",
+            about="For how long GitHub gives jobs to the actions/runner release that images without a runner download, at least. Negative: it may have stopped.",
+            kind=Kind.STAT,
+            unit="s",
+            queries=(Query("min(hfrunners_runner_version_served_until_timestamp_seconds{@job}) - time()"),),
+            width=4,
+            height=4,
+            steps=((None, RED), (0, YELLOW), (7 * 86_400, GREEN)),
+            alerts=("HFRunnersRunnerVersionAgeing", "HFRunnersRunnerVersionRefused"),
+        ),
+        Panel(
+            title="Stops",
+            about="How many stops of the stop switch are on: for all accounts, or for one each. 0 is as usual.",
+            kind=Kind.STAT,
+            unit="short",
+            queries=(Query("count(max by (account) (hfrunners_launches_stopped{@job})) or vector(0)"),),
+            width=3,
+            height=4,
+            steps=((None, GREEN), (1, YELLOW)),
+            alerts=("HFRunnersLaunchesStopped", "HFRunnersStopSwitchUnreadable"),
+            pages=(STOP,),
+        ),
+        Panel(
+            title="Duration of passes",
+            about="How long planning takes; a second is much.",
+            kind=Kind.SERIES,
+            unit="s",
+            queries=quantiles("pass_duration_seconds", "$__rate_interval", "@job"),
+            width=8,
+            alerts=("HFRunnersPassesStopped",),
+        ),
+        Panel(
+            title="Writing launches down",
+            about="From the decision to launch until it is in the pool's status, before which no launch begins; half a second is much.",
+            kind=Kind.SERIES,
+            unit="s",
+            queries=quantiles("intent_seconds", "$__rate_interval", "@pool"),
+            width=8,
+            alerts=("HFRunnersIntentsBlocked",),
+        ),
+        Panel(
+            title="Orphans collected",
+            about="Halves of runners removed in the last 15 minutes: a few after a crash are usual.",
+            kind=Kind.STACK,
+            unit="short",
+            queries=(
+                Query("sum by (kind) (increase(hfrunners_orphans_collected_total{@job}[15m]))", "{{kind}}"),
+            ),
+            width=8,
+            alerts=("HFRunnersOrphansOften", "HFRunnersOrphansRemain"),
+        ),
+        Panel(
+            title="What people were told",
+            about="Events of the last 15 minutes by reason: kubectl get events shows them in full.",
+            kind=Kind.STACK,
+            unit="short",
+            queries=(
+                Query(
+                    "sum by (reason) (increase(hfrunners_notices_total{@pool}[15m])) > 0",
+                    "{{reason}}",
+                ),
+            ),
+            width=8,
+            pages=(REASONS, METRICS),
+        ),
+    ),
+)
