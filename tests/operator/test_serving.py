@@ -216,10 +216,16 @@ async def test_events_tell_of_transitions_only_and_repeats_are_counted(namespace
 
     expected = [("Serving", "Normal", 2), ("UnknownFlavor", "Warning", 3)]
 
-    async def all_told() -> bool:
-        return await told() == expected
+    seen: list[tuple[str, str, int]] = []
 
-    await until(all_told, "two Events, counted up")
+    async def all_told() -> bool:
+        seen[:] = await told()
+        return seen == expected
+
+    try:
+        await until(all_told, "two Events, counted up")
+    except AssertionError as error:
+        raise AssertionError(f"what was told: {seen}") from error
     await namespace.apply(flavors=["t4-smal"], maxRunners=3)
     await namespace.until_condition("Ready", "False", "UnknownFlavor")
     assert await told() == expected, "nothing has changed for who reads Events"
