@@ -259,8 +259,9 @@ def test_a_request_in_doubt_that_took_effect_is_told_as_done() -> None:
     lost = Failure(reason=Reason.GitHubUnavailable, message="no answer", in_doubt=True)
     passes.looks(LOOK_AFTER)
     assert passes.looks(2 * LOOK_AFTER, passes.answered(failure=lost)) == [RERUN]
-    passes.looks(2 * LOOK_AFTER + 1, passes.answered(RerunAnswer.MOVED))
+    plan = passes.step(2 * LOOK_AFTER + 1, passes.answered(RerunAnswer.MOVED))
     assert passes.reasons() == [Reason.RunnerLost, Reason.JobsRerun]
+    assert plan.notices[-1].message.endswith(Reason.JobsRerun.meaning), "what is not known is not told"
 
 
 @pytest.mark.parametrize("answer", [RerunAnswer.MOVED, RerunAnswer.NOT_NEEDED])

@@ -93,6 +93,13 @@ def test_a_runner_has_idled_until_the_list_that_shows_it() -> None:
     assert idle_spans(view_of(snapshot(registrations=None))) == ()
 
 
+def test_a_runner_idles_with_the_labels_that_github_shows_and_else_with_those_of_its_pool() -> None:
+    for shown, taken in (((), P.labels), (("of", "github"), ("of", "github"))):
+        listed = snapshot(registrations=[registration(P, online=True, labels=shown)], hf_jobs=[started(P)])
+        memory = PoolMemory(tracks={NAME: Track(phase=Phase.IDLE, since=NOW - 60, online_at=NOW - 60)})
+        assert [span.labels for span in idle_spans(view_of(listed, memory=memory))] == [taken]
+
+
 def test_a_runner_that_is_busy_or_not_online_yet_does_not_idle() -> None:
     for listed in (registration(P, online=True, busy=True), registration(P)):
         assert idle_spans(view_of(snapshot(registrations=[listed], hf_jobs=[started(P)]))) == []

@@ -33,6 +33,11 @@ from .build import OUTAGE, SERVER, hf_job, pool, seen, started
 WORDS = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=20)
 
 
+def test_a_failure_lasts_that_ends_only_when_a_person_does_something() -> None:
+    lasting = {one for one in Disposition if replace(OUTAGE, disposition=one).lasting}
+    assert lasting == {Disposition.PERSON, Disposition.GONE}
+
+
 @given(st.lists(WORDS))
 def test_normalized_labels_are_sorted_unique_and_lower_case(labels: list[str]) -> None:
     found = normalized(labels)

@@ -116,7 +116,7 @@ def _blinded_by(report: PoolReport) -> Failure | None:
     well, yet nobody is served.
     """
     failures = [failure for _, failure in report.demand.unreadable]
-    lasting = all(failure.disposition in (Disposition.PERSON, Disposition.GONE) for failure in failures)
+    lasting = all(failure.lasting for failure in failures)
     if not failures or not lasting or len(failures) < len(report.demand.reach):
         return None
     return replace(failures[0], disposition=Disposition.PERSON)

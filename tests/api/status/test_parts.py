@@ -48,6 +48,10 @@ from tests.api.status.healthy import asked, built, healthy, remembering, report
 from tests.core.build import NOW, SERVER, elsewhere, hf_job, job, launched, pool, run_plan, running, snapshot
 
 
+def test_what_was_not_counted_is_none() -> None:
+    assert set(Counts().model_dump().values()) == {0}
+
+
 def written(of: PoolReport, **more: Any) -> dict[str, Any]:
     """The status of a pool as the API server gets it."""
     return built(of, **more).to_object()
