@@ -26,14 +26,12 @@ SLOW = {
     "tests/bootstrap": "real processes, and a Debian root",
     "tests/chart": "Helm, kubeconform and helm-unittest are started for each test",
     "tests/cli/test_simulate.py": "starts the command, and plays days",
-    "tests/metrics/test_measured.py": "plays hours of the whole controller, and kills it at many points",
     "tests/monitoring/test_rules.py": "starts promtool",
     "tests/observe/test_queue_against_github.py": "plays hours of polling",
     "tests/sim/github/test_determinism.py": "starts Python three times",
     "tests/sim/github/test_the_stand_in_runner.py": "starts runners",
     "tests/sim/hub/test_job_processes.py": "starts the jobs of the simulated Hub",
     "tests/sim/hub/test_the_real_client.py": "starts jobs, and follows their logs",
-    "tests/sim/scenario/test_playing.py": "plays days of a company's workflows",
     "tests/tools/test_mutants.py::test_it": "starts pytest for each mutant",
     "tests/tools/test_names_of_tests.py": "collects all tests in processes of their own",
     "tests/tools/test_packages.py": "builds and installs what is published",
@@ -45,7 +43,9 @@ SLOW = {
 
 PLAYED = {
     "tests/benchmarks/test_benchmarks.py": "measures, and plays hours of polling",
+    "tests/metrics/test_measured.py": "plays hours, and kills the controller at many points",
     "tests/scenarios": "plays days of whole organizations",
+    "tests/sim/scenario/test_playing.py": "plays days of a company's workflows",
     "tests/simulation": "plays seeds, and the same one again in other processes",
     "tests/system": "plays the whole controller, an hour of it in a second",
 }
@@ -57,7 +57,8 @@ slow machine changes nothing but how long it takes.
 
 
 class PlanesApart(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Gives the tests that need the API server to three workers, a module at a time, others to who is free.
+    """Gives the tests that need the API server to three workers, a module at a time; whoever is free takes
+    the others.
 
     So however many workers there are, three API servers are started, what such a module starts is started
     once, and replicas that fight for a Lease do not fight more than two others for the processor. Such a
@@ -68,6 +69,7 @@ class PlanesApart(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has
     """
 
     MOST = 3
+    """Workers that get tests with an API server."""
 
     def __init__(self, config: pytest.Config, log: object) -> None:
         super().__init__(config, log)

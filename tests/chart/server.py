@@ -76,6 +76,31 @@ class Server:
             time.sleep(0.1)
         raise AssertionError(f"{path}: {answer.status_code} {answer.text[:300]}")
 
+    def await_right(self, who: str, namespace: str, rule: Body) -> None:
+        """Ask until the authorizer of the API server knows a right: it watches roles, and sees a new one
+        a moment after it was written.
+        """
+        resource, _, part = rule["resources"][0].partition("/")
+        attributes = {
+            "group": rule["apiGroups"][0],
+            "resource": resource,
+            "subresource": part,
+            "name": next(iter(rule.get("resourceNames", ())), ""),
+            "verb": rule["verbs"][0],
+            "namespace": namespace,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": who, "resourceAttributes": attributes},
+        }
+        for _ in range(300):
+            answer = self.http.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", json=review)
+            if answer.raise_for_status().json()["status"]["allowed"]:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{who} has no right to {attributes}")
+
     def namespace(self, name: str, **labels: str) -> None:
         metadata = {"name": name, "labels": {key.replace("__", "/"): value for key, value in labels.items()}}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}).raise_for_status()

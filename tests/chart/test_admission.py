@@ -109,33 +109,7 @@ def grant(server: Server, name: str, namespace: str, rules: list[Body], *, to: s
     }
     for obj in (role, binding):
         server.apply(obj).raise_for_status()
-    await_right(server, to, namespace, rules[-1])
-
-
-def await_right(server: Server, who: str, namespace: str, rule: Body) -> None:
-    """Ask until the authorizer of the API server knows a right: it watches roles, and sees a new one
-    a moment after it was written.
-    """
-    resource, _, part = rule["resources"][0].partition("/")
-    attributes = {
-        "group": rule["apiGroups"][0],
-        "resource": resource,
-        "subresource": part,
-        "name": next(iter(rule.get("resourceNames", ())), ""),
-        "verb": rule["verbs"][0],
-        "namespace": namespace,
-    }
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {"user": who, "resourceAttributes": attributes},
-    }
-    for _ in range(300):
-        answer = server.http.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", json=review)
-        if answer.raise_for_status().json()["status"]["allowed"]:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{who} has no right to {attributes}")
+    server.await_right(to, namespace, rules[-1])
 
 
 @contextmanager

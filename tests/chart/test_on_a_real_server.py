@@ -277,6 +277,8 @@ def test_who_administers_one_namespace_installs_there_as_the_readme_says(
             "subjects": [{"kind": "ServiceAccount", "name": "alice", "namespace": "ci"}],
         }
         empty.apply(binding).raise_for_status()
+        rules = empty.wait(f"/apis/{api}/v1/clusterroles/{role}").json()["rules"]
+        empty.await_right("system:serviceaccount:ci:alice", "ci", rules[-1])
     readme = (CHART / "README.md").read_text()
     (shown,) = [
         block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "refuseOverlap" in block
